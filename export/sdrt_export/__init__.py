@@ -1,0 +1,17 @@
+"""Export Stable Diffusion to ONNX and OpenVINO. torch is needed here, and only here."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sdrt_export.exporter import Report as Report
+    from sdrt_export.exporter import export as export
+
+__all__ = ["Report", "export"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from importlib import import_module
+
+        return getattr(import_module("sdrt_export.exporter"), name)
+    raise AttributeError(f"module 'sdrt_export' has no attribute {name!r}")

@@ -1,0 +1,306 @@
+"""Where weights come from: a diffusers folder, or random numbers of a preset's geometry.
+
+A checkpoint hands out one network at a time, so that export never holds two of them. No model
+repository chooses code: classes are named here, `model_index.json` is only compared with them.
+"""
+
+import inspect
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from pydantic import ValidationError
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt.foreign import describe, read_json
+from sdrt.manifest import Latent, Prediction, Schedule, Source
+from sdrt.manifest import describe as describe_error
+from sdrt_export.config import Geometry
+from sdrt_export.vocabulary import byte_tokenizer
+
+Settings = dict[str, Any]
+
+PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+CLASSES = {
+    "text_encoder": ("transformers", ("CLIPTextModel",)),
+    "tokenizer": ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast")),
+    "unet": ("diffusers", ("UNet2DConditionModel",)),
+    "vae": ("diffusers", ("AutoencoderKL",)),
+}
+# Where a scheduler's configuration does not say how it spaces the steps.
+DEFAULT_SPACING = {
+    "DDIMScheduler": "leading",
+    "DDPMScheduler": "leading",
+    "PNDMScheduler": "leading",
+    "LCMScheduler": "leading",
+    "TCDScheduler": "leading",
+}
+SCHEDULER = re.compile(r"[A-Za-z]+Scheduler")
+WEIGHTS = {
+    "text_encoder": "model",
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+}
+
+
+@dataclass(frozen=True)
+class Checkpoint(ABC):
+    """A Stable Diffusion 1.x model in torch, with the configuration of each of its parts."""
+
+    name: str
+    source: Source
+    configs: Mapping[str, Settings]
+    """Of `text_encoder`, `unet`, `vae` and `scheduler`."""
+
+    @abstractmethod
+    def text_encoder(self) -> CLIPTextModel:
+        """Load the text encoder in fp32."""
+
+    @abstractmethod
+    def unet(self) -> UNet2DConditionModel:
+        """Load the U-Net in fp32."""
+
+    @abstractmethod
+    def vae(self) -> AutoencoderKL:
+        """Load the autoencoder in fp32."""
+
+    @abstractmethod
+    def tokenizer(self) -> CLIPTokenizer:
+        """Load the tokenizer."""
+
+    def weights(self) -> int:
+        """How many weights all networks have together; loads none of them."""
+        with torch.device("meta"):
+            modules = [BUILD[part](self.configs[part]) for part in BUILD]
+        return sum(weight.numel() for module in modules for weight in module.parameters())
+
+    @property
+    def latent(self) -> Latent:
+        """The space between autoencoder and U-Net."""
+        defaults = inspect.signature(AutoencoderKL.__init__).parameters
+        get = self.configs["vae"].get
+        levels = len(get("block_out_channels", defaults["block_out_channels"].default))
+        return Latent(
+            channels=get("latent_channels", defaults["latent_channels"].default),
+            downscale=2 ** (levels - 1),
+            scale=get("scaling_factor", defaults["scaling_factor"].default),
+        )
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the U-Net predicts."""
+        found = self.configs["scheduler"].get("prediction_type", "epsilon")
+        if found not in ("epsilon", "v_prediction", "sample"):
+            raise UnsupportedError(
+                f"{self.source.id} predicts {found!r}; expected epsilon, v_prediction or sample"
+            )
+        return found  # type: ignore[no-any-return]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise of training."""
+        get = self.configs["scheduler"].get
+        if get("trained_betas") is not None:
+            raise UnsupportedError(f"{self.source.id} lists its betas one by one (trained_betas)")
+        spacing = DEFAULT_SPACING.get(get("_class_name", ""), "linspace")
+        try:
+            return Schedule(
+                train_steps=get("num_train_timesteps", 1000),
+                beta_start=get("beta_start", 0.0001),
+                beta_end=get("beta_end", 0.02),
+                curve=get("beta_schedule", "linear"),
+                zero_terminal_snr=get("rescale_betas_zero_snr", False),
+                spacing=get("timestep_spacing", spacing),
+                offset=get("steps_offset", 0),
+            )
+        except ValidationError as error:
+            raise UnsupportedError(
+                f"{self.source.id}, scheduler: {describe_error(error)}"
+            ) from error
+
+
+@dataclass(frozen=True)
+class FolderCheckpoint(Checkpoint):
+    """A folder in diffusers' layout, with safetensors weights."""
+
+    root: Path
+
+    @classmethod
+    def open(cls, root: Path) -> "FolderCheckpoint":
+        """Check that the folder holds a Stable Diffusion 1.x model; loads no weights."""
+        index = read_json(root / "model_index.json")
+        if not isinstance(index, dict) or not describe(root).startswith("a diffusers checkpoint"):
+            raise ArtifactError(
+                f"{root} is {describe(root)}; expected a diffusers folder of Stable Diffusion 1.x"
+            )
+        _check_index(root, index)
+        configs = {part: _config(root / part / "config.json") for part in BUILD}
+        configs["scheduler"] = _config(root / "scheduler" / "scheduler_config.json")
+        _check_architecture(root, configs["unet"], configs["text_encoder"])
+        name = root.resolve().name
+        return cls(name, Source(id=name), configs, root)
+
+    def text_encoder(self) -> CLIPTextModel:
+        """Load the text encoder in fp32."""
+        return self._load(CLIPTextModel, "text_encoder", dtype=torch.float32)
+
+    def unet(self) -> UNet2DConditionModel:
+        """Load the U-Net in fp32."""
+        return self._load(UNet2DConditionModel, "unet", torch_dtype=torch.float32)
+
+    def vae(self) -> AutoencoderKL:
+        """Load the autoencoder in fp32."""
+        return self._load(AutoencoderKL, "vae", torch_dtype=torch.float32)
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """Load the tokenizer."""
+        with self._explained("tokenizer"):
+            return CLIPTokenizer.from_pretrained(self.root / "tokenizer", local_files_only=True)
+
+    def _load(self, cls: Any, part: str, **dtype: torch.dtype) -> Any:
+        with self._explained(part):
+            model, report = cls.from_pretrained(
+                self.root / part,
+                use_safetensors=True,
+                local_files_only=True,
+                low_cpu_mem_usage=True,
+                output_loading_info=True,
+                **dtype,
+                **self._variant(part),
+            )
+            _check_complete(self.root / part, report)
+            return model.eval().requires_grad_(False)
+
+    def _variant(self, part: str) -> dict[str, str]:
+        """Half-precision files are taken where they are the only ones."""
+        found = [path.name for path in (self.root / part).glob(f"{WEIGHTS[part]}*.safetensors")]
+        return {"variant": "fp16"} if found and all(".fp16" in name for name in found) else {}
+
+    @contextmanager
+    def _explained(self, part: str) -> Iterator[None]:
+        """Turn whatever a loader raises into one sentence; the loaders share no base class."""
+        try:
+            yield
+        except (ArtifactError, MemoryError):
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())[:300]
+            raise ArtifactError(
+                f"cannot load {self.root / part}: {text}; expected complete safetensors weights"
+            ) from error
+
+
+@dataclass(frozen=True)
+class RandomCheckpoint(Checkpoint):
+    """Random weights of a geometry: right in speed and memory, meaningless as a model."""
+
+    seed: int = 0
+
+    @classmethod
+    def of(cls, name: str, geometry: Geometry) -> "RandomCheckpoint":
+        """A checkpoint that makes its networks when asked."""
+        configs = geometry.model_dump()
+        configs["scheduler"] = {"_class_name": "DDIMScheduler", **geometry.scheduler}
+        return cls(name, Source(id=f"random:{name}"), configs)
+
+    def text_encoder(self) -> CLIPTextModel:
+        """Make a text encoder."""
+        return self._make("text_encoder")
+
+    def unet(self) -> UNet2DConditionModel:
+        """Make a U-Net."""
+        return self._make("unet")
+
+    def vae(self) -> AutoencoderKL:
+        """Make an autoencoder."""
+        return self._make("vae")
+
+    def tokenizer(self) -> CLIPTokenizer:
+        """Make a tokenizer that knows single bytes only."""
+        given = self.configs["text_encoder"]
+        return byte_tokenizer(given["bos_token_id"], given["eos_token_id"])
+
+    def _make(self, part: str) -> Any:
+        with torch.random.fork_rng():
+            torch.manual_seed(self.seed)
+            try:
+                return BUILD[part](self.configs[part]).eval().requires_grad_(False)
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"preset {self.name}, geometry.{part}: {error}") from error
+
+
+BUILD: dict[str, Callable[[Settings], Any]] = {
+    "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
+    "unet": lambda config: UNet2DConditionModel.from_config(config),
+    "vae": lambda config: AutoencoderKL.from_config(config),
+}
+
+
+def _check_index(root: Path, index: Settings) -> None:
+    """Compare `model_index.json` with the classes that sdrt loads; nothing else is ever loaded."""
+    pipeline = index.get("_class_name")
+    if pipeline not in PIPELINES:
+        raise UnsupportedError(
+            f"{root} is a {pipeline}; sdrt exports Stable Diffusion 1.x ({PIPELINES[0]})"
+        )
+    for part, (library, names) in CLASSES.items():
+        found = index.get(part)
+        if found is None:
+            raise ArtifactError(f"{root}/model_index.json lists no {part}; the model is incomplete")
+        allowed = isinstance(found, list) and len(found) == 2
+        if not allowed or found[0] != library or found[1] not in names:
+            raise UnsupportedError(
+                f"{root} has {found!r} as {part}; expected {library}.{' or '.join(names)}"
+            )
+    scheduler = index.get("scheduler")
+    if not isinstance(scheduler, list) or scheduler[0] != "diffusers":
+        raise UnsupportedError(f"{root} has {scheduler!r} as scheduler; expected one of diffusers")
+    if not SCHEDULER.fullmatch(str(scheduler[1])):
+        raise UnsupportedError(f"{root} names {scheduler[1]!r} as scheduler, which is none")
+
+
+def _check_architecture(root: Path, unet: Settings, text: Settings) -> None:
+    """Tell Stable Diffusion 1.x from its relatives by the configurations."""
+    width = unet.get("cross_attention_dim")
+    found = None
+    if unet.get("addition_embed_type") == "text_time":
+        found = "Stable Diffusion XL"
+    elif unet.get("class_embed_type") or unet.get("encoder_hid_dim_type"):
+        found = "an unCLIP or image-conditioned U-Net"
+    elif unet.get("in_channels") == 9:
+        found = "an inpainting model (9 input channels)"
+    elif unet.get("in_channels") != unet.get("out_channels"):
+        found = f"a U-Net with {unet.get('in_channels')} input channels"
+    elif unet.get("time_cond_proj_dim"):
+        found = "a distilled model with guidance embedding (LCM)"
+    elif width == 1024 and text.get("hidden_act") == "gelu":
+        found = "Stable Diffusion 2.x"
+    elif width != text.get("hidden_size"):
+        found = f"a U-Net for embeddings of width {width} with a text encoder of another width"
+    if found:
+        raise UnsupportedError(f"{root} is {found}; sdrt exports Stable Diffusion 1.x")
+
+
+def _check_complete(path: Path, report: Settings) -> None:
+    """Refuse weights that a loader would have filled up with random numbers."""
+    for kind in ("missing_keys", "mismatched_keys"):
+        if report.get(kind):
+            names = sorted(map(str, report[kind]))
+            raise ArtifactError(
+                f"{path}: {len(names)} weights are {kind.split('_')[0]} ({names[0]}, ...); "
+                "the files do not belong to this configuration"
+            )
+
+
+def _config(path: Path) -> Settings:
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise ArtifactError(f"{path} is missing or not valid JSON; the model is incomplete")
+    return found

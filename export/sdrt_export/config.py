@@ -1,0 +1,112 @@
+"""Presets: a source or a geometry, a precision, formats and generation defaults, as YAML."""
+
+import inspect
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from sdrt.errors import UsageError
+from sdrt.manifest import Defaults, Format, Model, Precision, describe
+
+MAX_BYTES = 1_000_000
+Settings = dict[str, Any]
+
+
+class Geometry(Model):
+    """Sizes of the networks, as arguments of their configuration classes."""
+
+    text_encoder: Settings
+    unet: Settings
+    vae: Settings
+    scheduler: Settings
+
+
+class Preset(Model):
+    """What to export and how; exactly one of `source` and `geometry` is given."""
+
+    source: str | None = None
+    geometry: Geometry | None = None
+    precision: Precision = "fp32"
+    formats: tuple[Format, ...] = ("onnx", "openvino")
+    defaults: Defaults = Defaults()
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> "Preset":
+        if (self.source is None) == (self.geometry is None):
+            raise ValueError("expected either source or geometry")
+        return self
+
+
+def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
+    """Read a preset by its name or its file, and give its name; raises `UsageError`."""
+    path = _find(name_or_path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no preset")
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    _check_keys(path, "", data, list(Preset.model_fields))
+    if data.get("geometry") is not None:
+        _check_geometry(path, data["geometry"])
+    _check_keys(path, "defaults", data.get("defaults") or {}, list(Defaults.model_fields))
+    try:
+        return path.stem, Preset.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {describe(error)}") from error
+
+
+def presets() -> dict[str, Path]:
+    """The presets that come with sdrt, by name."""
+    return {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
+
+
+def _folder() -> Path:
+    """Installed: beside this file. In a checkout and an editable install: the folder `configs`."""
+    installed = Path(__file__).parent / "presets"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def _find(name_or_path: str | Path) -> Path:
+    path, known = Path(name_or_path), presets()
+    if path.is_file():
+        return path
+    if str(name_or_path) in known:
+        return known[str(name_or_path)]
+    raise UsageError(
+        f"there is no preset {str(name_or_path)!r}; known: {', '.join(known)}, or the path of a "
+        "YAML file"
+    )
+
+
+def _check_geometry(path: Path, geometry: Any) -> None:
+    """Refuse settings that the configuration classes would silently keep as extra attributes."""
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig
+
+    classes = {
+        "text_encoder": CLIPTextConfig,
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "scheduler": DDIMScheduler,
+    }
+    _check_keys(path, "geometry", geometry, list(classes))
+    for part, cls in classes.items():
+        known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        _check_keys(path, f"geometry.{part}", geometry.get(part) or {}, known)
+
+
+def _check_keys(path: Path, where: str, found: Any, known: list[str]) -> None:
+    place = f"{path}, {where}" if where else str(path)
+    if not isinstance(found, dict):
+        raise UsageError(f"{place}: expected names with values, found {type(found).__name__}")
+    unknown = [str(key) for key in found if key not in known]
+    if unknown:
+        near = get_close_matches(unknown[0], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"{place}: unknown key {unknown[0]!r}; known: {', '.join(known)}{hint}")

@@ -1,0 +1,194 @@
+"""The four networks as plain functions of tensors, in the form that exports to fast graphs.
+
+Two things are changed before tracing; neither changes a result (`verify` proves it):
+
+Attention becomes one `MultiHeadAttention` node of ONNX Runtime's operator set, which both engines
+know. It takes queries, keys and values as they leave the linear layers, so no transposes are left,
+and ONNX Runtime never holds the matrix of all attention weights (for 4096 tokens 1 GB).
+
+Upsampling in the U-Net doubles and then cuts to the size of the skip connection, so that one graph
+serves every size that is a multiple of 8 pixels; as diffusers writes it, tracing would fix whether
+the size is a multiple of 64.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from transformers import CLIPTextModel
+
+from sdrt_export.checkpoint import Checkpoint
+from sdrt_export.optimum_configs import exporter_config
+
+TOKENS = 77  # of one chunk; CLIP's positions
+
+Tensors = dict[str, torch.Tensor]
+Axes = dict[str, dict[int, str]]
+
+
+@dataclass(frozen=True)
+class ExportableNetwork:
+    """A module with named inputs, and which of their axes are free."""
+
+    name: str
+    module: torch.nn.Module
+    """The network as torch runs it: the reference."""
+    prepare: Callable[[], None]
+    """Changes the module into the form to trace; afterwards torch cannot run it."""
+    config: dict[str, Any]
+    """What its `config.json` says."""
+    example: Tensors
+    input_axes: Axes
+    output_axes: Axes
+
+
+def networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
+    """Load and yield one network after the other, each with modules of its own."""
+    yield _exportable("text_encoder", TextEncoder(checkpoint.text_encoder()))
+    yield _exportable("unet", UNet(checkpoint.unet()))
+    yield _exportable("vae_decoder", VaeDecoder(checkpoint.vae()))
+    yield _exportable("vae_encoder", VaeEncoder(checkpoint.vae()))
+
+
+class TextEncoder(torch.nn.Module):
+    """Token ids (batch, 77) -> states of the last layer (batch, 77, width)."""
+
+    def __init__(self, encoder: CLIPTextModel) -> None:
+        super().__init__()
+        self.network = encoder
+
+    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        return self.network(input_ids=input_ids).last_hidden_state  # type: ignore[no-any-return]
+
+    def prepare(self) -> None:
+        """Nothing to change: the engines fuse its small attention by themselves."""
+
+
+class UNet(torch.nn.Module):
+    """Latents, timestep, embeddings -> prediction of the latents' shape."""
+
+    def __init__(self, unet: UNet2DConditionModel) -> None:
+        super().__init__()
+        self.network = unet
+
+    def forward(  # noqa: D102
+        self, sample: torch.Tensor, timestep: torch.Tensor, encoder_hidden_states: torch.Tensor
+    ) -> torch.Tensor:
+        outputs = self.network(sample, timestep, encoder_hidden_states, return_dict=False)
+        return outputs[0]  # type: ignore[no-any-return]
+
+    def prepare(self) -> None:
+        """Replace attention and upsampling."""
+        _fuse_attention(self.network)
+        for block in self.network.up_blocks:
+            if block.upsamplers:
+                block.upsamplers[0] = UpsampleToSkip(block.upsamplers[0].conv)
+        # The U-Net passes the skip's size on only if the latents are no multiple of this power of
+        # two. None is a multiple of 2^40, so it always does.
+        self.network.num_upsamplers = 40
+
+
+class VaeDecoder(torch.nn.Module):
+    """Latents (batch, 4, h/8, w/8) -> picture (batch, 3, h, w) in about -1..1."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.network = vae
+
+    def forward(self, latent_sample: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        return self.network.decode(latent_sample, return_dict=False)[0]  # type: ignore[no-any-return]
+
+    def prepare(self) -> None:
+        """Replace attention."""
+        _fuse_attention(self.network)
+
+
+class VaeEncoder(torch.nn.Module):
+    """Picture -> mean and log variance of its latents, as channels."""
+
+    def __init__(self, vae: AutoencoderKL) -> None:
+        super().__init__()
+        self.network = vae
+
+    def forward(self, sample: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        distribution = self.network.encode(sample, return_dict=False)[0]
+        return distribution.parameters  # type: ignore[no-any-return]
+
+    def prepare(self) -> None:
+        """Replace attention."""
+        _fuse_attention(self.network)
+
+
+class UpsampleToSkip(torch.nn.Module):
+    """Nearest-neighbour doubling, cut to the size of the skip connection, and the convolution.
+
+    Equal to torch's nearest interpolation to that size, which is twice the input's or one less.
+    """
+
+    def __init__(self, conv: torch.nn.Module) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x: torch.Tensor, output_size: tuple[int, int]) -> torch.Tensor:  # noqa: D102
+        doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return self.conv(doubled[:, :, : output_size[0], : output_size[1]])  # type: ignore[no-any-return]
+
+
+class FusedAttention:
+    """diffusers' attention with one node for everything between the linear layers."""
+
+    def __call__(
+        self,
+        attn: Attention,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        temb: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Self-attention, or cross-attention to `encoder_hidden_states`."""
+        residual, shape = hidden_states, hidden_states.shape
+        if len(shape) == 4:  # the autoencoder attends over pixels
+            hidden_states = hidden_states.flatten(2).transpose(1, 2)
+        if attn.group_norm is not None:
+            hidden_states = attn.group_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query = attn.to_q(hidden_states)
+        attended = torch.onnx.ops.symbolic(
+            "com.microsoft::MultiHeadAttention",
+            (query, attn.to_k(context), attn.to_v(context)),
+            {"num_heads": attn.heads, "scale": float(attn.scale)},
+            dtype=query.dtype,
+            shape=query.shape,
+            version=1,
+        )
+        output = attn.to_out[0](attended)
+        if len(shape) == 4:
+            output = output.transpose(1, 2).reshape(shape)
+        if attn.residual_connection:
+            output = output + residual
+        return output / attn.rescale_output_factor  # type: ignore[no-any-return]
+
+
+def _fuse_attention(network: UNet2DConditionModel | AutoencoderKL) -> None:
+    network.set_attn_processor(FusedAttention())
+
+
+def _exportable(name: str, module: Any) -> ExportableNetwork:
+    config = module.network.config
+    known = exporter_config(name, config)
+    return ExportableNetwork(
+        name=name,
+        module=module,
+        prepare=module.prepare,
+        config=config.to_dict() if hasattr(config, "to_dict") else dict(config),
+        # Odd sizes, so that tracing cannot take two axes for the same or fix a remainder.
+        example=known.generate_dummy_inputs(
+            framework="pt", batch_size=2, height=17, width=25, sequence_length=TOKENS
+        ),
+        input_axes=known.inputs,
+        output_axes=known.outputs,
+    )

@@ -1,0 +1,37 @@
+"""`optimum-cli export sdrt`: the same export, for those who live in Optimum's command line."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+import click
+from optimum.commands.base import BaseOptimumCLICommand
+
+from sdrt.errors import SdrtError
+from sdrt_export.cli import run_export, summary
+
+
+class SdrtExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]
+    """Optimum's form of the options of `sdrt export`."""
+
+    @staticmethod
+    def parse_args(parser: ArgumentParser) -> None:
+        """Declare the options, under Optimum's names where it has them."""
+        parser.add_argument("-m", "--model", help="Diffusers folder of Stable Diffusion 1.x.")
+        parser.add_argument("--random", metavar="PRESET", help="Random weights of a geometry.")
+        parser.add_argument("--preset", help="Precision, formats and defaults from a preset.")
+        parser.add_argument("--dtype", help="How weights are stored: fp32 or bf16.")
+        parser.add_argument("--format", help="onnx, openvino, or both with a comma.")
+        parser.add_argument("output", help="Model folder to write.")
+
+    def run(self) -> None:
+        """Export; a failure is one sentence and an exit code."""
+        args = self.args
+        paths = [Path(path) for path in (args.model, args.output) if path]
+        try:
+            report = run_export(
+                paths, args.random, args.preset, args.dtype, args.format, quiet=False
+            )
+        except SdrtError as error:
+            click.echo(f"sdrt: {error}", err=True)
+            raise SystemExit(error.exit_code) from error
+        click.echo(summary(report))

@@ -1,0 +1,110 @@
+"""Module -> ONNX, in one trace with free batch, height and width."""
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import onnx_ir as ir
+import torch
+
+from sdrt.errors import SdrtError
+from sdrt.manifest import Precision, TensorSpec
+from sdrt_export.networks import Axes, ExportableNetwork
+from sdrt_export.precision import store_bf16
+
+# The first operator set with Attention as one node; GroupNormalization and Gelu are older.
+OPSET = 23
+GRAPH_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx_data"
+
+Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+
+
+def trace(network: ExportableNetwork) -> ir.Model:
+    """Trace a network with torch.export; afterwards the module is only good for its weights."""
+    network.prepare()
+    dynamic = torch.export.Dim.DYNAMIC
+    shapes = {name: {axis: dynamic for axis in axes} for name, axes in network.input_axes.items()}
+    with _quiet():
+        program = torch.onnx.export(
+            network.module.eval(),
+            kwargs=network.example,
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=shapes,
+            input_names=list(network.input_axes),
+            output_names=list(network.output_axes),
+            verbose=False,
+        )
+    if program is None:
+        raise SdrtError(f"torch traced nothing of {network.name}")
+    model = program.model
+    _tidy(model, network)
+    return model
+
+
+def write_onnx(model: ir.Model, folder: Path, precision: Precision) -> list[Path]:
+    """Write `model.onnx` and its weights; gives the files, the graph first."""
+    if precision == "bf16":
+        store_bf16(model)
+    ir.save(model, folder / GRAPH_FILE, external_data=WEIGHTS_FILE)
+    return [folder / GRAPH_FILE, folder / WEIGHTS_FILE]
+
+
+def signature(model: ir.Model) -> Signature:
+    """Inputs and outputs as the manifest states them."""
+    inputs = tuple(_spec(value) for value in model.graph.inputs)
+    return inputs, tuple(_spec(value) for value in model.graph.outputs)
+
+
+def _tidy(model: ir.Model, network: ExportableNetwork) -> None:
+    """Give free axes their names, and drop the tracer's notes, which outweigh the graph."""
+    graph = model.graph
+    graph.name = network.name
+    model.producer_name, model.producer_version = "sdrt", ""
+    model.metadata_props.clear()
+    for value, axes in [
+        *((value, network.input_axes) for value in graph.inputs),
+        *((value, network.output_axes) for value in graph.outputs),
+    ]:
+        value.metadata_props.clear()
+        _name_axes(value, axes)
+    for node in graph.all_nodes():
+        node.metadata_props.clear()
+        node.doc_string = None
+        for output in node.outputs:
+            output.metadata_props.clear()
+            if not output.is_graph_output():
+                output.shape = None  # in the tracer's names for sizes; engines infer their own
+
+
+def _name_axes(value: ir.Value, axes: Axes) -> None:
+    assert value.shape is not None
+    names = axes[str(value.name)]
+    value.shape = ir.Shape([names.get(i, size) for i, size in enumerate(value.shape)])
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    assert value.shape is not None
+    assert value.dtype is not None
+    shape = [size if isinstance(size, int) else str(size.value) for size in value.shape]
+    return TensorSpec(name=str(value.name), dtype=value.dtype.numpy().name, shape=tuple(shape))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the tracer's progress and its warnings about packages that sdrt does not use."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            with redirect_stderr(io.StringIO()):
+                yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

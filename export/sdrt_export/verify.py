@@ -1,0 +1,98 @@
+"""Does an exported graph compute what torch computes? One number per network and engine, in dB."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sdrt.backends import Array, Backend, Network
+from sdrt.errors import ParityError
+from sdrt.manifest import GraphSpec, Precision
+from sdrt.measure import snr_db
+from sdrt_export.networks import ExportableNetwork
+
+# Below these an export is not published. fp32 graphs differ from torch by rounding only; bf16
+# weights have 8 bits and leave about 45 dB of a network's output.
+FLOOR_DB: dict[Precision, float] = {"fp32": 80.0, "bf16": 40.0}
+
+SIZES = ((16, 24), (25, 17))  # of latents; one a multiple of the U-Net's 8, the other not
+TIMESTEPS = (1.0, 250.5, 601.0, 999.0)
+BATCHES = (1, 2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Seeded inputs of a network, and what torch makes of them."""
+
+    feeds: dict[str, Array]
+    expected: npt.NDArray[np.float32]
+
+
+@torch.no_grad()
+def reference_cases(network: ExportableNetwork, downscale: int, seed: int = 0) -> list[Case]:
+    """Run torch in fp32 on seeded inputs: both sizes, batch 1 and 2, several timesteps."""
+    rng = np.random.default_rng(seed)
+    cases = []
+    for feeds in _inputs(network, downscale, rng):
+        tensors = {name: torch.from_numpy(array) for name, array in feeds.items()}
+        cases.append(Case(feeds, network.module(**tensors).numpy()))
+    return cases
+
+
+def parity_db(network: Network, backend: Backend, cases: list[Case]) -> float:
+    """The worst signal-to-noise ratio of a graph on an engine over all cases."""
+    graph = backend.open(network)
+    output = network.spec.outputs[0].name
+    return min(snr_db(case.expected, graph.run(case.feeds)[output]) for case in cases)
+
+
+def check_floor(name: str, precision: Precision, figures: dict[str, float]) -> None:
+    """Raise `ParityError` if any engine is below the floor of this storage precision."""
+    floor = FLOOR_DB[precision]
+    for backend, found in figures.items():
+        if not found >= floor:  # also when it is NaN
+            raise ParityError(
+                f"{name} on {backend} is {found:.1f} dB from torch, expected at least {floor:.0f} "
+                f"dB for {precision}; nothing was published"
+            )
+
+
+def _inputs(
+    network: ExportableNetwork, downscale: int, rng: np.random.Generator
+) -> list[dict[str, Array]]:
+    """Normal latents and embeddings, pictures in -1..1, token ids from the whole vocabulary."""
+    combinations = [(size, batch) for size in SIZES for batch in BATCHES]
+    return [
+        {
+            name: _array(name, tensor, batch, size, downscale, timestep, rng)
+            for name, tensor in network.example.items()
+        }
+        for (size, batch), timestep in zip(combinations, TIMESTEPS, strict=True)
+    ]
+
+
+def _array(
+    name: str,
+    example: torch.Tensor,
+    batch: int,
+    size: tuple[int, int],
+    downscale: int,
+    timestep: float,
+    rng: np.random.Generator,
+) -> Array:
+    if name == "timestep":
+        return np.array(timestep, np.float32)
+    shape = [batch, *example.shape[1:]]
+    if name == "input_ids":
+        return rng.integers(0, int(example.max()) + 1, shape)
+    if len(shape) == 4:
+        is_picture = example.shape[1] == 3
+        shape[2:] = [side * (downscale if is_picture else 1) for side in size]
+    return rng.standard_normal(shape, np.float32)
+
+
+def graph_spec(spec: GraphSpec, figures: dict[str, float]) -> GraphSpec:
+    """The manifest's entry with its figures, infinity as the largest that JSON can hold."""
+    rounded = {name: min(round(db, 1), 999.0) for name, db in figures.items()}
+    return spec.model_copy(update={"parity_db": rounded})

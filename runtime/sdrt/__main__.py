@@ -1,0 +1,6 @@
+"""`python -m sdrt` is the command `sdrt`."""
+
+from sdrt.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Find, open and check an artifact: the folder that export writes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from sdrt.backends import Network
+from sdrt.errors import ArtifactError
+from sdrt.foreign import describe
+from sdrt.integrity import check_file
+from sdrt.manifest import MANIFEST_NAME, Format, Manifest, read_manifest
+
+EMBEDDED = {"demo": Path(__file__).parent / "demo"}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model folder with its manifest."""
+
+    root: Path
+    manifest: Manifest
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the manifest's content, and so of everything that it lists."""
+        return hashlib.sha256(self.manifest.to_json().encode()).hexdigest()
+
+    def network(self, name: str, formats: Sequence[Format]) -> Network:
+        """A graph's files in the first of these formats that there is, after a check of each.
+
+        Raises `ArtifactError` for an unknown graph, a format that is not there, a corrupt file.
+        """
+        graphs = self.manifest.graphs
+        if name not in graphs:
+            raise ArtifactError(f"{self.root} has no graph {name!r}; it has: {', '.join(graphs)}")
+        spec = graphs[name]
+        chosen = next((f for f in formats if f in spec.files), None)
+        if chosen is None:
+            raise ArtifactError(
+                f"{self.root} holds {name} as {', '.join(spec.files)}, expected "
+                f"{' or '.join(formats)}; export the model again with --format {formats[0]}"
+            )
+        files = tuple(self.check(file) for file in spec.files[chosen])
+        return Network(name, spec, files, self.manifest.precision)
+
+    def check(self, file: str, remember: bool = True) -> Path:
+        """Compare one file with its record in the manifest and return its path."""
+        if file not in self.manifest.files:
+            raise ArtifactError(
+                f"{self.root / MANIFEST_NAME} does not list {file}; export the model again"
+            )
+        path = self.root / file
+        check_file(path, self.manifest.files[file], remember)
+        return path
+
+
+def open_artifact(where: str | Path | None = None) -> Artifact:
+    """Open a model folder, or an embedded model by its name; nothing given: the embedded `demo`.
+
+    Reads and checks the manifest only; graphs are checked when they are opened. Raises
+    `ArtifactError` that says what is there instead of a model.
+    """
+    root = _locate("demo" if where is None else where)
+    manifest = read_manifest(root / MANIFEST_NAME)
+    _check_paths(root, manifest)
+    return Artifact(root, manifest)
+
+
+def _locate(where: str | Path) -> Path:
+    path = Path(where)
+    if (path / MANIFEST_NAME).is_file():
+        return path
+    if not path.exists() and str(where) in EMBEDDED:
+        return EMBEDDED[str(where)]
+    if path.exists():
+        raise ArtifactError(f"{where} is {describe(path)}; expected a folder made by: sdrt export")
+    raise ArtifactError(
+        f"there is no folder {where}, and no embedded model of that name (embedded: "
+        f"{', '.join(EMBEDDED)}); make a model folder with: sdrt export"
+    )
+
+
+def _check_paths(root: Path, manifest: Manifest) -> None:
+    """Refuse paths that lead out of the folder: a manifest may come from anywhere."""
+    folders = [encoder.tokenizer for encoder in manifest.text_encoders]
+    graphs = [f for g in manifest.graphs.values() for files in g.files.values() for f in files]
+    for name in [*manifest.files, *folders, *graphs]:
+        path = PurePosixPath(name)
+        if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+            raise ArtifactError(f"{root / MANIFEST_NAME} names a path outside its folder: {name!r}")
+        if not (root / path).resolve().is_relative_to(root.resolve()):
+            raise ArtifactError(f"{root / name} is a link that leads out of the model folder")

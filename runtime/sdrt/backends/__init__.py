@@ -1,0 +1,184 @@
+"""What runs graphs: the seam of one method, and the choice of an engine behind it."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sdrt.errors import MissingExtraError, NonFiniteError, UnsupportedError, UsageError
+from sdrt.machine import usable_cores
+from sdrt.manifest import PRECISIONS, Format, GraphSpec, Precision, TensorSpec
+
+Array = npt.NDArray[Any]
+Shapes = Mapping[str, tuple[int, ...]]
+
+BACKENDS = ("openvino", "onnxruntime")  # fastest first
+
+
+@dataclass(frozen=True)
+class Executed:
+    """What an engine really ran, read from the engine and not from the artifact."""
+
+    precision: str
+    """Precision of most of the arithmetic (convolutions, matrix products, attention)."""
+    kernels: Counter[str] = field(default_factory=Counter)
+    """How often each kind of kernel stands in the compiled graph, as "type precision name"."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's files, checked and ready for an engine."""
+
+    name: str
+    spec: GraphSpec
+    files: tuple[Path, ...]
+    """The one to open, then its weights."""
+    stored: Precision
+
+
+class Graph(ABC):
+    """One compiled network: numpy arrays by name in, numpy arrays by name out."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    @property
+    def name(self) -> str:
+        """Name of the network."""
+        return self.network.name
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Run once, after names, dtypes and shapes were checked.
+
+        Raises `ValueError` for feeds that do not fit, `NonFiniteError` for NaN or infinity in the
+        result, `CancelledError` after `cancel()` from another thread.
+        """
+        check_feeds(self.name, self.network.spec.inputs, feeds)
+        outputs = self._execute(feeds)
+        for name, values in outputs.items():
+            # A sum is NaN or infinite if any term is, and costs no mask of the whole array.
+            if not np.isfinite(values.sum(dtype=np.float64)):
+                raise NonFiniteError(
+                    f"{self.name} gave NaN or infinity in {name!r}; try --precision fp32, or "
+                    "another backend, and check the model with: sdrt verify"
+                )
+        return outputs
+
+    def prepare(self, shapes: Shapes) -> None:  # noqa: B027 - most engines need no preparation
+        """Compile for these input shapes now, so that the first run need not."""
+
+    @abstractmethod
+    def _execute(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Stop a run that another thread waits for, inside the network."""
+
+    @property
+    @abstractmethod
+    def precision(self) -> str:
+        """What most of the arithmetic runs in; "unknown" before the network is compiled."""
+
+    @abstractmethod
+    def executed(self) -> Executed:
+        """What the engine ran the last time; raises `ValueError` before the first run."""
+
+
+class Backend(Protocol):
+    """An engine with its settings."""
+
+    @property
+    def name(self) -> str:
+        """Its name on the command line."""
+        ...
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """Formats it opens, best first."""
+        ...
+
+    @property
+    def threads(self) -> int:
+        """Threads that one run uses."""
+        ...
+
+    @property
+    def precision(self) -> Precision | None:
+        """What the caller asked for; None leaves it to the artifact and the engine."""
+        ...
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """Devices that it finds on this machine."""
+        ...
+
+    def open(self, network: Network) -> Graph:
+        """Load one network; raises `ArtifactError` when the engine refuses the file."""
+        ...
+
+
+def check_feeds(graph: str, inputs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> None:
+    """Raise `ValueError` unless the arrays fit the graph; equal names mean equal sizes."""
+    expected = {spec.name for spec in inputs}
+    if set(feeds) != expected:
+        raise ValueError(f"{graph} takes {sorted(expected)}, got {sorted(feeds)}")
+    sizes: dict[str, int] = {}
+    for spec in inputs:
+        array = feeds[spec.name]
+        if array.dtype != np.dtype(spec.dtype):
+            raise ValueError(f"{graph}: {spec.name} is {array.dtype}, expected {spec.dtype}")
+        fits = len(array.shape) == len(spec.shape) and all(
+            size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
+            for size, want in zip(array.shape, spec.shape, strict=True)
+        )
+        if not fits:
+            raise ValueError(f"{graph}: {spec.name} has shape {array.shape}, expected {spec.shape}")
+
+
+def open_backend(
+    name: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: Precision | None = None,
+) -> Backend:
+    """Choose an engine: the fastest that is installed, unless `name` says which.
+
+    `device` is an engine's own name ("CPU", "GPU"); `threads` defaults to the processors this
+    process may use. `precision` is what the engine is asked to execute, not what is stored.
+    """
+    if name is not None and name not in BACKENDS:
+        raise UsageError(f"unknown backend {name!r}; known: {', '.join(BACKENDS)}")
+    if precision is not None and precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    if threads is not None and threads < 1:
+        raise UsageError(f"threads is {threads}; expected at least 1")
+    chosen = name or next(iter(usable_backends()), None)
+    if chosen is None or not is_installed(chosen):
+        raise MissingExtraError(
+            chosen or "a backend", "openvino" if chosen == "openvino" else "all"
+        )
+    if chosen == "openvino":
+        from sdrt.backends.openvino import OpenVinoBackend
+
+        return OpenVinoBackend(device or "CPU", threads or usable_cores(), precision)
+    if device not in (None, "CPU"):
+        raise UnsupportedError(f"onnxruntime runs on CPU here, not on {device!r}; use openvino")
+    from sdrt.backends.ort import OrtBackend
+
+    return OrtBackend(threads or usable_cores(), precision)
+
+
+def usable_backends() -> list[str]:
+    """Names of the installed engines, fastest first."""
+    return [name for name in BACKENDS if is_installed(name)]
+
+
+def is_installed(backend: str) -> bool:
+    """Whether the engine's package can be found; does not import it."""
+    return find_spec(backend) is not None

@@ -1,0 +1,182 @@
+"""OpenVINO: static graphs for each requested shape, in an explicit precision."""
+
+from collections import Counter, OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+import openvino as ov
+
+from sdrt.backends import Array, Executed, Graph, Network, Shapes
+from sdrt.backends.mapped import dropping_pages
+from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
+from sdrt.machine import usable_cores
+from sdrt.manifest import Format, Precision
+
+PRECISION_HINT = {"fp32": "f32", "bf16": "bf16"}
+HEAVY = ("Convolution", "FullyConnected", "MatMul", "ScaledDotProductAttention")
+
+
+@dataclass(frozen=True)
+class OpenVinoBackend:
+    """Runs `openvino_model.xml`, or `model.onnx` where there is no IR.
+
+    `precision` is what the caller asks for; None means what the artifact stores, as far as the
+    device has it. Raises `UnsupportedError` for a device that is not there, or cannot do what was
+    asked.
+    """
+
+    device: str = "CPU"
+    threads: int = field(default_factory=usable_cores)
+    precision: Precision | None = None
+    max_shapes: int = 2
+    """Compiled forms kept per network: with and without guidance, or two sizes."""
+
+    name: ClassVar = "openvino"
+    formats: ClassVar[tuple[Format, ...]] = ("openvino", "onnx")
+
+    def __post_init__(self) -> None:
+        if self.device.split(".")[0] not in {name.split(".")[0] for name in self.devices}:
+            found = ", ".join(self.devices)
+            raise UnsupportedError(f"OpenVINO finds no device {self.device!r}; it finds: {found}")
+        if self.precision == "bf16" and not self.has_bf16:
+            raise UnsupportedError(
+                f"{self.device} has no bf16 arithmetic (AVX512-BF16 or AMX); use --precision fp32"
+            )
+
+    @cached_property
+    def core(self) -> ov.Core:
+        """The engine."""
+        return ov.Core()
+
+    @cached_property
+    def devices(self) -> tuple[str, ...]:
+        """Devices that OpenVINO finds on this machine."""
+        return tuple(self.core.available_devices)
+
+    @cached_property
+    def has_bf16(self) -> bool:
+        """Whether the device computes in bf16 by itself."""
+        return "BF16" in self.core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")
+
+    def settings(self, stored: Precision) -> dict[str, str | int]:
+        """Compile settings for a network stored in a precision."""
+        precision = self.precision or (stored if self.has_bf16 else "fp32")
+        settings: dict[str, str | int] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            # Never left to OpenVINO, which takes bf16 for fp32 networks wherever it can.
+            "INFERENCE_PRECISION_HINT": PRECISION_HINT[precision],
+        }
+        if self.device == "CPU":
+            settings["INFERENCE_NUM_THREADS"] = self.threads
+        return settings
+
+    def open(self, network: Network) -> "OpenVinoGraph":
+        """Read a network; it is compiled when shapes are known."""
+        return OpenVinoGraph(network, self)
+
+
+class OpenVinoGraph(Graph):
+    """One network, compiled anew for each set of input shapes; a few are kept."""
+
+    def __init__(self, network: Network, backend: OpenVinoBackend) -> None:
+        super().__init__(network)
+        self._backend = backend
+        self._requests: OrderedDict[tuple[object, ...], ov.InferRequest] = OrderedDict()
+        self._running: ov.InferRequest | None = None
+        self.compilations = 0
+        self._read()  # a file that cannot be read is found now and not at the first step
+
+    def prepare(self, shapes: Shapes) -> None:
+        """Compile for these input shapes unless that was done before."""
+        self._request(shapes)
+
+    def _execute(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        request = self._request({name: array.shape for name, array in feeds.items()})
+        self._running = request
+        try:
+            request.start_async(dict(feeds), share_inputs=True)
+            request.wait()
+        except RuntimeError as error:
+            raise _translated(error, self.name) from error
+        finally:
+            self._running = None
+        # The request's own memory is overwritten by the next run.
+        names = [spec.name for spec in self.network.spec.outputs]
+        return {name: request.get_tensor(name).data.copy() for name in names}
+
+    def cancel(self) -> None:
+        """Let the running `run` end before its next kernel."""
+        if request := self._running:
+            request.cancel()
+
+    @property
+    def precision(self) -> str:
+        """Precision of most heavy kernels of the compiled graph."""
+        return self.executed().precision if self._requests else "unknown"
+
+    def executed(self) -> Executed:
+        """Read types and precisions of the kernels from the compiled graph."""
+        if not self._requests:
+            raise ValueError(f"{self.name} has not run yet")
+        kernels: Counter[str] = Counter()
+        heavy: Counter[str] = Counter()
+        compiled = next(reversed(self._requests.values())).get_compiled_model()
+        for node in compiled.get_runtime_model().get_ops():
+            info = node.get_rt_info()
+            kind = str(info["layerType"].value)
+            precision = _precision(str(info["runtimePrecision"].value))
+            kernels[f"{kind} {precision} {info['primitiveType'].value}"] += 1
+            if kind in HEAVY:
+                heavy[precision] += 1
+        return Executed(heavy.most_common(1)[0][0] if heavy else "unknown", kernels)
+
+    def _request(self, shapes: Shapes) -> ov.InferRequest:
+        key = tuple(sorted(shapes.items()))
+        if key in self._requests:
+            self._requests.move_to_end(key)
+            return self._requests[key]
+        while len(self._requests) >= self._backend.max_shapes:
+            self._requests.popitem(last=False)
+        self._requests[key] = self._compile(shapes)
+        return self._requests[key]
+
+    def _compile(self, shapes: Shapes) -> ov.InferRequest:
+        self.compilations += 1
+        try:
+            with dropping_pages(self.network.files[1:]):
+                model = self._read()
+                model.reshape(
+                    {name: ov.PartialShape(list(shape)) for name, shape in shapes.items()}
+                )
+                compiled = self._backend.core.compile_model(
+                    model, self._backend.device, self._backend.settings(self.network.stored)
+                )
+                del model
+            return compiled.create_infer_request()
+        except RuntimeError as error:
+            raise _translated(error, self.name) from error
+
+    def _read(self) -> ov.Model:
+        try:
+            return self._backend.core.read_model(self.network.files[0])
+        except RuntimeError as error:
+            raise _translated(error, str(self.network.files[0])) from error
+
+
+def _translated(error: RuntimeError, what: str) -> SdrtError:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    text = lines[-1].strip() if lines else type(error).__name__
+    if "cancel" in str(error).lower():
+        return CancelledError(f"{what} was cancelled")
+    if "bad_alloc" in str(error) or "allocate" in str(error):
+        return OutOfMemoryError(f"OpenVINO could not allocate memory for {what}: {text}")
+    return ArtifactError(f"OpenVINO cannot run {what}: {text}")
+
+
+def _precision(name: str) -> str:
+    """sdrt's word for one of OpenVINO's element types."""
+    return {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}.get(
+        name, name
+    )

@@ -1,0 +1,233 @@
+"""The command line. Every import that costs time is inside the command that needs it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+import sdrt
+from sdrt.errors import OutOfMemoryError, SdrtError, UsageError
+
+if TYPE_CHECKING:
+    from sdrt.pipeline import Run
+    from sdrt.result import Result
+
+INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """Our own commands, and those that other packages offer under `sdrt.commands`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in alphabetical order."""
+        return sorted({*super().list_commands(ctx), *(point.name for point in _offered())})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Our own command of that name, or the offered one."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        found = next((point.load() for point in _offered() if point.name == cmd_name), None)
+        return found
+
+
+def _offered() -> Iterator[Any]:
+    yield from entry_points(group="sdrt.commands")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(sdrt.__version__, prog_name="sdrt")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def cli(debug: bool) -> None:
+    """Stable Diffusion on CPUs: exported once with torch, run anywhere without it."""
+
+
+def main() -> NoReturn:
+    """Run the command line; every failure is one sentence and an exit code."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Exit as finished:
+        sys.exit(finished.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(_failed("interrupted", "interrupted", INTERRUPTED))
+    except MemoryError as error:
+        kind = OutOfMemoryError
+        text = str(error) if isinstance(error, kind) else "the machine has too little free memory"
+        sys.exit(_failed(kind.__name__, text, kind.exit_code))
+    except SdrtError as error:
+        sys.exit(_failed(type(error).__name__, str(error), error.exit_code))
+    sys.exit(0)
+
+
+def _failed(kind: str, message: str, exit_code: int) -> int:
+    if "--debug" in sys.argv:
+        raise
+    if "--json" in sys.argv:
+        record = {"type": kind, "message": message, "exit_code": exit_code}
+        click.echo(json.dumps({"error": record}), err=True)
+    else:
+        click.echo(f"sdrt: {message}", err=True)
+    return exit_code
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """WIDTHxHEIGHT in pixels."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Parse; click turns the failure into a usage error."""
+        width, _, height = str(value).lower().partition("x")
+        if not (width.isdigit() and height.isdigit()):
+            self.fail(f"{value!r} is no size; expected for example 512x768", param, ctx)
+        return int(width), int(height)
+
+
+@cli.command()
+@click.argument("prompt")
+@click.option("-m", "--model", metavar="PATH", help="Model folder; default: the embedded model.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: sdrt-SEED.png.")
+@click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
+@click.option("--steps", type=int, help="Number of denoising steps.")
+@click.option(
+    "--cfg-scale", "--guidance-scale", "guidance_scale", type=float, help="Guidance strength."
+)
+@click.option("--sampler", "--sampling-method", help="Sampling method.")
+@click.option("-s", "--seed", type=int, default=-1, help="-1 draws one.", show_default=True)
+@click.option("-b", "--batch-count", type=int, default=1, help="How many pictures.")
+@click.option("-W", "--width", type=int, help="Pixels, a multiple of 8.")
+@click.option("-H", "--height", type=int, help="Pixels, a multiple of 8.")
+@click.option("--size", type=Size(), help="Width and height in one.")
+@click.option("--backend", help="openvino or onnxruntime; default: the fastest installed.")
+@click.option("--device", help="The engine's device, for example CPU or GPU.")
+@click.option("-t", "--threads", type=int, help="Default: the cores this process may use.")
+@click.option("--precision", help="What the engine should execute: fp32 or bf16.")
+@click.option("--no-metadata", is_flag=True, help="Keep the parameters out of the PNG.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def generate(
+    prompt: str,
+    model: str | None,
+    output: Path | None,
+    as_json: bool,
+    quiet: bool,
+    no_metadata: bool,
+    **settings: Any,
+) -> None:
+    """Make a picture of PROMPT."""
+    from sdrt.pipeline import load
+
+    engine = {name: settings.pop(name) for name in ("backend", "device", "threads", "precision")}
+    pipe = load(model, **engine)
+    run = pipe.start(prompt, **_options(**settings))
+    target = output or Path(f"sdrt-{run.request.seeds[0]}.png")
+    _check_target(target)
+    _watch(run, quiet=quiet or as_json)
+    result = run.result()
+    paths = result.save(target, with_parameters=not no_metadata)
+    for warning in result.warnings:
+        click.echo(f"sdrt: warning: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(_record(result, paths), indent=1))
+    elif not quiet:
+        click.echo(_summary(result, paths))
+
+
+def _options(size: tuple[int, int] | None, batch_count: int, seed: int, **given: Any) -> Any:
+    """The options that were given, under the names of the Python interface."""
+    if size is not None:
+        if given["width"] or given["height"]:
+            raise UsageError("both --size and --width or --height were given; give one of them")
+        given["width"], given["height"] = size
+    given["num_inference_steps"] = given.pop("steps")
+    given["num_images_per_prompt"] = batch_count
+    given["seed"] = None if seed == -1 else seed
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _check_target(path: Path) -> None:
+    """Find out before the work whether its result can be written."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"cannot write {path}: pictures are written as .png")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+
+
+def _watch(run: "Run", quiet: bool) -> None:
+    from tqdm import tqdm
+
+    shape = "{desc} {n}/{total} [{bar:30}] {rate_inv_fmt}, {remaining} left"
+    silent = quiet or not sys.stderr.isatty()
+    for _ in tqdm(run, "step", len(run), leave=False, disable=silent, bar_format=shape):
+        pass
+
+
+def _record(result: "Result", paths: list[Path]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    images = [
+        {"file": str(path), **asdict(parameters)}
+        for path, parameters in zip(paths, result.parameters, strict=True)
+    ]
+    return {"images": images, "timings": asdict(result.timings), "warnings": result.warnings}
+
+
+def _summary(result: "Result", paths: list[Path]) -> str:
+    spent, made = result.timings, result.parameters[0]
+    steps = sorted(spent.step_s)
+    lines = [f"{path}  seed {seed}" for path, seed in zip(paths, result.seeds, strict=True)]
+    lines.append(
+        f"{made.backend} in {made.executed_precision} on {made.threads} threads: "
+        f"{len(steps)} steps of {steps[len(steps) // 2]:.3g} s, "
+        f"text {spent.text_encoder_s:.2g} s, decode {spent.vae_decoder_s:.2g} s, "
+        f"load {sum(spent.load_s.values()):.2g} s"
+    )
+    return "\n".join(lines)
+
+
+@cli.command()
+@click.argument("path", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def info(path: str | None, as_json: bool) -> None:
+    """Say what PATH holds: the parameters of a PNG, or a model folder (default: embedded)."""
+    from sdrt.info import describe_model, describe_picture
+
+    is_picture = path is not None and Path(path).is_file()
+    record, text = describe_picture(Path(path)) if is_picture and path else describe_model(path)
+    click.echo(json.dumps(record, indent=1, ensure_ascii=False) if as_json else text)
+
+
+@cli.command()
+@click.argument("model", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def verify(model: str | None, as_json: bool) -> None:
+    """Check every file of MODEL, and that the installed engines agree on every graph."""
+    from sdrt.verify import verify_artifact
+
+    report = verify_artifact(model)
+    click.echo(json.dumps(report.to_record(), indent=1) if as_json else report.to_text())
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def doctor(as_json: bool) -> None:
+    """Describe this machine and its engines: a list to paste into a bug report."""
+    from sdrt.doctor import examine
+
+    report = examine()
+    click.echo(json.dumps(report, indent=1) if as_json else _as_list(report))
+
+
+def _as_list(report: dict[str, Any]) -> str:
+    lines = []
+    for title, entries in report.items():
+        lines.append(f"{title}:")
+        lines += [f"  {name}: {value}" for name, value in entries.items()]
+    return "\n".join(lines)

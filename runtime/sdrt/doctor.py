@@ -1,0 +1,89 @@
+"""This machine and its engines, and whether they compute rightly on it."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import sdrt
+from sdrt import machine
+from sdrt.artifact import Artifact, open_artifact
+from sdrt.backends import Array, open_backend, usable_backends
+from sdrt.errors import SdrtError
+from sdrt.manifest import PRECISIONS, Precision
+from sdrt.measure import snr_db
+from sdrt.verify import seeded_feeds
+
+PACKAGES = ("onnxruntime", "openvino", "numpy", "tokenizers", "pillow", "torch", "diffusers")
+# OpenVINO's bf16 has been wrong on whole processor families; right ones leave about 30 dB.
+FLOOR_DB: dict[Precision, float] = {"fp32": 60.0, "bf16": 20.0}
+
+
+def examine() -> dict[str, dict[str, Any]]:
+    """Versions, processor, memory, engines, and one U-Net run on each engine and precision."""
+    total, available = machine.memory_bytes()
+    return {
+        "versions": {
+            "sdrt": sdrt.__version__,
+            "python": platform.python_version(),
+            "system": platform.platform(),
+            **{name: _version(name) for name in PACKAGES},
+        },
+        "machine": {
+            "processor": machine.processor(),
+            "instruction sets": " ".join(machine.instruction_sets()) or "unknown",
+            "usable cores": machine.usable_cores(),
+            "memory": f"{total / 2**30:.1f} GiB, {available / 2**30:.1f} GiB available",
+        },
+        "engines": _engines(),
+        "self-test": _self_test(),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _engines() -> dict[str, str]:
+    found = {}
+    for name in usable_backends():
+        try:
+            backend = open_backend(name)
+            devices = ", ".join(backend.devices)
+            found[name] = f"{backend.threads} threads; devices: {devices}"
+        except SdrtError as error:
+            found[name] = f"does not open: {error}"
+    return found
+
+
+def _self_test() -> dict[str, str]:
+    """The embedded U-Net on every engine and precision, against the first one."""
+    try:
+        artifact = open_artifact()
+    except SdrtError as error:
+        return {"embedded model": f"failed: {error}"}
+    results: dict[str, str] = {}
+    reference: Array | None = None
+    for name in reversed(usable_backends()):
+        for precision in PRECISIONS if name == "openvino" else PRECISIONS[:1]:
+            label = f"{name} {precision}"
+            try:
+                found = _run(artifact, name, precision)
+            except SdrtError as error:
+                results[label] = f"failed: {error}"
+                continue
+            if reference is None:
+                reference, results[label] = found, "runs (the reference for the others)"
+                continue
+            db = snr_db(reference, found)
+            verdict = "right" if db >= FLOOR_DB[precision] else "WRONG"
+            results[label] = f"{verdict}: {db:.1f} dB"
+    return results
+
+
+def _run(artifact: Artifact, name: str, precision: Precision) -> Array:
+    backend = open_backend(name, precision=precision)
+    unet = backend.open(artifact.network("unet", backend.formats))
+    return unet.run(seeded_feeds(artifact, "unet"))["out_sample"]

@@ -1,0 +1,83 @@
+"""What sdrt raises on purpose, each with the exit code of the command line.
+
+SdrtError                   1
+├── UsageError              2   an argument, a prompt option or a config is wrong
+├── ArtifactError           3   a model folder is missing, foreign, corrupt or incomplete
+├── ParityError             4   an exported graph does not compute what torch computes
+├── WriteError              5   disk full, or no permission to write
+├── NonFiniteError          6   a network gave NaN or infinity
+├── OutOfMemoryError        7
+├── UnsupportedError        9   an architecture, precision or device that sdrt cannot do
+│   └── MissingExtraError   9   a package is not installed
+├── CancelledError         10
+└── LockedError            12   somebody else is writing to the same place
+
+A message says what was found, what was expected and what to do, in one sentence or two.
+"""
+
+
+class SdrtError(Exception):
+    """Base of everything that sdrt raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(SdrtError):
+    """An argument or a config is wrong; the message names it and what is allowed."""
+
+    exit_code = 2
+
+
+class ArtifactError(SdrtError):
+    """A model folder cannot be used: missing, of another kind, corrupt or incomplete."""
+
+    exit_code = 3
+
+
+class ParityError(SdrtError):
+    """An exported graph differs from torch by more than its precision explains."""
+
+    exit_code = 4
+
+
+class WriteError(SdrtError):
+    """A file could not be written: no space, or no permission."""
+
+    exit_code = 5
+
+
+class NonFiniteError(SdrtError):
+    """A network gave NaN or infinity; the message names network, step and precision."""
+
+    exit_code = 6
+
+
+class OutOfMemoryError(SdrtError, MemoryError):
+    """An engine could not allocate what it needs."""
+
+    exit_code = 7
+
+
+class UnsupportedError(SdrtError):
+    """An architecture, precision or device that sdrt or this machine cannot do."""
+
+    exit_code = 9
+
+
+class MissingExtraError(UnsupportedError):
+    """A package is needed that only comes with an extra; the message has the install command."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} is not installed; install it with: pip install 'sdrt[{extra}]'")
+
+
+class CancelledError(SdrtError):
+    """Somebody cancelled a run."""
+
+    exit_code = 10
+
+
+class LockedError(SdrtError):
+    """Somebody else is writing to the same place."""
+
+    exit_code = 12

@@ -1,0 +1,60 @@
+"""Say what a path is when it is not what was expected: half of a good error message."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sdrt.manifest import MANIFEST_NAME
+
+WEIGHT_SUFFIXES = {
+    ".safetensors": "safetensors weights",
+    ".ckpt": "a pickled checkpoint",
+    ".pt": "a pickled checkpoint",
+    ".pth": "a pickled checkpoint",
+    ".bin": "raw or pickled weights",
+    ".gguf": "a GGUF file (stable-diffusion.cpp)",
+    ".onnx": "an ONNX graph",
+    ".xml": "an OpenVINO graph",
+}
+
+
+def describe(path: Path) -> str:
+    """Name the kind of model at a path, as far as its files tell without being loaded."""
+    if not path.exists():
+        return "nothing: the path does not exist"
+    if path.is_file():
+        return WEIGHT_SUFFIXES.get(path.suffix.lower(), "a file of unknown kind")
+    if (path / MANIFEST_NAME).is_file():
+        return "an artifact of sdrt"
+    index = read_json(path / "model_index.json")
+    if isinstance(index, dict):
+        return _describe_pipeline(path, str(index.get("_class_name", "an unnamed pipeline")))
+    config = read_json(path / "config.json")
+    if isinstance(config, dict) and ("_class_name" in config or "architectures" in config):
+        found = config.get("_class_name") or ", ".join(map(str, config["architectures"]))
+        return f"a single network ({found}), not a whole pipeline"
+    if (path / "adapter_config.json").is_file():
+        return "an adapter (LoRA), not a whole model"
+    names = sorted(p.name for p in path.iterdir())
+    if not names:
+        return "an empty folder"
+    for name in names:
+        if kind := WEIGHT_SUFFIXES.get(Path(name).suffix.lower()):
+            return f"a folder with {kind} ({name}) and no model_index.json"
+    return f"a folder that holds no model ({', '.join(names[:4])}{', ...' * (len(names) > 4)})"
+
+
+def _describe_pipeline(path: Path, class_name: str) -> str:
+    if class_name.startswith("OV") or any(path.glob("*/openvino_model.xml")):
+        return f"an OpenVINO export by optimum-intel ({class_name}), without a manifest of sdrt"
+    if class_name.startswith("ORT") or any(path.glob("*/model.onnx")):
+        return f"an ONNX export ({class_name}), without a manifest of sdrt"
+    return f"a diffusers checkpoint ({class_name})"
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON, or None when there is no such file or it does not parse."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        return None

@@ -1,0 +1,49 @@
+"""Decoded floats -> pixels -> files with their parameters."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from sdrt.errors import UsageError, WriteError
+from sdrt.metadata import Parameters, png_chunks
+
+
+def to_image(decoded: npt.NDArray[np.float32]) -> Image.Image:
+    """Turn one decoded picture, (3, height, width) in -1..1, into an RGB image."""
+    pixels = ((decoded / 2 + 0.5).clip(0, 1) * 255).round().astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def save_png(image: Image.Image, path: Path, parameters: Parameters | None = None) -> Path:
+    """Write a PNG, whole or not at all, with the parameters that made it.
+
+    Raises `UsageError` for another suffix, `WriteError` for a full disk or a missing permission.
+    """
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"cannot write {path}: pictures are written as .png")
+    chunks = png_chunks(parameters) if parameters else None
+    with whole_file(path) as partial:
+        image.save(partial, format="PNG", pnginfo=chunks)
+    return path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a name beside `path` to write to; it takes the place of `path` if all went well."""
+    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise WriteError(
+            f"cannot write {path}: {error.strerror or error}; check the folder, its permissions "
+            "and the free space"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""What a picture or a model folder holds, for people and as a record."""
+
+from pathlib import Path
+from typing import Any
+
+from sdrt.artifact import open_artifact
+from sdrt.metadata import CHUNK, read_png
+
+Description = tuple[dict[str, Any], str]
+
+
+def describe_picture(path: Path) -> Description:
+    """The parameters inside a PNG; raises `UsageError` for a file that is none."""
+    found = read_png(path)
+    lines = [f"{path}: {found['width']}x{found['height']} pixels"]
+    if CHUNK in found and isinstance(found[CHUNK], dict):
+        lines += [f"  {name}: {value}" for name, value in found[CHUNK].items() if name != "schema"]
+    elif "parameters" in found:
+        lines += [f"  {line}" for line in found["parameters"].splitlines()]
+    else:
+        lines.append("  no parameters inside")
+    return found, "\n".join(lines)
+
+
+def describe_model(where: str | None) -> Description:
+    """What an artifact's manifest says."""
+    artifact = open_artifact(where)
+    manifest = artifact.manifest
+    defaults, schedule = manifest.defaults, manifest.schedule
+    size = sum(record.size for record in manifest.files.values())
+    lines = [
+        f"{artifact.root}",
+        f"  model: {manifest.name} ({manifest.family}), from {manifest.source.id}",
+        f"  stored precision: {manifest.precision}",
+        f"  size: {size / 1e6:.1f} MB in {len(manifest.files)} files",
+        f"  hash: {artifact.hash[:12]}",
+        f"  prediction: {manifest.prediction}; schedule: {schedule.curve}, "
+        f"{schedule.beta_start} to {schedule.beta_end}, {schedule.train_steps} steps, "
+        f"spacing {schedule.spacing}",
+        f"  defaults: {defaults.width}x{defaults.height}, {defaults.num_inference_steps} steps, "
+        f"{defaults.sampler}, guidance {defaults.guidance_scale:g}",
+        "  graphs (signal to noise against torch fp32):",
+    ]
+    for name, graph in manifest.graphs.items():
+        parity = ", ".join(f"{backend} {db:.1f} dB" for backend, db in graph.parity_db.items())
+        lines.append(f"    {name}: {' and '.join(graph.files)}; {parity or 'not measured'}")
+    made = ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())
+    lines.append(f"  made with: {made or 'unknown'}")
+    record = manifest.model_dump(mode="json", by_alias=True)
+    return {"path": str(artifact.root), "hash": artifact.hash, **record}, "\n".join(lines)

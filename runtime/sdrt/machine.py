@@ -1,0 +1,92 @@
+"""What this machine is: processor, instruction sets, usable cores, memory."""
+
+import math
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+
+# Flags of /proc/cpuinfo that decide which kernels engines choose.
+DECISIVE_FLAGS = (
+    "avx2",
+    "fma",
+    "avx_vnni",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+)
+
+
+def processor() -> str:
+    """Name of the processor, as the system gives it."""
+    match = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    return match.group(1) if match else platform.processor() or platform.machine()
+
+
+def instruction_sets() -> tuple[str, ...]:
+    """The decisive instruction sets that this processor has; empty where Linux does not tell."""
+    match = re.search(r"^flags\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    flags = set(match.group(1).split()) if match else set()
+    return tuple(flag for flag in DECISIVE_FLAGS if flag in flags)
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use: affinity, hyper-threads and container quota."""
+    allowed = _allowed_processors()
+    siblings = {
+        _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
+        for cpu in allowed
+    }
+    quota = _container_quota()
+    return max(1, min(len(siblings), math.ceil(quota) if quota else len(siblings)))
+
+
+def memory_bytes() -> tuple[int, int]:
+    """Total and available memory; zeros where Linux does not tell."""
+    text = _read("/proc/meminfo")
+
+    def find(name: str) -> int:
+        match = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
+        return int(match.group(1)) * 1024 if match else 0
+
+    return find("MemTotal"), find("MemAvailable")
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident set of this process so far; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _allowed_processors() -> set[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def _container_quota() -> float | None:
+    """Processors' worth of time that a control group allows, if it limits at all."""
+    parts = _read("/sys/fs/cgroup/cpu.max").split()
+    if len(parts) == 2 and parts[0] != "max":
+        return float(parts[0]) / float(parts[1])
+    quota = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").strip()
+    period = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us").strip()
+    if quota and period and int(quota) > 0:
+        return int(quota) / int(period)
+    return None
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

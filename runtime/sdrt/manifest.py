@@ -1,0 +1,164 @@
+"""What an artifact holds, as one typed file: the contract of export, runtime and other hosts."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from sdrt.errors import ArtifactError
+
+MANIFEST_NAME = "manifest.json"
+SCHEMA: Literal[1] = 1
+MAX_BYTES = 4_000_000  # a manifest of a large model has some tens of kilobytes
+
+Family = Literal["sd1"]
+Precision = Literal["fp32", "bf16"]
+Format = Literal["onnx", "openvino"]
+Prediction = Literal["epsilon", "v_prediction", "sample"]
+Curve = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
+Spacing = Literal["leading", "trailing", "linspace"]
+Dimension = Annotated[int, Field(gt=0)] | str  # a name stands for any size
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+FORMATS: tuple[Format, ...] = ("onnx", "openvino")
+
+
+class Model(BaseModel):
+    """Base of everything read from JSON or YAML: frozen, strict about names, finite only."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True
+    )
+
+
+class Source(Model):
+    """Where the weights came from."""
+
+    id: str
+    revision: str | None = None
+
+
+class Schedule(Model):
+    """The noise that the model was trained on, and how its authors space the steps."""
+
+    train_steps: Annotated[int, Field(gt=0, le=100_000)] = 1000
+    beta_start: Annotated[float, Field(gt=0, lt=1)] = 0.00085
+    beta_end: Annotated[float, Field(gt=0, lt=1)] = 0.012
+    curve: Curve = "scaled_linear"
+    zero_terminal_snr: bool = False
+    spacing: Spacing = "leading"
+    offset: Annotated[int, Field(ge=0)] = 0
+
+
+class Latent(Model):
+    """The space the U-Net works in: images divided by `downscale`, values times `scale`."""
+
+    channels: Annotated[int, Field(gt=0)]
+    downscale: Annotated[int, Field(gt=0)]
+    scale: float
+
+
+class TextEncoder(Model):
+    """One text encoder: its graph, the folder of its tokenizer, tokens a chunk, which layer."""
+
+    graph: str
+    tokenizer: str
+    length: Annotated[int, Field(gt=0)] = 77
+    layer: Literal["last"] = "last"
+
+
+class TensorSpec(Model):
+    """Name, numpy dtype and shape of an input or output; named dimensions are free."""
+
+    name: str
+    dtype: Literal["float32", "int64", "int32"]
+    shape: tuple[Dimension, ...]
+
+
+class GraphSpec(Model):
+    """One network: its files per format (the first is the one to open), inputs and outputs."""
+
+    files: dict[Format, tuple[str, ...]]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    parity_db: dict[str, float] = {}
+    """Signal-to-noise ratio against torch fp32 per backend, dB: the worst of all tried inputs."""
+
+
+class Defaults(Model):
+    """What a picture is made with when the caller does not say."""
+
+    width: Annotated[int, Field(gt=0)] = 512
+    height: Annotated[int, Field(gt=0)] = 512
+    num_inference_steps: Annotated[int, Field(gt=0)] = 20
+    sampler: str = "dpm++2m"
+    guidance_scale: Annotated[float, Field(ge=0)] = 7.5
+
+
+class FileRecord(Model):
+    """Size in bytes and SHA-256 of one file."""
+
+    size: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Manifest(Model):
+    """Everything the runtime needs to know about a model beside its weights."""
+
+    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    name: str
+    family: Family
+    source: Source
+    precision: Precision
+    prediction: Prediction
+    schedule: Schedule
+    latent: Latent
+    text_encoders: tuple[TextEncoder, ...]
+    graphs: dict[str, GraphSpec]
+    defaults: Defaults = Defaults()
+    files: dict[str, FileRecord] = {}
+    made_with: dict[str, str] = {}
+    """Versions of the packages that made the artifact."""
+
+    def to_json(self) -> str:
+        """Text of `manifest.json`."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read `manifest.json`; raises `ArtifactError` that names the first wrong field."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ArtifactError(f"{path} has more than {MAX_BYTES} bytes: this is no manifest")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"cannot read {path}: {error}") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ArtifactError(
+            f"{path} is not valid JSON ({error}); export the model again"
+        ) from error
+    _check_schema(path, data)
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as error:
+        raise ArtifactError(f"{path}: {describe(error)}; export the model again") from error
+
+
+def _check_schema(path: Path, data: Any) -> None:
+    if not isinstance(data, dict) or "schema" not in data:
+        raise ArtifactError(f"{path} is not a manifest of sdrt: it has no field 'schema'")
+    if data["schema"] != SCHEMA:
+        raise ArtifactError(
+            f"{path} has schema {data['schema']!r}, this sdrt reads schema {SCHEMA}; "
+            "install the sdrt release that wrote it, or export the model again"
+        )
+
+
+def describe(error: ValidationError) -> str:
+    """Every problem of a pydantic error, in one line."""
+    problems = []
+    for problem in error.errors(include_url=False):
+        where = ".".join(str(part) for part in problem["loc"]) or "the file"
+        problems.append(f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+    return "; ".join(problems)

@@ -1,0 +1,16 @@
+"""How far two arrays are apart."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+
+def snr_db(expected: npt.ArrayLike, found: npt.ArrayLike) -> float:
+    """Signal-to-noise ratio of `found` as a copy of `expected`, dB; infinite when equal."""
+    signal = np.asarray(expected, np.float64)
+    noise = float(((signal - np.asarray(found, np.float64)) ** 2).sum())
+    power = float((signal**2).sum())
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(power / noise) if power > 0 else -math.inf

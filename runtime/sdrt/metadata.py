@@ -1,0 +1,99 @@
+"""The parameters of a picture, inside its PNG: JSON for programs, A1111's text for people's tools.
+
+The JSON chunk `sdrt` is authoritative. The text chunk `parameters` is what AUTOMATIC1111's web UI
+and the many tools around it read; it is ambiguous by design (a prompt may look like parameters).
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
+
+from sdrt.errors import UsageError
+from sdrt.samplers import SAMPLERS
+
+CHUNK = "sdrt"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Everything needed to make a picture again."""
+
+    prompt: str
+    negative_prompt: str
+    seed: int
+    width: int
+    height: int
+    num_inference_steps: int
+    sampler: str
+    guidance_scale: float
+    model: str
+    model_hash: str
+    """SHA-256 of the artifact's manifest, and so of every file in it."""
+    stored_precision: str
+    executed_precision: str
+    backend: str
+    threads: int
+    version: str
+
+    def to_a1111(self) -> str:
+        """The text that AUTOMATIC1111 writes into `parameters`."""
+        lines = [self.prompt]
+        if self.negative_prompt:
+            lines.append(f"Negative prompt: {self.negative_prompt}")
+        fields = {
+            "Steps": self.num_inference_steps,
+            "Sampler": SAMPLERS[self.sampler].a1111,
+            "CFG scale": f"{self.guidance_scale:g}",
+            "Seed": self.seed,
+            "Size": f"{self.width}x{self.height}",
+            "Model hash": self.model_hash[:10],
+            "Model": self.model,
+            "RNG": "CPU",  # readers take a missing RNG for GPU
+            "Version": f"sdrt {self.version}",
+        }
+        lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items()))
+        return "\n".join(lines)
+
+    def to_json(self) -> str:
+        """The chunk `sdrt`."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, ensure_ascii=False)
+
+
+def png_chunks(parameters: Parameters) -> PngInfo:
+    """Both forms of the parameters, for Pillow's PNG writer."""
+    chunks = PngInfo()
+    chunks.add_text("parameters", parameters.to_a1111())
+    chunks.add_itxt(CHUNK, parameters.to_json())
+    return chunks
+
+
+def read_png(path: Path) -> dict[str, Any]:
+    """Read what a PNG says about itself: its size, and `sdrt` and `parameters` where it has them.
+
+    Raises `UsageError` for a file that is no PNG. Takes the file for untrusted.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            texts = {key: str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
+            found: dict[str, Any] = {"width": image.width, "height": image.height}
+    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+        raise UsageError(f"{path} is no readable PNG picture: {error}") from error
+    if "parameters" in texts:
+        found["parameters"] = texts["parameters"]
+    if CHUNK in texts:
+        try:
+            found[CHUNK] = json.loads(texts[CHUNK])
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UsageError(f"{path}: its chunk {CHUNK!r} is not valid JSON: {error}") from error
+    return found
+
+
+def _quoted(value: object) -> str:
+    """A1111 reads values up to the next comma unless they are quoted as JSON."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if any(c in text for c in ',:\n"') else text

@@ -1,0 +1,257 @@
+"""Prompt -> picture. Reads like a table of contents; each verb lives in a module of its own."""
+
+import math
+import time
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+import numpy.typing as npt
+
+import sdrt
+from sdrt.artifact import Artifact, open_artifact
+from sdrt.backends import Backend, Graph, Shapes, open_backend
+from sdrt.denoiser import Denoiser, Embeddings
+from sdrt.errors import NonFiniteError
+from sdrt.image import to_image
+from sdrt.manifest import Precision
+from sdrt.metadata import Parameters
+from sdrt.noise import Noise
+from sdrt.request import Options, Request, resolve
+from sdrt.result import Result, Step, Timings
+from sdrt.samplers import SAMPLERS, Latents
+from sdrt.schedule import Steps, TrainingNoise, plan_steps
+from sdrt.tokenizer import Tokenizer
+
+Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1
+
+KEPT = frozenset({"unet", "vae_decoder"})
+
+
+def load(
+    path_or_name: str | Path | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+    threads: int | None = None,
+    precision: Precision | None = None,
+    keep: Collection[str] = KEPT,
+) -> "Pipeline":
+    """Open a model for generation.
+
+    Nothing given: the embedded model on the fastest installed backend. `precision` is what the
+    engine should execute; by default what the artifact stores, where the engine can. Networks
+    named in `keep` stay in memory between uses, the others are released after each use.
+    Raises `ArtifactError`, `UnsupportedError`, `MissingExtraError` or `UsageError`.
+    """
+    artifact = open_artifact(path_or_name)
+    return Pipeline(artifact, open_backend(backend, device, threads, precision), keep)
+
+
+class Pipeline:
+    """An open model on an engine. Networks are loaded when they are first needed."""
+
+    def __init__(self, artifact: Artifact, backend: Backend, keep: Collection[str] = KEPT) -> None:
+        self.artifact, self.backend = artifact, backend
+        self._keep = frozenset(keep)
+        self._graphs: dict[str, Graph] = {}
+        self._noise = TrainingNoise.of(artifact.manifest.schedule)
+        encoder = artifact.manifest.text_encoders[0]
+        self._check_tokenizer(encoder.tokenizer)
+        self._tokenizer = Tokenizer(artifact.root / encoder.tokenizer, encoder.length)
+
+    def __call__(self, prompt: str, **options: Unpack[Options]) -> Result:
+        """Make pictures of a prompt; raises `UsageError` for options that cannot be."""
+        return self.start(prompt, **options).result()
+
+    def start(self, prompt: str, **options: Unpack[Options]) -> "Run":
+        """Prepare a run that the caller steps through; nothing heavy happens yet."""
+        return Run(self, resolve(self.artifact.manifest, prompt, options))
+
+    def encode(self, text: str, timings: Timings | None = None) -> tuple[Embeddings, str]:
+        """Turn a text into embeddings (1, tokens, width), and give the end that was cut off."""
+        timings = timings or Timings()
+        tokens = self._tokenizer.encode(text)
+        graph = self.graph("text_encoder", {"input_ids": tokens.ids.shape}, timings)
+        started = time.perf_counter()
+        outputs = graph.run({"input_ids": tokens.ids})
+        timings.text_encoder_s += time.perf_counter() - started
+        return outputs["last_hidden_state"], tokens.dropped
+
+    def decode(self, latents: Latents, timings: Timings | None = None) -> list[Decoded]:
+        """Turn latents into pictures, one by one: memory does not grow with their number."""
+        timings = timings or Timings()
+        graph = self.graph("vae_decoder", {"latent_sample": (1, *latents.shape[1:])}, timings)
+        scaled = latents / np.float32(self.artifact.manifest.latent.scale)
+        started = time.perf_counter()
+        pictures = [
+            graph.run({"latent_sample": scaled[i : i + 1]})["sample"][0] for i in range(len(scaled))
+        ]
+        timings.vae_decoder_s += time.perf_counter() - started
+        return pictures
+
+    def graph(self, name: str, shapes: Shapes, timings: Timings) -> Graph:
+        """A network ready for these input shapes: from memory, or loaded and compiled now."""
+        started = time.perf_counter()
+        if name not in self._graphs:
+            network = self.artifact.network(name, self.backend.formats)
+            self._graphs[name] = self.backend.open(network)
+        self._graphs[name].prepare(shapes)
+        spent = time.perf_counter() - started
+        timings.load_s[name] = timings.load_s.get(name, 0.0) + spent
+        return self._graphs[name]
+
+    @property
+    def loaded(self) -> set[str]:
+        """Names of the networks that are in memory."""
+        return set(self._graphs)
+
+    def release(self, *names: str) -> None:
+        """Free the memory of these networks, or of all; they load again when needed."""
+        for name in names or tuple(self._graphs):
+            self._graphs.pop(name, None)
+
+    def release_after_use(self, name: str) -> None:
+        """Free a network unless it was asked to stay."""
+        if name not in self._keep:
+            self.release(name)
+
+    def steps(self, request: Request) -> Steps:
+        """The noise levels that a request goes through."""
+        schedule = self.artifact.manifest.schedule
+        last = 0.0 if SAMPLERS[request.sampler].ends_at_zero else float(self._noise.sigmas[0])
+        return plan_steps(
+            self._noise, request.num_inference_steps, schedule.spacing, schedule.offset, last
+        )
+
+    def parameters(self, request: Request, seed: int, executed: str) -> Parameters:
+        """What to write beside a picture."""
+        manifest = self.artifact.manifest
+        return Parameters(
+            prompt=request.prompt,
+            negative_prompt=request.negative_prompt,
+            seed=seed,
+            width=request.width,
+            height=request.height,
+            num_inference_steps=request.num_inference_steps,
+            sampler=request.sampler,
+            guidance_scale=request.guidance_scale,
+            model=manifest.name,
+            model_hash=self.artifact.hash,
+            stored_precision=manifest.precision,
+            executed_precision=executed,
+            backend=self.backend.name,
+            threads=self.backend.threads,
+            version=sdrt.__version__,
+        )
+
+    def _check_tokenizer(self, folder: str) -> None:
+        for file in self.artifact.manifest.files:
+            if file.startswith(f"{folder}/"):
+                self.artifact.check(file)
+
+
+class Run:
+    """One generation, step by step: iterate to watch it, ask for `result()` to have it.
+
+    Steps that nobody iterates are made by `result()`. Leaving the loop is cancelling.
+    """
+
+    def __init__(self, pipeline: Pipeline, request: Request) -> None:
+        self.pipeline, self.request = pipeline, request
+        self.timings = Timings()
+        self.warnings: list[str] = []
+        self._latents: Latents | None = None
+        self._executed = "unknown"
+        self._iterator = self._generate()
+
+    def __iter__(self) -> Iterator[Step]:
+        """Yield each step once it is done."""
+        return self._iterator
+
+    def __len__(self) -> int:
+        """How many steps the run has."""
+        return self.request.num_inference_steps
+
+    def result(self) -> Result:
+        """Make the steps that are left, then the pictures."""
+        for _ in self._iterator:
+            pass
+        if self._latents is None:
+            raise RuntimeError("this run was stopped before its last step")
+        decoded = self.pipeline.decode(self._latents, self.timings)
+        self.pipeline.release_after_use("vae_decoder")
+        return Result(
+            images=[to_image(picture) for picture in decoded],
+            parameters=[
+                self.pipeline.parameters(self.request, seed, self._executed)
+                for seed in self.request.seeds
+            ],
+            timings=self.timings,
+            warnings=self.warnings,
+        )
+
+    def _generate(self) -> Iterator[Step]:
+        steps = self.pipeline.steps(self.request)
+        denoise = self._denoiser(steps)
+        sigmas = [float(sigma) for sigma in steps.sigmas]
+        # The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
+        x = Noise(self.request.seeds).draw(self._latent_shape())
+        x = x * np.float32(math.sqrt(1 + sigmas[0] ** 2))
+        trajectory = SAMPLERS[self.request.sampler].method(denoise, x, sigmas)
+        for index in range(len(steps)):
+            started = time.perf_counter()
+            try:
+                x, denoised = next(trajectory)
+            except NonFiniteError as error:
+                raise NonFiniteError(f"step {index + 1} of {len(steps)}: {error}") from error
+            seconds = time.perf_counter() - started
+            for shown in (x, denoised):
+                shown.flags.writeable = False  # the next step reads what watchers are shown
+            self.timings.step_s.append(seconds)
+            if index == len(steps) - 1:
+                self._latents = x / np.float32(math.sqrt(1 + sigmas[-1] ** 2))
+                self._note_precision(denoise.unet)
+                self.pipeline.release_after_use("unet")
+            yield Step(index, len(steps), sigmas[index + 1], x, denoised, seconds)
+
+    def _note_precision(self, unet: Graph) -> None:
+        asked, self._executed = self.pipeline.backend.precision, unet.precision
+        if asked not in (None, self._executed):
+            engine = self.pipeline.backend.name
+            self.warnings.append(f"{engine} was asked for {asked} and executed {self._executed}")
+
+    def _denoiser(self, steps: Steps) -> Denoiser:
+        manifest, request = self.pipeline.artifact.manifest, self.request
+        images = len(request.seeds)
+        positive = np.repeat(self._embed("prompt", request.prompt), images, axis=0)
+        negative = None
+        if request.is_guided:
+            negative = self._embed("negative prompt", request.negative_prompt)
+            negative = np.repeat(negative, images, axis=0)
+        self.pipeline.release_after_use("text_encoder")
+        batch = images * (2 if request.is_guided else 1)
+        shapes = {
+            "sample": (batch, *self._latent_shape()),
+            "timestep": (),
+            "encoder_hidden_states": (batch, *positive.shape[1:]),
+        }
+        return Denoiser(
+            unet=self.pipeline.graph("unet", shapes, self.timings),
+            steps=steps,
+            prediction=manifest.prediction,
+            positive=positive,
+            negative=negative,
+            guidance_scale=request.guidance_scale,
+        )
+
+    def _embed(self, what: str, text: str) -> Embeddings:
+        embeddings, dropped = self.pipeline.encode(text, self.timings)
+        if dropped:
+            self.warnings.append(f"the {what} is too long; this end of it was ignored: {dropped!r}")
+        return embeddings
+
+    def _latent_shape(self) -> tuple[int, int, int]:
+        latent, request = self.pipeline.artifact.manifest.latent, self.request
+        size = request.height // latent.downscale, request.width // latent.downscale
+        return latent.channels, *size

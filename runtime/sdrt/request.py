@@ -1,0 +1,125 @@
+"""What a caller asks for, checked and completed from the model's defaults."""
+
+import math
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TypedDict
+
+from sdrt.errors import UsageError
+from sdrt.manifest import Manifest
+from sdrt.noise import MAX_SEED
+from sdrt.samplers import SAMPLERS
+
+MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
+MAX_SIZE = 4096
+MAX_IMAGES = 64
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of a generation; whatever is left out comes from the model."""
+
+    negative_prompt: str
+    """What the picture should not show; has no effect without guidance."""
+    width: int
+    """Pixels; a multiple of the model's downscale, which is 8."""
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    """Strength of classifier-free guidance; up to 1 there is none and a step costs half."""
+    sampler: str
+    seed: int | Sequence[int] | None
+    """The first image's seed (image i gets seed + i), or one per image; None draws one."""
+    num_images_per_prompt: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """A complete and possible wish: what `resolve` makes of options."""
+
+    prompt: str
+    negative_prompt: str
+    width: int
+    height: int
+    num_inference_steps: int
+    guidance_scale: float
+    sampler: str
+    seeds: tuple[int, ...]
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the U-Net has to run for the negative prompt too."""
+        return self.guidance_scale > 1
+
+
+def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
+    """Complete the options from the model's defaults; raises `UsageError` for what cannot be."""
+    unknown = set(options) - set(Options.__annotations__)
+    if unknown:
+        known = ", ".join(sorted(Options.__annotations__))
+        raise UsageError(f"unknown option {min(unknown)!r}; known: {known}")
+    defaults, downscale = manifest.defaults, manifest.latent.downscale
+    steps = options.get("num_inference_steps", defaults.num_inference_steps)
+    guidance = options.get("guidance_scale", defaults.guidance_scale)
+    return Request(
+        prompt=_text("prompt", prompt),
+        negative_prompt=_text("negative_prompt", options.get("negative_prompt", "")),
+        width=_size("width", options.get("width", defaults.width), downscale),
+        height=_size("height", options.get("height", defaults.height), downscale),
+        num_inference_steps=_whole("steps", steps, 1, manifest.schedule.train_steps),
+        guidance_scale=_guidance(guidance),
+        sampler=known_sampler(options.get("sampler", defaults.sampler)),
+        seeds=_seeds(options.get("seed"), options.get("num_images_per_prompt", 1)),
+    )
+
+
+def known_sampler(name: str) -> str:
+    """The name itself; raises `UsageError` that offers the nearest known one."""
+    if name in SAMPLERS:
+        return name
+    near = get_close_matches(str(name).lower(), SAMPLERS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}{hint}")
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is {value!r}; expected a text")
+    return value
+
+
+def _whole(name: str, value: object, low: int, high: int) -> int:
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not low <= value <= high:  # type: ignore[operator]
+        raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _size(name: str, value: object, downscale: int) -> int:
+    low = MIN_LATENT * downscale
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not low <= value <= MAX_SIZE or value % downscale:  # type: ignore[operator]
+        raise UsageError(
+            f"{name} is {value!r}; expected a multiple of {downscale} from {low} to {MAX_SIZE}"
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _guidance(value: object) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
+        raise UsageError(f"guidance scale is {value!r}; expected a finite number from 0 up")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _seeds(seed: int | Sequence[int] | None, images: int) -> tuple[int, ...]:
+    count = _whole("number of images", images, 1, MAX_IMAGES)
+    if seed is None:
+        seed = secrets.randbelow(2**32)
+    if isinstance(seed, int):
+        first = _whole("seed", seed, 0, MAX_SEED - count + 1)
+        return tuple(range(first, first + count))
+    if len(seed) != count:
+        raise UsageError(f"{len(seed)} seeds were given for {count} images; give one for each")
+    return tuple(_whole("seed", one, 0, MAX_SEED) for one in seed)

@@ -1,0 +1,62 @@
+"""What a run gives: its steps, its pictures, and the time they took."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from sdrt.image import save_png
+from sdrt.metadata import Parameters
+from sdrt.samplers import Latents
+
+
+@dataclass
+class Timings:
+    """Seconds, by what they were spent on."""
+
+    load_s: dict[str, float] = field(default_factory=dict)
+    """Opening and compiling, per network; empty for what was in memory already."""
+    text_encoder_s: float = 0.0
+    step_s: list[float] = field(default_factory=list)
+    vae_decoder_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a run: `latents` and the present guess `denoised`, (images, channels, h/8, w/8).
+
+    Both are in the U-Net's space; `Pipeline.decode` makes pictures of them.
+    """
+
+    index: int
+    count: int
+    sigma: float
+    """Noise level of `latents`, in units of the clean latents' deviation."""
+    latents: Latents
+    denoised: Latents
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """Pictures with their seeds, the time they took, and what the caller should know."""
+
+    images: list[Image.Image]
+    parameters: list[Parameters]
+    timings: Timings
+    warnings: list[str]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each image: alone it gives the same picture again."""
+        return [parameters.seed for parameters in self.parameters]
+
+    def save(self, path: str | Path, with_parameters: bool = True) -> list[Path]:
+        """Write every image as PNG; several get their number before the suffix."""
+        path = Path(path)
+        paths = [path]
+        if len(self.images) > 1:
+            paths = [path.with_stem(f"{path.stem}-{i + 1}") for i in range(len(self.images))]
+        for image, target, parameters in zip(self.images, paths, self.parameters, strict=True):
+            save_png(image, target, parameters if with_parameters else None)
+        return paths

@@ -1,0 +1,105 @@
+"""Noise levels: what the model was trained on, and which of them a run goes through.
+
+Everything is in the variance-exploding form of Karras et al. 2022 (arXiv 2206.00364): a noisy
+latent is x = x0 + sigma * noise, so that sigma alone tells how noisy it is.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from sdrt.errors import UsageError
+from sdrt.manifest import Schedule, Spacing
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TrainingNoise:
+    """The noise levels of training: `sigmas[t]` for each timestep t, ascending."""
+
+    sigmas: Doubles
+
+    @classmethod
+    def of(cls, schedule: Schedule) -> "TrainingNoise":
+        """Compute the levels from the betas (Ho et al. 2020, arXiv 2006.11239, eq. 4)."""
+        alphas_cumprod = np.cumprod(1 - betas(schedule))
+        return cls(np.sqrt((1 - alphas_cumprod) / alphas_cumprod))
+
+    @property
+    def steps(self) -> int:
+        """How many timesteps training had."""
+        return len(self.sigmas)
+
+    @cached_property
+    def log_sigmas(self) -> Doubles:
+        """Natural logarithms of the levels."""
+        return np.log(self.sigmas)
+
+    def sigma(self, timestep: Doubles) -> Doubles:
+        """The level at any timestep; between two, in proportion."""
+        return np.interp(timestep, np.arange(self.steps), self.sigmas)
+
+    def timestep(self, sigma: float) -> float:
+        """The timestep of any level; between two, in proportion of the logarithms."""
+        return float(np.interp(np.log(sigma), self.log_sigmas, np.arange(self.steps)))
+
+
+def betas(schedule: Schedule) -> Doubles:
+    """Variance added by each training step: (train_steps,)."""
+    n = schedule.train_steps
+    if schedule.curve == "linear":
+        return np.linspace(schedule.beta_start, schedule.beta_end, n)
+    if schedule.curve == "scaled_linear":
+        return np.linspace(schedule.beta_start**0.5, schedule.beta_end**0.5, n) ** 2
+    # Nichol and Dhariwal 2021 (arXiv 2102.09672), eq. 17
+    at = np.arange(n + 1) / n
+    alpha_bar = np.cos((at + 0.008) / 1.008 * np.pi / 2) ** 2
+    clipped: Doubles = np.minimum(1 - alpha_bar[1:] / alpha_bar[:-1], 0.999)
+    return clipped
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One run's noise levels: from `sigmas[i]`, at `timesteps[i]`, to `sigmas[i + 1]`.
+
+    `sigmas` has one entry more than `timesteps` and ends with the level that is left: 0, or the
+    lowest level of training.
+    """
+
+    sigmas: Doubles
+    timesteps: Doubles
+    noise: TrainingNoise
+
+    def __len__(self) -> int:
+        return len(self.timesteps)
+
+    def timestep(self, sigma: float) -> float:
+        """The timestep to tell the U-Net for a level: exact for the run's own levels."""
+        for own, timestep in zip(self.sigmas, self.timesteps, strict=False):
+            if own == sigma:
+                return float(timestep)
+        return self.noise.timestep(sigma)
+
+
+def plan_steps(
+    noise: TrainingNoise, count: int, spacing: Spacing, offset: int, last: float = 0.0
+) -> Steps:
+    """Choose `count` noise levels, and `last` after them (Lin et al. 2023, arXiv 2305.08891)."""
+    if not 1 <= count <= noise.steps:
+        raise UsageError(f"steps is {count}; expected a whole number from 1 to {noise.steps}")
+    timesteps = spaced(noise.steps, count, spacing, offset)
+    return Steps(np.append(noise.sigma(timesteps), last), timesteps, noise)
+
+
+def spaced(total: int, count: int, spacing: Spacing, offset: int) -> Doubles:
+    """`count` of `total` training timesteps, falling."""
+    if spacing == "linspace":
+        chosen = np.linspace(0, total - 1, count).round()[::-1]
+    elif spacing == "trailing":
+        chosen = np.arange(total, 0, -total / count).round()[:count] - 1
+    else:
+        chosen = np.arange(count, dtype=np.float64)[::-1] * (total // count) + offset
+    return np.clip(chosen, 0, total - 1)
