@@ -1,0 +1,109 @@
+"""How often does an exported model paint what it is told? Read off its pictures by the checker."""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+import sdrt
+from demo_model.captions import NOT_SAID, caption
+from demo_model.checker import CHECKED, accuracy
+from demo_model.render import Picture, render
+from demo_model.scenes import Scene, sample_scene
+
+# One of each object, in all lights and grounds: the pictures of the README.
+SHOWN = (
+    "a red boat on the sea at sunset",
+    "a brown dog on the beach by day",
+    "a white cat on the grass at noon",
+    "a yellow hot air balloon over the desert at dawn",
+    "a red house in the snow at night with mountains",
+    "a blue car in the desert on a sunny day on the left",
+    "a pink tree in a green field in the morning",
+    "a purple ball on the beach at dusk",
+    "an orange kitten in winter by moonlight",
+    "a big white sailboat on the ocean under a blue sky",
+    "a black puppy in a meadow at sunset with hills",
+    "a green hot air balloon above the ocean at night",
+)
+
+
+def main() -> None:
+    """Parse the command line, evaluate, print a record and write a contact sheet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", nargs="?", help="default: the embedded model")
+    parser.add_argument("--prompts", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--cfg-scale", type=float)
+    parser.add_argument("--sampler")
+    parser.add_argument("--backend")
+    parser.add_argument("--precision", choices=("fp32", "bf16"))
+    parser.add_argument("--noise", type=float, default=0.0, help="share with words unknown to it")
+    parser.add_argument("--sheet", type=Path, help="write a contact sheet of the shown prompts")
+    args = parser.parse_args()
+    pipe = sdrt.load(args.model, backend=args.backend, precision=args.precision)
+    chosen = {"num_inference_steps": args.steps, "sampler": args.sampler}
+    chosen["guidance_scale"] = args.cfg_scale
+    options = {name: value for name, value in chosen.items() if value is not None}
+    if args.sheet:
+        pictures = [paint(pipe, prompt, 1, options) for prompt in SHOWN]
+        sheet(pictures, columns=6).save(args.sheet)
+    if args.prompts:
+        asked = grammar_prompts(args.prompts, args.noise)
+        pictures = [paint(pipe, one.text, seed, options) for seed, one in enumerate(asked)]
+        stated = [one.stated for one in asked]
+        found = accuracy(pictures, [one.scene for one in asked], stated)
+        ceiling = accuracy(drawn(asked), [one.scene for one in asked], stated)
+        print(json.dumps({"prompts": len(asked), **options, "model": found, "ceiling": ceiling}))
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A caption, the scene behind it, and what of the scene it states."""
+
+    text: str
+    scene: Scene
+    stated: tuple[str, ...]
+
+
+def grammar_prompts(count: int, noise: float, seed: int = 777) -> list[Prompt]:
+    """Captions of random scenes that name an object."""
+    rng = np.random.default_rng(seed)
+    prompts: list[Prompt] = []
+    while len(prompts) < count:
+        scene = sample_scene(rng)
+        text, said = caption(scene, rng, noise)
+        stated = tuple(name for name in CHECKED if said[name] != NOT_SAID[name])
+        if scene.object != "none" and "object" in stated:
+            prompts.append(Prompt(text, scene, stated))
+    return prompts
+
+
+def drawn(prompts: list[Prompt]) -> list[Picture]:
+    """The scenes as the training pictures show them: the checker's own ceiling."""
+    rng = np.random.default_rng(0)
+    return [render(prompt.scene, rng) for prompt in prompts]
+
+
+def paint(pipe: sdrt.Pipeline, prompt: str, seed: int, options: dict[str, object]) -> Picture:
+    """One picture."""
+    return np.asarray(pipe(prompt, seed=seed, **options).images[0])  # type: ignore[arg-type]
+
+
+def sheet(pictures: list[Picture], columns: int, gap: int = 4) -> Image.Image:
+    """Pictures of one size in rows."""
+    height, width = pictures[0].shape[:2]
+    rows = -(-len(pictures) // columns)
+    size = columns * (width + gap) - gap, rows * (height + gap) - gap
+    page = Image.new("RGB", size, (255, 255, 255))
+    for i, picture in enumerate(pictures):
+        at = (i % columns) * (width + gap), (i // columns) * (height + gap)
+        page.paste(Image.fromarray(picture), at)
+    return page
+
+
+if __name__ == "__main__":
+    main()
