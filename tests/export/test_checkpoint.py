@@ -1,0 +1,202 @@
+"""Only Stable Diffusion 1.x in safetensors is loaded, and nothing from a repository decides how."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from sdrt.errors import ArtifactError, SdrtError, UnsupportedError
+from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
+from sdrt_export.config import read_preset
+
+
+def random_tiny() -> RandomCheckpoint:
+    name, preset = read_preset("tiny")
+    assert preset.geometry is not None
+    return RandomCheckpoint.of(name, preset.geometry)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The random tiny model as a diffusers folder."""
+    root = tmp_path_factory.mktemp("diffusers") / "tiny"
+    made = random_tiny()
+    made.text_encoder().save_pretrained(root / "text_encoder")
+    made.unet().save_pretrained(root / "unet")
+    made.vae().save_pretrained(root / "vae")
+    made.tokenizer().save_pretrained(root / "tokenizer")
+    write(root / "scheduler" / "scheduler_config.json", made.configs["scheduler"])
+    write(
+        root / "model_index.json",
+        {
+            "_class_name": "StableDiffusionPipeline",
+            "text_encoder": ["transformers", "CLIPTextModel"],
+            "tokenizer": ["transformers", "CLIPTokenizer"],
+            "unet": ["diffusers", "UNet2DConditionModel"],
+            "vae": ["diffusers", "AutoencoderKL"],
+            "scheduler": ["diffusers", "DDIMScheduler"],
+        },
+    )
+    return root
+
+
+@pytest.fixture
+def folder(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "tiny"))
+
+
+def write(path: Path, content: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def change(path: Path, **values: Any) -> None:
+    write(path, {**json.loads(path.read_text()), **values})
+
+
+def test_a_folder_gives_the_networks_that_were_saved(folder: Path) -> None:
+    made, loaded = random_tiny(), FolderCheckpoint.open(folder)
+    assert loaded.weights() == made.weights()
+    assert (loaded.latent, loaded.schedule, loaded.prediction) == (
+        made.latent,
+        made.schedule,
+        made.prediction,
+    )
+    for part in ("text_encoder", "unet", "vae"):
+        expected, found = getattr(made, part)().state_dict(), getattr(loaded, part)().state_dict()
+        assert expected.keys() == found.keys()
+        for name, weight in expected.items():
+            torch.testing.assert_close(found[name], weight, rtol=0, atol=0)
+    text = "a Boat, at 7"
+    assert loaded.tokenizer()(text).input_ids == made.tokenizer()(text).input_ids
+
+
+def test_half_precision_files_are_taken_where_they_are_the_only_ones(folder: Path) -> None:
+    path = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights = {name: weight.half() for name, weight in load_file(path).items()}
+    path.unlink()
+    save_file(weights, folder / "unet" / "diffusion_pytorch_model.fp16.safetensors")
+    loaded = FolderCheckpoint.open(folder).unet()
+    assert loaded.dtype == torch.float32
+    torch.testing.assert_close(loaded.conv_in.weight, weights["conv_in.weight"].float())
+
+
+def test_making_random_weights_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    first = random_tiny().vae().decoder.conv_in.weight
+    torch.testing.assert_close(torch.rand(2), expected, rtol=0, atol=0)
+    torch.testing.assert_close(random_tiny().vae().decoder.conv_in.weight, first, rtol=0, atol=0)
+
+
+RELATIVES: list[tuple[str, dict[str, Any], str]] = [
+    ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "is a StableDiffusionXL"),
+    ("model_index.json", {"_class_name": "FluxPipeline"}, "is a FluxPipeline"),
+    ("model_index.json", {"unet": ["my_module", "UNet"]}, "as unet; expected diffusers.UNet2D"),
+    ("model_index.json", {"vae": ["diffusers", "../evil"]}, "as vae; expected diffusers.Auto"),
+    ("model_index.json", {"text_encoder": "CLIPTextModel"}, "as text_encoder; expected"),
+    ("model_index.json", {"scheduler": ["os", "system"]}, "as scheduler; expected one of"),
+    ("model_index.json", {"scheduler": ["diffusers", "x.y"]}, "as scheduler, which is none"),
+    ("unet/config.json", {"addition_embed_type": "text_time"}, "is Stable Diffusion XL"),
+    ("unet/config.json", {"in_channels": 9}, "is an inpainting model"),
+    ("unet/config.json", {"in_channels": 8}, "is a U-Net with 8 input channels"),
+    ("unet/config.json", {"time_cond_proj_dim": 256}, "is a distilled model"),
+    ("unet/config.json", {"class_embed_type": "projection"}, "is an unCLIP"),
+    ("unet/config.json", {"cross_attention_dim": 768}, "embeddings of width 768"),
+    ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "predicts 'flow'"),
+    ("scheduler/scheduler_config.json", {"trained_betas": [0.1]}, "lists its betas one by one"),
+    ("scheduler/scheduler_config.json", {"beta_schedule": "sigmoid"}, "curve: input should be"),
+]
+
+
+@pytest.mark.parametrize(("file", "values", "message"), RELATIVES)
+def test_relatives_and_strangers_are_named(
+    folder: Path, file: str, values: dict[str, Any], message: str
+) -> None:
+    change(folder / file, **values)
+    with pytest.raises(UnsupportedError, match=message):
+        facts(folder)
+
+
+def facts(folder: Path) -> tuple[Any, ...]:
+    checkpoint = FolderCheckpoint.open(folder)
+    return checkpoint.prediction, checkpoint.schedule
+
+
+def test_stable_diffusion_2_is_named(folder: Path) -> None:
+    change(folder / "unet/config.json", cross_attention_dim=1024)
+    change(folder / "text_encoder/config.json", hidden_act="gelu", hidden_size=1024)
+    with pytest.raises(UnsupportedError, match=r"is Stable Diffusion 2\.x"):
+        FolderCheckpoint.open(folder)
+
+
+@pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "remove", "lose", "reshape"])
+def test_damaged_weights_are_refused(folder: Path, part: str, damage: str) -> None:
+    (path,) = (folder / part).glob("*.safetensors")
+    content = path.read_bytes()
+    weights = load_file(path)
+    name = max(weights, key=lambda key: weights[key].numel())
+    if damage == "truncate":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "garbage":
+        path.write_bytes(b"\xff" * len(content))
+    elif damage == "remove":
+        path.unlink()
+    elif damage == "lose":
+        weights.pop(name)
+        save_file(weights, path)
+    else:
+        weights[name] = weights[name][:1].clone()
+        save_file(weights, path)
+    with pytest.raises(ArtifactError) as caught:
+        getattr(FolderCheckpoint.open(folder), part)()
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_pickled_weights_are_never_loaded(folder: Path, part: str, tmp_path: Path) -> None:
+    (path,) = (folder / part).glob("*.safetensors")
+    canary = tmp_path / "canary"
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+            return Path.touch, (canary,)
+
+    torch.save({"weight": Evil()}, path.with_suffix(".bin"))
+    path.unlink()
+    with pytest.raises(ArtifactError):
+        getattr(FolderCheckpoint.open(folder), part)()
+    assert not canary.exists()
+
+
+@pytest.mark.parametrize("missing", ["unet/config.json", "scheduler/scheduler_config.json"])
+def test_an_incomplete_folder_is_refused(folder: Path, missing: str) -> None:
+    (folder / missing).unlink()
+    with pytest.raises(ArtifactError, match="the model is incomplete"):
+        FolderCheckpoint.open(folder)
+
+
+def test_a_part_that_the_index_does_not_list_is_refused(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    del index["vae"]
+    write(folder / "model_index.json", index)
+    with pytest.raises(ArtifactError, match="lists no vae"):
+        FolderCheckpoint.open(folder)
+
+
+def test_what_is_no_diffusers_folder_is_named(
+    tmp_path: Path, tiny_exports: dict[str, Path]
+) -> None:
+    for path, kind in (
+        (tmp_path, "an empty folder"),
+        (tmp_path / "none", "the path does not exist"),
+        (tiny_exports["fp32"], "an artifact of sdrt"),
+    ):
+        with pytest.raises(SdrtError, match=kind):
+            FolderCheckpoint.open(path)

@@ -1,0 +1,79 @@
+"""Presets are complete, and every mistake in one is named."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sdrt.errors import UsageError
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import presets, read_preset
+
+TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
+
+
+def test_the_presets_that_come_with_sdrt() -> None:
+    assert {"sd15", "tiny", "demo"} <= set(presets())
+
+
+@pytest.mark.parametrize("name", sorted(presets()))
+def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
+    found, preset = read_preset(name)
+    assert found == name
+    assert preset.geometry is not None
+    checkpoint = RandomCheckpoint.of(name, preset.geometry)
+    weights = {"sd15": 1_066_235_307}  # the published sizes: 123 M + 860 M + 84 M
+    assert checkpoint.weights() == weights.get(name, checkpoint.weights()) > 0
+    assert checkpoint.latent.downscale == 8
+    assert preset.defaults.width % 8 == preset.defaults.height % 8 == 0
+
+
+def changed(folder: Path, **change: object) -> Path:
+    data = {**yaml.safe_load(TINY.read_text()), **change}
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+def test_a_preset_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
+    name, preset = read_preset(changed(tmp_path, precision="bf16", formats=["onnx"]))
+    assert (name, preset.precision, preset.formats) == ("mine", "bf16", ("onnx",))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"precison": "fp32"}, "unknown key 'precison'; known: .*; did you mean 'precision'"),
+        ({"precision": "fp8"}, "precision: input should be 'fp32' or 'bf16'"),
+        ({"formats": ["tflite"]}, "formats.0: input should be 'onnx' or 'openvino'"),
+        ({"defaults": {"steps": 3}}, "defaults: unknown key 'steps'; known: width, height"),
+        ({"defaults": {"width": -8}}, "defaults.width: input should be greater than 0"),
+        ({"geometry": {"unte": {}}}, "geometry: unknown key 'unte'; .* did you mean 'unet'"),
+        (
+            {"geometry": {"unet": {"channels": 3}}},
+            r"geometry\.unet: unknown key 'channels'; known:",
+        ),
+        ({"geometry": None}, "expected either source or geometry"),
+        ({"source": "folder"}, "expected either source or geometry"),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_known(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        read_preset(changed(tmp_path, **change))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "- a\n", "a: [", "&a [*a, *a]", "!!python/object:os.system x"]
+)
+def test_yaml_that_is_no_preset_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(content)
+    with pytest.raises(UsageError):
+        read_preset(path)
+
+
+def test_an_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="no preset 'sd16'; known: demo, sd15, tiny"):
+        read_preset("sd16")

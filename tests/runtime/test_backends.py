@@ -1,0 +1,258 @@
+"""Both engines behind the seam: the same answers, the same refusals, the same ways to stop."""
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from sdrt.artifact import Artifact, open_artifact
+from sdrt.backends import Array, Backend, Graph, Network, open_backend, usable_backends
+from sdrt.backends.mapped import drop_pages, dropping_pages
+from sdrt.backends.openvino import OpenVinoBackend, OpenVinoGraph
+from sdrt.errors import (
+    ArtifactError,
+    CancelledError,
+    NonFiniteError,
+    UnsupportedError,
+    UsageError,
+)
+from sdrt.manifest import GraphSpec, TensorSpec
+from sdrt.measure import snr_db
+from sdrt.verify import seeded_feeds
+
+ENGINES = ["onnxruntime", "openvino"]
+
+
+def opened(artifact: Artifact, name: str, backend: Backend) -> Graph:
+    return backend.open(artifact.network(name, backend.formats))
+
+
+@pytest.mark.parametrize("name", ["text_encoder", "unet", "vae_decoder", "vae_encoder"])
+def test_the_engines_agree_on_the_embedded_model(demo: Artifact, name: str) -> None:
+    feeds = seeded_feeds(demo, name)
+    answers = [
+        opened(demo, name, open_backend(engine, precision="fp32")).run(feeds) for engine in ENGINES
+    ]
+    assert answers[0].keys() == answers[1].keys()
+    for output in answers[0]:
+        assert snr_db(answers[0][output], answers[1][output]) > 80
+
+
+def test_openvino_runs_the_ir_where_there_is_one_and_the_onnx_where_not(
+    tiny: Artifact, demo: Artifact
+) -> None:
+    backend = open_backend("openvino")
+    assert tiny.network("unet", backend.formats).files[0].name == "openvino_model.xml"
+    assert demo.network("unet", backend.formats).files[0].name == "model.onnx"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample": None}, "takes"),
+        ({"extra": np.zeros(1, np.float32)}, "takes"),
+        ({"sample": np.zeros((1, 4, 8, 8), np.float64)}, "is float64, expected float32"),
+        ({"sample": np.zeros((1, 3, 8, 8), np.float32)}, "has shape"),
+        ({"sample": np.zeros((4, 8, 8), np.float32)}, "has shape"),
+        ({"encoder_hidden_states": np.zeros((2, 77, 16), np.float32)}, "has shape"),
+    ],
+)
+def test_feeds_that_do_not_fit_are_refused(
+    tiny: Artifact, engine: str, change: dict[str, Array | None], message: str
+) -> None:
+    feeds = {**seeded_feeds(tiny, "unet"), **change}
+    graph = opened(tiny, "unet", open_backend(engine))
+    with pytest.raises(ValueError, match=message):
+        graph.run({name: array for name, array in feeds.items() if array is not None})
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_size_works_and_equals_its_own_batch(tiny: Artifact, engine: str) -> None:
+    graph = opened(tiny, "unet", open_backend(engine, precision="fp32"))
+    rng = np.random.default_rng(0)
+    for height, width in ((8, 8), (9, 13), (16, 8), (8, 8)):
+        sample = rng.standard_normal((2, 4, height, width), np.float32)
+        states = rng.standard_normal((2, 77, 16), np.float32)
+        timestep = np.array(250.5, np.float32)
+
+        def run(s: Array, e: Array, t: Array = timestep) -> Array:
+            return graph.run({"sample": s, "timestep": t, "encoder_hidden_states": e})["out_sample"]
+
+        both = run(sample, states)
+        assert both.shape == sample.shape
+        assert snr_db(both[1:], run(sample[1:], states[1:])) > 90
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_results_are_not_overwritten_by_the_next_run(tiny: Artifact, engine: str) -> None:
+    graph = opened(tiny, "unet", open_backend(engine))
+    feeds = seeded_feeds(tiny, "unet")
+    first = graph.run(feeds)["out_sample"]
+    kept = first.copy()
+    graph.run({**feeds, "sample": feeds["sample"] * 2})
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_run_can_be_cancelled_inside_a_network(demo: Artifact, engine: str) -> None:
+    graph = opened(demo, "vae_decoder", open_backend(engine, threads=1))
+    latents = np.zeros((1, 4, 64, 64), np.float32)
+    started = time.perf_counter()
+    graph.run({"latent_sample": latents})  # also compiles
+    graph.run({"latent_sample": latents})
+    whole = time.perf_counter() - started
+
+    outcome: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            for _ in range(1000):
+                graph.run({"latent_sample": latents})
+        except CancelledError as error:
+            outcome.append(error)
+
+    worker = threading.Thread(target=run)
+    worker.start()
+    deadline = time.perf_counter() + 60 + 10 * whole
+    while worker.is_alive() and time.perf_counter() < deadline:
+        graph.cancel()
+        time.sleep(0.005)
+    worker.join(timeout=60)
+    assert [type(error) for error in outcome] == [CancelledError]
+    graph.run({"latent_sample": latents})  # and the network still works
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_cancelling_an_idle_network_does_nothing(tiny: Artifact, engine: str) -> None:
+    graph = opened(tiny, "unet", open_backend(engine))
+    graph.cancel()
+    graph.run(seeded_feeds(tiny, "unet"))
+    graph.cancel()
+    graph.run(seeded_feeds(tiny, "unet"))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nan_from_a_network_is_an_error_that_names_it(tmp_path: Path, engine: str) -> None:
+    graph = open_backend(engine).open(logarithm(tmp_path))
+    assert graph.run({"x": np.array([1.0], np.float32)})["y"] == 0
+    for bad in (-1.0, 0.0):  # NaN, and minus infinity
+        with pytest.raises(NonFiniteError, match="broken gave NaN or infinity in 'y'"):
+            graph.run({"x": np.array([bad], np.float32)})
+
+
+def logarithm(folder: Path) -> Network:
+    """A graph that computes log(x)."""
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["n"]))
+    node = ir.node("Log", [x])
+    node.outputs[0].name, node.outputs[0].type = "y", ir.TensorType(ir.DataType.FLOAT)
+    node.outputs[0].shape = ir.Shape(["n"])
+    graph = ir.Graph([x], node.outputs, nodes=[node], opset_imports={"": 20}, name="log")
+    ir.save(ir.Model(graph, ir_version=10), folder / "model.onnx")
+    spec = GraphSpec(
+        files={"onnx": ("model.onnx",)},
+        inputs=(TensorSpec(name="x", dtype="float32", shape=("n",)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=("n",)),),
+    )
+    return Network("broken", spec, (folder / "model.onnx",), "fp32")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_file_that_is_no_graph_is_refused(tmp_path: Path, engine: str) -> None:
+    network = logarithm(tmp_path)
+    network.files[0].write_bytes(b"this is no graph" * 100)
+    with pytest.raises(ArtifactError, match="cannot run"):
+        open_backend(engine).open(network)
+
+
+def test_onnxruntime_executes_fp32_whatever_is_stored(tiny_exports: dict[str, Path]) -> None:
+    for path in tiny_exports.values():
+        artifact = open_artifact(path)
+        graph = opened(artifact, "unet", open_backend("onnxruntime"))
+        graph.run(seeded_feeds(artifact, "unet"))
+        executed = graph.executed()
+        assert executed.precision == graph.precision == "fp32"
+        assert not [
+            kernel for kernel in executed.kernels if "bf16" in kernel and "Cast" not in kernel
+        ]
+        assert any("MultiHeadAttention fp32" in kernel for kernel in executed.kernels)
+
+
+def test_openvino_executes_what_it_is_asked_and_says_so(tiny: Artifact) -> None:
+    graph = opened(tiny, "unet", OpenVinoBackend(precision="fp32"))
+    assert graph.precision == "unknown"
+    graph.run(seeded_feeds(tiny, "unet"))
+    assert graph.precision == graph.executed().precision == "fp32"
+    assert not [kernel for kernel in graph.executed().kernels if "bf16" in kernel]
+
+
+def test_openvino_takes_bf16_only_from_the_artifact_or_the_caller(
+    tiny_exports: dict[str, Path],
+) -> None:
+    has_bf16 = OpenVinoBackend().has_bf16
+    wide, narrow = (open_artifact(tiny_exports[p]) for p in ("fp32", "bf16"))
+    assert executed(wide, OpenVinoBackend()) == "fp32"
+    assert executed(narrow, OpenVinoBackend(precision="fp32")) == "fp32"
+    assert executed(narrow, OpenVinoBackend()) == ("bf16" if has_bf16 else "fp32")
+    if has_bf16:
+        assert executed(wide, OpenVinoBackend(precision="bf16")) == "bf16"
+    else:
+        with pytest.raises(UnsupportedError, match="no bf16 arithmetic"):
+            OpenVinoBackend(precision="bf16")
+
+
+def executed(artifact: Artifact, backend: Backend) -> str:
+    graph = opened(artifact, "unet", backend)
+    graph.run(seeded_feeds(artifact, "unet"))
+    return graph.executed().precision
+
+
+def test_openvino_compiles_each_shape_once_and_keeps_a_few(tiny: Artifact) -> None:
+    backend = OpenVinoBackend(max_shapes=2)
+    graph = opened(tiny, "vae_decoder", backend)
+    assert isinstance(graph, OpenVinoGraph)
+    for side in (8, 16, 8, 16, 24, 16):
+        graph.run({"latent_sample": np.zeros((1, 4, side, side), np.float32)})
+    assert graph.compilations == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"name": "tensorrt"}, UsageError, "known: openvino, onnxruntime"),
+        ({"threads": 0}, UsageError, "expected at least 1"),
+        ({"precision": "fp8"}, UsageError, "known: fp32, bf16"),
+        ({"name": "openvino", "device": "TPU"}, UnsupportedError, "it finds: CPU"),
+        ({"name": "onnxruntime", "device": "GPU"}, UnsupportedError, "use openvino"),
+    ],
+)
+def test_an_impossible_engine_is_refused(
+    options: dict[str, object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        open_backend(**options)  # type: ignore[arg-type]
+
+
+def test_the_fastest_installed_engine_is_the_default() -> None:
+    assert open_backend().name == usable_backends()[0] == "openvino"
+
+
+def test_pages_of_a_mapped_file_can_be_dropped_and_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    values = np.arange(4_000_000, dtype=np.float32)
+    path.write_bytes(values.tobytes())
+    mapped = np.memmap(path, np.float32, "r")
+    total = float(mapped.sum())  # touches every page
+    before = resident_file_bytes()
+    assert drop_pages([path]) == 1
+    assert resident_file_bytes() <= before - 0.9 * values.nbytes
+    with dropping_pages([path]):
+        assert float(mapped.sum()) == total
+
+
+def resident_file_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("RssFile:"))) * 1024

@@ -1,0 +1,249 @@
+"""The command line from outside: what it prints, its exit codes, and never a traceback."""
+
+import json
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sdrt
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("runtime", "export", "benchmarks")),
+}
+
+
+def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sdrt", *map(str, arguments)],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def assert_fails(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_picture_from_the_embedded_model(tmp_path: Path) -> None:
+    done = run("generate", "a red boat", "-s", 7, "--steps", 4, "-o", "boat.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no progress where nobody watches
+    assert done.stdout.startswith("boat.png  seed 7\n")
+    assert "4 steps of" in done.stdout
+    with Image.open(tmp_path / "boat.png") as image:
+        assert image.size == (128, 128)
+    assert [path.name for path in tmp_path.iterdir()] == ["boat.png"]
+
+
+def test_json_says_what_was_made(tmp_path: Path) -> None:
+    done = run(
+        *("generate", "a cat", "--json", "-b", 2, "-s", 5, "--steps", 2, "--size", "64x128"),
+        *("--sampler", "euler", "--cfg-scale", 3, "-n", "fog", "--backend", "onnxruntime"),
+        cwd=tmp_path,
+    )
+    record = json.loads(done.stdout)
+    assert [image["file"] for image in record["images"]] == ["sdrt-5-1.png", "sdrt-5-2.png"]
+    first = record["images"][0]
+    assert (first["seed"], first["width"], first["height"]) == (5, 64, 128)
+    assert (first["sampler"], first["guidance_scale"]) == ("euler", 3.0)
+    assert (first["backend"], first["executed_precision"]) == ("onnxruntime", "fp32")
+    assert len(record["timings"]["step_s"]) == 2
+    assert record["warnings"] == []
+
+
+def test_info_reads_the_parameters_back(tmp_path: Path) -> None:
+    run("generate", "a dog", "-s", 1, "--steps", 2, "-o", "dog.png", cwd=tmp_path)
+    text = run("info", "dog.png", cwd=tmp_path).stdout
+    assert re.search(r"^  prompt: a dog$", text, re.MULTILINE)
+    record = json.loads(run("info", "dog.png", "--json", cwd=tmp_path).stdout)
+    assert record["sdrt"]["num_inference_steps"] == 2
+    bare = run("generate", "x", "--no-metadata", "-s", 1, "--steps", 1, "-q", cwd=tmp_path)
+    assert bare.stdout == ""
+    assert "no parameters inside" in run("info", "sdrt-1.png", cwd=tmp_path).stdout
+
+
+def test_the_parameters_make_the_same_picture_again(tmp_path: Path) -> None:
+    run("generate", "a dog", "-s", 3, "--steps", 3, "-o", "a.png", cwd=tmp_path)
+    made = json.loads(run("info", "a.png", "--json", cwd=tmp_path).stdout)["sdrt"]
+    pipe = sdrt.load(made["model"], backend=made["backend"], threads=made["threads"])
+    again = pipe(
+        made["prompt"],
+        seed=made["seed"],
+        num_inference_steps=made["num_inference_steps"],
+        guidance_scale=made["guidance_scale"],
+        sampler=made["sampler"],
+    )
+    with Image.open(tmp_path / "a.png") as image:
+        np.testing.assert_array_equal(np.asarray(again.images[0]), np.asarray(image))
+
+
+def test_info_describes_a_model(tiny_exports: dict[str, Path]) -> None:
+    text = run("info", tiny_exports["bf16"]).stdout
+    assert "stored precision: bf16" in text
+    assert "unet: onnx and openvino; onnxruntime" in text
+    record = json.loads(run("info", "--json").stdout)
+    assert (record["name"], record["family"], record["schema"]) == ("demo", "sd1", 1)
+
+
+def test_verify_passes_a_good_model_and_names_the_damage_in_a_bad_one(tiny_path: Path) -> None:
+    assert "all as recorded" in run("verify", tiny_path).stdout
+    with (tiny_path / "unet" / "model.onnx_data").open("r+b") as file:
+        file.write(b"damage")
+    assert_fails(run("verify", tiny_path), 3, "unet/model.onnx_data is corrupt")
+
+
+def test_doctor_lists_what_a_bug_report_needs() -> None:
+    report = json.loads(run("doctor", "--json").stdout)
+    assert report["versions"]["sdrt"] == sdrt.__version__
+    assert report["machine"]["usable cores"] >= 1
+    assert set(report["engines"]) == {"onnxruntime", "openvino"}
+    tests = report["self-test"]
+    assert tests["onnxruntime fp32"].startswith("runs")
+    assert tests["openvino fp32"].startswith("right")
+    assert "openvino bf16" in tests
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["generate"], 2, ["Missing argument 'PROMPT'"]),
+        (["paint"], 2, ["No such command 'paint'"]),
+        (["generate", "x", "--wdith", "64"], 2, ["No such option"]),
+        (["generate", "x", "-W", "65"], 2, ["width is 65", "multiple of 8"]),
+        (["generate", "x", "--size", "64"], 2, ["is no size; expected for example 512x768"]),
+        (["generate", "x", "--size", "64x64", "-W", "64"], 2, ["give one of them"]),
+        (["generate", "x", "--steps", "-4"], 2, ["steps is -4"]),
+        (["generate", "x", "--steps", "many"], 2, ["is not a valid integer"]),
+        (["generate", "x", "--cfg-scale", "nan"], 2, ["guidance scale is nan"]),
+        (["generate", "x", "--sampler", "eular"], 2, ["did you mean 'euler'"]),
+        (["generate", "x", "-s", "-7"], 2, ["seed is -7"]),
+        (["generate", "x", "-b", "0"], 2, ["number of images is 0"]),
+        (["generate", "x", "--backend", "tpu"], 2, ["known: openvino, onnxruntime"]),
+        (["generate", "x", "--precision", "fp7"], 2, ["known: fp32, bf16"]),
+        (["generate", "x", "--threads", "0"], 2, ["threads is 0"]),
+        (["generate", "x", "--device", "TPU"], 9, ["finds no device 'TPU'"]),
+        (["generate", "x", "-o", "x.jpg"], 2, ["pictures are written as .png"]),
+        (["generate", "x", "-o", "none/x.png"], 2, ["there is no folder none"]),
+        (["generate", "x", "-m", "nowhere"], 3, ["there is no folder nowhere"]),
+        (["generate", "x", "-m", "."], 3, ["is an empty folder"]),
+        (["info", "nowhere"], 3, ["there is no folder nowhere"]),
+        (["verify", "nowhere"], 3, ["there is no folder nowhere"]),
+        (["export"], 2, ["0 paths were given; expected: sdrt export SOURCE DEST"]),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_and_an_exit_code(
+    tmp_path: Path, arguments: list[str], code: int, words: list[str]
+) -> None:
+    assert_fails(run(*arguments, cwd=tmp_path), code, *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_as_json(tmp_path: Path) -> None:
+    done = run("generate", "x", "-m", "nowhere", "--json", cwd=tmp_path)
+    error = json.loads(done.stderr)["error"]
+    assert (done.returncode, error["type"], error["exit_code"]) == (3, "ArtifactError", 3)
+
+
+def test_a_traceback_only_for_those_who_ask(tmp_path: Path) -> None:
+    done = run("--debug", "generate", "x", "-m", "nowhere", cwd=tmp_path)
+    assert "Traceback" in done.stderr
+    assert "ArtifactError" in done.stderr
+
+
+def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.png").write_text("no picture")
+    assert_fails(run("info", "x.png", cwd=tmp_path), 2, "is no readable PNG")
+
+
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    done = _unprivileged("generate", "x", "--steps", 1, "-o", folder / "x.png", readonly=folder)
+    assert_fails(done, 5, "cannot write", "Permission denied")
+    assert list(folder.iterdir()) == []
+
+
+def _unprivileged(*arguments: object, readonly: Path) -> subprocess.CompletedProcess[str]:
+    """Run as somebody who may not write to a folder; root could, unless it gives that right up."""
+    readonly.chmod(0o555)
+    code = (
+        "import ctypes, os, sys\n"
+        "for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH\n"
+        "    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, "-m", "sdrt", *map(str, arguments)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk: writes fail in the same place."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "sdrt", "generate", "x", "--steps", "1", "-o", "x.png"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        preexec_fn=limit,
+    )
+    assert_fails(done, 5, "cannot write x.png", "File too large")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ctrl_c_ends_with_130_and_no_file(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sdrt", "generate", "x", "--steps", "1000", "-o", "x.png"],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=8)
+    process.send_signal(2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_light() -> None:
+    """`--help` must not pay for numpy, pydantic, an engine or torch."""
+    code = (
+        "import sys; sys.argv = ['sdrt', '--help']\n"
+        "from sdrt.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert "Commands:" in done.stdout
+    for heavy in ("numpy", "pydantic", "PIL", "onnxruntime", "openvino", "tokenizers", "torch"):
+        assert f"'{heavy}'" not in done.stderr

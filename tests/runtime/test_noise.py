@@ -1,0 +1,46 @@
+"""Seeds give the noise that torch gives."""
+
+import numpy as np
+import pytest
+import torch
+
+from sdrt.errors import UsageError
+from sdrt.noise import MAX_SEED, Noise, NormalStream
+
+SHAPES = [(4, 16, 16), (4, 64, 64), (1,), (5,), (15,), (16,), (17,), (31,), (3, 7, 11), (10007,)]
+SEEDS = [0, 1, 42, 2**31, 2**32 - 1, 2**32, 2**40 + 5, MAX_SEED]
+
+
+def bits(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, np.float32).view(np.int32)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_stream_equals_torch_bit_for_bit(seed: int) -> None:
+    generator = torch.Generator("cpu").manual_seed(seed)
+    stream = NormalStream(seed)
+    for shape in SHAPES:  # one after the other from the same stream, small and large mixed
+        expected = torch.randn(shape, generator=generator).numpy()
+        np.testing.assert_array_equal(bits(stream.draw(shape)), bits(expected))
+
+
+def test_an_images_noise_does_not_depend_on_its_batch() -> None:
+    batch = Noise([3, 4, 5])
+    first, second = batch.draw((4, 8, 8)), batch.draw((4, 8, 8))
+    alone = Noise([4])
+    np.testing.assert_array_equal(first[1:2], alone.draw((4, 8, 8)))
+    np.testing.assert_array_equal(second[1:2], alone.draw((4, 8, 8)))
+
+
+@pytest.mark.parametrize("seed", [-1, MAX_SEED + 1])
+def test_a_seed_out_of_range_is_refused(seed: int) -> None:
+    with pytest.raises(UsageError, match="expected a whole number from 0"):
+        NormalStream(seed)
+
+
+def test_nothing_touches_numpys_global_generator() -> None:
+    np.random.seed(5)
+    expected = np.random.random(3)
+    np.random.seed(5)
+    NormalStream(9).draw((4, 8, 8))
+    np.testing.assert_array_equal(np.random.random(3), expected)

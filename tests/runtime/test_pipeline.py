@@ -1,0 +1,236 @@
+"""Prompt -> picture: what is loaded when, what a caller sees, what seeds promise."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sdrt
+from sdrt.artifact import Artifact
+from sdrt.backends import Array
+from sdrt.backends.fake import FakeBackend
+from sdrt.errors import NonFiniteError, UsageError
+from sdrt.pipeline import Pipeline
+
+SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 3}
+
+
+def pretend(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+    """Networks with the right shapes whose result depends on every image and prompt."""
+    if name == "text_encoder":
+        ids = feeds["input_ids"].astype(np.float32)
+        return {"last_hidden_state": np.repeat(ids[:, :, None] / 600, 16, axis=2)}
+    if name == "unet":
+        level = feeds["encoder_hidden_states"].mean(axis=(1, 2))[:, None, None, None]
+        return {"out_sample": np.tanh(feeds["sample"]) + level}
+    sample = feeds["latent_sample"]
+    picture = np.repeat(np.repeat(sample[:, :3], 8, axis=2), 8, axis=3)
+    return {"sample": np.tanh(picture)}
+
+
+@pytest.fixture
+def fake() -> FakeBackend:
+    return FakeBackend(pretend)
+
+
+@pytest.fixture
+def pipe(tiny: Artifact, fake: FakeBackend) -> Pipeline:
+    return Pipeline(tiny, fake)
+
+
+def pixels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image).astype(np.int16)
+
+
+def test_networks_are_opened_when_needed_and_the_text_encoder_is_released(
+    pipe: Pipeline, fake: FakeBackend
+) -> None:
+    assert fake.opened == []
+    run = pipe.start("a boat", **SMALL)
+    assert fake.opened == []
+    next(iter(run))
+    assert fake.opened == ["text_encoder", "unet"]
+    assert pipe.loaded == {"unet"}
+    run.result()
+    assert fake.opened == ["text_encoder", "unet", "vae_decoder"]
+    assert pipe.loaded == {"unet", "vae_decoder"}
+    pipe("a boat", **SMALL)
+    assert fake.opened == ["text_encoder", "unet", "vae_decoder", "text_encoder"]
+    pipe.release()
+    assert pipe.loaded == set()
+
+
+def test_networks_stay_if_they_are_asked_to(tiny: Artifact, fake: FakeBackend) -> None:
+    pipe = Pipeline(tiny, fake, keep={"text_encoder"})
+    pipe("a boat", **SMALL)
+    assert pipe.loaded == {"text_encoder"}
+
+
+def test_a_run_yields_every_step(pipe: Pipeline) -> None:
+    run = pipe.start("a boat", seed=1, num_images_per_prompt=2, **SMALL)
+    steps = list(run)
+    assert len(run) == 3
+    assert [step.index for step in steps] == [0, 1, 2]
+    assert all(step.latents.shape == step.denoised.shape == (2, 4, 8, 8) for step in steps)
+    assert all(step.seconds > 0 for step in steps)
+    assert [step.sigma for step in steps] == sorted((s.sigma for s in steps), reverse=True)
+    result = run.result()
+    assert len(result.timings.step_s) == 3
+    assert result.seeds == [1, 2]
+    assert [image.size for image in result.images] == [(64, 64)] * 2
+
+
+def test_a_watcher_cannot_change_a_run(pipe: Pipeline) -> None:
+    for step in pipe.start("a boat", **SMALL):
+        for shown in (step.latents, step.denoised):
+            with pytest.raises(ValueError, match="read-only"):
+                shown[:] = 0
+
+
+def test_leaving_the_loop_stops_the_work(pipe: Pipeline, fake: FakeBackend) -> None:
+    for step in pipe.start("a boat", **SMALL):
+        if step.index == 0:
+            break
+    assert fake.ran.count("unet") == 1
+    assert "vae_decoder" not in fake.ran
+
+
+def test_a_result_finishes_a_run_that_was_left(pipe: Pipeline) -> None:
+    run = pipe.start("a boat", seed=9, **SMALL)
+    next(iter(run))
+    np.testing.assert_array_equal(
+        pixels(run.result().images[0]), pixels(pipe("a boat", seed=9, **SMALL).images[0])
+    )
+
+
+@pytest.mark.parametrize("sampler", ["ddim", "euler", "dpm++2m"])
+@pytest.mark.parametrize("guidance", [1.0, 7.5])
+def test_a_batch_equals_its_singles(pipe: Pipeline, sampler: str, guidance: float) -> None:
+    options: dict[str, Any] = {**SMALL, "sampler": sampler, "guidance_scale": guidance}
+    batch = pipe("a boat", seed=10, num_images_per_prompt=3, **options)
+    for i, image in enumerate(batch.images):
+        alone = pipe("a boat", seed=10 + i, **options)
+        assert np.abs(pixels(image) - pixels(alone.images[0])).max() <= 1
+
+
+def test_seeds_can_be_given_one_by_one(pipe: Pipeline) -> None:
+    result = pipe("a boat", seed=[7, 3], num_images_per_prompt=2, **SMALL)
+    assert result.seeds == [7, 3]
+    np.testing.assert_array_equal(
+        pixels(result.images[1]), pixels(pipe("a boat", seed=3, **SMALL).images[0])
+    )
+
+
+def test_without_a_seed_one_is_drawn_and_reported(pipe: Pipeline) -> None:
+    first, second = pipe("a boat", **SMALL), pipe("a boat", **SMALL)
+    assert first.seeds != second.seeds
+    again = pipe("a boat", seed=first.seeds[0], **SMALL)
+    np.testing.assert_array_equal(pixels(again.images[0]), pixels(first.images[0]))
+
+
+def test_guidance_up_to_one_runs_the_unet_for_the_prompt_only(
+    tiny: Artifact,
+) -> None:
+    batches = []
+
+    def counting(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        if name == "unet":
+            batches.append(len(feeds["sample"]))
+        return pretend(name, feeds)
+
+    pipe = Pipeline(tiny, FakeBackend(counting))
+    pipe("a boat", guidance_scale=1.0, **SMALL)
+    pipe("a boat", guidance_scale=1.5, **SMALL)
+    assert batches == [1, 1, 1, 2, 2, 2]
+
+
+def test_the_negative_prompt_matters_with_guidance(pipe: Pipeline) -> None:
+    plain = pipe("a boat", seed=1, **SMALL)
+    other = pipe("a boat", seed=1, negative_prompt="a house", **SMALL)
+    assert np.abs(pixels(plain.images[0]) - pixels(other.images[0])).max() > 0
+
+
+def test_what_is_left_out_comes_from_the_model(pipe: Pipeline, tiny: Artifact) -> None:
+    defaults, request = tiny.manifest.defaults, pipe.start("a boat").request
+    assert (request.width, request.height) == (defaults.width, defaults.height) == (64, 64)
+    assert request.num_inference_steps == defaults.num_inference_steps == 4
+    assert (request.sampler, request.guidance_scale) == ("dpm++2m", 7.5)
+
+
+def test_a_prompt_that_is_too_long_is_cut_with_a_warning(pipe: Pipeline) -> None:
+    assert pipe("x" * 75, **SMALL).warnings == []
+    (warning,) = pipe("x" * 75 + " and a dragon", **SMALL).warnings
+    assert "the prompt is too long" in warning
+    assert "and a dragon" in warning
+
+
+def test_nan_in_a_step_names_network_and_step(tiny: Artifact) -> None:
+    calls = iter(range(100))
+
+    def failing(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        outputs = pretend(name, feeds)
+        if name == "unet" and next(calls) == 1:
+            outputs["out_sample"][0, 0, 0, 0] = np.nan
+        return outputs
+
+    with pytest.raises(NonFiniteError, match="step 2 of 3: unet gave NaN"):
+        Pipeline(tiny, FakeBackend(failing))("a boat", **SMALL)
+
+
+def test_executing_another_precision_than_asked_is_a_warning(tiny: Artifact) -> None:
+    pipe = Pipeline(tiny, FakeBackend(pretend, precision="bf16"))
+    assert pipe("a boat", **SMALL).warnings == ["fake was asked for bf16 and executed python"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"width": 65}, "width is 65; expected a multiple of 8 from 64 to 4096"),
+        ({"height": 56}, "height is 56; expected a multiple of 8 from 64"),
+        ({"width": 8192}, "width is 8192"),
+        ({"width": 64.0}, "width is 64.0"),
+        ({"num_inference_steps": -1}, "steps is -1; expected a whole number from 1 to 1000"),
+        ({"num_inference_steps": 0}, "steps is 0"),
+        ({"num_inference_steps": True}, "steps is True"),
+        ({"guidance_scale": float("nan")}, "guidance scale is nan; expected a finite number"),
+        ({"guidance_scale": float("inf")}, "guidance scale is inf"),
+        ({"guidance_scale": -1}, "guidance scale is -1"),
+        ({"sampler": "dpm2m"}, r"unknown sampler 'dpm2m'; known: .*did you mean 'dpm\+\+2m'"),
+        ({"seed": -1}, "seed is -1; expected a whole number from 0"),
+        ({"seed": [1, 2]}, "2 seeds were given for 1 images"),
+        ({"num_images_per_prompt": 0}, "number of images is 0"),
+        ({"negative_prompt": None}, "negative_prompt is None; expected a text"),
+        ({"wdith": 64}, "unknown option 'wdith'; known: guidance_scale, height"),
+    ],
+)
+def test_an_impossible_wish_is_refused_before_any_work(
+    pipe: Pipeline, fake: FakeBackend, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        pipe.start("a boat", **options)
+    assert fake.opened == []
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_embedded_model_paints_what_it_is_told(backend: str) -> None:
+    """A red boat on the sea at sunset has a red sky, and red paint below it."""
+    pipe = sdrt.load(backend=backend, precision="fp32")
+    image = pixels(pipe("a red boat on the sea at sunset", seed=7).images[0])
+    red, green, blue = (image[..., channel] for channel in range(3))
+    assert image.shape == (128, 128, 3)
+    assert (red - blue)[40:64].mean() > 60  # the sky above the horizon
+    assert (blue - red)[110:].mean() > 20  # the sea
+    paint = (red > 120) & (green < 80) & (blue < 80)
+    assert paint[80:112].sum() > 100
+
+
+def test_the_engines_make_the_same_picture() -> None:
+    options: dict[str, Any] = {"seed": 3, "num_inference_steps": 10}
+    first, second = (
+        pixels(sdrt.load(backend=backend, precision="fp32")("a cat", **options).images[0])
+        for backend in ("onnxruntime", "openvino")
+    )
+    error = float(((first - second).astype(np.float64) ** 2).mean())
+    assert error == 0 or 10 * np.log10(255**2 / error) > 45
