@@ -1,0 +1,1 @@
+"""Measure latency, memory and fidelity of exported models, and of peers."""
