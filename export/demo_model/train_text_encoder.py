@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=200_000)
     parser.add_argument("--batch", type=int, default=96)
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--start", type=Path, help="folder of a trained model to go on from")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
@@ -38,6 +39,8 @@ def main() -> None:
     seen = read_captions(tokenizer, args.captions, seed=11)
     unseen = read_captions(tokenizer, 2000, seed=12)
     reader = Reader(untrained_text_encoder())
+    if args.start:
+        start_from_words(reader.encoder, tokenizer, args.start)
     optimizer = torch.optim.AdamW(reader.parameters(), lr=args.rate, betas=(0.9, 0.98), fused=True)
     run = Run(args.work / "text_encoder.pt", reader, optimizer, args.steps)
     for step in run:
@@ -49,6 +52,19 @@ def main() -> None:
     run.average.swap()
     print(f"{reader.accuracy(unseen):.4f} of unseen statements read rightly")
     reader.encoder.save_pretrained(args.work / "text_encoder")
+
+
+def start_from_words(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, model: Path) -> None:
+    """Take another model's layers, and its vectors for the tokens that both vocabularies hold."""
+    theirs = CLIPTextModel.from_pretrained(model / "text_encoder", dtype=torch.float32)
+    known = CLIPTokenizer.from_pretrained(model / "tokenizer").get_vocab()
+    weights = theirs.state_dict()
+    (name,) = (name for name in weights if name.endswith("token_embedding.weight"))
+    vectors = encoder.state_dict()[name].clone()
+    for token, index in tokenizer.get_vocab().items():
+        if token in known:
+            vectors[index] = weights[name][known[token]]
+    encoder.load_state_dict({**weights, name: vectors})
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ captions dropped for classifier-free guidance, averaged weights.
 """
 
 import argparse
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from demo_model.training import (
     draw_pictures,
     start_from,
 )
+from sdrt_export.layout import CLASSES
 
 CHUNK = 5000  # pictures drawn and encoded at a time
 CAPTIONS = 6  # wordings of each picture
@@ -66,8 +68,8 @@ def main() -> None:
         run.descend(loss(unet, schedule, data.pick(args.batch, args.dropped)))
         run.report(200)
         if (step + 1) % 2000 == 0:
-            save(run, unet, args.work / "unet")
-    save(run, unet, args.work / "unet")
+            save(run, unet, args.work)
+    save(run, unet, args.work)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ class Data:
         cache = work / f"latents-{pictures}.pt"
         if not cache.exists():
             vae = AutoencoderKL.from_pretrained(work / "vae").eval()
+            vae.to(memory_format=torch.channels_last)
             chunks = [_encode_chunk(vae, tokenizer, i) for i in range(pictures // CHUNK)]
             torch.save([torch.cat(parts) for parts in zip(*chunks, strict=True)], cache)
         latents, ids = torch.load(cache, weights_only=True)
@@ -127,11 +130,14 @@ def loss(unet: UNet2DConditionModel, schedule: DDIMScheduler, batch: Batch) -> t
     return weighted.mean()
 
 
-def save(run: Run, unet: UNet2DConditionModel, folder: Path) -> None:
-    """Write the averaged weights."""
+def save(run: Run, unet: UNet2DConditionModel, work: Path) -> None:
+    """Write the averaged weights, and what makes `work` a diffusers folder to export."""
     run.average.swap()
-    unet.save_pretrained(folder)
+    unet.save_pretrained(work / "unet")
     run.average.swap()
+    noise_schedule().save_pretrained(work / "scheduler")
+    index = {"_class_name": "StableDiffusionPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
+    (work / "model_index.json").write_text(json.dumps(index | CLASSES, indent=2) + "\n")
 
 
 def _encode_chunk(

@@ -85,7 +85,7 @@ class Run:
         module: torch.nn.Module,
         optimizer: torch.optim.Optimizer,
         steps: int,
-        average_decay: float = 0.999,
+        average_decay: float = 0.998,
     ) -> None:
         self.path, self.module, self.optimizer, self.steps = path, module, optimizer, steps
         self.average = Average(module, average_decay)
