@@ -26,6 +26,8 @@ class Measurement:
     """One engine in one precision, on one shape; raw times are kept."""
 
     engine: str
+    stored: str
+    """Precision of the weights on disk."""
     asked: str
     executed: str
     """Precision that the engine really ran."""
@@ -52,12 +54,13 @@ def main() -> None:
     if args.one:
         print(json.dumps(asdict(measure(json.loads(args.one)))))
         return
-    variants = _variants(args)
+    variants = _variants(args, machine.has_bf16())
     found: dict[str, list[dict[str, Any]]] = {}
     for _ in range(args.rounds):
         for variant in variants:
             record = _in_a_process(variant)
-            found.setdefault(f"{record['engine']} {record['asked']}", []).append(record)
+            key = " ".join(record[name] for name in ("engine", "stored", "asked"))
+            found.setdefault(key, []).append(record)
             print(_line(record), file=sys.stderr, flush=True)
     print(json.dumps({"machine": _machine(), "size": args.size, "measured": found}, indent=1))
     print(_table(found), file=sys.stderr)
@@ -76,6 +79,7 @@ def measure(variant: dict[str, Any]) -> Measurement:
         times.append(time.perf_counter() - started)
     return Measurement(
         engine=variant["engine"],
+        stored=variant["stored"],
         asked=variant["precision"],
         executed=describe(),
         load_s=loaded,
@@ -133,16 +137,18 @@ def _feeds(side: int, width: int) -> dict[str, Array]:
     }
 
 
-def _variants(args: argparse.Namespace) -> list[dict[str, Any]]:
+def _variants(args: argparse.Namespace, has_bf16: bool) -> list[dict[str, Any]]:
+    """What to measure; bf16 arithmetic only where the processor has it."""
     shared = {"size": args.size, "steps": args.steps, "threads": args.threads}
-    rows = [("onnxruntime", "fp32", args.fp32), ("openvino", "fp32", args.fp32)]
+    arithmetics = ("fp32", "bf16") if has_bf16 else ("fp32",)
+    rows = [("torch", one, one, args.torch) for one in arithmetics if args.torch]
+    rows += [(engine, "fp32", "fp32", args.fp32) for engine in ("onnxruntime", "openvino")]
     if args.bf16:
-        rows.append(("openvino", "bf16", args.bf16))
-    if args.torch:
-        rows = [("torch", "fp32", args.torch), ("torch", "bf16", args.torch), *rows]
+        rows.append(("onnxruntime", "bf16", "fp32", args.bf16))
+        rows += [("openvino", "bf16", one, args.bf16) for one in arithmetics]
     return [
-        {"engine": engine, "precision": precision, "artifact": str(artifact), **shared}
-        for engine, precision, artifact in rows
+        {"engine": engine, "stored": stored, "precision": asked, "artifact": str(path), **shared}
+        for engine, stored, asked, path in rows
     ]
 
 
@@ -173,7 +179,7 @@ def _resident_bytes() -> int:
 
 def _line(record: dict[str, Any]) -> str:
     return (
-        f"{record['engine']} {record['asked']} (executed {record['executed']}): "
+        f"{record['engine']}, {record['stored']} weights, executed {record['executed']}: "
         f"{statistics.median(record['step_s']):.3f} s a step, load {record['load_s']:.1f} s, "
         f"peak {record['peak_bytes'] / 1e9:.2f} GB, after {record['steady_bytes'] / 1e9:.2f} GB"
     )
@@ -182,16 +188,16 @@ def _line(record: dict[str, Any]) -> str:
 def _table(found: dict[str, list[dict[str, Any]]]) -> str:
     first: float | None = None
     lines = [
-        "| engine | executed | s / step | ratio | peak RSS | RSS after |",
-        "|---|---|---|---|---|---|",
+        "| engine | stored | executed | s / step | ratio | peak RSS | RSS after |",
+        "|---|---|---|---|---|---|---|",
     ]
     for records in found.values():
         median = statistics.median(time for record in records for time in record["step_s"])
         first = first or median
         peak, after = (max(r[key] for r in records) / 1e9 for key in ("peak_bytes", "steady_bytes"))
+        what = " | ".join(records[0][key] for key in ("engine", "stored", "executed"))
         lines.append(
-            f"| {records[0]['engine']} | {records[0]['executed']} | {median:.2f} | "
-            f"{median / first:.2f} | {peak:.1f} GB | {after:.1f} GB |"
+            f"| {what} | {median:.2f} | {median / first:.2f} | {peak:.1f} GB | {after:.1f} GB |"
         )
     return "\n".join(lines)
 

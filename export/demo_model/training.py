@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from demo_model.render import render
 from demo_model.scenes import Scene, sample_scene
-from sdrt.machine import instruction_sets
+from sdrt.machine import has_bf16
 
 CHUNK = 500  # pictures that one process draws at a time; part of what a seed means
 
@@ -42,10 +42,8 @@ def cosine_rate(step: int, steps: int, peak: float, warmup: int) -> float:
 
 
 def arithmetic() -> AbstractContextManager[object]:
-    """Compute in bf16 where the processor does that in hardware; elsewhere it is slower."""
-    if {"avx512_bf16", "amx_bf16"} & set(instruction_sets()):
-        return torch.autocast("cpu", torch.bfloat16)
-    return nullcontext()
+    """Compute in bf16 where the processor does."""
+    return torch.autocast("cpu", torch.bfloat16) if has_bf16() else nullcontext()
 
 
 def start_from(module: torch.nn.Module, folder: Path | None) -> None:

@@ -35,6 +35,11 @@ def instruction_sets() -> tuple[str, ...]:
     return tuple(flag for flag in DECISIVE_FLAGS if flag in flags)
 
 
+def has_bf16() -> bool:
+    """Whether this processor computes in bf16; others imitate it, slower than fp32."""
+    return bool({"avx512_bf16", "amx_bf16"} & set(instruction_sets()))
+
+
 def usable_cores() -> int:
     """Physical cores that this process may use: affinity, hyper-threads and container quota."""
     allowed = _allowed_processors()
