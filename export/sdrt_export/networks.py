@@ -180,11 +180,13 @@ def _fuse_attention(network: UNet2DConditionModel | AutoencoderKL) -> None:
 def _exportable(name: str, module: Any) -> ExportableNetwork:
     config = module.network.config
     known = exporter_config(name, config)
+    published = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+    published.pop("_name_or_path", None)  # where it lay on the exporter's machine
     return ExportableNetwork(
         name=name,
         module=module,
         prepare=module.prepare,
-        config=config.to_dict() if hasattr(config, "to_dict") else dict(config),
+        config=published,
         # Odd sizes, so that tracing cannot take two axes for the same or fix a remainder.
         example=known.generate_dummy_inputs(
             framework="pt", batch_size=2, height=17, width=25, sequence_length=TOKENS

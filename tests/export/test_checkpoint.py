@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError
 from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
 from sdrt_export.config import read_preset
+from sdrt_export.exporter import export
 
 
 def random_tiny() -> RandomCheckpoint:
@@ -73,6 +74,15 @@ def test_a_folder_gives_the_networks_that_were_saved(folder: Path) -> None:
             torch.testing.assert_close(found[name], weight, rtol=0, atol=0)
     text = "a Boat, at 7"
     assert loaded.tokenizer()(text).input_ids == made.tokenizer()(text).input_ids
+
+
+def test_a_folder_exports_without_a_trace_of_where_it_lay(folder: Path, tmp_path: Path) -> None:
+    report = export(folder, tmp_path / "exported", formats=["onnx"])
+    assert report.manifest.source.id == "tiny"
+    texts = [path for path in report.path.rglob("*") if path.suffix in (".json", ".onnx")]
+    assert len(texts) > 10
+    for path in texts:
+        assert str(tmp_path).encode() not in path.read_bytes(), path
 
 
 def test_half_precision_files_are_taken_where_they_are_the_only_ones(folder: Path) -> None:

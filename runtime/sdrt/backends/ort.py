@@ -86,7 +86,7 @@ def _options(threads: int) -> ort.SessionOptions:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    # The arena never gives memory back; without it a step is as fast (docs: benchmarks).
+    # The arena never gives memory back; without it a step is as fast.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     return options
