@@ -4,6 +4,7 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -218,15 +219,17 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
 
 def test_ctrl_c_ends_with_130_and_no_file(tmp_path: Path) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "sdrt", "generate", "x", "--steps", "1000", "-o", "x.png"],
+        [sys.executable, "-m", "sdrt", "generate", "x", "--steps", "1000", "--size", "256x256"],
         cwd=tmp_path,
         env=ENVIRONMENT,
         stderr=subprocess.PIPE,
         text=True,
+        # What runs in a shell's background inherits that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=8)
-    process.send_signal(2)
+    process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in errors
