@@ -36,8 +36,7 @@ def tiny_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from sdrt_export.exporter import export
 
     name, preset = read_preset("tiny")
-    assert preset.geometry is not None
-    checkpoint = RandomCheckpoint.of(name, preset.geometry)
+    checkpoint = RandomCheckpoint.of(name, preset)
     folder = tmp_path_factory.mktemp("exports")
     for precision in ("fp32", "bf16"):
         export(checkpoint, folder / precision, precision, preset.formats, preset.defaults)

@@ -113,7 +113,7 @@ def _torch_step(variant: dict[str, Any]) -> tuple[Callable[[], object], Callable
     torch.set_num_threads(variant["threads"])
     name, preset = read_preset(variant["artifact"])
     assert preset.geometry is not None
-    unet = RandomCheckpoint.of(name, preset.geometry).unet()
+    unet = RandomCheckpoint.of(name, preset).unet()
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[variant["precision"]]
     unet.to(dtype)
     side = variant["size"] // 2 ** (len(preset.geometry.vae["block_out_channels"]) - 1)

@@ -23,9 +23,7 @@ def untrained_vae() -> AutoencoderKL:
 
 
 def _untrained() -> RandomCheckpoint:
-    name, preset = read_preset("demo")
-    assert preset.geometry is not None
-    return RandomCheckpoint.of(name, preset.geometry)
+    return RandomCheckpoint.of(*read_preset("demo"))
 
 
 def noise_schedule() -> DDIMScheduler:

@@ -22,7 +22,7 @@ from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe, read_json
 from sdrt.manifest import Latent, Prediction, Schedule, Source
 from sdrt.manifest import describe as describe_error
-from sdrt_export.config import Geometry
+from sdrt_export.config import Preset
 from sdrt_export.vocabulary import byte_tokenizer
 
 Settings = dict[str, Any]
@@ -204,8 +204,11 @@ class RandomCheckpoint(Checkpoint):
     seed: int = 0
 
     @classmethod
-    def of(cls, name: str, geometry: Geometry) -> "RandomCheckpoint":
-        """A checkpoint that makes its networks when asked."""
+    def of(cls, name: str, preset: Preset) -> "RandomCheckpoint":
+        """Make the networks of a preset's geometry, each when it is asked for."""
+        geometry = preset.geometry
+        if geometry is None:
+            raise UsageError(f"preset {name!r} has no geometry to fill with random weights")
         configs = geometry.model_dump()
         configs["scheduler"] = {"_class_name": "DDIMScheduler", **geometry.scheduler}
         return cls(name, Source(id=f"random:{name}"), configs)

@@ -119,8 +119,7 @@ def _checkpoint(name: str, preset: "Preset | None", is_random: bool) -> "Path | 
         raise UsageError(
             f"preset {name!r} names no source; give SOURCE, or --random {name} for random weights"
         )
-    assert preset.geometry is not None
-    return RandomCheckpoint.of(name, preset.geometry)
+    return RandomCheckpoint.of(name, preset)
 
 
 def _formats(given: str | None, preset: "Preset | None") -> "Sequence[Format]":

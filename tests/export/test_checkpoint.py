@@ -16,9 +16,7 @@ from sdrt_export.exporter import export
 
 
 def random_tiny() -> RandomCheckpoint:
-    name, preset = read_preset("tiny")
-    assert preset.geometry is not None
-    return RandomCheckpoint.of(name, preset.geometry)
+    return RandomCheckpoint.of(*read_preset("tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
     found, preset = read_preset(name)
     assert found == name
     assert preset.geometry is not None
-    checkpoint = RandomCheckpoint.of(name, preset.geometry)
+    checkpoint = RandomCheckpoint.of(name, preset)
     weights = {"sd15": 1_066_235_307}  # the published sizes: 123 M + 860 M + 84 M
     assert checkpoint.weights() == weights.get(name, checkpoint.weights()) > 0
     assert checkpoint.latent.downscale == 8

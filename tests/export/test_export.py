@@ -37,9 +37,7 @@ NETWORKS = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
 
 
 def tiny_checkpoint() -> RandomCheckpoint:
-    name, preset = read_preset("tiny")
-    assert preset.geometry is not None
-    return RandomCheckpoint.of(name, preset.geometry)
+    return RandomCheckpoint.of(*read_preset("tiny"))
 
 
 def files_of(root: Path) -> dict[str, str]:
