@@ -28,9 +28,9 @@ from sdrt_export.artifact import Stage, staged
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
 from sdrt_export.layout import write_layout
 from sdrt_export.networks import ExportableNetwork, networks
-from sdrt_export.to_onnx import signature, trace, write_onnx
+from sdrt_export.to_onnx import Signature, signature, trace, write_onnx
 from sdrt_export.to_openvino import write_openvino
-from sdrt_export.verify import check_floor, graph_spec, parity_db, reference_cases
+from sdrt_export.verify import Case, check_floor, graph_spec, parity_db, reference_cases
 
 logger = logging.getLogger(__name__)
 
@@ -68,9 +68,10 @@ def export(
     with staged(Path(destination), needed) as stage:
         graphs = {}
         for network in networks(checkpoint):
-            graphs[network.name] = _export_network(network, checkpoint, stage, precision, chosen)
-            del network  # its weights, before the next ones are loaded
+            traced = _trace(network, checkpoint, stage, precision)
+            del network  # its weights, before an engine maps or copies what was written
             _give_back_memory()
+            graphs[traced.name] = _finish(traced, stage, chosen)
         write_layout(stage, checkpoint)
         manifest = stage.publish(
             Manifest(
@@ -91,34 +92,47 @@ def export(
     return Report(stage.destination, manifest, time.perf_counter() - started, peak)
 
 
-def _export_network(
-    network: ExportableNetwork,
-    checkpoint: Checkpoint,
-    stage: Stage,
-    precision: Precision,
-    formats: Sequence[Format],
-) -> GraphSpec:
-    name, started = network.name, time.perf_counter()
+@dataclass(frozen=True)
+class _Traced:
+    """A network as ONNX on disk, and what torch makes of it."""
+
+    name: str
+    precision: Precision
+    files: list[Path]
+    signature: Signature
+    cases: list[Case]
+
+
+def _trace(
+    network: ExportableNetwork, checkpoint: Checkpoint, stage: Stage, precision: Precision
+) -> _Traced:
+    started = time.perf_counter()
     cases = reference_cases(network, checkpoint.latent.downscale)
     model = trace(network)
-    inputs, outputs = signature(model)
-    stage.write_json(f"{name}/config.json", network.config)
-    files: dict[Format, list[Path]] = {"onnx": write_onnx(model, stage.folder / name, precision)}
-    del model, network
-    _give_back_memory()
-    if "openvino" in formats:
-        files["openvino"] = write_openvino(files["onnx"])
-    logger.info("%s: written in %.0f s", name, time.perf_counter() - started)
+    described = signature(model)
+    stage.write_json(f"{network.name}/config.json", network.config)
+    files = write_onnx(model, stage.folder / network.name, precision)
+    logger.info("%s: traced and written in %.0f s", network.name, time.perf_counter() - started)
+    return _Traced(network.name, precision, files, described, cases)
 
+
+def _finish(traced: _Traced, stage: Stage, formats: Sequence[Format]) -> GraphSpec:
+    """Convert, hold both engines against torch, and describe the network for the manifest."""
+    name, started = traced.name, time.perf_counter()
+    files: dict[Format, list[Path]] = {"onnx": traced.files}
+    if "openvino" in formats:
+        files["openvino"] = write_openvino(traced.files)
+    inputs, outputs = traced.signature
     spec = GraphSpec(files=_relative(files, stage.folder), inputs=inputs, outputs=outputs)
     figures = {}
     for backend in _backends():
         opened = next(f for f in backend.formats if f in files)
-        staged_files = Network(name, spec, tuple(files[opened]), precision)
-        figures[backend.name] = parity_db(staged_files, backend, cases)
+        network = Network(name, spec, tuple(files[opened]), traced.precision)
+        figures[backend.name] = parity_db(network, backend, traced.cases)
         _give_back_memory()
-    logger.info("%s: %s", name, ", ".join(f"{b} {db:.1f} dB" for b, db in figures.items()))
-    check_floor(name, precision, figures)
+    shown = ", ".join(f"{backend} {db:.1f} dB" for backend, db in figures.items())
+    logger.info("%s: verified in %.0f s: %s", name, time.perf_counter() - started, shown)
+    check_floor(name, traced.precision, figures)
     if "onnx" not in formats:
         for path in files.pop("onnx"):
             path.unlink()

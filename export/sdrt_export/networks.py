@@ -127,6 +127,8 @@ class UpsampleToSkip(torch.nn.Module):
     """Nearest-neighbour doubling, cut to the size of the skip connection, and the convolution.
 
     Equal to torch's nearest interpolation to that size, which is twice the input's or one less.
+    The cut is a node of its own whose size is told: the tracer would carry "the smaller of the two"
+    through the rest of the network, level in level, and take a third longer.
     """
 
     def __init__(self, conv: torch.nn.Module) -> None:
@@ -135,7 +137,14 @@ class UpsampleToSkip(torch.nn.Module):
 
     def forward(self, x: torch.Tensor, output_size: tuple[int, int]) -> torch.Tensor:  # noqa: D102
         doubled = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        return self.conv(doubled[:, :, : output_size[0], : output_size[1]])  # type: ignore[no-any-return]
+        ends = torch.stack([torch.scalar_tensor(n, dtype=torch.int64) for n in output_size])
+        cut = torch.onnx.ops.symbolic(
+            "Slice",
+            (doubled, torch.zeros_like(ends), ends, torch.tensor([2, 3])),
+            dtype=x.dtype,
+            shape=(*x.shape[:2], *output_size),
+        )
+        return self.conv(cut)  # type: ignore[no-any-return]
 
 
 class FusedAttention:

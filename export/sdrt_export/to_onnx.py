@@ -3,7 +3,7 @@
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -36,20 +36,25 @@ def trace(network: ExportableNetwork) -> ir.Model:
             dynamic_shapes=shapes,
             input_names=list(network.input_axes),
             output_names=list(network.output_axes),
+            optimize=False,
             verbose=False,
         )
-    if program is None:
-        raise SdrtError(f"torch traced nothing of {network.name}")
-    model = program.model
-    _tidy(model, network)
-    return model
+        if program is None:
+            raise SdrtError(f"torch traced nothing of {network.name}")
+        traced = list(program.model.graph.initializers.values())
+        program.optimize()
+    _let_go(set(traced).difference(program.model.graph.initializers.values()))
+    _tidy(program.model, network)
+    return program.model
 
 
 def write_onnx(model: ir.Model, folder: Path, precision: Precision) -> list[Path]:
-    """Write `model.onnx` and its weights; gives the files, the graph first."""
+    """Write `model.onnx` and its weights, then empty the model; gives the files, graph first."""
+    weights = set(model.graph.initializers.values())
     if precision == "bf16":
         store_bf16(model)
     ir.save(model, folder / GRAPH_FILE, external_data=WEIGHTS_FILE)
+    _let_go(weights.union(model.graph.initializers.values()))
     return [folder / GRAPH_FILE, folder / WEIGHTS_FILE]
 
 
@@ -57,6 +62,16 @@ def signature(model: ir.Model) -> Signature:
     """Inputs and outputs as the manifest states them."""
     inputs = tuple(_spec(value) for value in model.graph.inputs)
     return inputs, tuple(_spec(value) for value in model.graph.outputs)
+
+
+def _let_go(weights: Iterable[ir.Value]) -> None:
+    """Drop the numbers of values that nobody reads any more.
+
+    The tracer's rewrite rules live as long as the process and keep the last graph that they saw,
+    with every value that was ever an input of it: 3.4 GB for the U-Net of Stable Diffusion 1.5.
+    """
+    for value in weights:
+        value.const_value = None
 
 
 def _tidy(model: ir.Model, network: ExportableNetwork) -> None:

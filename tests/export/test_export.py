@@ -1,5 +1,6 @@
 """An export computes what torch computes, is published whole, or not at all."""
 
+import gc
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,7 @@ from sdrt_export import cli, exporter, to_onnx
 from sdrt_export.artifact import staged
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
+from sdrt_export.networks import networks
 from sdrt_export.verify import check_floor
 
 ROOT = Path(__file__).parents[2]
@@ -105,6 +108,32 @@ def test_bf16_halves_the_disk_and_casts_back_in_the_graph(tiny_exports: dict[str
     stored = {tensor.dtype for tensor in tensors if tensor is not None and tensor.size > 4096}
     assert ir.DataType.BFLOAT16 in stored
     assert all(value.dtype == ir.DataType.FLOAT for value in model.graph.outputs)
+
+
+def test_openvino_holds_bf16_weights_as_they_are_stored(tiny_exports: dict[str, Path]) -> None:
+    core = ov.Core()
+    model = core.read_model(tiny_exports["bf16"] / "vae_decoder" / "openvino_model.xml")
+    stored = [op for op in model.get_ops() if op.get_element_type() == ov.Type.bf16]
+    model.reshape({"latent_sample": ov.PartialShape([1, 4, 8, 8])})
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    facts = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
+    constants = [fact["outputPrecisions"].value for fact in facts if is_constant(fact)]
+    assert len(stored) > 10
+    assert constants.count("bf16") == len(stored)
+
+
+def is_constant(fact: Any) -> bool:
+    return bool(fact["layerType"].value == "Const")
+
+
+def test_a_network_that_is_written_leaves_no_weights_in_memory(tmp_path: Path) -> None:
+    network = next(n for n in networks(tiny_checkpoint()) if n.name == "unet")
+    weights = [weakref.ref(weight) for weight in network.module.parameters()]
+    to_onnx.write_onnx(to_onnx.trace(network), tmp_path, "bf16")
+    del network
+    gc.collect()
+    assert len(weights) > 100
+    assert [weight for weight in weights if weight() is not None] == []
 
 
 def test_stored_bf16_is_torchs_rounding(tiny_exports: dict[str, Path]) -> None:

@@ -126,8 +126,9 @@ class OpenVinoGraph(Graph):
         for node in compiled.get_runtime_model().get_ops():
             info = node.get_rt_info()
             kind = str(info["layerType"].value)
-            precision = _precision(str(info["runtimePrecision"].value))
-            kernels[f"{kind} {precision} {info['primitiveType'].value}"] += 1
+            primitive = str(info["primitiveType"].value)
+            precision = _precision(primitive)
+            kernels[f"{kind} {precision} {primitive}"] += 1
             if kind in HEAVY:
                 heavy[precision] += 1
         return Executed(heavy.most_common(1)[0][0] if heavy else "unknown", kernels)
@@ -175,8 +176,10 @@ def _translated(error: RuntimeError, what: str) -> SdrtError:
     return ArtifactError(f"OpenVINO cannot run {what}: {text}")
 
 
-def _precision(name: str) -> str:
-    """sdrt's word for one of OpenVINO's element types."""
-    return {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "i8": "int8", "u8": "int8"}.get(
-        name, name
-    )
+def _precision(primitive: str) -> str:
+    """Precision of a kernel's arithmetic, with which its name ends ("brgconv_avx512_f32").
+
+    The node's `runtimePrecision` may be that of weights which the kernel expands as it goes.
+    """
+    name = primitive.rpartition("_")[2]
+    return {"f32": "fp32", "f16": "fp16", "I8": "int8"}.get(name, name)
