@@ -99,7 +99,7 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option(
     "--cfg-scale", "--guidance-scale", "guidance_scale", type=float, help="Guidance strength."
 )
-@click.option("--sampler", "--sampling-method", help="Sampling method.")
+@click.option("--sampler", "--sampling-method", help="Sampling method; see: sdrt samplers.")
 @click.option("-s", "--seed", type=int, default=-1, help="-1 draws one.", show_default=True)
 @click.option("-b", "--batch-count", type=int, default=1, help="How many pictures.")
 @click.option("-W", "--width", type=int, help="Pixels, a multiple of 8.")
@@ -190,6 +190,24 @@ def _summary(result: "Result", paths: list[Path]) -> str:
         f"load {sum(spent.load_s.values()):.2g} s"
     )
     return "\n".join(lines)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def samplers(as_json: bool) -> None:
+    """List the samplers: name, calls of the U-Net in a step, whether they add noise, and papers."""
+    from sdrt.samplers import SAMPLERS
+
+    if as_json:
+        records = {
+            name: {"calls": one.calls, "is_stochastic": one.is_stochastic, "summary": one.summary}
+            for name, one in SAMPLERS.items()
+        }
+        click.echo(json.dumps(records, indent=1))
+        return
+    for name, one in SAMPLERS.items():
+        noise = "noise" if one.is_stochastic else ""
+        click.echo(f"{name:12} {one.calls}  {noise:5}  {one.summary}")
 
 
 @cli.command()

@@ -196,9 +196,10 @@ class Run:
         denoise = self._denoiser(steps)
         sigmas = [float(sigma) for sigma in steps.sigmas]
         # The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
-        x = Noise(self.request.seeds).draw(self._latent_shape())
-        x = x * np.float32(math.sqrt(1 + sigmas[0] ** 2))
-        trajectory = SAMPLERS[self.request.sampler].method(denoise, x, sigmas)
+        noise, shape = Noise(self.request.seeds), self._latent_shape()
+        x = noise.draw(shape) * np.float32(math.sqrt(1 + sigmas[0] ** 2))
+        method = SAMPLERS[self.request.sampler].method
+        trajectory = method(denoise, x, sigmas, lambda: noise.draw(shape))
         for index in range(len(steps)):
             started = time.perf_counter()
             try:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import sdrt
+from sdrt.samplers import SAMPLERS
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {
@@ -107,6 +108,12 @@ def test_verify_passes_a_good_model_and_names_the_damage_in_a_bad_one(tiny_path:
     with (tiny_path / "unet" / "model.onnx_data").open("r+b") as file:
         file.write(b"damage")
     assert_fails(run("verify", tiny_path), 3, "unet/model.onnx_data is corrupt")
+
+
+def test_samplers_are_listed() -> None:
+    listed = run("samplers").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == list(SAMPLERS)
+    assert json.loads(run("samplers", "--json").stdout)["heun"]["calls"] == 2
 
 
 def test_doctor_lists_what_a_bug_report_needs() -> None:

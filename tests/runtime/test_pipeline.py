@@ -13,6 +13,7 @@ from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import NonFiniteError, UsageError
 from sdrt.pipeline import Pipeline
+from sdrt.samplers import SAMPLERS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 3}
 
@@ -105,7 +106,7 @@ def test_a_result_finishes_a_run_that_was_left(pipe: Pipeline) -> None:
     )
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "euler", "dpm++2m"])
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS))
 @pytest.mark.parametrize("guidance", [1.0, 7.5])
 def test_a_batch_equals_its_singles(pipe: Pipeline, sampler: str, guidance: float) -> None:
     options: dict[str, Any] = {**SMALL, "sampler": sampler, "guidance_scale": guidance}
@@ -197,7 +198,7 @@ def test_executing_another_precision_than_asked_is_a_warning(tiny: Artifact) -> 
         ({"guidance_scale": float("nan")}, "guidance scale is nan; expected a finite number"),
         ({"guidance_scale": float("inf")}, "guidance scale is inf"),
         ({"guidance_scale": -1}, "guidance scale is -1"),
-        ({"sampler": "dpm2m"}, r"unknown sampler 'dpm2m'; known: .*did you mean 'dpm\+\+2m'"),
+        ({"sampler": "dpm+2m"}, r"unknown sampler 'dpm.2m'; known: .*did you mean 'dpm\+\+2m'"),
         ({"seed": -1}, "seed is -1; expected a whole number from 0"),
         ({"seed": [1, 2]}, "2 seeds were given for 1 images"),
         ({"num_images_per_prompt": 0}, "number of images is 0"),
