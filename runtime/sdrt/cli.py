@@ -100,6 +100,7 @@ class Size(click.ParamType[tuple[int, int]]):
     "--cfg-scale", "--guidance-scale", "guidance_scale", type=float, help="Guidance strength."
 )
 @click.option("--sampler", "--sampling-method", help="Sampling method; see: sdrt samplers.")
+@click.option("--scheduler", help="Spacing of noise levels: karras, exponential, beta, ays, ...")
 @click.option("-s", "--seed", type=int, default=-1, help="-1 draws one.", show_default=True)
 @click.option("-b", "--batch-count", type=int, default=1, help="How many pictures.")
 @click.option("-W", "--width", type=int, help="Pixels, a multiple of 8.")

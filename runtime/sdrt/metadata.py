@@ -30,6 +30,7 @@ class Parameters:
     height: int
     num_inference_steps: int
     sampler: str
+    scheduler: str
     guidance_scale: float
     model: str
     model_hash: str
@@ -48,6 +49,7 @@ class Parameters:
         fields = {
             "Steps": self.num_inference_steps,
             "Sampler": SAMPLERS[self.sampler].a1111,
+            **self._schedule_type(),
             "CFG scale": f"{self.guidance_scale:g}",
             "Seed": self.seed,
             "Size": f"{self.width}x{self.height}",
@@ -58,6 +60,9 @@ class Parameters:
         }
         lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items()))
         return "\n".join(lines)
+
+    def _schedule_type(self) -> dict[str, str]:
+        return {} if self.scheduler == "default" else {"Schedule type": self.scheduler.title()}
 
     def to_json(self) -> str:
         """The chunk `sdrt`."""

@@ -119,9 +119,15 @@ class Pipeline:
     def steps(self, request: Request) -> Steps:
         """The noise levels that a request goes through."""
         schedule = self.artifact.manifest.schedule
-        last = 0.0 if SAMPLERS[request.sampler].ends_at_zero else float(self._noise.sigmas[0])
+        # The other schedulers' last level is the lowest of training itself.
+        ends_at_zero = SAMPLERS[request.sampler].ends_at_zero or request.scheduler != "default"
         return plan_steps(
-            self._noise, request.num_inference_steps, schedule.spacing, schedule.offset, last
+            self._noise,
+            request.num_inference_steps,
+            schedule.spacing,
+            schedule.offset,
+            last=0.0 if ends_at_zero else float(self._noise.sigmas[0]),
+            scheduler=request.scheduler,
         )
 
     def parameters(self, request: Request, seed: int, executed: str) -> Parameters:
@@ -135,6 +141,7 @@ class Pipeline:
             height=request.height,
             num_inference_steps=request.num_inference_steps,
             sampler=request.sampler,
+            scheduler=request.scheduler,
             guidance_scale=request.guidance_scale,
             model=manifest.name,
             model_hash=self.artifact.hash,

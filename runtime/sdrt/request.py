@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypedDict
@@ -11,10 +11,12 @@ from sdrt.errors import UsageError
 from sdrt.manifest import Manifest
 from sdrt.noise import MAX_SEED
 from sdrt.samplers import SAMPLERS
+from sdrt.scheduler import SCHEDULERS
 
 MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
 MAX_SIZE = 4096
 MAX_IMAGES = 64
+SCHEDULER_NAMES = ("default", *SCHEDULERS)
 
 
 class Options(TypedDict, total=False):
@@ -29,6 +31,8 @@ class Options(TypedDict, total=False):
     guidance_scale: float
     """Strength of classifier-free guidance; up to 1 there is none and a step costs half."""
     sampler: str
+    scheduler: str
+    """How the noise levels are spaced: "default" for the model's own way, or "karras", ..."""
     seed: int | Sequence[int] | None
     """The first image's seed (image i gets seed + i), or one per image; None draws one."""
     num_images_per_prompt: int
@@ -45,6 +49,7 @@ class Request:
     num_inference_steps: int
     guidance_scale: float
     sampler: str
+    scheduler: str
     seeds: tuple[int, ...]
 
     @property
@@ -69,18 +74,19 @@ def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
         height=_size("height", options.get("height", defaults.height), downscale),
         num_inference_steps=_whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance_scale=_guidance(guidance),
-        sampler=known_sampler(options.get("sampler", defaults.sampler)),
+        sampler=_known("sampler", options.get("sampler", defaults.sampler), SAMPLERS),
+        scheduler=_known("scheduler", options.get("scheduler", "default"), SCHEDULER_NAMES),
         seeds=_seeds(options.get("seed"), options.get("num_images_per_prompt", 1)),
     )
 
 
-def known_sampler(name: str) -> str:
+def _known(what: str, name: str, known: Collection[str]) -> str:
     """The name itself; raises `UsageError` that offers the nearest known one."""
-    if name in SAMPLERS:
+    if name in known:
         return name
-    near = get_close_matches(str(name).lower(), SAMPLERS, n=1)
+    near = get_close_matches(str(name).lower(), known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"unknown sampler {name!r}; known: {', '.join(SAMPLERS)}{hint}")
+    raise UsageError(f"unknown {what} {name!r}; known: {', '.join(known)}{hint}")
 
 
 def _text(name: str, value: object) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sdrt.errors import UsageError
 from sdrt.manifest import Schedule, Spacing
+from sdrt.scheduler import SCHEDULERS
 
 Doubles = npt.NDArray[np.float64]
 
@@ -25,7 +26,9 @@ class TrainingNoise:
     @classmethod
     def of(cls, schedule: Schedule) -> "TrainingNoise":
         """Compute the levels from the betas (Ho et al. 2020, arXiv 2006.11239, eq. 4)."""
-        alphas_cumprod = np.cumprod(1 - betas(schedule))
+        alphas_cumprod = np.asarray(np.cumprod(1 - betas(schedule)), np.float64)
+        if schedule.zero_terminal_snr:
+            alphas_cumprod = without_signal_at_the_end(alphas_cumprod)
         return cls(np.sqrt((1 - alphas_cumprod) / alphas_cumprod))
 
     @property
@@ -61,6 +64,16 @@ def betas(schedule: Schedule) -> Doubles:
     return clipped
 
 
+def without_signal_at_the_end(alphas_cumprod: Doubles) -> Doubles:
+    """Shift and scale so that the last level is noise alone (Lin et al. 2023, algorithm 1).
+
+    What is left there is 2**-24 instead of 0, so that sigma is finite: 4096, as in diffusers.
+    """
+    signal = np.sqrt(alphas_cumprod)
+    shifted = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
+    return np.append(shifted[:-1] ** 2, 2.0**-24)
+
+
 @dataclass(frozen=True)
 class Steps:
     """One run's noise levels: from `sigmas[i]`, at `timesteps[i]`, to `sigmas[i + 1]`.
@@ -85,13 +98,26 @@ class Steps:
 
 
 def plan_steps(
-    noise: TrainingNoise, count: int, spacing: Spacing, offset: int, last: float = 0.0
+    noise: TrainingNoise,
+    count: int,
+    spacing: Spacing,
+    offset: int,
+    last: float = 0.0,
+    scheduler: str = "default",
 ) -> Steps:
-    """Choose `count` noise levels, and `last` after them (Lin et al. 2023, arXiv 2305.08891)."""
+    """Choose `count` noise levels, and `last` after them.
+
+    By default the levels are those of evenly spaced timesteps (Lin et al. 2023, arXiv 2305.08891);
+    every other of the `SCHEDULERS` spaces the levels themselves, over the whole range of training.
+    """
     if not 1 <= count <= noise.steps:
         raise UsageError(f"steps is {count}; expected a whole number from 1 to {noise.steps}")
-    timesteps = spaced(noise.steps, count, spacing, offset)
-    return Steps(np.append(noise.sigma(timesteps), last), timesteps, noise)
+    if scheduler == "default":
+        timesteps = spaced(noise.steps, count, spacing, offset)
+        return Steps(np.append(noise.sigma(timesteps), last), timesteps, noise)
+    sigmas = SCHEDULERS[scheduler](noise.sigmas[-1], noise.sigmas[0], count)
+    timesteps = np.array([noise.timestep(sigma) for sigma in sigmas])
+    return Steps(np.append(sigmas, last), timesteps, noise)
 
 
 def spaced(total: int, count: int, spacing: Spacing, offset: int) -> Doubles:

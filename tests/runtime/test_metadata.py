@@ -21,6 +21,7 @@ PARAMETERS = Parameters(
     height=8,
     num_inference_steps=20,
     sampler="dpm++2m",
+    scheduler="karras",
     guidance_scale=4.5,
     model="demo",
     model_hash="ab" * 32,
@@ -62,6 +63,7 @@ def test_the_text_chunk_reads_as_a1111_reads_it(tmp_path: Path) -> None:
     assert found == {
         "Steps": "20",
         "Sampler": "DPM++ 2M",
+        "Schedule type": "Karras",
         "CFG scale": "4.5",
         "Seed": "7",
         "Size": "16x8",

@@ -42,10 +42,7 @@ SAMPLERS = {
     ),
     "lms": Sampler(lms, "LMS", "linear multistep, up to fourth order"),
     "dpm-solver": Sampler(
-        dpm_solver,
-        "DPM-Solver",
-        "DPM-Solver (Lu et al. 2022), second order, multistep",
-        ends_at_zero=False,
+        dpm_solver, "DPM-Solver", "DPM-Solver (Lu et al. 2022), second order, multistep"
     ),
     "dpm++2m": Sampler(
         dpmpp_2m, "DPM++ 2M", "DPM-Solver++ 2M (Lu et al. 2022), second order, multistep"
@@ -70,6 +67,6 @@ SAMPLERS = {
         dpmpp_sde, "DPM++ SDE", "DPM-Solver++ with noise, singlestep", is_stochastic=True, calls=2
     ),
     "unipc": Sampler(unipc, "UniPC", "UniPC (Zhao et al. 2023), predictor and corrector"),
-    "deis": Sampler(deis, "DEIS", "DEIS (Zhang and Chen 2022), multistep", ends_at_zero=False),
+    "deis": Sampler(deis, "DEIS", "DEIS (Zhang and Chen 2022), multistep"),
     "ipndm": Sampler(ipndm, "IPNDM", "improved pseudo numerical method, fourth order"),
 }
