@@ -99,6 +99,9 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option(
     "--cfg-scale", "--guidance-scale", "guidance_scale", type=float, help="Guidance strength."
 )
+@click.option("--guidance-rescale", type=float, help="0 to 1: against glaring colours.")
+@click.option("--guidance-start", type=float, help="Guide from this share of the steps,")
+@click.option("--guidance-end", type=float, help="to this share; the other steps cost half.")
 @click.option("--sampler", "--sampling-method", help="Sampling method; see: sdrt samplers.")
 @click.option("--scheduler", help="Spacing of noise levels: karras, exponential, beta, ays, ...")
 @click.option("-s", "--seed", type=int, default=-1, help="-1 draws one.", show_default=True)

@@ -32,6 +32,9 @@ class Parameters:
     sampler: str
     scheduler: str
     guidance_scale: float
+    guidance_rescale: float
+    guidance_start: float
+    guidance_end: float
     model: str
     model_hash: str
     """SHA-256 of the artifact's manifest, and so of every file in it."""

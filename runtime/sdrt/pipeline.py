@@ -142,7 +142,10 @@ class Pipeline:
             num_inference_steps=request.num_inference_steps,
             sampler=request.sampler,
             scheduler=request.scheduler,
-            guidance_scale=request.guidance_scale,
+            guidance_scale=request.guidance.scale,
+            guidance_rescale=request.guidance.rescale,
+            guidance_start=request.guidance.start,
+            guidance_end=request.guidance.end,
             model=manifest.name,
             model_hash=self.artifact.hash,
             stored_precision=manifest.precision,
@@ -250,7 +253,7 @@ class Run:
             prediction=manifest.prediction,
             positive=positive,
             negative=negative,
-            guidance_scale=request.guidance_scale,
+            guidance=request.guidance,
         )
 
     def _embed(self, what: str, text: str) -> Embeddings:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypedDict
 
+from sdrt.denoiser import Guidance
 from sdrt.errors import UsageError
 from sdrt.manifest import Manifest
 from sdrt.noise import MAX_SEED
@@ -30,6 +31,11 @@ class Options(TypedDict, total=False):
     num_inference_steps: int
     guidance_scale: float
     """Strength of classifier-free guidance; up to 1 there is none and a step costs half."""
+    guidance_rescale: float
+    """0 to 1: against the glaring colours of strong guidance; 0.7 is usual."""
+    guidance_start: float
+    guidance_end: float
+    """Guide only from this share of the steps to this; the others cost half."""
     sampler: str
     scheduler: str
     """How the noise levels are spaced: "default" for the model's own way, or "karras", ..."""
@@ -47,15 +53,15 @@ class Request:
     width: int
     height: int
     num_inference_steps: int
-    guidance_scale: float
+    guidance: Guidance
     sampler: str
     scheduler: str
     seeds: tuple[int, ...]
 
     @property
     def is_guided(self) -> bool:
-        """Whether the U-Net has to run for the negative prompt too."""
-        return self.guidance_scale > 1
+        """Whether the U-Net ever has to run for the negative prompt too."""
+        return self.guidance.scale > 1 and self.guidance.start < self.guidance.end
 
 
 def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
@@ -66,14 +72,14 @@ def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
         raise UsageError(f"unknown option {min(unknown)!r}; known: {known}")
     defaults, downscale = manifest.defaults, manifest.latent.downscale
     steps = options.get("num_inference_steps", defaults.num_inference_steps)
-    guidance = options.get("guidance_scale", defaults.guidance_scale)
+    scale = options.get("guidance_scale", defaults.guidance_scale)
     return Request(
         prompt=_text("prompt", prompt),
         negative_prompt=_text("negative_prompt", options.get("negative_prompt", "")),
         width=_size("width", options.get("width", defaults.width), downscale),
         height=_size("height", options.get("height", defaults.height), downscale),
         num_inference_steps=_whole("steps", steps, 1, manifest.schedule.train_steps),
-        guidance_scale=_guidance(guidance),
+        guidance=_guidance(scale, options),
         sampler=_known("sampler", options.get("sampler", defaults.sampler), SAMPLERS),
         scheduler=_known("scheduler", options.get("scheduler", "default"), SCHEDULER_NAMES),
         seeds=_seeds(options.get("seed"), options.get("num_images_per_prompt", 1)),
@@ -112,10 +118,26 @@ def _size(name: str, value: object, downscale: int) -> int:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-def _guidance(value: object) -> float:
+def _guidance(scale: float, options: Options) -> Guidance:
+    guidance = Guidance(
+        scale=_number("guidance scale", scale, math.inf),
+        rescale=_number("guidance rescale", options.get("guidance_rescale", 0.0), 1),
+        start=_number("guidance start", options.get("guidance_start", 0.0), 1),
+        end=_number("guidance end", options.get("guidance_end", 1.0), 1),
+    )
+    if guidance.start > guidance.end:
+        raise UsageError(
+            f"guidance starts at {guidance.start} and ends at {guidance.end}; expected the start "
+            "before the end"
+        )
+    return guidance
+
+
+def _number(name: str, value: object, high: float) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < 0:  # type: ignore[arg-type, operator]
-        raise UsageError(f"guidance scale is {value!r}; expected a finite number from 0 up")
+    if not is_number or not math.isfinite(value) or not 0 <= value <= high:  # type: ignore[arg-type, operator]
+        upper = "up" if math.isinf(high) else f"to {high}"
+        raise UsageError(f"{name} is {value!r}; expected a finite number from 0 {upper}")
     return float(value)  # type: ignore[arg-type]
 
 

@@ -96,6 +96,10 @@ class Steps:
                 return float(timestep)
         return self.noise.timestep(sigma)
 
+    def progress(self, sigma: float) -> float:
+        """The share of the run's steps that are done at a level: 0 at the first."""
+        return float(np.count_nonzero(self.sigmas[:-1] > sigma) / len(self))
+
 
 def plan_steps(
     noise: TrainingNoise,

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
 from sdrt.backends import Array, Network
 from sdrt.backends.fake import FakeBackend
-from sdrt.denoiser import Denoiser
+from sdrt.denoiser import Denoiser, Guidance
 from sdrt.manifest import GraphSpec, Prediction, Schedule, TensorSpec
 from sdrt.samplers import Latents
 from sdrt.schedule import TrainingNoise, plan_steps
@@ -35,7 +37,7 @@ def denoise(
     graph = predict.open(Network("unet", UNET, (Path("unet/model.onnx"),), "fp32"))
     embeddings = np.ones((1, 77, 2), np.float32)
     negative = np.zeros_like(embeddings) if guidance > 1 else None
-    denoiser = Denoiser(graph, STEPS, prediction, embeddings, negative, guidance)
+    denoiser = Denoiser(graph, STEPS, prediction, embeddings, negative, Guidance(guidance))
     return denoiser(CLEAN + SIGMA * NOISE, SIGMA), predict.ran
 
 
@@ -69,3 +71,24 @@ def test_guidance_moves_away_from_the_negative_prompt_in_one_batch() -> None:
     found, ran = denoise(FakeBackend(by_prompt), "sample", guidance=7.5)
     np.testing.assert_allclose(found, 7.5)
     assert ran == ["unet"]
+
+
+@pytest.mark.parametrize("rescale", [0.3, 1.0])
+def test_rescaled_guidance_equals_diffusers(rescale: float) -> None:
+    negative, positive = np.random.default_rng(3).standard_normal((2, 3, 4, 8, 8), np.float32)
+    guided = negative + (positive - negative) * 7.5
+    theirs = rescale_noise_cfg(torch.from_numpy(guided), torch.from_numpy(positive), rescale)
+    ours = Guidance(7.5, rescale=rescale).combine(negative, positive)
+    assert ours.dtype == np.float32
+    # Theirs divides by one value less in the deviation.
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "guided"),
+    [(0.0, 1.0, "1111111111"), (0.2, 0.8, "0011111100"), (0.0, 0.45, "1111100000")],
+)
+def test_guidance_covers_its_share_of_the_steps(start: float, end: float, guided: str) -> None:
+    guidance = Guidance(7.5, start=start, end=end)
+    found = [guidance.covers(STEPS.progress(float(sigma))) for sigma in STEPS.sigmas[:-1]]
+    assert "".join("01"[covered] for covered in found) == guided

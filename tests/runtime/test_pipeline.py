@@ -116,6 +116,20 @@ def test_a_batch_equals_its_singles(pipe: Pipeline, sampler: str, guidance: floa
         assert np.abs(pixels(image) - pixels(alone.images[0])).max() <= 1
 
 
+def test_outside_of_its_interval_guidance_costs_nothing(tiny: Artifact) -> None:
+    batches = []
+
+    def counting(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        if name == "unet":
+            batches.append(len(feeds["sample"]))
+        return pretend(name, feeds)
+
+    options: dict[str, Any] = {**SMALL, "num_inference_steps": 4, "sampler": "euler"}
+    pipe = Pipeline(tiny, FakeBackend(counting))
+    pipe("a boat", guidance_start=0.25, guidance_end=0.75, **options)
+    assert batches == [1, 2, 2, 1]
+
+
 def test_seeds_can_be_given_one_by_one(pipe: Pipeline) -> None:
     result = pipe("a boat", seed=[7, 3], num_images_per_prompt=2, **SMALL)
     assert result.seeds == [7, 3]
@@ -157,7 +171,7 @@ def test_what_is_left_out_comes_from_the_model(pipe: Pipeline, tiny: Artifact) -
     defaults, request = tiny.manifest.defaults, pipe.start("a boat").request
     assert (request.width, request.height) == (defaults.width, defaults.height) == (64, 64)
     assert request.num_inference_steps == defaults.num_inference_steps == 4
-    assert (request.sampler, request.guidance_scale) == ("dpm++2m", 7.5)
+    assert (request.sampler, request.guidance.scale) == ("dpm++2m", 7.5)
 
 
 def test_a_prompt_that_is_too_long_is_cut_with_a_warning(pipe: Pipeline) -> None:
@@ -198,12 +212,18 @@ def test_executing_another_precision_than_asked_is_a_warning(tiny: Artifact) -> 
         ({"guidance_scale": float("nan")}, "guidance scale is nan; expected a finite number"),
         ({"guidance_scale": float("inf")}, "guidance scale is inf"),
         ({"guidance_scale": -1}, "guidance scale is -1"),
+        (
+            {"guidance_rescale": 1.5},
+            "guidance rescale is 1.5; expected a finite number from 0 to 1",
+        ),
+        ({"guidance_start": 0.8, "guidance_end": 0.2}, "guidance starts at 0.8 and ends at 0.2"),
+        ({"scheduler": "karas"}, "unknown scheduler 'karas'; known: .*did you mean 'karras'"),
         ({"sampler": "dpm+2m"}, r"unknown sampler 'dpm.2m'; known: .*did you mean 'dpm\+\+2m'"),
         ({"seed": -1}, "seed is -1; expected a whole number from 0"),
         ({"seed": [1, 2]}, "2 seeds were given for 1 images"),
         ({"num_images_per_prompt": 0}, "number of images is 0"),
         ({"negative_prompt": None}, "negative_prompt is None; expected a text"),
-        ({"wdith": 64}, "unknown option 'wdith'; known: guidance_scale, height"),
+        ({"wdith": 64}, "unknown option 'wdith'; known: guidance_end, guidance_rescale"),
     ],
 )
 def test_an_impossible_wish_is_refused_before_any_work(
