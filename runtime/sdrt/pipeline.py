@@ -18,11 +18,12 @@ from sdrt.image import to_image
 from sdrt.manifest import Precision
 from sdrt.metadata import Parameters
 from sdrt.noise import Noise
+from sdrt.prompt import Prompt, parse
 from sdrt.request import Options, Request, resolve
 from sdrt.result import Result, Step, Timings
 from sdrt.samplers import SAMPLERS, Latents
 from sdrt.schedule import Steps, TrainingNoise, plan_steps
-from sdrt.tokenizer import Tokenizer
+from sdrt.tokenizer import Tokenizer, Weights
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1
 
@@ -48,6 +49,15 @@ def load(
     return Pipeline(artifact, open_backend(backend, device, threads, precision), keep)
 
 
+def weighted(states: Embeddings, weights: Weights) -> Embeddings:
+    """Scale each token's state by its weight, and all so that their mean stays what it was."""
+    if np.all(weights == 1):
+        return states
+    scaled = states * weights[:, None]
+    restored: Embeddings = scaled * (states.mean() / scaled.mean())
+    return restored
+
+
 class Pipeline:
     """An open model on an engine. Networks are loaded when they are first needed."""
 
@@ -68,15 +78,18 @@ class Pipeline:
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
         return Run(self, resolve(self.artifact.manifest, prompt, options))
 
-    def encode(self, text: str, timings: Timings | None = None) -> tuple[Embeddings, str]:
-        """Turn a text into embeddings (1, tokens, width), and give the end that was cut off."""
+    def encode(self, prompt: Prompt, timings: Timings | None = None) -> Embeddings:
+        """Turn a prompt into embeddings (1, tokens, width): 77 tokens for each of its chunks."""
         timings = timings or Timings()
-        tokens = self._tokenizer.encode(text)
-        graph = self.graph("text_encoder", {"input_ids": tokens.ids.shape}, timings)
+        tokens = self._tokenizer.encode(prompt)
+        graph = self.graph("text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, timings)
         started = time.perf_counter()
-        outputs = graph.run({"input_ids": tokens.ids})
+        chunks = [
+            weighted(graph.run({"input_ids": ids[None]})["last_hidden_state"], weights)
+            for ids, weights in zip(tokens.ids, tokens.weights, strict=True)
+        ]
         timings.text_encoder_s += time.perf_counter() - started
-        return outputs["last_hidden_state"], tokens.dropped
+        return np.concatenate(chunks, axis=1)
 
     def decode(self, latents: Latents, timings: Timings | None = None) -> list[Decoded]:
         """Turn latents into pictures, one by one: memory does not grow with their number."""
@@ -235,11 +248,13 @@ class Run:
     def _denoiser(self, steps: Steps) -> Denoiser:
         manifest, request = self.pipeline.artifact.manifest, self.request
         images = len(request.seeds)
-        positive = np.repeat(self._embed("prompt", request.prompt), images, axis=0)
+        positive = self._embed("prompt", request.prompt)
         negative = None
         if request.is_guided:
             negative = self._embed("negative prompt", request.negative_prompt)
+            positive, negative = self._of_one_length(positive, negative)
             negative = np.repeat(negative, images, axis=0)
+        positive = np.repeat(positive, images, axis=0)
         self.pipeline.release_after_use("text_encoder")
         batch = images * (2 if request.is_guided else 1)
         shapes = {
@@ -257,10 +272,21 @@ class Run:
         )
 
     def _embed(self, what: str, text: str) -> Embeddings:
-        embeddings, dropped = self.pipeline.encode(text, self.timings)
-        if dropped:
-            self.warnings.append(f"the {what} is too long; this end of it was ignored: {dropped!r}")
-        return embeddings
+        prompt = parse(text)
+        self.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
+        return self.pipeline.encode(prompt, self.timings)
+
+    def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
+        """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""
+        longest = max(one.shape[1] for one in embeddings)
+        if all(one.shape[1] == longest for one in embeddings):
+            return list(embeddings)
+        nothing = self.pipeline.encode(parse(""), self.timings)
+        missing = [(longest - one.shape[1]) // nothing.shape[1] for one in embeddings]
+        return [
+            np.concatenate([one, *[nothing] * count], axis=1)
+            for one, count in zip(embeddings, missing, strict=True)
+        ]
 
     def _latent_shape(self) -> tuple[int, int, int]:
         latent, request = self.pipeline.artifact.manifest.latent, self.request

@@ -12,6 +12,7 @@ from sdrt.errors import UsageError
 from sdrt.manifest import Manifest
 from sdrt.noise import MAX_SEED
 from sdrt.samplers import SAMPLERS
+from sdrt.samplers.names import find_sampler
 from sdrt.scheduler import SCHEDULERS
 
 MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
@@ -72,6 +73,7 @@ def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
         raise UsageError(f"unknown option {min(unknown)!r}; known: {known}")
     defaults, downscale = manifest.defaults, manifest.latent.downscale
     steps = options.get("num_inference_steps", defaults.num_inference_steps)
+    sampler, scheduler = _sampler(options.get("sampler", defaults.sampler), options)
     scale = options.get("guidance_scale", defaults.guidance_scale)
     return Request(
         prompt=_text("prompt", prompt),
@@ -80,10 +82,22 @@ def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
         height=_size("height", options.get("height", defaults.height), downscale),
         num_inference_steps=_whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance=_guidance(scale, options),
-        sampler=_known("sampler", options.get("sampler", defaults.sampler), SAMPLERS),
-        scheduler=_known("scheduler", options.get("scheduler", "default"), SCHEDULER_NAMES),
+        sampler=sampler,
+        scheduler=scheduler,
         seeds=_seeds(options.get("seed"), options.get("num_images_per_prompt", 1)),
     )
+
+
+def _sampler(name: str, options: Options) -> tuple[str, str]:
+    """The sampler and the scheduler under their own names."""
+    sampler, named = find_sampler(str(name)) or (_known("sampler", name, SAMPLERS), None)
+    scheduler = _known("scheduler", options.get("scheduler", named or "default"), SCHEDULER_NAMES)
+    if named not in (None, scheduler):
+        raise UsageError(
+            f"sampler {name!r} names the scheduler {named!r}, and scheduler is {scheduler!r}; give "
+            "one of them"
+        )
+    return sampler, scheduler
 
 
 def _known(what: str, name: str, known: Collection[str]) -> str:

@@ -10,16 +10,18 @@ import numpy.typing as npt
 import tokenizers
 
 from sdrt.errors import ArtifactError
+from sdrt.prompt import Prompt
 
 TokenIds = npt.NDArray[np.int64]
+Weights = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Ids for the text encoder, (1, length), and the end of the text that found no room."""
+    """What the text encoder takes, and how much each token's state weighs: (chunks, length)."""
 
     ids: TokenIds
-    dropped: str
+    weights: Weights
 
 
 class Tokenizer:
@@ -41,14 +43,22 @@ class Tokenizer:
         )
         self._length = length
 
-    def encode(self, text: str) -> Tokens:
-        """Turn a text into ids; what is too long is cut off and reported."""
-        room = self._length - 2
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        ids = [self._start, *encoding.ids[:room], self._end]
-        ids += [self._padding] * (self._length - len(ids))
-        kept_until = encoding.offsets[room - 1][1] if len(encoding.ids) > room else len(text)
-        return Tokens(np.array([ids], np.int64), text[kept_until:].strip())
+    def encode(self, prompt: Prompt) -> Tokens:
+        """Turn a prompt into ids and weights; what does not fit a chunk goes into the next."""
+        room, ids, weights = self._length - 2, [], []
+        for fragments in prompt.chunks:
+            pieces = [
+                (token, fragment.weight)
+                for fragment in fragments
+                for token in self._tokenizer.encode(fragment.text, add_special_tokens=False).ids
+            ]
+            for start in range(0, max(len(pieces), 1), room):
+                piece = pieces[start : start + room]
+                padding = self._length - 2 - len(piece)
+                inner = [token for token, _ in piece]
+                ids.append([self._start, *inner, self._end, *[self._padding] * padding])
+                weights.append([1.0, *[weight for _, weight in piece], *[1.0] * (padding + 1)])
+        return Tokens(np.array(ids, np.int64), np.array(weights, np.float32))
 
     def _id(self, special: dict[str, str], kind: str) -> int:
         found = self._tokenizer.token_to_id(special.get(kind, ""))

@@ -116,6 +116,27 @@ def test_a_batch_equals_its_singles(pipe: Pipeline, sampler: str, guidance: floa
         assert np.abs(pixels(image) - pixels(alone.images[0])).max() <= 1
 
 
+@pytest.mark.parametrize(
+    ("name", "sampler", "scheduler"),
+    [
+        ("dpm++2m", "dpm++2m", "default"),
+        ("DPM++ 2M", "dpm++2m", "default"),
+        ("DPM++ 2M Karras", "dpm++2m", "karras"),
+        ("DPM++ 2M SDE Exponential", "dpm++2m_sde", "exponential"),
+        ("dpmpp_2s_a", "dpm++2s_a", "default"),
+        ("Euler a", "euler_a", "default"),
+        ("EULER", "euler", "default"),
+        ("DPMSolverMultistepScheduler", "dpm++2m", "default"),
+        ("PNDMScheduler", "plms", "default"),
+    ],
+)
+def test_samplers_answer_to_the_names_they_have_elsewhere(
+    pipe: Pipeline, name: str, sampler: str, scheduler: str
+) -> None:
+    request = pipe.start("a boat", sampler=name).request
+    assert (request.sampler, request.scheduler) == (sampler, scheduler)
+
+
 def test_outside_of_its_interval_guidance_costs_nothing(tiny: Artifact) -> None:
     batches = []
 
@@ -174,11 +195,28 @@ def test_what_is_left_out_comes_from_the_model(pipe: Pipeline, tiny: Artifact) -
     assert (request.sampler, request.guidance.scale) == ("dpm++2m", 7.5)
 
 
-def test_a_prompt_that_is_too_long_is_cut_with_a_warning(pipe: Pipeline) -> None:
-    assert pipe("x" * 75, **SMALL).warnings == []
-    (warning,) = pipe("x" * 75 + " and a dragon", **SMALL).warnings
-    assert "the prompt is too long" in warning
-    assert "and a dragon" in warning
+def test_no_word_of_a_long_prompt_is_lost(tiny: Artifact) -> None:
+    tokens = []
+
+    def counting(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        if name == "unet":
+            tokens.append(feeds["encoder_hidden_states"].shape[1])
+        return pretend(name, feeds)
+
+    pipe = Pipeline(tiny, FakeBackend(counting))
+    plain = pipe("x" * 100, seed=1, **SMALL)
+    other = pipe("x" * 100 + " and a dragon", seed=1, **SMALL)
+    assert plain.warnings == other.warnings == []
+    assert set(tokens) == {2 * 77}  # the negative prompt is filled up
+    assert np.abs(pixels(plain.images[0]) - pixels(other.images[0])).max() > 0
+
+
+def test_weights_in_a_prompt_matter_and_odd_ones_are_a_warning(pipe: Pipeline) -> None:
+    plain = pipe("a boat", seed=1, **SMALL)
+    heavy = pipe("a (boat:1.8)", seed=1, **SMALL)
+    assert np.abs(pixels(plain.images[0]) - pixels(heavy.images[0])).max() > 0
+    (warning,) = pipe("a (boat:1,8)", seed=1, **SMALL).warnings
+    assert warning == "prompt: '1,8' is no weight and was read as text"
 
 
 def test_nan_in_a_step_names_network_and_step(tiny: Artifact) -> None:
@@ -218,6 +256,8 @@ def test_executing_another_precision_than_asked_is_a_warning(tiny: Artifact) -> 
         ),
         ({"guidance_start": 0.8, "guidance_end": 0.2}, "guidance starts at 0.8 and ends at 0.2"),
         ({"scheduler": "karas"}, "unknown scheduler 'karas'; known: .*did you mean 'karras'"),
+        ({"sampler": "Euler Karras", "scheduler": "beta"}, "names the scheduler 'karras'"),
+        ({"sampler": ""}, "unknown sampler ''"),
         ({"sampler": "dpm+2m"}, r"unknown sampler 'dpm.2m'; known: .*did you mean 'dpm\+\+2m'"),
         ({"seed": -1}, "seed is -1; expected a whole number from 0"),
         ({"seed": [1, 2]}, "2 seeds were given for 1 images"),

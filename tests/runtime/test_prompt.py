@@ -1,0 +1,115 @@
+"""Weights and chunks are read as AUTOMATIC1111's web UI reads them, and no text is an error."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sdrt.artifact import Artifact
+from sdrt.pipeline import weighted
+from sdrt.prompt import parse
+from sdrt.tokenizer import Tokenizer
+
+
+def read(text: str) -> list[Any]:
+    (chunk,) = parse(text).chunks
+    return [(fragment.text, pytest.approx(fragment.weight)) for fragment in chunk]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain words", [("plain words", 1)]),
+        ("", []),
+        ("a (loud) word", [("a ", 1), ("loud", 1.1), (" word", 1)]),
+        ("a [quiet] word", [("a ", 1), ("quiet", 1 / 1.1), (" word", 1)]),
+        ("(cat:1.3)", [("cat", 1.3)]),
+        ("(cat: .5 )", [("cat", 0.5)]),
+        ("(cat:-1)", [("cat", -1)]),
+        ("((a) b)", [("a", 1.21), (" b", 1.1)]),
+        ("((a:2) b:3)", [("a", 6), (" b", 3)]),
+        ("[(a)]", [("a", 1)]),
+        ("(one)(two)", [("onetwo", 1.1)]),
+        (r"\(smile\) \[x\]", [("(smile) [x]", 1)]),
+        (r"(a\):1.5)", [("a)", 1.5)]),
+        ("open (end", [("open ", 1), ("end", 1.1)]),
+        ("open [end", [("open ", 1), ("end", 1 / 1.1)]),
+        ("a) b]", [("a) b]", 1)]),
+        ("ratio 16:9", [("ratio 16:9", 1)]),
+        ("at 10:30)", [("at 10:30)", 1)]),
+        (
+            "x (((house:1.3)) [on] a (hill:0.5), (((sky))).",
+            [("x ", 1), ("house", 1.573), (" ", 1.1), ("on", 1), (" a ", 1.1)]
+            + [("hill", 0.55), (", ", 1.1), ("sky", 1.4641), (".", 1.1)],
+        ),
+    ],
+)
+def test_weights(text: str, expected: list[tuple[str, float]]) -> None:
+    assert read(text) == expected
+
+
+def test_break_begins_a_chunk() -> None:
+    prompt = parse("a boat BREAK (a sea BREAK a sun:2) BREAKFAST")
+    texts = [[(f.text, f.weight) for f in chunk] for chunk in prompt.chunks]
+    assert texts == [[("a boat", 1)], [("a sea", 2)], [("a sun", 2), (" BREAKFAST", 1)]]
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        ("(cat:1,5)", "'1,5' is no weight and was read as text"),
+        ("a (cat", "'(' is never closed"),
+        ("a [cat", "'[' is never closed"),
+    ],
+)
+def test_what_may_be_meant_otherwise_is_a_warning(text: str, warning: str) -> None:
+    (found,) = parse(text).warnings
+    assert warning in found
+
+
+def test_no_text_is_an_error_and_none_is_lost() -> None:
+    rng = random.Random(0)
+    for _ in range(2000):
+        text = "".join(rng.choices("ab ()[]\\:.15,é鯨🐳", k=rng.randrange(30)))
+        kept = "".join(f.text for chunk in parse(text).chunks for f in chunk)
+        letters = [c for c in text if c in "abé鯨🐳,"]
+        assert [c for c in kept if c in "abé鯨🐳,"] == letters
+
+
+@pytest.fixture
+def tokenizer(demo: Artifact) -> Tokenizer:
+    return Tokenizer(Path(demo.root) / "tokenizer", 77)
+
+
+def test_long_prompts_become_chunks_that_lose_nothing(tokenizer: Tokenizer) -> None:
+    words = ["boat"] * 160
+    tokens = tokenizer.encode(parse(" ".join(words)))
+    one = tokenizer.encode(parse("boat"))
+    start, boat, end = one.ids[0, :3]
+    assert tokens.ids.shape == tokens.weights.shape == (3, 77)
+    assert np.count_nonzero(tokens.ids == boat) == len(words)
+    assert set(tokens.ids[:, 0]) == {start}
+    assert tokens.ids[0, -1] == tokens.ids[1, -1] == tokens.ids[2, 11] == end
+
+
+def test_each_token_has_the_weight_of_its_fragment(tokenizer: Tokenizer) -> None:
+    plain = tokenizer.encode(parse("a red boat on the sea"))
+    heavy = tokenizer.encode(parse("a (red boat:1.5) on the sea"))
+    np.testing.assert_array_equal(plain.ids, heavy.ids)
+    expected = np.ones((1, 77), np.float32)
+    expected[0, 2:4] = 1.5
+    np.testing.assert_array_equal(heavy.weights, expected)
+    assert np.all(plain.weights == 1)
+
+
+def test_weighted_states_keep_their_mean() -> None:
+    states = np.random.default_rng(0).standard_normal((1, 77, 8)).astype(np.float32) + 1
+    weights = np.ones(77, np.float32)
+    assert weighted(states, weights) is states
+    weights[3] = 2
+    found = weighted(states, weights)
+    assert found.mean() == pytest.approx(states.mean(), rel=1e-5)
+    ratio = found / states
+    np.testing.assert_allclose(ratio[0, 3] / ratio[0, 4], 2, rtol=1e-5)
