@@ -62,7 +62,8 @@ def open_artifact(where: str | Path | None = None) -> Artifact:
     Reads and checks the manifest only; graphs are checked when they are opened. Raises
     `ArtifactError` that says what is there instead of a model.
     """
-    root = _locate("demo" if where is None else where)
+    # With nothing given, a folder that happens to be called demo is not meant.
+    root = EMBEDDED["demo"] if where is None else _locate(where)
     manifest = read_manifest(root / MANIFEST_NAME)
     _check_paths(root, manifest)
     return Artifact(root, manifest)

@@ -228,6 +228,16 @@ def test_a_missing_path_offers_the_embedded_models(tmp_path: Path) -> None:
         open_artifact(tmp_path / "nowhere")
 
 
+def test_a_folder_of_the_same_name_does_not_hide_the_embedded_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert open_artifact().manifest.name == "demo"
+    with pytest.raises(ArtifactError, match="a folder that holds no model|an empty folder"):
+        open_artifact("demo")
+
+
 def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
     written(tmp_path / "tokenizer.json", "{}")
     with pytest.raises(ArtifactError, match=r"tokenizer\.json cannot be read"):
