@@ -23,7 +23,7 @@ from sdrt.request import Options, Request, resolve
 from sdrt.result import Result, Step, Timings
 from sdrt.samplers import SAMPLERS, Latents
 from sdrt.schedule import Steps, TrainingNoise, plan_steps
-from sdrt.tokenizer import Tokenizer, Weights
+from sdrt.tokenizer import Tokenizer, weighted
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1
 
@@ -47,15 +47,6 @@ def load(
     """
     artifact = open_artifact(path_or_name)
     return Pipeline(artifact, open_backend(backend, device, threads, precision), keep)
-
-
-def weighted(states: Embeddings, weights: Weights) -> Embeddings:
-    """Scale each token's state by its weight, and all so that their mean stays what it was."""
-    if np.all(weights == 1):
-        return states
-    scaled = states * weights[:, None]
-    restored: Embeddings = scaled * (states.mean() / scaled.mean())
-    return restored
 
 
 class Pipeline:

@@ -13,7 +13,7 @@ from sdrt.manifest import Manifest
 from sdrt.noise import MAX_SEED
 from sdrt.samplers import SAMPLERS
 from sdrt.samplers.names import find_sampler
-from sdrt.scheduler import SCHEDULERS
+from sdrt.schedule import SCHEDULERS
 
 MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
 MAX_SIZE = 4096

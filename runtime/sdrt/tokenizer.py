@@ -14,6 +14,7 @@ from sdrt.prompt import Prompt
 
 TokenIds = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float32]
+States = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,15 @@ class Tokenizer:
                 f"the tokenizer has no {kind} ({special.get(kind)!r}); export the model again"
             )
         return int(found)
+
+
+def weighted(states: States, weights: Weights) -> States:
+    """Scale each token's state by its weight, and all so that their mean stays what it was."""
+    if np.all(weights == 1):
+        return states
+    scaled = states * weights[:, None]
+    restored: States = scaled * (states.mean() / scaled.mean())
+    return restored
 
 
 def _special_tokens(path: Path) -> dict[str, str]:

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from sdrt.artifact import Artifact
-from sdrt.pipeline import weighted
 from sdrt.prompt import parse
-from sdrt.tokenizer import Tokenizer
+from sdrt.tokenizer import Tokenizer, weighted
 
 
 def read(text: str) -> list[Any]:

@@ -295,7 +295,7 @@ def supported(name: str) -> Iterator[str]:
     yield "epsilon"
     if name != "plms":  # see below
         yield "v_prediction"
-    if name not in ("dpm2", "dpm2_a", "plms", "lms", "euler_a"):  # refused, or unknown there
+    if name not in ("dpm2", "dpm2_a", "plms", "euler_a"):  # refused there
         yield "sample"
 
 

@@ -6,8 +6,7 @@ import pytest
 
 from sdrt.errors import UsageError
 from sdrt.manifest import Curve, Schedule, Spacing
-from sdrt.schedule import TrainingNoise, plan_steps, spaced
-from sdrt.scheduler import SCHEDULERS
+from sdrt.schedule import SCHEDULERS, TrainingNoise, plan_steps, spaced
 
 
 @pytest.mark.parametrize("curve", ["linear", "scaled_linear", "squaredcos_cap_v2"])

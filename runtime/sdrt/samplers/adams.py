@@ -12,8 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from sdrt.samplers.dpm_solver import usable_order
-from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory
+from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory, usable_order
 
 Weights = Sequence[float]
 
@@ -25,7 +24,7 @@ def lms(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw, order: int = 4
 
 def deis(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw, order: int = 2) -> Trajectory:
     """DEIS, tAB in log rho (Zhang and Chen 2022, arXiv 2204.13902, eq. 15): over log sigma."""
-    return _multistep(denoise, x, sigmas, order, over_log_sigma, usable_order)
+    return _multistep(denoise, x, sigmas, order, over_log_sigma, is_careful=True)
 
 
 def ipndm(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:
@@ -57,7 +56,7 @@ def _multistep(
     sigmas: Sigmas,
     order: int,
     weigh: Callable[[Weights, float], Weights],
-    lower: Callable[[int, int, int], int] | None = None,
+    is_careful: bool = False,
 ) -> Trajectory:
     past: deque[Latents] = deque(maxlen=order)
     levels: deque[float] = deque(maxlen=order)
@@ -65,7 +64,7 @@ def _multistep(
         denoised = denoise(x, sigma)
         past.appendleft((x - denoised) / sigma)
         levels.appendleft(sigma)
-        used = lower(order, index, len(sigmas) - 1) if lower else order
+        used = usable_order(order, index, len(sigmas) - 1) if is_careful else order
         x = x + _sum(weigh(list(levels)[:used], following), past)
         yield x, denoised
 

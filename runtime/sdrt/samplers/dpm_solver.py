@@ -11,9 +11,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
-from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory
-
-FEW = 15  # below so many steps, a third-order method also lowers the order of its last but one
+from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory, usable_order
 
 
 def dpmpp_2m(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:
@@ -105,11 +103,6 @@ def singlestep(
         else:
             x = _block(start, answers, levels, following, on_noise)
         yield x, denoised
-
-
-def usable_order(order: int, index: int, count: int) -> int:
-    """Lower the order of the last steps of a short run, where extrapolation does harm."""
-    return order if count >= FEW else min(order, count - index)
 
 
 def _advance(

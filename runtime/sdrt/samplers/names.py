@@ -1,7 +1,7 @@
 """The names that samplers have elsewhere: in diffusers, AUTOMATIC1111's web UI and k-diffusion."""
 
 from sdrt.samplers import SAMPLERS
-from sdrt.scheduler import SCHEDULERS
+from sdrt.schedule import SCHEDULERS
 
 DIFFUSERS = {
     "DDIMScheduler": "ddim",

@@ -31,3 +31,11 @@ class Sampler:
     """Whether it adds noise on the way."""
     calls: int = 1
     """How often most of its steps ask for the clean latents: what a step costs."""
+
+
+FEW = 15  # steps of a run, below which the order falls towards its end
+
+
+def usable_order(order: int, index: int, count: int) -> int:
+    """Lower the order of the last steps of a short run, where extrapolation does harm."""
+    return order if count >= FEW else min(order, count - index)
