@@ -128,7 +128,7 @@ class UpsampleToSkip(torch.nn.Module):
 
     Equal to torch's nearest interpolation to that size, which is twice the input's or one less.
     The cut is a node of its own whose size is told: the tracer would carry "the smaller of the two"
-    through the rest of the network, level in level, and take a third longer.
+    through the rest of the network, level in level, and take a quarter longer.
     """
 
     def __init__(self, conv: torch.nn.Module) -> None:
