@@ -1,0 +1,133 @@
+"""`sdrt generate`: a prompt in, PNG files out."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sdrt.errors import UsageError
+
+if TYPE_CHECKING:
+    from sdrt.pipeline import Run
+    from sdrt.result import Result
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """WIDTHxHEIGHT in pixels."""
+
+    name = "WxH"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Parse; click turns the failure into a usage error."""
+        width, _, height = str(value).lower().partition("x")
+        if not (width.isdigit() and height.isdigit()):
+            self.fail(f"{value!r} is no size; expected for example 512x768", param, ctx)
+        return int(width), int(height)
+
+
+@click.command()
+@click.argument("prompt")
+@click.option("-m", "--model", metavar="PATH", help="Model folder; default: the embedded model.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: sdrt-SEED.png.")
+@click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
+@click.option("--steps", type=int, help="Number of denoising steps.")
+@click.option(
+    "--cfg-scale", "--guidance-scale", "guidance_scale", type=float, help="Guidance strength."
+)
+@click.option("--guidance-rescale", type=float, help="0 to 1: against glaring colours.")
+@click.option("--guidance-start", type=float, help="Guide from this share of the steps,")
+@click.option("--guidance-end", type=float, help="to this share; the other steps cost half.")
+@click.option("--sampler", "--sampling-method", help="Sampling method; see: sdrt samplers.")
+@click.option("--scheduler", help="Spacing of noise levels: karras, exponential, beta, ays, ...")
+@click.option("-s", "--seed", type=int, default=-1, help="-1 draws one.", show_default=True)
+@click.option("-b", "--batch-count", type=int, default=1, help="How many pictures.")
+@click.option("-W", "--width", type=int, help="Pixels, a multiple of 8.")
+@click.option("-H", "--height", type=int, help="Pixels, a multiple of 8.")
+@click.option("--size", type=Size(), help="Width and height in one.")
+@click.option("--backend", help="openvino or onnxruntime; default: the fastest installed.")
+@click.option("--device", help="The engine's device, for example CPU or GPU.")
+@click.option("-t", "--threads", type=int, help="Default: the cores this process may use.")
+@click.option("--precision", help="What the engine should execute: fp32 or bf16.")
+@click.option("--no-metadata", is_flag=True, help="Keep the parameters out of the PNG.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def generate(
+    prompt: str,
+    model: str | None,
+    output: Path | None,
+    as_json: bool,
+    quiet: bool,
+    no_metadata: bool,
+    **settings: Any,
+) -> None:
+    """Make a picture of PROMPT."""
+    from sdrt.pipeline import load
+
+    engine = {name: settings.pop(name) for name in ("backend", "device", "threads", "precision")}
+    pipe = load(model, **engine)
+    run = pipe.start(prompt, **_options(**settings))
+    target = output or Path(f"sdrt-{run.request.seeds[0]}.png")
+    _check_target(target)
+    _watch(run, quiet=quiet or as_json)
+    result = run.result()
+    paths = result.save(target, with_parameters=not no_metadata)
+    for warning in result.warnings:
+        click.echo(f"sdrt: warning: {warning}", err=True)
+    if as_json:
+        click.echo(json.dumps(_record(result, paths), indent=1))
+    elif not quiet:
+        click.echo(_summary(result, paths))
+
+
+def _options(size: tuple[int, int] | None, batch_count: int, seed: int, **given: Any) -> Any:
+    """The options that were given, under the names of the Python interface."""
+    if size is not None:
+        if given["width"] or given["height"]:
+            raise UsageError("both --size and --width or --height were given; give one of them")
+        given["width"], given["height"] = size
+    given["num_inference_steps"] = given.pop("steps")
+    given["num_images_per_prompt"] = batch_count
+    given["seed"] = None if seed == -1 else seed
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _check_target(path: Path) -> None:
+    """Find out before the work whether its result can be written."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"cannot write {path}: pictures are written as .png")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+
+
+def _watch(run: "Run", quiet: bool) -> None:
+    from tqdm import tqdm
+
+    shape = "{desc} {n}/{total} [{bar:30}] {rate_inv_fmt}, {remaining} left"
+    silent = quiet or not sys.stderr.isatty()
+    for _ in tqdm(run, "step", len(run), leave=False, disable=silent, bar_format=shape):
+        pass
+
+
+def _record(result: "Result", paths: list[Path]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    images = [
+        {"file": str(path), **asdict(parameters)}
+        for path, parameters in zip(paths, result.parameters, strict=True)
+    ]
+    return {"images": images, "timings": asdict(result.timings), "warnings": result.warnings}
+
+
+def _summary(result: "Result", paths: list[Path]) -> str:
+    spent, made = result.timings, result.parameters[0]
+    steps = sorted(spent.step_s)
+    lines = [f"{path}  seed {seed}" for path, seed in zip(paths, result.seeds, strict=True)]
+    lines.append(
+        f"{made.backend} in {made.executed_precision} on {made.threads} threads: "
+        f"{len(steps)} steps of {steps[len(steps) // 2]:.3g} s, "
+        f"text {spent.text_encoder_s:.2g} s, decode {spent.vae_decoder_s:.2g} s, "
+        f"load {sum(spent.load_s.values()):.2g} s"
+    )
+    return "\n".join(lines)
