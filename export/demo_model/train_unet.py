@@ -25,11 +25,14 @@ from demo_model.training import (
     as_input,
     cosine_rate,
     draw_pictures,
+    scenes_of_pictures,
     start_from,
 )
 from sdrt_export.layout import CLASSES
 
 CHUNK = 5000  # pictures drawn and encoded at a time
+FIRST_SEED = 1000  # of the pictures' chunks
+ANIMALS = ("dog", "cat")  # the objects with the finest shapes
 CAPTIONS = 6  # wordings of each picture
 MAX_SNR = 5.0
 NOISE_OFFSET = 0.05  # lets the whole picture's brightness be part of the noise
@@ -44,12 +47,13 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=6e-4)
     parser.add_argument("--dropped", type=float, default=0.1, help="share of empty captions")
+    parser.add_argument("--animals", type=float, default=1.0, help="how much oftener they are seen")
     parser.add_argument("--start", type=Path, help="folder of a trained U-Net to go on from")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    data = Data.load(args.work, args.pictures)
+    data = Data.load(args.work, args.pictures, args.animals)
     unet = untrained_unet().to(memory_format=torch.channels_last)
     start_from(unet, args.start)
     unet.set_attn_processor(AttnProcessor())  # torch's fused one is slow backwards on CPUs
@@ -88,9 +92,11 @@ class Data:
     ids: torch.Tensor
     empty: torch.Tensor
     encoder: CLIPTextModel
+    chances: torch.Tensor
+    """How often each picture is seen, in proportion."""
 
     @classmethod
-    def load(cls, work: Path, pictures: int) -> "Data":
+    def load(cls, work: Path, pictures: int, animals: float = 1.0) -> "Data":
         """Draw, word and encode pictures, or take them from an earlier run."""
         tokenizer = CLIPTokenizer.from_pretrained(work / "tokenizer")
         encoder = CLIPTextModel.from_pretrained(work / "text_encoder").eval().requires_grad_(False)
@@ -102,11 +108,18 @@ class Data:
             torch.save([torch.cat(parts) for parts in zip(*chunks, strict=True)], cache)
         latents, ids = torch.load(cache, weights_only=True)
         print(f"{len(latents)} latents, deviation {latents.std():.3f}", flush=True)
-        return cls(latents, ids, _token_ids(tokenizer, [""])[0], encoder)
+        chances = torch.tensor(
+            [
+                animals if scene.object in ANIMALS else 1.0
+                for i in range(pictures // CHUNK)
+                for scene in scenes_of_pictures(CHUNK, seed=FIRST_SEED + i)
+            ]
+        )
+        return cls(latents, ids, _token_ids(tokenizer, [""])[0], encoder, chances)
 
     def pick(self, count: int, dropped: float) -> Batch:
         """Random pictures, each with one of its captions or with none."""
-        chosen = torch.randint(0, len(self.latents), (count,))
+        chosen = torch.multinomial(self.chances, count, replacement=True)
         ids = self.ids[chosen, torch.randint(0, CAPTIONS, (count,))].long()
         ids[torch.rand(count) < dropped] = self.empty.long()
         with torch.no_grad(), arithmetic():
@@ -144,7 +157,7 @@ def _encode_chunk(
     vae: AutoencoderKL, tokenizer: CLIPTokenizer, index: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Latents (n, 4, 16, 16) and caption ids (n, captions, 77) of freshly drawn pictures."""
-    pictures, scenes = draw_pictures(CHUNK, seed=1000 + index)
+    pictures, scenes = draw_pictures(CHUNK, seed=FIRST_SEED + index)
     latents = []
     with torch.no_grad(), arithmetic():
         for i in range(0, CHUNK, 50):

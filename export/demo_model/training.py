@@ -23,15 +23,28 @@ CHUNK = 500  # pictures that one process draws at a time; part of what a seed me
 
 def draw_pictures(count: int, seed: int) -> tuple[npt.NDArray[np.uint8], list[Scene]]:
     """Draw `count` pictures (a multiple of 500) with all cores: (count, 128, 128, 3)."""
-    jobs = [(seed * 100_003 + i, CHUNK) for i in range(count // CHUNK)]
+    jobs = _jobs(count, seed)
     with Pool(os.cpu_count()) as pool:
         chunks = pool.starmap(_draw_chunk, jobs, chunksize=1)
     return np.concatenate([p for p, _ in chunks]), [s for _, scenes in chunks for s in scenes]
 
 
-def _draw_chunk(seed: int, count: int) -> tuple[npt.NDArray[np.uint8], list[Scene]]:
+def scenes_of_pictures(count: int, seed: int) -> list[Scene]:
+    """What `draw_pictures` with the same arguments draws, without drawing it."""
+    return [scene for job in _jobs(count, seed) for scene in _sample_chunk(*job)[0]]
+
+
+def _jobs(count: int, seed: int) -> list[tuple[int, int]]:
+    return [(seed * 100_003 + i, CHUNK) for i in range(count // CHUNK)]
+
+
+def _sample_chunk(seed: int, count: int) -> tuple[list[Scene], np.random.Generator]:
     rng = np.random.default_rng(seed)
-    scenes = [sample_scene(rng) for _ in range(count)]
+    return [sample_scene(rng) for _ in range(count)], rng
+
+
+def _draw_chunk(seed: int, count: int) -> tuple[npt.NDArray[np.uint8], list[Scene]]:
+    scenes, rng = _sample_chunk(seed, count)
     return np.stack([render(scene, rng) for scene in scenes]), scenes
 
 

@@ -15,13 +15,12 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from pydantic import ValidationError
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe, read_json
 from sdrt.manifest import Latent, Prediction, Schedule, Source
-from sdrt.manifest import describe as describe_error
+from sdrt.scheduler_config import read_recipe, read_schedule
 from sdrt_export.config import Preset
 from sdrt_export.vocabulary import byte_tokenizer
 
@@ -33,14 +32,6 @@ CLASSES = {
     "tokenizer": ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast")),
     "unet": ("diffusers", ("UNet2DConditionModel",)),
     "vae": ("diffusers", ("AutoencoderKL",)),
-}
-# Where a scheduler's configuration does not say how it spaces the steps.
-DEFAULT_SPACING = {
-    "DDIMScheduler": "leading",
-    "DDPMScheduler": "leading",
-    "PNDMScheduler": "leading",
-    "LCMScheduler": "leading",
-    "TCDScheduler": "leading",
 }
 SCHEDULER = re.compile(r"[A-Za-z]+Scheduler")
 WEIGHTS = {
@@ -106,24 +97,18 @@ class Checkpoint(ABC):
     @property
     def schedule(self) -> Schedule:
         """The noise of training."""
-        get = self.configs["scheduler"].get
-        if get("trained_betas") is not None:
-            raise UnsupportedError(f"{self.source.id} lists its betas one by one (trained_betas)")
-        spacing = DEFAULT_SPACING.get(get("_class_name", ""), "linspace")
-        try:
-            return Schedule(
-                train_steps=get("num_train_timesteps", 1000),
-                beta_start=get("beta_start", 0.0001),
-                beta_end=get("beta_end", 0.02),
-                curve=get("beta_schedule", "linear"),
-                zero_terminal_snr=get("rescale_betas_zero_snr", False),
-                spacing=get("timestep_spacing", spacing),
-                offset=get("steps_offset", 0),
-            )
-        except ValidationError as error:
-            raise UnsupportedError(
-                f"{self.source.id}, scheduler: {describe_error(error)}"
-            ) from error
+        return read_schedule(self.configs["scheduler"])
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """How the checkpoint's own scheduler samples, as defaults of the manifest."""
+        recipe = read_recipe(self.configs["scheduler"])
+        options = dict(recipe.options)
+        return {
+            "sampler": recipe.sampler,
+            "scheduler": recipe.scheduler,
+            "sampler_options": options,
+        }
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def export(
                 latent=checkpoint.latent,
                 text_encoders=(TextEncoder(graph="text_encoder", tokenizer="tokenizer"),),
                 graphs=graphs,
-                defaults=defaults or Defaults(),
+                defaults=defaults or Defaults(**checkpoint.sampling),
                 made_with={name: version(name) for name in ("sdrt", "torch", "diffusers")},
             )
         )

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NoReturn
@@ -80,12 +80,18 @@ def _failed(kind: str, message: str, exit_code: int) -> int:
 @cli.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def samplers(as_json: bool) -> None:
-    """List the samplers: name, calls of the U-Net in a step, whether they add noise, and papers."""
+    """List the samplers: name, calls of the U-Net in a step, noise or none, and their options."""
+    from sdrt.recipe import COMMON
     from sdrt.samplers import SAMPLERS
 
     if as_json:
         records = {
-            name: {"calls": one.calls, "is_stochastic": one.is_stochastic, "summary": one.summary}
+            name: {
+                "calls": one.calls,
+                "is_stochastic": one.is_stochastic,
+                "summary": one.summary,
+                "options": {option: str(allowed) for option, allowed in one.options.items()},
+            }
             for name, one in SAMPLERS.items()
         }
         click.echo(json.dumps(records, indent=1))
@@ -93,6 +99,13 @@ def samplers(as_json: bool) -> None:
     for name, one in SAMPLERS.items():
         noise = "noise" if one.is_stochastic else ""
         click.echo(f"{name:12} {one.calls}  {noise:5}  {one.summary}")
+        if one.options:
+            click.echo(f"{'':23}{_listed(one.options)}")
+    click.echo(f"options of all: {_listed(COMMON)}")
+
+
+def _listed(options: Mapping[str, object]) -> str:
+    return "; ".join(f"{name}: {allowed}" for name, allowed in options.items())
 
 
 @cli.command()

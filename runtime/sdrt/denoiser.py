@@ -7,11 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sdrt.backends import Graph
-from sdrt.manifest import Prediction
+from sdrt.manifest import GraphSpec, Prediction
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps
 
 Embeddings = npt.NDArray[np.float32]  # (images, tokens, width)
+
+GUIDANCE_INPUT = "timestep_cond"
+"""Input of networks that were distilled with guidance inside: its strength, as an embedding."""
+EVERY = (1, 2, 3)  # axes of one image's latents
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Guidance:
 
     In the other steps the negative prompt's half is not computed.
     """
+    is_split: bool = False
+    """Whether the halves run one after the other: as long, but with the memory of one."""
 
     def covers(self, progress: float) -> bool:
         """Whether a step is guided, after that share of the run."""
@@ -41,17 +47,45 @@ class Guidance:
         guided = negative + (positive - negative) * self.scale
         if not self.rescale:
             return guided
-        every = (1, 2, 3)
-        ratio = positive.std(axis=every, keepdims=True) / guided.std(axis=every, keepdims=True)
+        ratio = positive.std(axis=EVERY, keepdims=True) / guided.std(axis=EVERY, keepdims=True)
         rescaled: Latents = guided * (ratio * self.rescale + (1 - self.rescale))
         return rescaled
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """What happens to clean latents of great magnitude, as strong guidance makes them.
+
+    Made for networks that work on pixels; the latents of Stable Diffusion reach far beyond 1.
+    """
+
+    limit: float = 0.0
+    """Clip to this magnitude; 0: do not."""
+    share: float = 0.0
+    """Dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3).
+
+    The magnitude that this share of an image's latents stays below is where they are clipped, and
+    what they are divided by, if it is more than 1. 0: do not.
+    """
+    most: float = 1.0
+    """Largest such magnitude."""
+
+    def apply(self, denoised: Latents) -> Latents:
+        """Clip clean latents (images, channels, height, width)."""
+        if self.share:
+            magnitudes = np.quantile(np.abs(denoised), self.share, axis=EVERY, keepdims=True)
+            bounds = magnitudes.clip(1, self.most).astype(denoised.dtype)
+            thresholded: Latents = denoised.clip(-bounds, bounds) / bounds
+            return thresholded
+        return denoised.clip(-self.limit, self.limit) if self.limit else denoised
 
 
 @dataclass(frozen=True)
 class Denoiser:
     """Predicts clean latents from noisy ones.
 
-    In guided steps the `negative` and the `positive` half run as one batch.
+    In guided steps the `negative` and the `positive` half run as one batch, unless guidance says
+    otherwise.
     """
 
     unet: Graph
@@ -60,21 +94,39 @@ class Denoiser:
     positive: Embeddings
     negative: Embeddings | None = None
     guidance: Guidance = field(default_factory=Guidance)
+    clipping: Clipping = field(default_factory=Clipping)
+    timestep_scaling: float | None = None
+    """For consistency models: how many timesteps are a unit of their boundary condition's time."""
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
         """Clean latents at noise level `sigma`; x and the result: (images, channels, h/8, w/8)."""
         scale = 1 / math.sqrt(1 + sigma * sigma)  # to the variance that the U-Net was trained on
         output = self._output(x * scale, sigma)
         if self.prediction == "epsilon":
-            return x - output * sigma
-        if self.prediction == "v_prediction":  # Salimans and Ho 2022, arXiv 2202.00512, app. D
-            return x * (scale * scale) - output * (sigma * scale)
-        return output
+            denoised = x - output * sigma
+        elif self.prediction == "v_prediction":  # Salimans and Ho 2022, arXiv 2202.00512, app. D
+            denoised = x * (scale * scale) - output * (sigma * scale)
+        else:
+            denoised = output
+        denoised = self.clipping.apply(denoised)
+        return denoised if self.timestep_scaling is None else self._bounded(denoised, x, sigma)
+
+    def _bounded(self, denoised: Latents, x: Latents, sigma: float) -> Latents:
+        """Hold the boundary condition f(x, 0) = x (Song et al. 2023, arXiv 2303.01469, eq. 5)."""
+        assert self.timestep_scaling is not None
+        variance = 0.5 * 0.5  # of the data, as assumed in distillation
+        time = self.steps.timestep(sigma) * self.timestep_scaling
+        skip = variance / (time * time + variance)
+        out = time / math.sqrt(time * time + variance)
+        return denoised * out + x * (skip / math.sqrt(1 + sigma * sigma))
 
     def _output(self, sample: Latents, sigma: float) -> Latents:
         timestep = self.steps.timestep(sigma)
         if self.negative is None or not self.guidance.covers(self.steps.progress(sigma)):
             return self._run(sample, timestep, self.positive)
+        if self.guidance.is_split:
+            negative = self._run(sample, timestep, self.negative)
+            return self.guidance.combine(negative, self._run(sample, timestep, self.positive))
         both = self._run(
             np.concatenate([sample, sample]),
             timestep,
@@ -88,4 +140,23 @@ class Denoiser:
             "timestep": np.array(timestep, np.float32),
             "encoder_hidden_states": embeddings,
         }
+        if width := guidance_width(self.unet.network.spec):
+            row = guidance_embedding(self.guidance.scale - 1, width)
+            feeds[GUIDANCE_INPUT] = np.repeat(row, len(sample), axis=0)
         return self.unet.run(feeds)["out_sample"]
+
+
+def guidance_width(unet: GraphSpec) -> int:
+    """Width of the guidance embedding that a U-Net takes; 0 if it takes none."""
+    return next((int(one.shape[1]) for one in unet.inputs if one.name == GUIDANCE_INPUT), 0)
+
+
+def guidance_embedding(strength: float, width: int) -> Embeddings:
+    """Guidance above 1 as waves: (1, width), like a timestep.
+
+    Meng et al. 2022, arXiv 2210.03142, section 3.1.
+    """
+    half = width // 2
+    angles = strength * 1000 * np.exp(np.arange(half) * (-math.log(10_000) / (half - 1)))
+    waves = np.concatenate([np.sin(angles), np.cos(angles), np.zeros(width - 2 * half)])
+    return waves.astype(np.float32)[None]

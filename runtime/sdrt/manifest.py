@@ -22,6 +22,7 @@ Dimension = Annotated[int, Field(gt=0)] | str  # a name stands for any size
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 FORMATS: tuple[Format, ...] = ("onnx", "openvino")
+SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "linspace")
 
 
 class Model(BaseModel):
@@ -93,6 +94,8 @@ class Defaults(Model):
     height: Annotated[int, Field(gt=0)] = 512
     num_inference_steps: Annotated[int, Field(gt=0)] = 20
     sampler: str = "dpm++2m"
+    scheduler: str = "default"
+    sampler_options: dict[str, bool | int | float | str] = {}
     guidance_scale: Annotated[float, Field(ge=0)] = 7.5
 
 

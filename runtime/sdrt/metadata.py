@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from sdrt.errors import UsageError
-from sdrt.samplers import SAMPLERS
+from sdrt.samplers import SAMPLERS, Option
 
 CHUNK = "sdrt"
 SCHEMA = 1
@@ -31,6 +31,9 @@ class Parameters:
     num_inference_steps: int
     sampler: str
     scheduler: str
+    spacing: str
+    steps_offset: int
+    sampler_options: dict[str, Option]
     guidance_scale: float
     guidance_rescale: float
     guidance_start: float

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, Graph, Shapes, open_backend
-from sdrt.denoiser import Denoiser, Embeddings
+from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
 from sdrt.errors import NonFiniteError
 from sdrt.image import to_image
 from sdrt.manifest import Precision
@@ -21,8 +21,8 @@ from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Options, Request, resolve
 from sdrt.result import Result, Step, Timings
-from sdrt.samplers import SAMPLERS, Latents
-from sdrt.schedule import Steps, TrainingNoise, plan_steps
+from sdrt.samplers import Latents
+from sdrt.schedule import Steps, TrainingNoise
 from sdrt.tokenizer import Tokenizer, weighted
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1
@@ -122,17 +122,7 @@ class Pipeline:
 
     def steps(self, request: Request) -> Steps:
         """The noise levels that a request goes through."""
-        schedule = self.artifact.manifest.schedule
-        # The other schedulers' last level is the lowest of training itself.
-        ends_at_zero = SAMPLERS[request.sampler].ends_at_zero or request.scheduler != "default"
-        return plan_steps(
-            self._noise,
-            request.num_inference_steps,
-            schedule.spacing,
-            schedule.offset,
-            last=0.0 if ends_at_zero else float(self._noise.sigmas[0]),
-            scheduler=request.scheduler,
-        )
+        return request.recipe.steps(self._noise, request.num_inference_steps)
 
     def parameters(self, request: Request, seed: int, executed: str) -> Parameters:
         """What to write beside a picture."""
@@ -144,8 +134,11 @@ class Pipeline:
             width=request.width,
             height=request.height,
             num_inference_steps=request.num_inference_steps,
-            sampler=request.sampler,
-            scheduler=request.scheduler,
+            sampler=request.recipe.sampler,
+            scheduler=request.recipe.scheduler,
+            spacing=request.recipe.spacing,
+            steps_offset=request.recipe.offset,
+            sampler_options=dict(request.recipe.options),
             guidance_scale=request.guidance.scale,
             guidance_rescale=request.guidance.rescale,
             guidance_start=request.guidance.start,
@@ -175,6 +168,7 @@ class Run:
         self.pipeline, self.request = pipeline, request
         self.timings = Timings()
         self.warnings: list[str] = []
+        self._steps = pipeline.steps(request)  # what cannot be is refused before any work
         self._latents: Latents | None = None
         self._executed = "unknown"
         self._iterator = self._generate()
@@ -206,14 +200,12 @@ class Run:
         )
 
     def _generate(self) -> Iterator[Step]:
-        steps = self.pipeline.steps(self.request)
+        steps, sigmas = self._steps, self._steps.sigmas
         denoise = self._denoiser(steps)
-        sigmas = [float(sigma) for sigma in steps.sigmas]
         # The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
         noise, shape = Noise(self.request.seeds), self._latent_shape()
         x = noise.draw(shape) * np.float32(math.sqrt(1 + sigmas[0] ** 2))
-        method = SAMPLERS[self.request.sampler].method
-        trajectory = method(denoise, x, sigmas, lambda: noise.draw(shape))
+        trajectory = self.request.recipe.trajectory(denoise, x, steps, lambda: noise.draw(shape))
         for index in range(len(steps)):
             started = time.perf_counter()
             try:
@@ -228,7 +220,7 @@ class Run:
                 self._latents = x / np.float32(math.sqrt(1 + sigmas[-1] ** 2))
                 self._note_precision(denoise.unet)
                 self.pipeline.release_after_use("unet")
-            yield Step(index, len(steps), sigmas[index + 1], x, denoised, seconds)
+            yield Step(index, len(steps), float(sigmas[index + 1]), x, denoised, seconds)
 
     def _note_precision(self, unet: Graph) -> None:
         asked, self._executed = self.pipeline.backend.precision, unet.precision
@@ -247,12 +239,15 @@ class Run:
             negative = np.repeat(negative, images, axis=0)
         positive = np.repeat(positive, images, axis=0)
         self.pipeline.release_after_use("text_encoder")
-        batch = images * (2 if request.is_guided else 1)
-        shapes = {
+        is_double = request.is_guided and not request.guidance.is_split
+        batch = images * (2 if is_double else 1)
+        shapes: dict[str, tuple[int, ...]] = {
             "sample": (batch, *self._latent_shape()),
             "timestep": (),
             "encoder_hidden_states": (batch, *positive.shape[1:]),
         }
+        if width := guidance_width(manifest.graphs["unet"]):
+            shapes[GUIDANCE_INPUT] = (batch, width)
         return Denoiser(
             unet=self.pipeline.graph("unet", shapes, self.timings),
             steps=steps,
@@ -260,6 +255,8 @@ class Run:
             positive=positive,
             negative=negative,
             guidance=request.guidance,
+            clipping=request.recipe.clipping,
+            timestep_scaling=request.recipe.timestep_scaling,
         )
 
     def _embed(self, what: str, text: str) -> Embeddings:

@@ -2,18 +2,20 @@
 
 import math
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypedDict
 
-from sdrt.denoiser import Guidance
+from sdrt.denoiser import Guidance, guidance_width
 from sdrt.errors import UsageError
-from sdrt.manifest import Manifest
+from sdrt.manifest import SPACINGS, Manifest, Spacing
 from sdrt.noise import MAX_SEED
-from sdrt.samplers import SAMPLERS
+from sdrt.recipe import Recipe, check_options
+from sdrt.samplers import SAMPLERS, Option
 from sdrt.samplers.names import find_sampler
-from sdrt.schedule import SCHEDULERS
+from sdrt.scheduler_config import read_recipe
+from sdrt.spacings import SCHEDULERS
 
 MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
 MAX_SIZE = 4096
@@ -37,9 +39,17 @@ class Options(TypedDict, total=False):
     guidance_start: float
     guidance_end: float
     """Guide only from this share of the steps to this; the others cost half."""
+    guidance_split: bool
+    """Run both halves of a guided step one after the other: as long, but with less memory."""
     sampler: str
+    sampler_options: Mapping[str, Option]
+    """Options of the sampler, such as {"eta": 0.5} or {"order": 3}; unknown ones are listed."""
     scheduler: str
     """How the noise levels are spaced: "default" for the model's own way, or "karras", ..."""
+    spacing: Spacing
+    """Which timesteps evenly spaced steps take: "leading", "trailing" or "linspace"."""
+    scheduler_config: Mapping[str, object]
+    """A scheduler of diffusers, by what its `scheduler_config.json` says; those above go first."""
     seed: int | Sequence[int] | None
     """The first image's seed (image i gets seed + i), or one per image; None draws one."""
     num_images_per_prompt: int
@@ -55,14 +65,10 @@ class Request:
     height: int
     num_inference_steps: int
     guidance: Guidance
-    sampler: str
-    scheduler: str
+    is_guided: bool
+    """Whether the U-Net ever has to run for the negative prompt too."""
+    recipe: Recipe
     seeds: tuple[int, ...]
-
-    @property
-    def is_guided(self) -> bool:
-        """Whether the U-Net ever has to run for the negative prompt too."""
-        return self.guidance.scale > 1 and self.guidance.start < self.guidance.end
 
 
 def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
@@ -73,31 +79,56 @@ def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
         raise UsageError(f"unknown option {min(unknown)!r}; known: {known}")
     defaults, downscale = manifest.defaults, manifest.latent.downscale
     steps = options.get("num_inference_steps", defaults.num_inference_steps)
-    sampler, scheduler = _sampler(options.get("sampler", defaults.sampler), options)
     scale = options.get("guidance_scale", defaults.guidance_scale)
+    guidance = _guidance(scale, options)
+    guides_itself = guidance_width(manifest.graphs["unet"]) > 0
     return Request(
         prompt=_text("prompt", prompt),
         negative_prompt=_text("negative_prompt", options.get("negative_prompt", "")),
         width=_size("width", options.get("width", defaults.width), downscale),
         height=_size("height", options.get("height", defaults.height), downscale),
         num_inference_steps=_whole("steps", steps, 1, manifest.schedule.train_steps),
-        guidance=_guidance(scale, options),
-        sampler=sampler,
-        scheduler=scheduler,
+        guidance=guidance,
+        is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
+        recipe=_recipe(manifest, options),
         seeds=_seeds(options.get("seed"), options.get("num_images_per_prompt", 1)),
     )
 
 
-def _sampler(name: str, options: Options) -> tuple[str, str]:
-    """The sampler and the scheduler under their own names."""
-    sampler, named = find_sampler(str(name)) or (_known("sampler", name, SAMPLERS), None)
-    scheduler = _known("scheduler", options.get("scheduler", named or "default"), SCHEDULER_NAMES)
+def _recipe(manifest: Manifest, options: Options) -> Recipe:
+    """The model's own way to sample, or a given scheduler's, and what was asked for besides."""
+    if "scheduler_config" in options:
+        base = read_recipe(options["scheduler_config"])
+    else:
+        defaults, schedule = manifest.defaults, manifest.schedule
+        base = Recipe(
+            defaults.sampler,
+            defaults.scheduler,
+            schedule.spacing,
+            schedule.offset,
+            dict(defaults.sampler_options),
+        )
+    asked = options.get("sampler", base.sampler)
+    sampler, named = find_sampler(str(asked)) or (_known("sampler", asked, SAMPLERS), None)
+    own_scheduler = base.scheduler if sampler == base.sampler else "default"
+    scheduler = options.get("scheduler", named or own_scheduler)
+    _known("scheduler", scheduler, SCHEDULER_NAMES)
     if named not in (None, scheduler):
         raise UsageError(
-            f"sampler {name!r} names the scheduler {named!r}, and scheduler is {scheduler!r}; give "
-            "one of them"
+            f"sampler {asked!r} names the scheduler {named!r}, and scheduler is {scheduler!r}; "
+            "give one of them"
         )
-    return sampler, scheduler
+    own = base.options if sampler == base.sampler else {}
+    given = options.get("sampler_options", {})
+    if not isinstance(given, Mapping):
+        raise UsageError(f"sampler_options is {given!r}; expected names with values")
+    return Recipe(
+        sampler,
+        scheduler,
+        _known("spacing", options.get("spacing", base.spacing), SPACINGS),  # type: ignore[arg-type]
+        base.offset,
+        check_options(sampler, {**own, **given}),
+    )
 
 
 def _known(what: str, name: str, known: Collection[str]) -> str:
@@ -138,6 +169,7 @@ def _guidance(scale: float, options: Options) -> Guidance:
         rescale=_number("guidance rescale", options.get("guidance_rescale", 0.0), 1),
         start=_number("guidance start", options.get("guidance_start", 0.0), 1),
         end=_number("guidance end", options.get("guidance_end", 1.0), 1),
+        is_split=_flag("guidance_split", options.get("guidance_split", False)),
     )
     if guidance.start > guidance.end:
         raise UsageError(
@@ -153,6 +185,12 @@ def _number(name: str, value: object, high: float) -> float:
         upper = "up" if math.isinf(high) else f"to {high}"
         raise UsageError(f"{name} is {value!r}; expected a finite number from 0 {upper}")
     return float(value)  # type: ignore[arg-type]
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is {value!r}; expected True or False")
+    return value
 
 
 def _seeds(seed: int | Sequence[int] | None, images: int) -> tuple[int, ...]:

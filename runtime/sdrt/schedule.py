@@ -5,17 +5,15 @@ latent is x = x0 + sigma * noise, so that sigma alone tells how noisy it is.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from sdrt.errors import UsageError
 from sdrt.manifest import Schedule, Spacing
-
-Doubles = npt.NDArray[np.float64]
+from sdrt.samplers.sampler import Grid
+from sdrt.spacings import Doubles
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,17 @@ class Steps:
     timesteps: Doubles
     noise: TrainingNoise
 
+    @classmethod
+    def at_timesteps(cls, noise: TrainingNoise, timesteps: Doubles, last: float = 0.0) -> "Steps":
+        """Go through the levels of these timesteps, then to `last`."""
+        return cls(np.append(noise.sigma(timesteps), last), timesteps, noise)
+
+    @classmethod
+    def at_levels(cls, noise: TrainingNoise, sigmas: Doubles, last: float = 0.0) -> "Steps":
+        """Go through these levels, then to `last`."""
+        timesteps = np.array([noise.timestep(sigma) for sigma in sigmas])
+        return cls(np.append(sigmas, last), timesteps, noise)
+
     def __len__(self) -> int:
         return len(self.timesteps)
 
@@ -97,102 +106,49 @@ class Steps:
                 return float(timestep)
         return self.noise.timestep(sigma)
 
+    def between(self, sigma: float, lower: float, share: float) -> float:
+        """The level at a share of the way, in timesteps, to a lower level; 0 is the first one's."""
+        start = self.timestep(sigma)
+        end = self.timestep(lower) if lower > 0 else 0.0
+        # The small number makes up for timesteps that were found by their levels.
+        whole = math.floor(start + (end - start) * share + 1e-6)
+        return float(self.noise.sigmas[whole])
+
     def progress(self, sigma: float) -> float:
         """The share of the run's steps that are done at a level: 0 at the first."""
         return float(np.count_nonzero(self.sigmas[:-1] > sigma) / len(self))
 
 
-def plan_steps(
-    noise: TrainingNoise,
-    count: int,
-    spacing: Spacing,
-    offset: int,
-    last: float = 0.0,
-    scheduler: str = "default",
-) -> Steps:
-    """Choose `count` noise levels, and `last` after them.
+def spaced(
+    total: int, count: int, spacing: Spacing, offset: int = 0, grid: Grid = "points"
+) -> Doubles:
+    """`count` of `total` training timesteps, falling (Lin et al. 2023, arXiv 2305.08891, table 2).
 
-    By default the levels are those of evenly spaced timesteps (Lin et al. 2023, arXiv 2305.08891);
-    every other of the `SCHEDULERS` spaces the levels themselves, over the whole range of training.
+    Schedulers of one spacing differ in their grid; for the grid of distilled models see
+    `distilled`.
     """
-    if not 1 <= count <= noise.steps:
-        raise UsageError(f"steps is {count}; expected a whole number from 1 to {noise.steps}")
-    if scheduler == "default":
-        timesteps = spaced(noise.steps, count, spacing, offset)
-        return Steps(np.append(noise.sigma(timesteps), last), timesteps, noise)
-    sigmas = SCHEDULERS[scheduler](noise.sigmas[-1], noise.sigmas[0], count)
-    timesteps = np.array([noise.timestep(sigma) for sigma in sigmas])
-    return Steps(np.append(sigmas, last), timesteps, noise)
+    if spacing == "trailing":
+        return np.asarray(np.arange(total, 0, -total / count).round()[:count] - 1)
+    # As many intervals as there are timesteps have no beginnings of their own.
+    points = count + 1 if grid == "intervals" and count < total else count
+    if spacing == "leading":
+        chosen = np.arange(points, dtype=np.float64)[::-1] * (total // points)
+        shifted: Doubles = chosen[:count] + min(offset, total - 1 - chosen[0])
+        return shifted
+    chosen = np.linspace(0, total - 1, points)[::-1][:count]
+    return chosen if grid == "continuous" else np.round(chosen)
 
 
-def spaced(total: int, count: int, spacing: Spacing, offset: int) -> Doubles:
-    """`count` of `total` training timesteps, falling."""
-    if spacing == "linspace":
-        chosen = np.linspace(0, total - 1, count).round()[::-1]
-    elif spacing == "trailing":
-        chosen = np.arange(total, 0, -total / count).round()[:count] - 1
-    else:
-        chosen = np.arange(count, dtype=np.float64)[::-1] * (total // count) + offset
-    return np.clip(chosen, 0, total - 1)
+def distilled(total: int, count: int, original: int) -> Doubles:
+    """`count` of the `original` timesteps that a model was distilled on, falling.
 
-
-def karras(high: float, low: float, count: int, rho: float = 7.0) -> Doubles:
-    """Even in the rho-th root (Karras et al. 2022, arXiv 2206.00364, eq. 5)."""
-    roots = np.linspace(high ** (1 / rho), low ** (1 / rho), count)
-    return np.asarray(roots**rho)
-
-
-def exponential(high: float, low: float, count: int) -> Doubles:
-    """Even in the logarithm."""
-    return np.geomspace(high, low, count)
-
-
-def beta(high: float, low: float, count: int, alpha: float = 0.6) -> Doubles:
-    """At even quantiles of Beta(alpha, alpha): dense at both ends (Lee et al. 2024, 2407.12173)."""
-    quantiles = [_beta_quantile(p, alpha) for p in np.linspace(1, 0, count)]
-    return low + np.array(quantiles) * (high - low)
-
-
-def align_your_steps(table: tuple[float, ...], high: float, low: float, count: int) -> Doubles:
-    """Levels optimised for ten steps (Sabour et al. 2024, arXiv 2404.14507).
-
-    For other counts interpolated in logarithms, as the authors propose; the range is the table's.
+    Luo et al. 2023, arXiv 2310.04378, section 4.3. Raises `UsageError` for more than those.
     """
-    at = np.linspace(0, 1, count + 1)
-    levels = np.exp(np.interp(at, np.linspace(0, 1, len(table)), np.log(table)))
-    return np.asarray(levels[:-1])
-
-
-AYS_SD15 = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
-AYS_SDXL = (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029)
-
-# Spacings by the names that --scheduler knows. Each is a function of the highest and lowest level
-# and the number of levels: (count,), falling from the one to the other.
-SCHEDULERS: dict[str, Callable[[float, float, int], Doubles]] = {
-    "karras": karras,
-    "exponential": exponential,
-    "beta": beta,
-    "ays": partial(align_your_steps, AYS_SD15),
-    "ays-sdxl": partial(align_your_steps, AYS_SDXL),
-}
-
-
-def _beta_quantile(p: float, alpha: float) -> float:
-    """Where the distribution function of Beta(alpha, alpha) reaches p."""
-    if p > 0.5:  # symmetric about one half
-        return 1 - _beta_quantile(1 - p, alpha)
-    low, high = 0.0, 0.5
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _beta_cdf(middle, alpha) < p else (low, middle)
-    return (low + high) / 2
-
-
-def _beta_cdf(x: float, alpha: float) -> float:
-    """Distribution function of Beta(alpha, alpha) for x up to one half, by its power series."""
-    scale = math.gamma(2 * alpha) / math.gamma(alpha) ** 2
-    term, total = 1.0, 1.0 / alpha
-    for k in range(1, 80):
-        term *= (k - alpha) / k * x
-        total += term / (alpha + k)
-    return float(scale * x**alpha * total)
+    if count > original:
+        raise UsageError(
+            f"steps is {count}; a model distilled on {original} takes from 1 to {original} "
+            "(2 to 8 are usual)"
+        )
+    own = np.arange(original, 0, -1) * (total // original) - 1
+    places = np.linspace(0, original, count, endpoint=False).astype(int)
+    return np.asarray(own[places], np.float64)

@@ -6,18 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from diffusers import DDIMScheduler
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
 from sdrt.backends import Array, Network
 from sdrt.backends.fake import FakeBackend
-from sdrt.denoiser import Denoiser, Guidance
+from sdrt.denoiser import Clipping, Denoiser, Guidance
 from sdrt.manifest import GraphSpec, Prediction, Schedule, TensorSpec
+from sdrt.recipe import Recipe
 from sdrt.samplers import Latents
-from sdrt.schedule import TrainingNoise, plan_steps
+from sdrt.schedule import TrainingNoise
 
 CLEAN = np.linspace(-1, 1, 256, dtype=np.float32).reshape(1, 4, 8, 8)
 NOISE = np.random.default_rng(1).standard_normal(CLEAN.shape).astype(np.float32)
-STEPS = plan_steps(TrainingNoise.of(Schedule()), 10, "trailing", 0)
+STEPS = Recipe("euler", spacing="trailing").steps(TrainingNoise.of(Schedule()), 10)
 SIGMA = float(STEPS.sigmas[4])
 
 UNET = GraphSpec(
@@ -92,3 +94,31 @@ def test_guidance_covers_its_share_of_the_steps(start: float, end: float, guided
     guidance = Guidance(7.5, start=start, end=end)
     found = [guidance.covers(STEPS.progress(float(sigma))) for sigma in STEPS.sigmas[:-1]]
     assert "".join("01"[covered] for covered in found) == guided
+
+
+@pytest.mark.parametrize(("share", "most"), [(0.9, 1.5), (0.995, 1.0), (0.5, 100.0)])
+def test_dynamic_thresholding_equals_diffusers(share: float, most: float) -> None:
+    latents = np.random.default_rng(5).standard_normal((3, 4, 8, 8), np.float32) * 3
+    theirs = DDIMScheduler(
+        thresholding=True, dynamic_thresholding_ratio=share, sample_max_value=most
+    )._threshold_sample(torch.from_numpy(latents))
+    ours = Clipping(share=share, most=most).apply(latents)
+    assert ours.dtype == np.float32
+    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
+
+
+def test_clean_latents_are_clipped_where_asked() -> None:
+    latents = np.array([-3, -0.5, 0, 2], np.float32).reshape(1, 1, 2, 2)
+    assert Clipping(limit=1.5).apply(latents).ravel().tolist() == [-1.5, -0.5, 0, 1.5]
+    assert Clipping().apply(latents) is latents
+
+
+def test_consistency_models_are_bound_to_what_they_are_given() -> None:
+    """At the end of time the answer is the noisy latent itself, far from it the network's."""
+    lowest = STEPS.noise.sigmas[0]
+    unet = FakeBackend(lambda name, feeds: {"out_sample": np.zeros_like(CLEAN)})
+    graph = unet.open(Network("unet", UNET, (Path("unet/model.onnx"),), "fp32"))
+    embeddings = np.ones((1, 77, 2), np.float32)
+    denoiser = Denoiser(graph, STEPS, "sample", embeddings, timestep_scaling=10.0)
+    np.testing.assert_allclose(denoiser(CLEAN, float(lowest)), CLEAN, rtol=1e-3)
+    np.testing.assert_allclose(denoiser(CLEAN, SIGMA), 0, atol=1e-6)

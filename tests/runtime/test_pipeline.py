@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from diffusers import LatentConsistencyModelPipeline
 from PIL import Image
 
 import sdrt
@@ -12,7 +14,9 @@ from sdrt.artifact import Artifact
 from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import NonFiniteError, UsageError
+from sdrt.manifest import TensorSpec
 from sdrt.pipeline import Pipeline
+from sdrt.recipe import Recipe
 from sdrt.samplers import SAMPLERS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 3}
@@ -118,24 +122,84 @@ def test_a_batch_equals_its_singles(pipe: Pipeline, sampler: str, guidance: floa
 
 
 @pytest.mark.parametrize(
-    ("name", "sampler", "scheduler"),
+    ("options", "expected"),
     [
-        ("dpm++2m", "dpm++2m", "default"),
-        ("DPM++ 2M", "dpm++2m", "default"),
-        ("DPM++ 2M Karras", "dpm++2m", "karras"),
-        ("DPM++ 2M SDE Exponential", "dpm++2m_sde", "exponential"),
-        ("dpmpp_2s_a", "dpm++2s_a", "default"),
-        ("Euler a", "euler_a", "default"),
-        ("EULER", "euler", "default"),
-        ("DPMSolverMultistepScheduler", "dpm++2m", "default"),
-        ("PNDMScheduler", "plms", "default"),
+        ({}, Recipe("dpm++2m", "default", "leading", 1)),
+        ({"sampler": "DPM++ 2M Karras"}, Recipe("dpm++2m", "karras", "leading", 1)),
+        ({"sampler": "PNDMScheduler"}, Recipe("plms", "default", "leading", 1)),
+        ({"scheduler": "beta"}, Recipe("dpm++2m", "beta", "leading", 1)),
+        ({"spacing": "trailing"}, Recipe("dpm++2m", "default", "trailing", 1)),
+        (
+            {"sampler": "ddim", "sampler_options": {"eta": 0.5}},
+            Recipe("ddim", "default", "leading", 1, {"eta": 0.5}),
+        ),
+        (
+            {"scheduler_config": {"_class_name": "HeunDiscreteScheduler"}},
+            Recipe("heun", "default", "linspace", 0),
+        ),
+        (
+            {
+                "scheduler_config": {"_class_name": "DDIMScheduler", "set_alpha_to_one": False},
+                "sampler_options": {"eta": 1},
+                "scheduler": "karras",
+            },
+            Recipe("ddim", "karras", "leading", 0, {"final": "min", "clip": 1.0, "eta": 1}),
+        ),
+        (
+            # Its options are those of another sampler.
+            {"scheduler_config": {"_class_name": "DDIMScheduler"}, "sampler": "lms"},
+            Recipe("lms", "default", "leading", 0),
+        ),
     ],
 )
-def test_samplers_answer_to_the_names_they_have_elsewhere(
-    pipe: Pipeline, name: str, sampler: str, scheduler: str
+def test_how_a_run_samples_comes_from_the_model_a_scheduler_and_options(
+    pipe: Pipeline, options: dict[str, Any], expected: Recipe
 ) -> None:
-    request = pipe.start("a boat", sampler=name).request
-    assert (request.sampler, request.scheduler) == (sampler, scheduler)
+    assert pipe.start("a boat", **options).request.recipe == expected
+
+
+def test_halves_of_a_guided_step_may_run_one_after_the_other(tiny: Artifact) -> None:
+    batches = []
+
+    def counting(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        if name == "unet":
+            batches.append(len(feeds["sample"]))
+        return pretend(name, feeds)
+
+    pipe = Pipeline(tiny, FakeBackend(counting))
+    options: dict[str, Any] = {**SMALL, "seed": 4, "negative_prompt": "a house"}
+    whole = pipe("a boat", **options)
+    assert set(batches) == {2}
+    batches.clear()
+    split = pipe("a boat", guidance_split=True, **options)
+    assert batches == [1] * 6
+    np.testing.assert_array_equal(pixels(split.images[0]), pixels(whole.images[0]))
+
+
+def test_networks_that_guide_themselves_are_told_how_strongly(tiny: Artifact) -> None:
+    """Their U-Net takes the strength as an embedding, and never runs for the negative prompt."""
+    unet = tiny.manifest.graphs["unet"]
+    strength = TensorSpec(name="timestep_cond", dtype="float32", shape=("batch", 256))
+    graphs = {
+        **tiny.manifest.graphs,
+        "unet": unet.model_copy(update={"inputs": (*unet.inputs, strength)}),
+    }
+    manifest = tiny.manifest.model_copy(update={"graphs": graphs})
+    told = []
+
+    def listening(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        if name == "unet":
+            told.append(feeds["timestep_cond"])
+        return pretend(name, feeds)
+
+    pipe = Pipeline(Artifact(tiny.root, manifest), FakeBackend(listening))
+    pipe("a boat", sampler="lcm", guidance_scale=8.5, num_images_per_prompt=2, **SMALL)
+    assert [embedding.shape for embedding in told] == [(2, 256)] * 3
+    theirs = LatentConsistencyModelPipeline.get_guidance_scale_embedding(
+        None, torch.tensor([7.5, 7.5]), 256
+    )
+    # Theirs are waves of float32 numbers up to 7500, which have three digits behind the point.
+    np.testing.assert_allclose(told[0], theirs.numpy(), atol=1e-3)
 
 
 def test_outside_of_its_interval_guidance_costs_nothing(tiny: Artifact) -> None:
@@ -193,7 +257,7 @@ def test_what_is_left_out_comes_from_the_model(pipe: Pipeline, tiny: Artifact) -
     defaults, request = tiny.manifest.defaults, pipe.start("a boat").request
     assert (request.width, request.height) == (defaults.width, defaults.height) == (64, 64)
     assert request.num_inference_steps == defaults.num_inference_steps == 4
-    assert (request.sampler, request.guidance.scale) == ("dpm++2m", 7.5)
+    assert (request.recipe.sampler, request.guidance.scale) == ("dpm++2m", 7.5)
 
 
 def test_no_word_of_a_long_prompt_is_lost(tiny: Artifact) -> None:
@@ -259,6 +323,12 @@ def test_executing_another_precision_than_asked_is_a_warning(tiny: Artifact) -> 
         ({"scheduler": "karas"}, "unknown scheduler 'karas'; known: .*did you mean 'karras'"),
         ({"sampler": "Euler Karras", "scheduler": "beta"}, "names the scheduler 'karras'"),
         ({"sampler": ""}, "unknown sampler ''"),
+        ({"spacing": "tight"}, "unknown spacing 'tight'; known: leading, trailing, linspace"),
+        ({"sampler_options": {"eta": 1}}, r"dpm\+\+2m has no option 'eta'"),
+        ({"sampler_options": "eta=1"}, "expected names with values"),
+        ({"sampler": "lcm", "num_inference_steps": 51}, "distilled on 50 takes from 1 to 50"),
+        ({"scheduler_config": "PNDMScheduler"}, "expected a scheduler's settings by name"),
+        ({"guidance_split": "yes"}, "guidance_split is 'yes'; expected True or False"),
         ({"sampler": "dpm+2m"}, r"unknown sampler 'dpm.2m'; known: .*did you mean 'dpm\+\+2m'"),
         ({"seed": -1}, "seed is -1; expected a whole number from 0"),
         ({"seed": [1, 2]}, "2 seeds were given for 1 images"),

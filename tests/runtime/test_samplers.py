@@ -1,45 +1,57 @@
-"""Samplers against closed forms, and against diffusers on the same analytic denoiser.
+"""Samplers against closed forms.
 
 For data that are normal with deviation s, the ideal denoiser is x s^2 / (s^2 + sigma^2), and the
 path from sigma_0 to sigma multiplies x by sqrt((s^2 + sigma^2) / (s^2 + sigma_0^2)).
 """
 
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
-from unittest.mock import patch
 
-import diffusers
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 
-from sdrt.manifest import Schedule
+from sdrt.errors import UsageError
+from sdrt.recipe import check_options, parse_option
 from sdrt.samplers import SAMPLERS, Latents, Method
-from sdrt.samplers.adams import deis, lms
-from sdrt.samplers.dpm_solver import dpm_solver, multistep, singlestep
+from sdrt.samplers.adams import deis, lms, plms
+from sdrt.samplers.distilled import tcd
+from sdrt.samplers.dpm_solver import dpm_solver, dpmpp_2m, dpmpp_2s
+from sdrt.samplers.names import find_sampler
 from sdrt.samplers.one_step import dpmpp_2s_a
 from sdrt.samplers.unipc import unipc
-from sdrt.schedule import TrainingNoise, plan_steps
 
 S = 0.6
 
+
+def between(sigma: float, lower: float, share: float) -> float:
+    """As if training time were the logarithm of the level."""
+    return sigma * (lower / sigma) ** share if lower > 0 else sigma * (1 - share)
+
+
 METHODS: dict[str, Method] = {
-    **{name: sampler.method for name, sampler in SAMPLERS.items()},
+    name: partial(sampler.method, between=between) if sampler.uses_time else sampler.method
+    for name, sampler in SAMPLERS.items()
+}
+METHODS |= {
     "dpm++2s_a eta=0": partial(dpmpp_2s_a, eta=0.0),
     "dpm-solver-1": partial(dpm_solver, order=1),
     "dpm-solver-3": partial(dpm_solver, order=3),
-    "dpm-solver-2s": partial(dpm_solver, order=2, is_singlestep=True),
-    "dpm-solver-3s": partial(dpm_solver, order=3, is_singlestep=True),
-    "dpm++3m": partial(multistep, order=3),
-    "dpm++3s": partial(singlestep, order=3),
+    "dpm-solver heun": partial(dpm_solver, solver_type="heun"),
+    "dpm-solver sde": partial(dpm_solver, sde=True),
+    "dpm-solver-2s": partial(dpm_solver, order=2, singlestep=True, lower_order_final=False),
+    "dpm-solver-3s": partial(dpm_solver, order=3, singlestep=True),
+    "dpm++3m": partial(dpmpp_2m, order=3),
+    "dpm++2m heun": partial(dpmpp_2m, solver_type="heun"),
+    "dpm++3s": partial(dpmpp_2s, order=3),
+    "dpm++3s heun": partial(dpmpp_2s, order=3, solver_type="heun"),
+    "plms runge_kutta": partial(plms, between=between, runge_kutta=True),
     "unipc-3": partial(unipc, order=3),
-    "unipc bh1": partial(unipc, variant="bh1"),
+    "unipc bh1": partial(unipc, solver_type="bh1"),
+    "unipc on noise": partial(unipc, predict_x0=False),
     "deis-3": partial(deis, order=3),
     "lms-2": partial(lms, order=2),
+    "tcd eta=0": partial(tcd, between=between, eta=0.0),
 }
 
 
@@ -73,6 +85,7 @@ def error(name: str, steps: int) -> float:
         ("euler", 1, 200),
         ("ddim", 1, 200),
         ("dpm-solver-1", 1, 200),
+        ("tcd eta=0", 1, 200),
         ("heun", 2, 200),
         ("dpm2", 2, 200),
         ("dpm++2s_a eta=0", 2, 200),
@@ -80,11 +93,14 @@ def error(name: str, steps: int) -> float:
         ("lms-2", 2, 200),
         ("deis", 2, 200),
         ("dpm-solver", 2, 200),
+        ("dpm-solver heun", 2, 200),
         ("dpm-solver-2s", 2, 200),
         ("dpm++2m", 2, 200),
+        ("dpm++2m heun", 2, 200),
         ("dpm++2s", 2, 200),
         ("unipc", 3, 100),  # the corrector adds one
         ("unipc bh1", 3, 100),
+        ("unipc on noise", 3, 100),
         ("deis-3", 3, 400),
         ("dpm-solver-3", 3, 400),
         ("dpm++3m", 3, 200),
@@ -103,7 +119,7 @@ def test_a_perfect_denoiser_of_one_picture_leads_to_it(name: str) -> None:
     x = picture + 14 * np.ones_like(picture)
     sigmas = [*np.geomspace(14, 0.03, 10).tolist(), 0.0]
     draw = partial(np.ones_like, picture)
-    path = list(SAMPLERS[name].method(lambda x, sigma: picture, x, sigmas, draw))
+    path = list(METHODS[name](lambda x, sigma: picture, x, sigmas, draw))
     assert len(path) == 10
     np.testing.assert_allclose(path[-1][0], picture, atol=1e-5)
 
@@ -137,11 +153,19 @@ def test_noise_on_the_way_comes_only_from_samplers_that_say_so(name: str) -> Non
         return drawn[-1]
 
     x = np.ones((1, 1), np.float32)
-    list(SAMPLERS[name].method(ideal, x, [5.0, 2.0, 1.0, 0.0], draw))
+    list(METHODS[name](ideal, x, [5.0, 2.0, 1.0, 0.0], draw))
     assert bool(drawn) == SAMPLERS[name].is_stochastic
 
 
-@pytest.mark.parametrize("name", [n for n, s in SAMPLERS.items() if s.is_stochastic])
+def at_once(x: Any, sigma: float) -> Any:
+    """Where the path from `x` ends: what a consistency model is distilled to give."""
+    return x * (S / np.sqrt(S * S + sigma * sigma))
+
+
+STOCHASTIC = [name for name, sampler in SAMPLERS.items() if sampler.is_stochastic and name != "tcd"]
+
+
+@pytest.mark.parametrize("name", [*STOCHASTIC, "dpm-solver sde"])
 def test_added_noise_leaves_the_right_variance(name: str) -> None:
     """What is drawn from normal data stays normal, with variance s^2 + sigma^2 at each level."""
     rng = np.random.default_rng(0)
@@ -149,177 +173,9 @@ def test_added_noise_leaves_the_right_variance(name: str) -> None:
     shape = (1, 100_000)
     x = (rng.standard_normal(shape) * np.sqrt(S * S + sigmas[0] ** 2)).astype(np.float32)
     draw: Any = partial(rng.standard_normal, shape, np.float32)
-    path = SAMPLERS[name].method(ideal, x, sigmas.tolist(), draw)
+    path = METHODS[name](at_once if name == "lcm" else ideal, x, sigmas.tolist(), draw)
     for (latents, _), sigma in zip(path, sigmas[1:], strict=True):
         assert latents.std() == pytest.approx(np.sqrt(S * S + sigma**2), rel=0.02)
-
-
-@dataclass
-class Reference:
-    """A scheduler of diffusers with its options."""
-
-    cls: Any
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-_MULTI, _SINGLE = diffusers.DPMSolverMultistepScheduler, diffusers.DPMSolverSinglestepScheduler
-_NOISE = {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"}
-REFERENCES = {
-    "ddim": Reference(diffusers.DDIMScheduler, {"set_alpha_to_one": False, "clip_sample": False}),
-    "ddpm": Reference(diffusers.DDPMScheduler, {"clip_sample": False}),
-    "plms": Reference(diffusers.PNDMScheduler, {"skip_prk_steps": True, "set_alpha_to_one": False}),
-    "euler": Reference(diffusers.EulerDiscreteScheduler),
-    "euler_a": Reference(diffusers.EulerAncestralDiscreteScheduler),
-    "heun": Reference(diffusers.HeunDiscreteScheduler),
-    "dpm2": Reference(diffusers.KDPM2DiscreteScheduler),
-    "dpm2_a": Reference(diffusers.KDPM2AncestralDiscreteScheduler),
-    "lms": Reference(diffusers.LMSDiscreteScheduler),
-    "deis": Reference(diffusers.DEISMultistepScheduler),
-    "deis-3": Reference(diffusers.DEISMultistepScheduler, {"solver_order": 3}),
-    "dpm-solver-1": Reference(_MULTI, {**_NOISE, "solver_order": 1}),
-    "dpm-solver": Reference(_MULTI, _NOISE),
-    "dpm-solver-2s": Reference(_SINGLE, _NOISE),
-    "dpm-solver-3s": Reference(_SINGLE, {**_NOISE, "solver_order": 3}),
-    "dpm++2m": Reference(_MULTI),
-    "dpm++2m_sde": Reference(_MULTI, {"algorithm_type": "sde-dpmsolver++"}),
-    "dpm++2s": Reference(_SINGLE),
-    "dpm++3s": Reference(_SINGLE, {"solver_order": 3}),
-    "unipc": Reference(diffusers.UniPCMultistepScheduler),
-    "unipc-3": Reference(diffusers.UniPCMultistepScheduler, {"solver_order": 3}),
-    "unipc bh1": Reference(diffusers.UniPCMultistepScheduler, {"solver_type": "bh1"}),
-}
-
-BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
-
-
-@dataclass
-class Path:
-    """What a scheduler did, in the form x = x0 + sigma * noise."""
-
-    sigmas: list[float]
-    start: Latents
-    latents: list[Latents]
-    drawn: list[Any]
-
-
-def follow(reference: Reference, count: int, prediction: str) -> Path:
-    """Run a scheduler of diffusers on the ideal denoiser."""
-    spacing = {"timestep_spacing": "trailing"} if reference.cls is not _SINGLE else {}
-    scheduler = reference.cls(**BETAS, **spacing, prediction_type=prediction, **reference.options)
-    scheduler.set_timesteps(count)
-    levels = Levels(scheduler)
-    rng, drawn = np.random.default_rng(1), []
-
-    def draw(shape: Any, **_: Any) -> torch.Tensor:
-        drawn.append(rng.standard_normal(shape))
-        return torch.from_numpy(drawn[-1])
-
-    unit = np.random.default_rng(0).standard_normal((1, 4, 8, 8))
-    sample = torch.from_numpy(unit) * float(scheduler.init_noise_sigma)
-    start = sample.numpy() * levels.scale(levels.run[0])
-    states = []
-    module = sys.modules[reference.cls.__module__]
-    with patch.object(module, "randn_tensor", draw, create=True):
-        for t in scheduler.timesteps:
-            scaled = scheduler.scale_model_input(sample, t).numpy()
-            sigma = levels.at(t)
-            x = scaled * np.sqrt(1 + sigma**2)
-            output = predicted(ideal(x, sigma), x, sigma, prediction)
-            sample = scheduler.step(torch.from_numpy(output), t, sample).prev_sample
-            states.append(sample.numpy())
-    # Where a step takes two calls, only the second ends it; PNDM does so in its first step.
-    calls = len(states)
-    if calls == 2 * count - 1:
-        states = [*states[1::2], states[-1]]
-    elif calls == count + 1:
-        states = states[1:]
-    latents = [state * levels.scale(s) for state, s in zip(states, levels.run[1:], strict=True)]
-    return Path(levels.run, start, latents, drawn)
-
-
-def predicted(clean: Any, x: Any, sigma: float, prediction: str) -> Any:
-    """What a network says that was trained on a kind of prediction."""
-    noise, scale = (x - clean) / sigma, np.sqrt(1 + sigma**2)
-    return {"epsilon": noise, "v_prediction": (noise - clean * sigma) / scale, "sample": clean}[
-        prediction
-    ]
-
-
-class Levels:
-    """The noise levels of a scheduler, which keeps them in one of three ways."""
-
-    def __init__(self, scheduler: Any) -> None:
-        self.scheduler = scheduler
-        self.has_sigmas = hasattr(scheduler, "sigmas")
-        if self.has_sigmas:
-            scheduler.sigmas = scheduler.sigmas.double()
-            self.run = list(dict.fromkeys(scheduler.sigmas.tolist()))
-        else:
-            own = [self._of_alpha(scheduler.alphas_cumprod[int(t)]) for t in scheduler.timesteps]
-            last = getattr(scheduler, "final_alpha_cumprod", torch.tensor(1.0))
-            self.run = [*dict.fromkeys(own), self._of_alpha(last)]
-
-    def at(self, t: torch.Tensor) -> float:
-        """The level of the next call."""
-        scheduler = self.scheduler
-        if not self.has_sigmas:
-            return self._of_alpha(scheduler.alphas_cumprod[int(t)])
-        if scheduler.step_index is None:
-            scheduler._init_step_index(t)
-        index = scheduler.step_index
-        if hasattr(scheduler, "sigmas_interpol") and not scheduler.state_in_first_order:
-            is_ancestral = hasattr(scheduler, "sigmas_up")
-            return float(scheduler.sigmas_interpol[index - is_ancestral])
-        return float(scheduler.sigmas[index])
-
-    def scale(self, sigma: float) -> float:
-        """What turns the scheduler's latents at a level into x0 + sigma * noise."""
-        scales_input = "Discrete" in type(self.scheduler).__name__
-        return 1.0 if scales_input else float(np.sqrt(1 + sigma**2))
-
-    @staticmethod
-    def _of_alpha(alpha: torch.Tensor) -> float:
-        return float(((1 - alpha.double()) / alpha.double()).sqrt())
-
-
-def distance(name: str, path: Path) -> float:
-    """Largest relative difference of sdrt's latents over a whole path."""
-    drawn = iter(path.drawn)
-    ours = METHODS[name](ideal, path.start, path.sigmas, lambda: next(drawn))
-    pairs = zip((x for x, _ in ours), path.latents, strict=True)
-    return max(float(np.abs(a - b).max() / np.abs(b).max()) for a, b in pairs)
-
-
-def supported(name: str) -> Iterator[str]:
-    """Kinds of prediction that the reference gets right."""
-    yield "epsilon"
-    if name != "plms":  # see below
-        yield "v_prediction"
-    if name not in ("dpm2", "dpm2_a", "plms", "euler_a"):  # refused there
-        yield "sample"
-
-
-CASES = [(name, prediction) for name in REFERENCES for prediction in supported(name)]
-
-
-@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # inside of diffusers
-@pytest.mark.parametrize(("name", "prediction"), CASES)
-@pytest.mark.parametrize("count", [4, 10, 20, 50])
-def test_paths_equal_diffusers(name: str, prediction: str, count: int) -> None:
-    assert distance(name, follow(REFERENCES[name], count, prediction)) <= 1e-4
-
-
-@pytest.mark.parametrize("name", ["ddim", "dpm++2m"])
-@pytest.mark.parametrize("count", [4, 10, 20, 50])
-def test_noise_levels_equal_diffusers(name: str, count: int) -> None:
-    reference = REFERENCES[name]
-    theirs = reference.cls(**BETAS, timestep_spacing="trailing", **reference.options)
-    theirs.set_timesteps(count)
-    noise = TrainingNoise.of(Schedule(spacing="trailing"))
-    last = 0.0 if SAMPLERS[name].ends_at_zero else float(noise.sigmas[0])
-    steps = plan_steps(noise, count, "trailing", 0, last)
-    np.testing.assert_array_equal(steps.timesteps, theirs.timesteps.numpy())
-    np.testing.assert_allclose(steps.sigmas, Levels(theirs).run, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["dpm++3m", "dpm++3m_sde"])
@@ -347,27 +203,60 @@ def test_three_answers_are_exact_for_parabolas(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("sampler", "options", "message"),
     [
-        ("dpm-solver-3", _NOISE),  # half the weight of the second derivative
-        ("dpm++3m", {}),  # the same
-        ("dpm++3m_sde", {"algorithm_type": "sde-dpmsolver++"}),  # its constant has the wrong sign
+        ("euler", {"eta": 0.5}, "euler has no option 'eta'; it has: final, rho"),
+        ("ddim", {"etta": 0.5}, "did you mean 'eta'"),
+        ("ddim", {"eta": 1.5}, "eta of ddim is 1.5; expected a number from 0 to 1"),
+        ("ddim", {"eta": float("nan")}, "expected a number from 0 to 1"),
+        ("dpm++2m", {"order": 4}, "expected one of 1, 2, 3"),
+        ("dpm++2m", {"order": True}, "expected one of 1, 2, 3"),
+        ("unipc", {"solver_type": "heun"}, "expected one of bh1, bh2"),
+        ("lcm", {"original_steps": 50.5}, "expected a whole number from 1 to 1000"),
+        ("plms", {"runge_kutta": 1}, "expected one of false, true"),
     ],
 )
-def test_diffusers_weighs_the_second_derivative_of_multistep_methods_otherwise(
-    name: str, options: dict[str, Any]
+def test_options_that_cannot_be_are_refused(
+    sampler: str, options: dict[str, object], message: str
 ) -> None:
-    path = follow(Reference(_MULTI, {**options, "solver_order": 3}), 20, "epsilon")
-    assert distance(name, path) > 1e-3
-    path = follow(Reference(_MULTI, {**options, "solver_order": 3}), 2, "epsilon")
-    assert distance(name, path) <= 1e-4  # no second derivative yet
+    with pytest.raises(UsageError, match=message):
+        check_options(sampler, options)
 
 
-def test_plms_extrapolates_the_noise_whatever_is_predicted() -> None:
-    """diffusers extrapolates v itself, whose meaning changes with the level of noise.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("eta=0.5", ("eta", 0.5)),
+        ("order=3", ("order", 3)),
+        ("lower-order-final=no", ("lower_order_final", False)),
+        ("solver_type = heun", ("solver_type", "heun")),
+    ],
+)
+def test_options_are_read_as_people_type_them(text: str, expected: tuple[str, object]) -> None:
+    found = parse_option(text)
+    assert found == expected
+    assert type(found[1]) is type(expected[1])
 
-    The ideal denoiser is the same for every kind of prediction, and so must the path be.
-    """
-    right, other = (follow(REFERENCES["plms"], 20, p) for p in ("epsilon", "v_prediction"))
-    assert np.abs(right.latents[-1] - other.latents[-1]).max() > 1e-2
-    assert distance("plms", right) <= 1e-4
+
+@pytest.mark.parametrize("text", ["eta", "=3", ""])
+def test_an_option_without_a_name_or_value_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="expected for example eta=0.5"):
+        parse_option(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lcm", ("lcm", None)),
+        ("TCDScheduler", ("tcd", None)),
+        ("DPM++ 2M Karras", ("dpm++2m", "karras")),
+        ("DPM++ 3M SDE Exponential", ("dpm++3m_sde", "exponential")),
+        ("dpmpp_2m", ("dpm++2m", None)),
+        ("DPM2 a Karras", ("dpm2_a", "karras")),
+        ("Euler Beta", ("euler", "beta")),
+        ("LMS Polyexponential", ("lms", "polyexponential")),
+        ("no such sampler", None),
+    ],
+)
+def test_samplers_answer_to_their_names_elsewhere(name: str, expected: object) -> None:
+    assert find_sampler(name) == expected

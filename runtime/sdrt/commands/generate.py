@@ -39,8 +39,24 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--guidance-rescale", type=float, help="0 to 1: against glaring colours.")
 @click.option("--guidance-start", type=float, help="Guide from this share of the steps,")
 @click.option("--guidance-end", type=float, help="to this share; the other steps cost half.")
+@click.option("--guidance-split", is_flag=True, help="Both halves in turn: needs less memory.")
 @click.option("--sampler", "--sampling-method", help="Sampling method; see: sdrt samplers.")
+@click.option(
+    "-O",
+    "--sampler-option",
+    "sampler_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="For example eta=0.5 or order=3; see: sdrt samplers.",
+)
 @click.option("--scheduler", help="Spacing of noise levels: karras, exponential, beta, ays, ...")
+@click.option("--spacing", help="Of evenly spaced timesteps: leading, trailing or linspace.")
+@click.option(
+    "--scheduler-config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Sample as this scheduler_config.json of diffusers says.",
+)
 @click.option("-s", "--seed", type=int, default=-1, help="-1 draws one.", show_default=True)
 @click.option("-b", "--batch-count", type=int, default=1, help="How many pictures.")
 @click.option("-W", "--width", type=int, help="Pixels, a multiple of 8.")
@@ -81,12 +97,26 @@ def generate(
         click.echo(_summary(result, paths))
 
 
-def _options(size: tuple[int, int] | None, batch_count: int, seed: int, **given: Any) -> Any:
+def _options(
+    size: tuple[int, int] | None,
+    batch_count: int,
+    seed: int,
+    sampler_options: tuple[str, ...],
+    scheduler_config: Path | None,
+    **given: Any,
+) -> Any:
     """The options that were given, under the names of the Python interface."""
+    from sdrt.recipe import parse_option
+    from sdrt.scheduler_config import read_config
+
     if size is not None:
         if given["width"] or given["height"]:
             raise UsageError("both --size and --width or --height were given; give one of them")
         given["width"], given["height"] = size
+    if sampler_options:
+        given["sampler_options"] = dict(parse_option(text) for text in sampler_options)
+    if scheduler_config is not None:
+        given["scheduler_config"] = read_config(scheduler_config)
     given["num_inference_steps"] = given.pop("steps")
     given["num_images_per_prompt"] = batch_count
     given["seed"] = None if seed == -1 else seed

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory, usable_order
+from sdrt.samplers.sampler import Between, Denoise, Draw, Latents, Sigmas, Trajectory, usable_order
 
 Weights = Sequence[float]
 
@@ -22,9 +22,16 @@ def lms(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw, order: int = 4
     return _multistep(denoise, x, sigmas, order, over_sigma)
 
 
-def deis(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw, order: int = 2) -> Trajectory:
+def deis(
+    denoise: Denoise,
+    x: Latents,
+    sigmas: Sigmas,
+    draw: Draw,
+    order: int = 2,
+    lower_order_final: bool = True,
+) -> Trajectory:
     """DEIS, tAB in log rho (Zhang and Chen 2022, arXiv 2204.13902, eq. 15): over log sigma."""
-    return _multistep(denoise, x, sigmas, order, over_log_sigma, is_careful=True)
+    return _multistep(denoise, x, sigmas, order, over_log_sigma, lower_order_final)
 
 
 def ipndm(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:
@@ -32,22 +39,43 @@ def ipndm(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajector
     return _multistep(denoise, x, sigmas, 4, over_equal_steps)
 
 
-def plms(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:
+def plms(
+    denoise: Denoise,
+    x: Latents,
+    sigmas: Sigmas,
+    draw: Draw,
+    between: Between,
+    runge_kutta: bool = False,
+) -> Trajectory:
     """Pseudo linear multistep (Liu et al. 2022, arXiv 2202.09778, eq. 12), eq. 11 through DDIM.
 
-    The first step is done twice: its end shows a second slope. What is extrapolated is always
-    the noise, whatever the network predicts.
+    What is extrapolated is always the noise, whatever the network predicts. The first step is done
+    twice: its end shows a second slope. With `runge_kutta` the first three steps are those of
+    eq. 13 instead, with four calls each (the paper's F-PNDM).
     """
     past: deque[Latents] = deque(maxlen=4)
     for index, (sigma, following) in enumerate(pairwise(sigmas)):
         denoised = denoise(x, sigma)
         past.appendleft((x - denoised) / sigma)
         slope = _sum(EQUAL_STEPS[len(past)], past)
-        if index == 0 and following > 0:
+        if runge_kutta and index < 3:
+            middle = between(sigma, following, 0.5)
+            slope = _runge_kutta(denoise, x, past[0], (sigma, middle, following))
+        elif index == 0 and following > 0:
             ahead = x + slope * (following - sigma)
             slope = (slope + (ahead - denoise(ahead, following)) * (1 / following)) * 0.5
         x = x + slope * (following - sigma)
         yield x, denoised
+
+
+def _runge_kutta(denoise: Denoise, x: Latents, slope: Latents, levels: Weights) -> Latents:
+    """Mean slope of a step over three levels that begins with `slope`."""
+    total, ahead = slope * (1 / 6), slope
+    for level, weight in ((levels[1], 1 / 3), (levels[1], 1 / 3), (levels[2], 1 / 6)):
+        there = x + ahead * (level - levels[0])
+        ahead = (there - denoise(there, level)) * (1 / level)
+        total += ahead * weight
+    return total
 
 
 def _multistep(
@@ -56,7 +84,7 @@ def _multistep(
     sigmas: Sigmas,
     order: int,
     weigh: Callable[[Weights, float], Weights],
-    is_careful: bool = False,
+    lower_order_final: bool = False,
 ) -> Trajectory:
     past: deque[Latents] = deque(maxlen=order)
     levels: deque[float] = deque(maxlen=order)
@@ -64,7 +92,7 @@ def _multistep(
         denoised = denoise(x, sigma)
         past.appendleft((x - denoised) / sigma)
         levels.appendleft(sigma)
-        used = usable_order(order, index, len(sigmas) - 1) if is_careful else order
+        used = usable_order(order, index, len(sigmas) - 1, lower_order_final)
         x = x + _sum(weigh(list(levels)[:used], following), past)
         yield x, denoised
 

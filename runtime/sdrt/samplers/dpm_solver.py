@@ -9,24 +9,23 @@ noise, DPM-Solver++ (Lu et al. 2022, arXiv 2211.01095) the clean latents.
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory, usable_order
 
 
-def dpmpp_2m(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:
-    """DPM-Solver++(2M), algorithm 2 of arXiv 2211.01095."""
-    return multistep(denoise, x, sigmas, draw, order=2)
+@dataclass(frozen=True)
+class Form:
+    """Which equation is integrated, and how."""
 
-
-def dpmpp_2m_sde(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:
-    """SDE-DPM-Solver++(2M), eq. 18 of arXiv 2211.01095."""
-    return multistep(denoise, x, sigmas, draw, order=2, is_sde=True)
-
-
-def dpmpp_3m_sde(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:
-    """Like `dpmpp_2m_sde` with one more answer, and so a second derivative."""
-    return multistep(denoise, x, sigmas, draw, order=3, is_sde=True)
+    on_noise: bool = False
+    """Extrapolate the noise, and not the clean latents."""
+    is_sde: bool = False
+    """Replace noise on the way (arXiv 2211.01095, eq. 18, and for the noise eq. 21)."""
+    solver_type: str = "midpoint"
+    """ "midpoint" takes the slope for the answer in the middle, "heun" integrates it exactly; both
+    are of second order, and higher derivatives make no difference between them in multistep."""
 
 
 def dpm_solver(
@@ -35,17 +34,49 @@ def dpm_solver(
     sigmas: Sigmas,
     draw: Draw,
     order: int = 2,
-    is_singlestep: bool = False,
+    singlestep: bool = False,
+    sde: bool = False,
+    solver_type: str = "midpoint",
+    lower_order_final: bool = True,
+    euler_at_final: bool = False,
 ) -> Trajectory:
     """DPM-Solver of order 1, 2 or 3, on earlier steps or in blocks of `order` steps."""
-    if is_singlestep:
-        return singlestep(denoise, x, sigmas, draw, order, on_noise=True)
-    return multistep(denoise, x, sigmas, draw, order, on_noise=True)
+    form = Form(True, sde and not singlestep, solver_type)
+    if singlestep:
+        return by_blocks(denoise, x, sigmas, order, form, lower_order_final)
+    return multistep(denoise, x, sigmas, draw, order, form, lower_order_final, euler_at_final)
 
 
-def dpmpp_2s(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:
-    """DPM-Solver++(2S), algorithm 1 of arXiv 2211.01095, in blocks of two of the run's steps."""
-    return singlestep(denoise, x, sigmas, draw, order=2)
+def dpmpp_2m(
+    denoise: Denoise,
+    x: Latents,
+    sigmas: Sigmas,
+    draw: Draw,
+    order: int = 2,
+    solver_type: str = "midpoint",
+    lower_order_final: bool = True,
+    euler_at_final: bool = False,
+    sde: bool = False,
+) -> Trajectory:
+    """DPM-Solver++(2M), algorithm 2 of arXiv 2211.01095; `sde` is SDE-DPM-Solver++(2M), eq. 18.
+
+    Order 3 takes one more answer, and so a second derivative.
+    """
+    form = Form(False, sde, solver_type)
+    return multistep(denoise, x, sigmas, draw, order, form, lower_order_final, euler_at_final)
+
+
+def dpmpp_2s(
+    denoise: Denoise,
+    x: Latents,
+    sigmas: Sigmas,
+    draw: Draw,
+    order: int = 2,
+    solver_type: str = "midpoint",
+    lower_order_final: bool = True,
+) -> Trajectory:
+    """DPM-Solver++(2S), algorithm 1 of arXiv 2211.01095, in blocks of `order` steps."""
+    return by_blocks(denoise, x, sigmas, order, Form(solver_type=solver_type), lower_order_final)
 
 
 def multistep(
@@ -54,8 +85,9 @@ def multistep(
     sigmas: Sigmas,
     draw: Draw,
     order: int,
-    on_noise: bool = False,
-    is_sde: bool = False,
+    form: Form,
+    lower_order_final: bool = True,
+    euler_at_final: bool = False,
 ) -> Trajectory:
     """Extrapolate from up to `order` answers of earlier steps."""
     answers: deque[Latents] = deque(maxlen=order)
@@ -63,65 +95,61 @@ def multistep(
     count = len(sigmas) - 1
     for index, (sigma, following) in enumerate(pairwise(sigmas)):
         denoised = denoise(x, sigma)
-        answers.appendleft((x - denoised) / sigma if on_noise else denoised)
+        answers.appendleft((x - denoised) / sigma if form.on_noise else denoised)
         levels.appendleft(sigma)
         if following == 0:
             x = denoised
         else:
-            used = min(usable_order(order, index, count), len(answers))
-            x = _advance(x, list(answers)[:used], list(levels)[:used], following, on_noise, is_sde)
-            if is_sde:
-                h = math.log(sigma / following)
-                x = x + draw() * (following * math.sqrt(-math.expm1(-2 * h)))
+            used = usable_order(order, index, count, lower_order_final, euler_at_final)
+            step = _Step(sigma, following, form)
+            x = _advance(x, list(answers)[:used], list(levels)[:used], step)
+            if form.is_sde:
+                x = x + draw() * step.new_noise
         yield x, denoised
 
 
-def singlestep(
+def by_blocks(
     denoise: Denoise,
     x: Latents,
     sigmas: Sigmas,
-    draw: Draw,
     order: int,
-    on_noise: bool = False,
+    form: Form,
+    lower_order_final: bool = True,
 ) -> Trajectory:
     """Take blocks of up to `order` steps, each from the block's start again.
 
     The steps inside of a block are the intermediate points of the papers' algorithms, so that a
-    run of n steps asks the network n times.
+    run of n steps asks the network n times. With `lower_order_final` the last of whole blocks ends
+    with a step of first order, as every run does that ends at zero.
     """
     answers: list[Latents] = []
     levels: list[float] = []
-    start = x
+    start, count = x, len(sigmas) - 1
+    alone = count - 1 if lower_order_final and count % order == 0 else None
     for index, (sigma, following) in enumerate(pairwise(sigmas)):
         denoised = denoise(x, sigma)
-        if index % order == 0:
+        if index % order == 0 or index == alone:
             answers, levels, start = [], [], x
-        answers.append((x - denoised) / sigma if on_noise else denoised)
+        answers.append((x - denoised) / sigma if form.on_noise else denoised)
         levels.append(sigma)
         if following == 0:
             x = denoised
         else:
-            x = _block(start, answers, levels, following, on_noise)
+            x = _block(start, answers, levels, _Step(levels[0], following, form))
         yield x, denoised
 
 
 def _advance(
-    x: Latents,
-    answers: Sequence[Latents],
-    levels: Sequence[float],
-    following: float,
-    on_noise: bool,
-    is_sde: bool,
+    x: Latents, answers: Sequence[Latents], levels: Sequence[float], step: "_Step"
 ) -> Latents:
     """One multistep update from `levels[0]`; answers and levels the newest first."""
-    step = _Step(levels[0], following, on_noise, is_sde)
     newest = answers[0]
     if len(answers) == 1:
         return step.take(x, newest)
     r0 = math.log(levels[1] / levels[0]) / step.h
     first = (newest - answers[1]) * (1 / r0)
     if len(answers) == 2:
-        return step.take(x, newest + first * 0.5)
+        return step.take_slope(x, newest, first)
     r1 = math.log(levels[2] / levels[1]) / step.h
     earlier = (answers[1] - answers[2]) * (1 / r1)
     bend = (first - earlier) * (1 / (r0 + r1))
@@ -129,42 +157,44 @@ def _advance(
 
 
 def _block(
-    x: Latents,
-    answers: Sequence[Latents],
-    levels: Sequence[float],
-    following: float,
-    on_noise: bool,
+    x: Latents, answers: Sequence[Latents], levels: Sequence[float], step: "_Step"
 ) -> Latents:
     """One singlestep update from `levels[0]`, the start; answers and levels the oldest first."""
-    step = _Step(levels[0], following, on_noise)
-    start, last = answers[0], answers[-1]
+    start = answers[0]
     if len(answers) == 1:
         return step.take(x, start)
-    slope = (last - start) * (step.h / math.log(levels[0] / levels[-1]))
+    places = [math.log(levels[0] / level) / step.h for level in levels[1:]]
+    slopes = [(a - start) * (1 / r) for a, r in zip(answers[1:], places, strict=True)]
     if len(answers) == 2:
-        return step.take(x, start + slope * 0.5)
-    return step.take(x, start, slope)
+        return step.take_slope(x, start, slopes[0])
+    if step.form.solver_type == "midpoint":
+        return step.take(x, start, slopes[1])
+    bend = (slopes[1] - slopes[0]) * (1 / (places[1] - places[0]))
+    return step.take(x, start, slopes[0] - bend * places[0], bend * 2)
 
 
 class _Step:
     """Integrates a Taylor polynomial of the answers over one step.
 
     The weights are those of arXiv 2206.00927, eq. 3.4 to 3.7: phi_k of h for the noise, of -h for
-    clean latents, of -2h where noise is added on the way.
+    clean latents, of -2h where noise is added to those on the way.
     """
 
-    def __init__(
-        self, sigma: float, following: float, on_noise: bool, is_sde: bool = False
-    ) -> None:
+    def __init__(self, sigma: float, following: float, form: Form) -> None:
         self.h = math.log(sigma / following)
-        length = self.h if on_noise else -2 * self.h if is_sde else -self.h
+        self.form = form
+        ratio = following / sigma
+        if form.on_noise:
+            length, self._carried = self.h, 1.0
+            self._unit = following * (2 if form.is_sde else 1)
+            self.new_noise = following * math.sqrt(math.expm1(2 * self.h))
+        else:
+            length = -2 * self.h if form.is_sde else -self.h
+            self._carried, self._unit = (ratio * ratio if form.is_sde else ratio), 1.0
+            self.new_noise = following * math.sqrt(-math.expm1(-2 * self.h))
         first = math.expm1(length)
         second = first / length - 1
         self._weights = (first, second, second / length - 0.5)
-        self._unit = following if on_noise else 1.0
-        self._carried = 1.0 if on_noise else following / sigma
-        if is_sde:
-            self._carried *= following / sigma
 
     def take(self, x: Latents, *derivatives: Latents) -> Latents:
         """Step with the answer and its derivatives by lambda, times h and h squared."""
@@ -172,3 +202,9 @@ class _Step:
         for weight, derivative in zip(self._weights, derivatives, strict=False):
             total -= derivative * (weight * self._unit)
         return total
+
+    def take_slope(self, x: Latents, answer: Latents, slope: Latents) -> Latents:
+        """Step with the answer and its first derivative, in one of the two ways."""
+        if self.form.solver_type == "midpoint":
+            return self.take(x, answer + slope * 0.5)
+        return self.take(x, answer, slope)

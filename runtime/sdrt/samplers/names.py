@@ -1,7 +1,7 @@
 """The names that samplers have elsewhere: in diffusers, AUTOMATIC1111's web UI and k-diffusion."""
 
 from sdrt.samplers import SAMPLERS
-from sdrt.schedule import SCHEDULERS
+from sdrt.spacings import SCHEDULERS
 
 DIFFUSERS = {
     "DDIMScheduler": "ddim",
@@ -19,6 +19,8 @@ DIFFUSERS = {
     "UniPCMultistepScheduler": "unipc",
     "DEISMultistepScheduler": "deis",
     "IPNDMScheduler": "ipndm",
+    "LCMScheduler": "lcm",
+    "TCDScheduler": "tcd",
 }
 
 

@@ -1,0 +1,150 @@
+"""How a run goes from noise to latents: the method, its options, and the levels it goes through."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from sdrt.denoiser import Clipping
+from sdrt.errors import UsageError
+from sdrt.manifest import Spacing
+from sdrt.samplers import (
+    SAMPLERS,
+    SHARE,
+    Allowed,
+    Choice,
+    Denoise,
+    Draw,
+    Latents,
+    Option,
+    Range,
+    Trajectory,
+)
+from sdrt.schedule import Steps, TrainingNoise, distilled, spaced
+from sdrt.spacings import SCHEDULERS, WITH_RHO
+
+Options = Mapping[str, Option]
+
+# Options that every sampler has; the others are its own (`Sampler.options`).
+COMMON: dict[str, Allowed] = {
+    "final": Choice(("zero", "min")),  # the last level: none, or the lowest of training
+    "rho": Range(0.1, 100.0),  # of the schedulers karras and polyexponential
+    "clip": Range(0.0, 1e6),  # largest magnitude of clean latents; 0: whatever they have
+    "thresholding": SHARE,  # share of the clean latents to keep unclipped; 0: all
+    "thresholding_max": Range(1.0, 1e6),  # largest magnitude that thresholding leaves
+}
+OF_LEVELS = {"final", "rho", "original_steps"}
+OF_DENOISER = {"clip", "thresholding", "thresholding_max", "timestep_scaling"}
+RUNGE_KUTTA_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A sampler by its own name, with everything that decides which levels it goes through."""
+
+    sampler: str
+    scheduler: str = "default"
+    """How noise levels are spaced, or "default" for evenly spaced timesteps,"""
+    spacing: Spacing = "leading"
+    offset: int = 0
+    """which these two say how to space."""
+    options: Options = field(default_factory=dict)
+
+    def steps(self, noise: TrainingNoise, count: int) -> Steps:
+        """The levels of a run; raises `UsageError` for a count that cannot be."""
+        if not 1 <= count <= noise.steps:
+            raise UsageError(f"steps is {count}; expected a whole number from 1 to {noise.steps}")
+        if self.options.get("runge_kutta") and count < RUNGE_KUTTA_STEPS:
+            raise UsageError(
+                f"steps is {count}; {self.sampler} with runge_kutta takes at least "
+                f"{RUNGE_KUTTA_STEPS}"
+            )
+        last = self._last(noise)
+        if self.scheduler != "default":
+            rho = {"rho": self.options["rho"]} if self._has_rho else {}
+            spacing = SCHEDULERS[self.scheduler]
+            levels = spacing(float(noise.sigmas[-1]), float(noise.sigmas[0]), count, **rho)
+            return Steps.at_levels(noise, levels, 0.0 if last >= levels[-1] else last)
+        if SAMPLERS[self.sampler].grid == "distilled":
+            timesteps = distilled(noise.steps, count, int(self.options.get("original_steps", 50)))
+        else:
+            grid = SAMPLERS[self.sampler].grid
+            timesteps = spaced(noise.steps, count, self.spacing, self.offset, grid)
+        steps = Steps.at_timesteps(noise, timesteps, last)
+        # A run that goes down to the lowest level has only zero left to go to.
+        return steps if last < steps.sigmas[-2] else Steps.at_timesteps(noise, timesteps)
+
+    def trajectory(self, denoise: Denoise, x: Latents, steps: Steps, draw: Draw) -> Trajectory:
+        """Go from `x`, noisy latents of the first level, through all levels."""
+        sampler = SAMPLERS[self.sampler]
+        own: dict[str, Any] = {
+            name: value
+            for name, value in self.options.items()
+            if name in sampler.options and name not in OF_LEVELS | OF_DENOISER
+        }
+        if sampler.uses_time:
+            own["between"] = steps.between
+        return sampler.method(denoise, x, [float(sigma) for sigma in steps.sigmas], draw, **own)
+
+    @property
+    def clipping(self) -> Clipping:
+        """What happens to clean latents of great magnitude."""
+        get = self.options.get
+        return Clipping(
+            limit=float(get("clip", 0.0)),
+            share=float(get("thresholding", 0.0)),
+            most=float(get("thresholding_max", 1.0)),
+        )
+
+    @property
+    def timestep_scaling(self) -> float | None:
+        """The factor of timesteps in a consistency model's boundary condition, if it is one."""
+        if not SAMPLERS[self.sampler].is_consistent:
+            return None
+        return float(self.options.get("timestep_scaling", 10.0))
+
+    @property
+    def _has_rho(self) -> bool:
+        return self.scheduler in WITH_RHO and "rho" in self.options
+
+    def _last(self, noise: TrainingNoise) -> float:
+        ends_at_zero = SAMPLERS[self.sampler].ends_at_zero
+        final = self.options.get("final", "zero" if ends_at_zero else "min")
+        return 0.0 if final == "zero" else float(noise.sigmas[0])
+
+
+def check_options(sampler: str, options: Mapping[str, object]) -> dict[str, Option]:
+    """Options that a sampler has, with values that they take; else raises `UsageError`."""
+    allowed = {**SAMPLERS[sampler].options, **COMMON}
+    checked: dict[str, Option] = {}
+    for name, value in options.items():
+        if name not in allowed:
+            near = get_close_matches(name, allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(
+                f"sampler {sampler} has no option {name!r}; it has: {', '.join(allowed)}{hint}"
+            )
+        if value not in allowed[name]:
+            raise UsageError(f"{name} of {sampler} is {value!r}; expected {allowed[name]}")
+        checked[name] = value  # type: ignore[assignment]
+    return checked
+
+
+def parse_option(text: str) -> tuple[str, Option]:
+    """Read NAME=VALUE as people type it: numbers, yes and no, or a word."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"{text!r} is no option of a sampler; expected for example eta=0.5")
+    return name.strip().replace("-", "_"), _value(value.strip())
+
+
+def _value(text: str) -> Option:
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

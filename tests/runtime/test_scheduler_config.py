@@ -1,0 +1,223 @@
+"""A scheduler's configuration makes sdrt sample as that scheduler of diffusers does."""
+
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+
+from sdrt.errors import UnsupportedError, UsageError
+from sdrt.recipe import Recipe
+from sdrt.schedule import TrainingNoise
+from sdrt.scheduler_config import SCHEDULERS, read_recipe, read_schedule
+from sdrt_bench.sampler_parity import (
+    COUNTS,
+    LIMIT,
+    VARIANTS,
+    Levels,
+    Variant,
+    distance,
+    follow,
+    ideal,
+    make,
+    measure,
+    ours,
+    predictions,
+    scheduler_class,
+)
+
+CASES = [(variant, spacing) for variant in VARIANTS for spacing in variant.spacings or (None,)]
+NAMES = [f"{variant.name}-{spacing}" for variant, spacing in CASES]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array_wrap__:DeprecationWarning",  # inside of diffusers
+    "ignore:.*algorithm_type:FutureWarning",
+)
+
+
+def config_of(scheduler: Any) -> dict[str, Any]:
+    return {**scheduler.config, "_class_name": type(scheduler).__name__}
+
+
+@pytest.mark.parametrize(("variant", "spacing"), CASES, ids=NAMES)
+def test_paths_equal_diffusers(variant: Variant, spacing: str | None) -> None:
+    found = {
+        (prediction, count): measure(variant, prediction, spacing, count)
+        for prediction in predictions(variant)
+        for count in COUNTS
+    }
+    assert {case: error for case, error in found.items() if error > LIMIT} == {}
+
+
+# Clipping and the boundary condition are the denoiser's, TCD's levels are told by time, and a level
+# between two others is float32 in diffusers.
+NOT_ARITHMETIC = ("clipped", "thresholded", "lcm", "tcd", "beta")
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [v for v in VARIANTS if not any(word in v.name for word in NOT_ARITHMETIC)],
+    ids=lambda variant: variant.name,
+)
+def test_the_arithmetic_equals_diffusers_to_the_last_digits(variant: Variant) -> None:
+    spacing = variant.spacings[-1] if variant.spacings else None
+    for count in COUNTS:
+        scheduler = make(variant, "epsilon", spacing)
+        theirs = follow(scheduler, count, "epsilon", variant.told)
+        eta = variant.told.get("eta")
+        found = ours(config_of(scheduler), theirs, "epsilon", eta, on_their_levels=True)
+        # The Runge-Kutta start asks in the middle of steps, at levels that are float32 there.
+        assert distance(theirs, found) <= (1e-5 if "runge" in variant.name else 1e-6)
+
+
+ONE_CALL = [c for c in CASES if not c[0].name.startswith(("heun", "dpm2", "dpm++sde", "plms"))]
+
+
+@pytest.mark.parametrize(("variant", "spacing"), ONE_CALL)
+def test_the_network_is_told_the_same_timesteps(variant: Variant, spacing: str | None) -> None:
+    scheduler = make(variant, "epsilon", spacing)
+    recipe, schedule = read_recipe(config_of(scheduler)), read_schedule(config_of(scheduler))
+    for count in COUNTS:
+        scheduler.set_timesteps(count)
+        steps = recipe.steps(TrainingNoise.of(schedule), count)
+        # diffusers cuts or rounds those of levels that lie between timesteps.
+        limit = 1e-3 if recipe.scheduler == "default" else 1.0
+        np.testing.assert_allclose(steps.timesteps, scheduler.timesteps.numpy(), atol=limit)
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+def test_what_a_configuration_leaves_out_is_the_default_of_its_class(name: str) -> None:
+    theirs = scheduler_class(name)()
+    schedule = read_schedule({"_class_name": name})
+    full = read_schedule(config_of(theirs))
+    assert schedule == full
+    assert read_recipe({"_class_name": name}) == read_recipe(config_of(theirs))
+    alphas = theirs.alphas_cumprod.double().numpy()
+    sigmas = TrainingNoise.of(schedule).sigmas
+    np.testing.assert_allclose(sigmas, np.sqrt((1 - alphas) / alphas), rtol=2e-3)
+
+
+def test_stable_diffusion_1_5_says_plms() -> None:
+    """The configuration that its repository has, with keys of other classes."""
+    config = {
+        "_class_name": "PNDMScheduler",
+        "_diffusers_version": "0.6.0",
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "beta_start": 0.00085,
+        "num_train_timesteps": 1000,
+        "set_alpha_to_one": False,
+        "skip_prk_steps": True,
+        "steps_offset": 1,
+        "trained_betas": None,
+        "clip_sample": False,
+    }
+    expected = Recipe("plms", "default", "leading", 1, {"final": "min", "runge_kutta": False})
+    assert read_recipe(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "no scheduler that sdrt knows"),
+        ({}, "without _class_name"),
+        ({"trained_betas": [0.1]}, "trained_betas"),
+        ({"use_flow_sigmas": True}, "use_flow_sigmas = True; sdrt does only False"),
+        ({"beta_schedule": "sigmoid"}, "curve"),
+        ({"timestep_spacing": "random"}, "spacing"),
+        ({"sigma_max": 80.0}, "sigma_max"),
+    ],
+)
+def test_what_sdrt_does_not_do_is_refused(config: dict[str, Any], message: str) -> None:
+    if config and "_class_name" not in config:
+        config = {"_class_name": "DPMSolverMultistepScheduler", **config}
+    with pytest.raises(UnsupportedError, match=message):
+        read_recipe(config)
+
+
+def test_a_noisy_singlestep_solver_is_refused() -> None:
+    config = {"_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver++"}
+    with pytest.raises(UnsupportedError, match="DPMSolverMultistepScheduler"):
+        read_recipe(config)
+
+
+@pytest.mark.parametrize("config", ["DDIMScheduler", None, 3])
+def test_a_configuration_is_settings_by_name(config: Any) -> None:
+    with pytest.raises(UsageError, match="expected a scheduler's settings by name"):
+        read_recipe(config)
+
+
+@pytest.mark.parametrize("order", [0, 4, "two"])
+def test_impossible_orders_are_refused(order: Any) -> None:
+    with pytest.raises(UsageError, match="order"):
+        read_recipe({"_class_name": "DEISMultistepScheduler", "solver_order": order})
+
+
+# Where sdrt leaves diffusers on purpose, and why it is right.
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        # Half the weight of the second derivative; see the test with parabolas.
+        {"algorithm_type": "dpmsolver", "final_sigmas_type": "sigma_min"},
+        {},
+        {"algorithm_type": "sde-dpmsolver++"},  # and here its constant has the wrong sign
+    ],
+)
+def test_diffusers_weighs_the_second_derivative_of_multistep_methods_otherwise(
+    options: dict[str, Any],
+) -> None:
+    variant = Variant("", "DPMSolverMultistepScheduler", {**options, "solver_order": 3})
+    assert measure(variant, "epsilon", "trailing", 20) > 1e-3
+    assert measure(variant, "epsilon", "trailing", 2) <= LIMIT  # no second derivative yet
+
+
+def test_plms_extrapolates_the_noise_whatever_is_predicted() -> None:
+    """diffusers extrapolates v itself, whose meaning changes with the level of noise.
+
+    The ideal denoiser is the same for every kind of prediction, and so must the path be.
+    """
+    plms = next(variant for variant in VARIANTS if variant.name == "plms")
+    right = follow(make(plms, "epsilon", "trailing"), 20, "epsilon")
+    other = follow(make(plms, "v_prediction", "trailing"), 20, "v_prediction")
+    assert np.abs(right.latents[-1] - other.latents[-1]).max() > 1e-2
+    config = config_of(make(plms, "v_prediction", "trailing"))
+    assert distance(right, ours(config, right, "v_prediction")) <= LIMIT
+
+
+@pytest.mark.parametrize("name", ["ddim", "plms"])
+def test_evenly_spaced_points_are_stepped_to(name: str) -> None:
+    """DDIM and PNDM of diffusers step by 1000 // steps, past the next of 50 points in 0 .. 999.
+
+    A step of DDIM with the ideal denoiser multiplies by a factor of the two levels alone.
+    """
+    variant = next(variant for variant in VARIANTS if variant.name == name)
+    scheduler = make(variant, "epsilon", "linspace")
+    theirs = follow(scheduler, 10, "epsilon")
+    config = config_of(scheduler)
+    found = ours(config, theirs, "epsilon")
+    assert distance(theirs, found) > 1e-3
+    if name == "ddim":
+        steps = read_recipe(config).steps(TrainingNoise.of(read_schedule(config)), 10)
+        for i in range(1, 9):
+            sigma, following = steps.sigmas[i : i + 2]
+            clean = ideal(found[i - 1], sigma)
+            expected = clean + (found[i - 1] - clean) * (following / sigma)
+            np.testing.assert_allclose(found[i], expected, rtol=1e-4)
+
+
+def test_euler_starts_from_noise_of_the_variance_that_the_network_knows() -> None:
+    """diffusers starts Euler at sigma * noise for two of three spacings.
+
+    With leading spacing it takes sqrt(1 + sigma^2), as sdrt does for every sampler and spacing:
+    then what the network is given has variance one, and all samplers start from the same latents.
+    """
+    starts = {}
+    for spacing in ("leading", "trailing"):
+        theirs = diffusers.EulerDiscreteScheduler(timestep_spacing=spacing)
+        theirs.set_timesteps(10)
+        level = Levels(theirs).run[0]
+        starts[spacing] = float(theirs.init_noise_sigma) / np.sqrt(1 + level**2)
+    assert starts["leading"] == pytest.approx(1, abs=1e-6)
+    assert starts["trailing"] < 1
