@@ -78,7 +78,10 @@ def test_the_wheel_holds_the_packages_the_presets_and_the_embedded_model(tmp_pat
     ]
     presets = {path.name for path in (ROOT / "configs").glob("*.yaml")}
     assert {Path(n).name for n in names if n.startswith("sdrt_export/presets/")} == presets
-    for name in ("sdrt/py.typed", "sdrt/demo/manifest.json", "sdrt/demo/unet/model.onnx_data"):
+    for name in (
+        *("sdrt/py.typed", "sdrt/demo/manifest.json", "sdrt/demo/unet/model.onnx_data"),
+        *(f"sdrt_export/clip_vocabulary/{name}" for name in ("merges.txt", "LICENSE")),
+    ):
         assert name in names
     assert wheel.stat().st_size < 40_000_000
 

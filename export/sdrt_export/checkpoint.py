@@ -22,7 +22,7 @@ from sdrt.foreign import describe, read_json
 from sdrt.manifest import Latent, Prediction, Schedule, Source
 from sdrt.scheduler_config import read_recipe, read_schedule
 from sdrt_export.config import Preset
-from sdrt_export.vocabulary import byte_tokenizer
+from sdrt_export.vocabulary import CLIP_IDS, byte_tokenizer, clip_tokenizer
 
 Settings = dict[str, Any]
 
@@ -211,9 +211,12 @@ class RandomCheckpoint(Checkpoint):
         return self._make("vae")
 
     def tokenizer(self) -> CLIPTokenizer:
-        """Make a tokenizer that knows single bytes only."""
-        given = self.configs["text_encoder"]
-        return byte_tokenizer(given["bos_token_id"], given["eos_token_id"])
+        """CLIP's own where its vocabulary fits, else one that knows single bytes only."""
+        config = CLIPTextConfig.from_dict(self.configs["text_encoder"])
+        start, end = config.bos_token_id, config.eos_token_id
+        if (config.vocab_size, start, end) == CLIP_IDS:
+            return clip_tokenizer()
+        return byte_tokenizer(start, end)
 
     def _make(self, part: str) -> Any:
         with torch.random.fork_rng():

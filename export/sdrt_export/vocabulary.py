@@ -1,8 +1,12 @@
-"""Vocabularies that export makes itself."""
+"""Vocabularies that need no download: CLIP's own, which comes with sdrt, and one of bytes."""
+
+from pathlib import Path
 
 from transformers import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
+CLIP_IDS = 49408, 49406, 49407  # how many, start, end
+LENGTH = 77
 
 
 def byte_letters() -> dict[int, str]:
@@ -15,10 +19,25 @@ def byte_letters() -> dict[int, str]:
     return letters
 
 
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's tokenizer: bytes, bytes that end a word, merged pairs in their order, start, end."""
+    path = Path(__file__).parent / "clip_vocabulary" / "merges.txt"
+    merges = [
+        (first, second)
+        for first, second in map(str.split, path.read_text(encoding="utf-8").splitlines()[1:])
+    ]
+    tokens = [*_byte_tokens(), *(first + second for first, second in merges), START, END]
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
+
+
 def byte_tokenizer(start_id: int, end_id: int) -> CLIPTokenizer:
     """A CLIP tokenizer that knows no words, only bytes: for models with random weights."""
-    letters = byte_letters().values()
-    tokens = [*letters, *(letter + "</w>" for letter in letters)]
-    vocabulary = {token: i for i, token in enumerate(tokens)}
+    vocabulary = {token: i for i, token in enumerate(_byte_tokens())}
     vocabulary |= {START: start_id, END: end_id}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=77)
+    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=LENGTH)
+
+
+def _byte_tokens() -> list[str]:
+    letters = byte_letters().values()
+    return [*letters, *(letter + "</w>" for letter in letters)]
