@@ -4,10 +4,12 @@
 bracket literally, and the word BREAK in capitals begins a new chunk. No text is an error.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 
 STEP = 1.1
+MAX_WEIGHT = 1000.0  # far above any sense, far below what overflows in a network
 TOKEN = re.compile(
     r"(?P<literal>\\[()\[\]\\])"
     r"|(?P<weight>:\s*(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))\s*\))"
@@ -38,11 +40,19 @@ class Prompt:
             self.chunks[-1].append(Fragment(text))
 
     def weigh(self, since: tuple[int, int], factor: float) -> None:
-        """Multiply the weight of everything since a position."""
+        """Multiply the weight of everything since a position, within limits."""
         chunk, start = since
         for i in range(chunk, len(self.chunks)):
             for fragment in self.chunks[i][start if i == chunk else 0 :]:
-                fragment.weight *= factor
+                fragment.weight = self._limited(fragment.weight * self._limited(factor))
+
+    def _limited(self, weight: float) -> float:
+        if abs(weight) <= MAX_WEIGHT:
+            return weight
+        warning = f"a weight of {weight:g} is limited to {MAX_WEIGHT:g}"
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+        return math.copysign(MAX_WEIGHT, weight)
 
     @property
     def position(self) -> tuple[int, int]:

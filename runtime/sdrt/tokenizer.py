@@ -16,6 +16,9 @@ TokenIds = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float32]
 States = npt.NDArray[np.float32]
 
+# A mean that shrank by more has cancelled out; restoring it would only blow up the rest.
+MAX_RESTORED = 100.0
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -71,12 +74,18 @@ class Tokenizer:
 
 
 def weighted(states: States, weights: Weights) -> States:
-    """Scale each token's state by its weight, and all so that their mean stays what it was."""
+    """Scale each token's state by its weight, and all so that their mean stays what it was.
+
+    States are (1, length, width), weights (length). Where the scaled states cancel each other out,
+    their mean is left as it is.
+    """
     if np.all(weights == 1):
         return states
-    scaled = states * weights[:, None]
-    restored: States = scaled * (states.mean() / scaled.mean())
-    return restored
+    scaled: States = states * weights[:, None]
+    before, after = (float(part.mean(dtype=np.float64)) for part in (states, scaled))
+    if abs(before) >= MAX_RESTORED * abs(after):
+        return scaled
+    return scaled * np.float32(before / after)
 
 
 def _special_tokens(path: Path) -> dict[str, str]:

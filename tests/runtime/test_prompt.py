@@ -61,6 +61,9 @@ def test_break_begins_a_chunk() -> None:
         ("(cat:1,5)", "'1,5' is no weight and was read as text"),
         ("a (cat", "'(' is never closed"),
         ("a [cat", "'[' is never closed"),
+        ("(cat:2000)", "a weight of 2000 is limited to 1000"),
+        ("(cat:-2000)", "a weight of -2000 is limited to 1000"),
+        (f"((cat:0):{'9' * 400})", "a weight of inf is limited to 1000"),
     ],
 )
 def test_what_may_be_meant_otherwise_is_a_warning(text: str, warning: str) -> None:
@@ -75,6 +78,12 @@ def test_no_text_is_an_error_and_none_is_lost() -> None:
         kept = "".join(f.text for chunk in parse(text).chunks for f in chunk)
         letters = [c for c in text if c in "abé鯨🐳,"]
         assert [c for c in kept if c in "abé鯨🐳,"] == letters
+
+
+@pytest.mark.parametrize("text", [f"(x:{'9' * 400})", "(" * 9000 + "x" + ")" * 9000, "(x:-1e9)"])
+def test_no_weight_is_beyond_what_a_network_can_take(text: str) -> None:
+    weights = [f.weight for chunk in parse(text).chunks for f in chunk]
+    assert all(abs(weight) <= 1000 for weight in weights)
 
 
 @pytest.fixture
@@ -112,3 +121,20 @@ def test_weighted_states_keep_their_mean() -> None:
     assert found.mean() == pytest.approx(states.mean(), rel=1e-5)
     ratio = found / states
     np.testing.assert_allclose(ratio[0, 3] / ratio[0, 4], 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("last", [-0.5, np.nextafter(np.float32(-0.5), np.float32(0)), -0.4999])
+def test_states_that_cancel_each_other_out_stay_finite_and_in_proportion(last: float) -> None:
+    """The mean of the weighted states is zero, or so near to it that dividing by it is no use."""
+    states = np.array([1, -0.5, 1, last], np.float32).reshape(1, 4, 1).repeat(8, axis=2)
+    found = weighted(states, np.array([1, 2, 1, 2], np.float32))
+    assert np.all(np.isfinite(found))
+    assert np.abs(found).max() <= 2
+    np.testing.assert_allclose(found[0, :, 0] / found[0, 0, 0], [1, -1, 1, 2 * last], rtol=1e-6)
+
+
+def test_states_without_a_mean_are_weighted_all_the_same() -> None:
+    states = np.array([1, -1], np.float32).reshape(1, 2, 1)
+    np.testing.assert_array_equal(weighted(states, np.array([3, 3], np.float32)), states * 3)
+    nothing = weighted(states, np.zeros(2, np.float32))
+    np.testing.assert_array_equal(nothing, np.zeros((1, 2, 1)))
