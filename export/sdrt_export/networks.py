@@ -55,14 +55,20 @@ def networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
 
 
 class TextEncoder(torch.nn.Module):
-    """Token ids (batch, 77) -> states of the last layer (batch, 77, width)."""
+    """Token ids (batch, 77) -> states of the last layer (batch, 77, width), and of every layer.
+
+    The second output, (batch, layers, 77, width), is for `clip_skip`: each layer's states through
+    the final layer norm, as diffusers takes them.
+    """
 
     def __init__(self, encoder: CLIPTextModel) -> None:
         super().__init__()
         self.network = encoder
 
-    def forward(self, input_ids: torch.Tensor) -> torch.Tensor:  # noqa: D102
-        return self.network(input_ids=input_ids).last_hidden_state  # type: ignore[no-any-return]
+    def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # noqa: D102
+        outputs = self.network(input_ids=input_ids, output_hidden_states=True)
+        layers = torch.stack(outputs.hidden_states[1:], dim=1)  # the first are the embeddings
+        return outputs.last_hidden_state, self.network.final_layer_norm(layers)
 
     def prepare(self) -> None:
         """Nothing to change: the engines fuse its small attention by themselves."""

@@ -16,6 +16,8 @@ from optimum.utils import (
     NormalizedConfig,
 )
 
+from sdrt.manifest import LAYER_STATES
+
 BACKEND = "sdrt"
 Axes = dict[str, dict[int, str]]
 
@@ -31,7 +33,7 @@ class TextEncoderConfig(ExporterConfig):  # type: ignore[misc]
     )
     DUMMY_INPUT_GENERATOR_CLASSES = (DummyTextInputGenerator,)
     inputs: Axes = {"input_ids": {0: "batch"}}
-    outputs: Axes = {"last_hidden_state": {0: "batch"}}
+    outputs: Axes = {"last_hidden_state": {0: "batch"}, LAYER_STATES: {0: "batch"}}
 
 
 @register("unet-2d-condition", "semantic-segmentation", library_name="diffusers")

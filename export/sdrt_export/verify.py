@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from sdrt.backends import Array, Backend, Network
@@ -26,10 +25,10 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Case:
-    """Seeded inputs of a network, and what torch makes of them."""
+    """Seeded inputs of a network, and what torch makes of them: outputs by name."""
 
     feeds: dict[str, Array]
-    expected: npt.NDArray[np.float32]
+    expected: dict[str, Array]
 
 
 @torch.no_grad()
@@ -39,15 +38,21 @@ def reference_cases(network: ExportableNetwork, downscale: int, seed: int = 0) -
     cases = []
     for feeds in _inputs(network, downscale, rng):
         tensors = {name: torch.from_numpy(array) for name, array in feeds.items()}
-        cases.append(Case(feeds, network.module(**tensors).numpy()))
+        outputs = network.module(**tensors)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        arrays = [output.numpy() for output in outputs]
+        cases.append(Case(feeds, dict(zip(network.output_axes, arrays, strict=True))))
     return cases
 
 
 def parity_db(network: Network, backend: Backend, cases: list[Case]) -> float:
-    """The worst signal-to-noise ratio of a graph on an engine over all cases."""
+    """The worst signal-to-noise ratio of a graph on an engine over all cases and outputs."""
     graph = backend.open(network)
-    output = network.spec.outputs[0].name
-    return min(snr_db(case.expected, graph.run(case.feeds)[output]) for case in cases)
+    figures = []
+    for case in cases:
+        found = graph.run(case.feeds)
+        figures += [snr_db(expected, found[name]) for name, expected in case.expected.items()]
+    return min(figures)
 
 
 def check_floor(name: str, precision: Precision, figures: dict[str, float]) -> None:

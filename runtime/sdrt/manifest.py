@@ -24,6 +24,9 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 FORMATS: tuple[Format, ...] = ("onnx", "openvino")
 SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "linspace")
 
+LAYER_STATES = "layer_states"
+"""Output of a text encoder: (batch, layers, tokens, width), each layer through the last norm."""
+
 
 class Model(BaseModel):
     """Base of everything read from JSON or YAML: frozen, strict about names, finite only."""
@@ -123,6 +126,19 @@ class Manifest(Model):
     files: dict[str, FileRecord] = {}
     made_with: dict[str, str] = {}
     """Versions of the packages that made the artifact."""
+
+    @property
+    def text_layers(self) -> int:
+        """How many layers of the text encoder can be taken; 1 where its graph gives only the last.
+
+        Artifacts of older exporters do.
+        """
+        encoder = self.graphs.get(self.text_encoders[0].graph)
+        for output in encoder.outputs if encoder else ():
+            match output.name, output.shape:
+                case (name, (_, int(layers), _, _)) if name == LAYER_STATES:
+                    return layers
+        return 1
 
     def to_json(self) -> str:
         """Text of `manifest.json`."""

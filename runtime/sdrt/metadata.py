@@ -29,6 +29,7 @@ class Parameters:
     width: int
     height: int
     num_inference_steps: int
+    clip_skip: int
     sampler: str
     scheduler: str
     spacing: str
@@ -61,6 +62,7 @@ class Parameters:
             "Size": f"{self.width}x{self.height}",
             "Model hash": self.model_hash[:10],
             "Model": self.model,
+            **({} if self.clip_skip == 1 else {"Clip skip": self.clip_skip}),
             "RNG": "CPU",  # readers take a missing RNG for GPU
             "Version": f"sdrt {self.version}",
         }

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Unpack
 
@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 import sdrt
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Backend, Graph, Shapes, open_backend
+from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
 from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
 from sdrt.errors import NonFiniteError
 from sdrt.image import to_image
-from sdrt.manifest import Precision
+from sdrt.manifest import LAYER_STATES, Precision
 from sdrt.metadata import Parameters
 from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
-from sdrt.request import Options, Request, resolve
+from sdrt.request import Options, Request, checked_clip_skip, resolve
 from sdrt.result import Result, Step, Timings
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
@@ -69,14 +69,20 @@ class Pipeline:
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
         return Run(self, resolve(self.artifact.manifest, prompt, options))
 
-    def encode(self, prompt: Prompt, timings: Timings | None = None) -> Embeddings:
-        """Turn a prompt into embeddings (1, tokens, width): 77 tokens for each of its chunks."""
+    def encode(
+        self, prompt: str | Prompt, clip_skip: int = 1, timings: Timings | None = None
+    ) -> Embeddings:
+        """Turn a prompt into embeddings (1, tokens, width): 77 tokens for each of its chunks.
+
+        Raises `UsageError` or `UnsupportedError` for a layer that the text encoder does not give.
+        """
         timings = timings or Timings()
-        tokens = self._tokenizer.encode(prompt)
+        layer = checked_clip_skip(self.artifact.manifest, clip_skip)
+        tokens = self._tokenizer.encode(parse(prompt) if isinstance(prompt, str) else prompt)
         graph = self.graph("text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, timings)
         started = time.perf_counter()
         chunks = [
-            weighted(graph.run({"input_ids": ids[None]})["last_hidden_state"], weights)
+            weighted(_states(graph.run({"input_ids": ids[None]}), layer), weights)
             for ids, weights in zip(tokens.ids, tokens.weights, strict=True)
         ]
         timings.text_encoder_s += time.perf_counter() - started
@@ -134,6 +140,7 @@ class Pipeline:
             width=request.width,
             height=request.height,
             num_inference_steps=request.num_inference_steps,
+            clip_skip=request.clip_skip,
             sampler=request.recipe.sampler,
             scheduler=request.recipe.scheduler,
             spacing=request.recipe.spacing,
@@ -262,14 +269,14 @@ class Run:
     def _embed(self, what: str, text: str) -> Embeddings:
         prompt = parse(text)
         self.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
-        return self.pipeline.encode(prompt, self.timings)
+        return self.pipeline.encode(prompt, self.request.clip_skip, self.timings)
 
     def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
         """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""
         longest = max(one.shape[1] for one in embeddings)
         if all(one.shape[1] == longest for one in embeddings):
             return list(embeddings)
-        nothing = self.pipeline.encode(parse(""), self.timings)
+        nothing = self.pipeline.encode("", self.request.clip_skip, self.timings)
         missing = [(longest - one.shape[1]) // nothing.shape[1] for one in embeddings]
         return [
             np.concatenate([one, *[nothing] * count], axis=1)
@@ -280,3 +287,10 @@ class Run:
         latent, request = self.pipeline.artifact.manifest.latent, self.request
         size = request.height // latent.downscale, request.width // latent.downscale
         return latent.channels, *size
+
+
+def _states(outputs: Mapping[str, Array], layer: int) -> Embeddings:
+    """What a text encoder says in one of its layers, counted from the last, which is 1."""
+    if layer == 1:
+        return outputs["last_hidden_state"]
+    return outputs[LAYER_STATES][:, -layer]

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import TypedDict
 
 from sdrt.denoiser import Guidance, guidance_width
-from sdrt.errors import UsageError
+from sdrt.errors import UnsupportedError, UsageError
 from sdrt.manifest import SPACINGS, Manifest, Spacing
 from sdrt.noise import MAX_SEED
 from sdrt.recipe import Recipe, check_options
@@ -20,6 +20,7 @@ from sdrt.spacings import SCHEDULERS
 MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
 MAX_SIZE = 4096
 MAX_IMAGES = 64
+MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder is
 SCHEDULER_NAMES = ("default", *SCHEDULERS)
 
 
@@ -53,6 +54,11 @@ class Options(TypedDict, total=False):
     seed: int | Sequence[int] | None
     """The first image's seed (image i gets seed + i), or one per image; None draws one."""
     num_images_per_prompt: int
+    clip_skip: int
+    """Which layer of the text encoder to take, from the end: 1 is the last, 2 the one before it.
+
+    The numbers are those of AUTOMATIC1111 and stable-diffusion.cpp; diffusers' are less by one.
+    """
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,7 @@ class Request:
     """Whether the U-Net ever has to run for the negative prompt too."""
     recipe: Recipe
     seeds: tuple[int, ...]
+    clip_skip: int = 1
 
 
 def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
@@ -92,7 +99,23 @@ def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
         recipe=_recipe(manifest, options),
         seeds=_seeds(options.get("seed"), options.get("num_images_per_prompt", 1)),
+        clip_skip=checked_clip_skip(manifest, options.get("clip_skip", 1)),
     )
+
+
+def checked_clip_skip(manifest: Manifest, value: object) -> int:
+    """The number itself; raises `UsageError` for one that no model of this depth has.
+
+    Raises `UnsupportedError` where the artifact gives the last layer only.
+    """
+    if manifest.text_layers > 1:
+        return _whole("clip_skip", value, 1, manifest.text_layers)
+    if _whole("clip_skip", value, 1, MAX_CLIP_SKIP) > 1:
+        raise UnsupportedError(
+            f"clip_skip is {value}, and the model {manifest.name!r} gives only the last layer of "
+            "its text encoder; leave clip_skip out, or export the model again with this sdrt"
+        )
+    return 1
 
 
 def _recipe(manifest: Manifest, options: Options) -> Recipe:

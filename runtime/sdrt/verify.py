@@ -65,14 +65,17 @@ def verify_artifact(where: str | Path | None) -> Verification:
 def _compare(artifact: Artifact, name: str, backends: list[Backend]) -> dict[str, float]:
     spec = artifact.manifest.graphs[name]
     feeds = seeded_feeds(artifact, name)
-    outputs = {}
+    outputs: dict[str, dict[str, Array]] = {}
     for backend in backends:
         if any(format in spec.files for format in backend.formats):
             graph = backend.open(artifact.network(name, backend.formats))
-            outputs[backend.name] = graph.run(feeds)[spec.outputs[0].name]
+            outputs[backend.name] = graph.run(feeds)
     agreement = {}
     for one, other in itertools.combinations(outputs, 2):
-        found = snr_db(outputs[one], outputs[other])
+        pairs = [
+            (outputs[one][output.name], outputs[other][output.name]) for output in spec.outputs
+        ]
+        found = min(snr_db(*pair) for pair in pairs)
         if found < AGREEMENT_DB:
             raise ParityError(
                 f"{name}: {one} and {other} differ by {found:.1f} dB, expected at least "

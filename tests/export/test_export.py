@@ -33,7 +33,7 @@ from sdrt_export import cli, exporter, to_onnx
 from sdrt_export.artifact import staged
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
-from sdrt_export.networks import networks
+from sdrt_export.networks import TextEncoder, networks
 from sdrt_export.verify import check_floor
 
 ROOT = Path(__file__).parents[2]
@@ -93,7 +93,8 @@ def test_names_of_inputs_and_outputs_are_those_of_optimum(tiny_exports: dict[str
         for name, graph in graphs.items()
     }
     assert signatures == {
-        "text_encoder": (["input_ids"], ["last_hidden_state"]),
+        # The second is ours: Optimum's `hidden_states.N` lack the norm.
+        "text_encoder": (["input_ids"], ["last_hidden_state", "layer_states"]),
         "unet": (["sample", "timestep", "encoder_hidden_states"], ["out_sample"]),
         "vae_decoder": (["latent_sample"], ["sample"]),
         "vae_encoder": (["sample"], ["latent_parameters"]),
@@ -202,6 +203,52 @@ def test_the_runtime_makes_the_picture_that_torch_makes(
     image = np.asarray(run.result().images[0])
     expected = ((decoded / 2 + 0.5).clip(0, 1) * 255).round().transpose(1, 2, 0)
     assert np.abs(image - expected).max() <= 1
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("layer", [1, 2])
+def test_clip_skip_gives_the_embeddings_of_diffusers(
+    tiny_exports: dict[str, Path], backend: str, layer: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What diffusers calls N - 1 is N here, as in AUTOMATIC1111's web UI."""
+    from diffusers import StableDiffusionPipeline
+    from transformers import CLIPTextModel
+
+    # diffusers looks for the network where older versions of transformers have it.
+    monkeypatch.setattr(CLIPTextModel, "text_model", property(lambda self: self), raising=False)
+    checkpoint = tiny_checkpoint()
+    theirs = StableDiffusionPipeline(
+        vae=None,
+        text_encoder=checkpoint.text_encoder(),
+        tokenizer=checkpoint.tokenizer(),
+        unet=None,
+        scheduler=None,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    text = "a red boat on the sea"
+    expected, _ = theirs.encode_prompt(text, "cpu", 1, False, clip_skip=layer - 1 or None)
+    other, _ = theirs.encode_prompt(text, "cpu", 1, False, clip_skip=2 - layer or None)
+    pipe = sdrt.load(tiny_exports["fp32"], backend=backend, precision="fp32")
+    ours = pipe.encode(text, clip_skip=layer)
+    assert snr_db(expected.numpy(), ours) >= 80
+    assert snr_db(other.numpy(), ours) < 40
+
+
+def test_a_wrong_second_output_is_not_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = TextEncoder.forward
+
+    def broken(self: TextEncoder, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        last, layers = forward(self, input_ids)
+        return last, layers + 0.01 * torch.compiler.is_exporting()
+
+    monkeypatch.setattr(TextEncoder, "forward", broken)
+    with pytest.raises(ParityError, match="text_encoder on onnxruntime is .* dB"):
+        exporter.export(tiny_checkpoint(), tmp_path / "out", formats=["onnx"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_graph_below_the_floor_is_not_published(

@@ -81,7 +81,8 @@ def inner(ours: Tokenizer, prompt: str) -> list[int]:
     while last[-2:] == [END, END]:
         last.pop()
     found: list[int] = [token for row in full for token in row[1:-1]]
-    return found + last[1:-1]
+    found += last[1:-1]
+    return found
 
 
 def untruncated(theirs: CLIPTokenizer, text: str) -> list[int]:

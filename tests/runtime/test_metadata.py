@@ -20,6 +20,7 @@ PARAMETERS = Parameters(
     width=16,
     height=8,
     num_inference_steps=20,
+    clip_skip=1,
     sampler="dpm++2m",
     scheduler="karras",
     spacing="leading",
@@ -78,6 +79,11 @@ def test_the_text_chunk_reads_as_a1111_reads_it(tmp_path: Path) -> None:
         "RNG": "CPU",
         "Version": "sdrt 0.1.0",
     }
+
+
+def test_a_skipped_layer_is_named_as_a1111_names_it() -> None:
+    assert "Clip skip" not in PARAMETERS.to_a1111()
+    assert ", Clip skip: 2, " in replace(PARAMETERS, clip_skip=2).to_a1111()
 
 
 def test_values_with_commas_are_quoted() -> None:

@@ -1,6 +1,7 @@
 """Prompt -> picture: what is loaded when, what a caller sees, what seeds promise."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import sdrt
 from sdrt.artifact import Artifact
 from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
-from sdrt.errors import NonFiniteError, UsageError
+from sdrt.errors import NonFiniteError, UnsupportedError, UsageError
 from sdrt.manifest import TensorSpec
 from sdrt.pipeline import Pipeline
 from sdrt.recipe import Recipe
@@ -26,7 +27,8 @@ def pretend(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
     """Networks with the right shapes whose result depends on every image and prompt."""
     if name == "text_encoder":
         ids = feeds["input_ids"].astype(np.float32)
-        return {"last_hidden_state": np.repeat(ids[:, :, None] / 600, 16, axis=2)}
+        last = np.repeat(ids[:, :, None] / 600, 16, axis=2)
+        return {"last_hidden_state": last, "layer_states": np.stack([last / 2, last], axis=1)}
     if name == "unet":
         states = feeds["encoder_hidden_states"].mean(axis=2)
         level = (states * np.linspace(0, 2, states.shape[1], dtype=np.float32)).mean(axis=1)
@@ -284,6 +286,41 @@ def test_weights_in_a_prompt_matter_and_odd_ones_are_a_warning(pipe: Pipeline) -
     assert warning == "prompt: '1,8' is no weight and was read as text"
 
 
+def test_clip_skip_takes_an_earlier_layer_of_both_prompts(tiny: Artifact) -> None:
+    pipe = Pipeline(tiny, FakeBackend(pretend))
+    last, before = pipe.encode("a boat"), pipe.encode("a boat", clip_skip=2)
+    np.testing.assert_array_equal(before, last / 2)
+    fed = []
+
+    def watching(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        if name == "unet":
+            fed.append(feeds["encoder_hidden_states"])
+        return pretend(name, feeds)
+
+    result = Pipeline(tiny, FakeBackend(watching))(
+        "a boat", negative_prompt="fog " * 90, clip_skip=2, **SMALL
+    )
+    negative = pipe.encode("fog " * 90, clip_skip=2)  # four chunks
+    filled = np.concatenate([before, *[pipe.encode("", clip_skip=2)] * 3], axis=1)
+    np.testing.assert_array_equal(fed[0], np.concatenate([negative, filled]))
+    assert result.parameters[0].clip_skip == 2
+
+
+def test_an_artifact_with_the_last_layer_only_refuses_to_skip_it(tiny: Artifact) -> None:
+    graph = tiny.manifest.graphs["text_encoder"]
+    cut = graph.model_copy(update={"outputs": graph.outputs[:1]})
+    graphs = {**tiny.manifest.graphs, "text_encoder": cut}
+    older = replace(tiny, manifest=tiny.manifest.model_copy(update={"graphs": graphs}))
+    pipe = Pipeline(older, FakeBackend(pretend))
+    assert pipe("a boat", clip_skip=1, **SMALL).parameters[0].clip_skip == 1
+    with pytest.raises(UnsupportedError, match="gives only the last layer .* export the model ag"):
+        pipe.start("a boat", clip_skip=2)
+    with pytest.raises(UnsupportedError, match="clip_skip is 2"):
+        pipe.encode("a boat", clip_skip=2)
+    with pytest.raises(UsageError, match="clip_skip is 0"):
+        pipe.start("a boat", clip_skip=0)
+
+
 def test_nan_in_a_step_names_network_and_step(tiny: Artifact) -> None:
     calls = iter(range(100))
 
@@ -333,8 +370,12 @@ def test_executing_another_precision_than_asked_is_a_warning(tiny: Artifact) -> 
         ({"seed": -1}, "seed is -1; expected a whole number from 0"),
         ({"seed": [1, 2]}, "2 seeds were given for 1 images"),
         ({"num_images_per_prompt": 0}, "number of images is 0"),
+        ({"clip_skip": 0}, "clip_skip is 0; expected a whole number from 1 to 2"),
+        ({"clip_skip": -1}, "clip_skip is -1; expected"),
+        ({"clip_skip": 3}, "clip_skip is 3; expected"),
+        ({"clip_skip": 1.0}, "clip_skip is 1.0; expected"),
         ({"negative_prompt": None}, "negative_prompt is None; expected a text"),
-        ({"wdith": 64}, "unknown option 'wdith'; known: guidance_end, guidance_rescale"),
+        ({"wdith": 64}, "unknown option 'wdith'; known: clip_skip, guidance_end, guidance_rescale"),
     ],
 )
 def test_an_impossible_wish_is_refused_before_any_work(

@@ -57,6 +57,7 @@ class Size(click.ParamType[tuple[int, int]]):
     type=click.Path(path_type=Path),
     help="Sample as this scheduler_config.json of diffusers says.",
 )
+@click.option("--clip-skip", type=int, help="Layer of the text encoder, from the end: 1 the last.")
 @click.option("-s", "--seed", type=int, default=-1, help="-1 draws one.", show_default=True)
 @click.option("-b", "--batch-count", type=int, default=1, help="How many pictures.")
 @click.option("-W", "--width", type=int, help="Pixels, a multiple of 8.")
