@@ -140,6 +140,15 @@ class Manifest(Model):
                     return layers
         return 1
 
+    @property
+    def text_width(self) -> Dimension:
+        """Width of the embeddings that the U-Net takes."""
+        unet = self.graphs.get("unet")
+        for tensor in unet.inputs if unet else ():
+            if tensor.name == "encoder_hidden_states" and tensor.shape:
+                return tensor.shape[-1]
+        return "width"
+
     def to_json(self) -> str:
         """Text of `manifest.json`."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"

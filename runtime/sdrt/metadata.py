@@ -30,6 +30,8 @@ class Parameters:
     height: int
     num_inference_steps: int
     clip_skip: int
+    embeddings: dict[str, str]
+    """SHA-256 of the embeddings that stood for a prompt, which cannot be stored here."""
     sampler: str
     scheduler: str
     spacing: str

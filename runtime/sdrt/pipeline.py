@@ -61,11 +61,14 @@ class Pipeline:
         self._check_tokenizer(encoder.tokenizer)
         self._tokenizer = Tokenizer(artifact.root / encoder.tokenizer, encoder.length)
 
-    def __call__(self, prompt: str, **options: Unpack[Options]) -> Result:
-        """Make pictures of a prompt; raises `UsageError` for options that cannot be."""
+    def __call__(self, prompt: str | None = None, **options: Unpack[Options]) -> Result:
+        """Make pictures of a prompt; raises `UsageError` for options that cannot be.
+
+        There is no prompt where `prompt_embeds` stands for it.
+        """
         return self.start(prompt, **options).result()
 
-    def start(self, prompt: str, **options: Unpack[Options]) -> "Run":
+    def start(self, prompt: str | None = None, **options: Unpack[Options]) -> "Run":
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
         return Run(self, resolve(self.artifact.manifest, prompt, options))
 
@@ -141,6 +144,7 @@ class Pipeline:
             height=request.height,
             num_inference_steps=request.num_inference_steps,
             clip_skip=request.clip_skip,
+            embeddings=request.digests,
             sampler=request.recipe.sampler,
             scheduler=request.recipe.scheduler,
             spacing=request.recipe.spacing,
@@ -238,13 +242,12 @@ class Run:
     def _denoiser(self, steps: Steps) -> Denoiser:
         manifest, request = self.pipeline.artifact.manifest, self.request
         images = len(request.seeds)
-        positive = self._embed("prompt", request.prompt)
+        positive = self._embed("prompt", request.prompt, request.prompt_embeds)
         negative = None
         if request.is_guided:
-            negative = self._embed("negative prompt", request.negative_prompt)
+            given = request.negative_prompt_embeds
+            negative = self._embed("negative prompt", request.negative_prompt, given)
             positive, negative = self._of_one_length(positive, negative)
-            negative = np.repeat(negative, images, axis=0)
-        positive = np.repeat(positive, images, axis=0)
         self.pipeline.release_after_use("text_encoder")
         is_double = request.is_guided and not request.guidance.is_split
         batch = images * (2 if is_double else 1)
@@ -266,10 +269,13 @@ class Run:
             timestep_scaling=request.recipe.timestep_scaling,
         )
 
-    def _embed(self, what: str, text: str) -> Embeddings:
-        prompt = parse(text)
-        self.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
-        return self.pipeline.encode(prompt, self.request.clip_skip, self.timings)
+    def _embed(self, what: str, text: str, given: Embeddings | None) -> Embeddings:
+        """Embeddings of a text, or those that stand for it: one for each image."""
+        if given is None:
+            prompt = parse(text)
+            self.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
+            given = self.pipeline.encode(prompt, self.request.clip_skip, self.timings)
+        return np.repeat(given, len(self.request.seeds) // len(given), axis=0)
 
     def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
         """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""
@@ -277,11 +283,11 @@ class Run:
         if all(one.shape[1] == longest for one in embeddings):
             return list(embeddings)
         nothing = self.pipeline.encode("", self.request.clip_skip, self.timings)
-        missing = [(longest - one.shape[1]) // nothing.shape[1] for one in embeddings]
-        return [
-            np.concatenate([one, *[nothing] * count], axis=1)
-            for one, count in zip(embeddings, missing, strict=True)
-        ]
+        filled = []
+        for one in embeddings:
+            missing = (longest - one.shape[1]) // nothing.shape[1]
+            filled.append(np.concatenate([one, np.tile(nothing, (len(one), missing, 1))], axis=1))
+        return filled
 
     def _latent_shape(self) -> tuple[int, int, int]:
         latent, request = self.pipeline.artifact.manifest.latent, self.request

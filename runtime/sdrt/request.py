@@ -3,11 +3,14 @@
 import math
 import secrets
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypedDict
 
-from sdrt.denoiser import Guidance, guidance_width
+import numpy.typing as npt
+
+from sdrt.denoiser import Embeddings, Guidance, guidance_width
+from sdrt.embeddings import check_lengths, checked_embeddings, digest
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.manifest import SPACINGS, Manifest, Spacing
 from sdrt.noise import MAX_SEED
@@ -29,6 +32,12 @@ class Options(TypedDict, total=False):
 
     negative_prompt: str
     """What the picture should not show; has no effect without guidance."""
+    prompt_embeds: npt.ArrayLike | None
+    negative_prompt_embeds: npt.ArrayLike | None
+    """Embeddings in place of a prompt, as `Pipeline.encode` gives them.
+
+    (tokens, width), (1, tokens, width), or (images, tokens, width) for one of each image.
+    """
     width: int
     """Pixels; a multiple of the model's downscale, which is 8."""
     height: int
@@ -76,9 +85,21 @@ class Request:
     recipe: Recipe
     seeds: tuple[int, ...]
     clip_skip: int = 1
+    prompt_embeds: Embeddings | None = field(default=None, compare=False)
+    negative_prompt_embeds: Embeddings | None = field(default=None, compare=False)
+    """Where they are given, the prompt is empty."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """SHA-256 of the embeddings that stand for a prompt, by their name."""
+        given = {
+            "prompt_embeds": self.prompt_embeds,
+            "negative_prompt_embeds": self.negative_prompt_embeds,
+        }
+        return {name: digest(array) for name, array in given.items() if array is not None}
 
 
-def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
+def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request:
     """Complete the options from the model's defaults; raises `UsageError` for what cannot be."""
     unknown = set(options) - set(Options.__annotations__)
     if unknown:
@@ -89,18 +110,25 @@ def resolve(manifest: Manifest, prompt: str, options: Options) -> Request:
     scale = options.get("guidance_scale", defaults.guidance_scale)
     guidance = _guidance(scale, options)
     guides_itself = guidance_width(manifest.graphs["unet"]) > 0
-    return Request(
-        prompt=_text("prompt", prompt),
-        negative_prompt=_text("negative_prompt", options.get("negative_prompt", "")),
+    seeds = _seeds(options.get("seed"), options.get("num_images_per_prompt", 1))
+    request = Request(
+        prompt=_text("prompt", prompt, options),
+        negative_prompt=_text("negative_prompt", options.get("negative_prompt", ""), options),
         width=_size("width", options.get("width", defaults.width), downscale),
         height=_size("height", options.get("height", defaults.height), downscale),
         num_inference_steps=_whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance=guidance,
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
         recipe=_recipe(manifest, options),
-        seeds=_seeds(options.get("seed"), options.get("num_images_per_prompt", 1)),
+        seeds=seeds,
         clip_skip=checked_clip_skip(manifest, options.get("clip_skip", 1)),
+        prompt_embeds=_embeddings("prompt_embeds", manifest, options, len(seeds)),
+        negative_prompt_embeds=_embeddings("negative_prompt_embeds", manifest, options, len(seeds)),
     )
+    if request.is_guided:
+        chunk = manifest.text_encoders[0].length
+        check_lengths(request.prompt_embeds, request.negative_prompt_embeds, chunk)
+    return request
 
 
 def checked_clip_skip(manifest: Manifest, value: object) -> int:
@@ -163,10 +191,23 @@ def _known(what: str, name: str, known: Collection[str]) -> str:
     raise UsageError(f"unknown {what} {name!r}; known: {', '.join(known)}{hint}")
 
 
-def _text(name: str, value: object) -> str:
+def _text(name: str, value: object, options: Mapping[str, object]) -> str:
+    """A prompt; empty where embeddings stand for it."""
+    embeds = options.get(f"{name}_embeds")
+    if value is None and embeds is not None:
+        return ""
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {value!r}; expected a text")
+        raise UsageError(f"{name} is {value!r}; expected a text, or {name}_embeds")
+    if value and embeds is not None:
+        raise UsageError(f"both {name} and {name}_embeds were given; give one of them")
     return value
+
+
+def _embeddings(
+    name: str, manifest: Manifest, options: Mapping[str, object], images: int
+) -> Embeddings | None:
+    given = options.get(name)
+    return None if given is None else checked_embeddings(name, given, manifest.text_width, images)
 
 
 def _whole(name: str, value: object, low: int, high: int) -> int:

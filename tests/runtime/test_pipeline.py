@@ -1,5 +1,6 @@
 """Prompt -> picture: what is loaded when, what a caller sees, what seeds promise."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -304,6 +305,108 @@ def test_clip_skip_takes_an_earlier_layer_of_both_prompts(tiny: Artifact) -> Non
     filled = np.concatenate([before, *[pipe.encode("", clip_skip=2)] * 3], axis=1)
     np.testing.assert_array_equal(fed[0], np.concatenate([negative, filled]))
     assert result.parameters[0].clip_skip == 2
+
+
+@pytest.mark.parametrize("negative", ["", "fog", "fog " * 60])
+@pytest.mark.parametrize("shape", ["(1, tokens, width)", "(tokens, width)", "(images, ...)"])
+def test_embeddings_make_the_picture_of_their_prompt(
+    pipe: Pipeline, negative: str, shape: str
+) -> None:
+    prompt, options = "a (red:1.3) boat " * 12, {**SMALL, "seed": 1, "num_images_per_prompt": 2}
+    expected = pipe(prompt, negative_prompt=negative, **options)
+    embeds = [pipe.encode(prompt), pipe.encode(negative)]
+    if shape != "(1, tokens, width)":
+        embeds = [
+            array[0] if shape == "(tokens, width)" else array.repeat(2, 0) for array in embeds
+        ]
+    found = pipe(prompt_embeds=embeds[0], negative_prompt_embeds=embeds[1], **options)
+    mixed = pipe("", prompt_embeds=embeds[0], negative_prompt=negative, **options)
+    for made in (found, mixed):
+        for one, other in zip(made.images, expected.images, strict=True):
+            np.testing.assert_array_equal(pixels(one), pixels(other))
+
+
+def test_each_image_can_have_embeddings_of_its_own(pipe: Pipeline) -> None:
+    embeds = [pipe.encode("a boat"), pipe.encode("a dog" * 30)[:, :77]]
+    both = pipe(prompt_embeds=np.concatenate(embeds), seed=1, num_images_per_prompt=2, **SMALL)
+    for i in range(2):
+        alone = pipe(prompt_embeds=embeds[i], seed=1 + i, **SMALL)
+        np.testing.assert_array_equal(pixels(both.images[i]), pixels(alone.images[0]))
+
+
+def test_embeddings_of_other_floating_types_and_lengths_are_taken(pipe: Pipeline) -> None:
+    embeds = pipe.encode("a boat")
+    wide = pipe(prompt_embeds=embeds.astype(np.float64), seed=1, **SMALL)
+    plain = pipe(prompt_embeds=embeds, seed=1, **SMALL)
+    np.testing.assert_array_equal(pixels(wide.images[0]), pixels(plain.images[0]))
+    odd = np.zeros((1, 152, 16), np.float16)  # two chunks of 75 without the ends between them
+    pipe(prompt_embeds=odd, negative_prompt_embeds=odd, **SMALL)
+    pipe(prompt_embeds=odd, guidance_scale=1.0, **SMALL)
+
+
+def test_later_changes_of_an_array_do_not_reach_a_run(pipe: Pipeline) -> None:
+    embeds = pipe.encode("a boat")
+    run = pipe.start(prompt_embeds=embeds, seed=1, **SMALL)
+    embeds[:] = 0
+    np.testing.assert_array_equal(
+        pixels(run.result().images[0]), pixels(pipe("a boat", seed=1, **SMALL).images[0])
+    )
+
+
+def test_what_stood_for_the_prompt_is_known_by_its_hash(pipe: Pipeline) -> None:
+    embeds = pipe.encode("a boat")
+    (parameters,) = pipe(prompt_embeds=embeds, **SMALL).parameters
+    assert parameters.prompt == parameters.negative_prompt == ""
+    assert parameters.embeddings == {"prompt_embeds": hashlib.sha256(embeds.tobytes()).hexdigest()}
+    assert pipe("a boat", **SMALL).parameters[0].embeddings == {}
+
+
+EMBEDS = np.zeros((1, 77, 16), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "message"),
+    [
+        (None, {}, "prompt is None; expected a text, or prompt_embeds"),
+        ("a boat", {"prompt_embeds": EMBEDS}, "both prompt and prompt_embeds were given"),
+        (
+            "a boat",
+            {"negative_prompt": "fog", "negative_prompt_embeds": EMBEDS},
+            "both negative_prompt and negative_prompt_embeds were given; give one of them",
+        ),
+        (
+            None,
+            {"prompt_embeds": EMBEDS[..., :15]},
+            r"prompt_embeds has the shape \(1, 77, 15\); expected \(tokens, 16\), "
+            r"\(1, tokens, 16\), as Pipeline.encode",
+        ),
+        (
+            None,
+            {"prompt_embeds": EMBEDS.repeat(3, 0), "num_images_per_prompt": 2},
+            r"the shape \(3, 77, 16\); expected .* or \(2, tokens, 16\)",
+        ),
+        (None, {"prompt_embeds": EMBEDS[0, 0]}, r"has the shape \(16,\)"),
+        (None, {"prompt_embeds": EMBEDS[None]}, r"has the shape \(1, 1, 77, 16\)"),
+        (None, {"prompt_embeds": EMBEDS[:, :0]}, r"has the shape \(1, 0, 16\)"),
+        (None, {"prompt_embeds": EMBEDS.astype(int)}, "has the type int64; expected an array of f"),
+        (None, {"prompt_embeds": "a boat"}, "prompt_embeds has the type <U6"),
+        (None, {"prompt_embeds": [[1.0], [1.0, 2.0]]}, "cannot be read as a numpy array"),
+        (None, {"prompt_embeds": EMBEDS + np.inf}, "prompt_embeds has NaN or infinity"),
+        (None, {"prompt_embeds": EMBEDS + np.float64(1e300)}, "in float32's range"),
+        ("a boat", {"negative_prompt_embeds": EMBEDS * np.nan}, "negative_prompt_embeds has NaN"),
+        (
+            "a boat",
+            {"negative_prompt_embeds": EMBEDS[:, :76]},
+            "tokens of the prompt: a multiple of 77, of the negative prompt: 76; expected numbers",
+        ),
+    ],
+)
+def test_embeddings_that_cannot_be_are_refused_before_any_work(
+    pipe: Pipeline, fake: FakeBackend, prompt: str | None, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        pipe.start(prompt, **options)
+    assert fake.opened == []
 
 
 def test_an_artifact_with_the_last_layer_only_refuses_to_skip_it(tiny: Artifact) -> None:

@@ -1,0 +1,58 @@
+"""Embeddings that a caller brings in place of a prompt, checked before a network sees them."""
+
+import hashlib
+
+import numpy as np
+
+from sdrt.denoiser import Embeddings
+from sdrt.errors import UsageError
+from sdrt.manifest import Dimension
+
+
+def checked_embeddings(name: str, value: object, width: Dimension, images: int) -> Embeddings:
+    """A float32 copy of an array, (1 or images, tokens, width); raises `UsageError`.
+
+    Taken are (tokens, width) too, any floating type, and what numpy makes an array of by itself,
+    as of a torch tensor on the CPU.
+    """
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{name} cannot be read as a numpy array: {error}") from error
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UsageError(f"{name} has the type {array.dtype}; expected an array of float32")
+    stack = array[None] if array.ndim == 2 else array
+    is_right = stack.ndim == 3 and stack.shape[0] in (1, images) and stack.shape[1] > 0
+    if not is_right or (isinstance(width, int) and stack.shape[2] != width):
+        several = f" or ({images}, tokens, {width})" if images > 1 else ""
+        raise UsageError(
+            f"{name} has the shape {array.shape}; expected (tokens, {width}), (1, tokens, {width})"
+            f"{several}, as Pipeline.encode gives them"
+        )
+    with np.errstate(over="ignore"):
+        copy = stack.astype(np.float32)
+    if not np.all(np.isfinite(copy)):
+        raise UsageError(f"{name} has NaN or infinity; expected finite numbers in float32's range")
+    return copy
+
+
+def check_lengths(positive: Embeddings | None, negative: Embeddings | None, chunk: int) -> None:
+    """Raise `UsageError` unless whole chunks can make the shorter as long as the longer.
+
+    None stands for a prompt, which always has whole chunks.
+    """
+    tokens = [chunk if given is None else given.shape[1] for given in (positive, negative)]
+    if (tokens[0] - tokens[1]) % chunk:
+        found = [
+            f"a multiple of {chunk}" if given is None else str(given.shape[1])
+            for given in (positive, negative)
+        ]
+        raise UsageError(
+            f"tokens of the prompt: {found[0]}, of the negative prompt: {found[1]}; expected "
+            f"numbers that are equal, or differ by a multiple of {chunk}"
+        )
+
+
+def digest(embeddings: Embeddings) -> str:
+    """SHA-256 of embeddings, over their bytes in row order."""
+    return hashlib.sha256(embeddings.tobytes()).hexdigest()
