@@ -10,6 +10,7 @@ from sdrt.backends import Graph
 from sdrt.manifest import GraphSpec, Prediction
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps
+from sdrt.stop import Stop
 
 Embeddings = npt.NDArray[np.float32]  # (images, tokens, width)
 
@@ -97,6 +98,7 @@ class Denoiser:
     clipping: Clipping = field(default_factory=Clipping)
     timestep_scaling: float | None = None
     """For consistency models: how many timesteps are a unit of their boundary condition's time."""
+    stop: Stop = field(default_factory=Stop)
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
         """Clean latents at noise level `sigma`; x and the result: (images, channels, h/8, w/8)."""
@@ -143,7 +145,7 @@ class Denoiser:
         if width := guidance_width(self.unet.network.spec):
             row = guidance_embedding(self.guidance.scale - 1, width)
             feeds[GUIDANCE_INPUT] = np.repeat(row, len(sample), axis=0)
-        return self.unet.run(feeds)["out_sample"]
+        return self.unet.run(feeds, self.stop)["out_sample"]
 
 
 def guidance_width(unet: GraphSpec) -> int:

@@ -13,7 +13,7 @@ import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
 from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
-from sdrt.errors import NonFiniteError
+from sdrt.errors import CancelledError, NonFiniteError
 from sdrt.image import to_image
 from sdrt.manifest import LAYER_STATES, Precision
 from sdrt.metadata import Parameters
@@ -23,6 +23,7 @@ from sdrt.request import Options, Request, checked_clip_skip, resolve
 from sdrt.result import Result, Step, Timings
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
+from sdrt.stop import Stop
 from sdrt.tokenizer import Tokenizer, weighted
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1
@@ -73,7 +74,11 @@ class Pipeline:
         return Run(self, resolve(self.artifact.manifest, prompt, options))
 
     def encode(
-        self, prompt: str | Prompt, clip_skip: int = 1, timings: Timings | None = None
+        self,
+        prompt: str | Prompt,
+        clip_skip: int = 1,
+        timings: Timings | None = None,
+        stop: Stop | None = None,
     ) -> Embeddings:
         """Turn a prompt into embeddings (1, tokens, width): 77 tokens for each of its chunks.
 
@@ -85,21 +90,21 @@ class Pipeline:
         graph = self.graph("text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, timings)
         started = time.perf_counter()
         chunks = [
-            weighted(_states(graph.run({"input_ids": ids[None]}), layer), weights)
+            weighted(_states(graph.run({"input_ids": ids[None]}, stop), layer), weights)
             for ids, weights in zip(tokens.ids, tokens.weights, strict=True)
         ]
         timings.text_encoder_s += time.perf_counter() - started
         return np.concatenate(chunks, axis=1)
 
-    def decode(self, latents: Latents, timings: Timings | None = None) -> list[Decoded]:
+    def decode(
+        self, latents: Latents, timings: Timings | None = None, stop: Stop | None = None
+    ) -> list[Decoded]:
         """Turn latents into pictures, one by one: memory does not grow with their number."""
         timings = timings or Timings()
         graph = self.graph("vae_decoder", {"latent_sample": (1, *latents.shape[1:])}, timings)
         scaled = latents / np.float32(self.artifact.manifest.latent.scale)
         started = time.perf_counter()
-        pictures = [
-            graph.run({"latent_sample": scaled[i : i + 1]})["sample"][0] for i in range(len(scaled))
-        ]
+        pictures = [graph.run({"latent_sample": one[None]}, stop)["sample"][0] for one in scaled]
         timings.vae_decoder_s += time.perf_counter() - started
         return pictures
 
@@ -172,7 +177,8 @@ class Pipeline:
 class Run:
     """One generation, step by step: iterate to watch it, ask for `result()` to have it.
 
-    Steps that nobody iterates are made by `result()`. Leaving the loop is cancelling.
+    Steps that nobody iterates are made by `result()`. To stop for good, leave the loop, or call
+    `cancel()` from another thread.
     """
 
     def __init__(self, pipeline: Pipeline, request: Request) -> None:
@@ -182,6 +188,7 @@ class Run:
         self._steps = pipeline.steps(request)  # what cannot be is refused before any work
         self._latents: Latents | None = None
         self._executed = "unknown"
+        self._stop = Stop()
         self._iterator = self._generate()
 
     def __iter__(self) -> Iterator[Step]:
@@ -192,14 +199,25 @@ class Run:
         """How many steps the run has."""
         return self.request.num_inference_steps
 
+    def cancel(self) -> None:
+        """Stop at once, also inside a network; whoever waits for the run gets `CancelledError`.
+
+        Any thread may call this, at any time. The networks stay good for the next run. Only
+        loading and compiling a network go on to their end.
+        """
+        self._stop.ask()
+
     def result(self) -> Result:
         """Make the steps that are left, then the pictures."""
         for _ in self._iterator:
             pass
+        self._stop.check()
         if self._latents is None:
             raise RuntimeError("this run was stopped before its last step")
-        decoded = self.pipeline.decode(self._latents, self.timings)
-        self.pipeline.release_after_use("vae_decoder")
+        try:
+            decoded = self.pipeline.decode(self._latents, self.timings, self._stop)
+        finally:
+            self.pipeline.release_after_use("vae_decoder")
         return Result(
             images=[to_image(picture) for picture in decoded],
             parameters=[
@@ -211,6 +229,12 @@ class Run:
         )
 
     def _generate(self) -> Iterator[Step]:
+        try:
+            yield from self._make_steps()
+        finally:
+            self.pipeline.release_after_use("unet")
+
+    def _make_steps(self) -> Iterator[Step]:
         steps, sigmas = self._steps, self._steps.sigmas
         denoise = self._denoiser(steps)
         # The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
@@ -221,8 +245,8 @@ class Run:
             started = time.perf_counter()
             try:
                 x, denoised = next(trajectory)
-            except NonFiniteError as error:
-                raise NonFiniteError(f"step {index + 1} of {len(steps)}: {error}") from error
+            except (NonFiniteError, CancelledError) as error:
+                raise type(error)(f"step {index + 1} of {len(steps)}: {error}") from error
             seconds = time.perf_counter() - started
             for shown in (x, denoised):
                 shown.flags.writeable = False  # the next step reads what watchers are shown
@@ -230,7 +254,6 @@ class Run:
             if index == len(steps) - 1:
                 self._latents = x / np.float32(math.sqrt(1 + sigmas[-1] ** 2))
                 self._note_precision(denoise.unet)
-                self.pipeline.release_after_use("unet")
             yield Step(index, len(steps), float(sigmas[index + 1]), x, denoised, seconds)
 
     def _note_precision(self, unet: Graph) -> None:
@@ -242,13 +265,11 @@ class Run:
     def _denoiser(self, steps: Steps) -> Denoiser:
         manifest, request = self.pipeline.artifact.manifest, self.request
         images = len(request.seeds)
-        positive = self._embed("prompt", request.prompt, request.prompt_embeds)
-        negative = None
-        if request.is_guided:
-            given = request.negative_prompt_embeds
-            negative = self._embed("negative prompt", request.negative_prompt, given)
-            positive, negative = self._of_one_length(positive, negative)
-        self.pipeline.release_after_use("text_encoder")
+        try:
+            positive, negative = self._embeddings()
+        finally:
+            self.pipeline.release_after_use("text_encoder")
+        self._stop.check()
         is_double = request.is_guided and not request.guidance.is_split
         batch = images * (2 if is_double else 1)
         shapes: dict[str, tuple[int, ...]] = {
@@ -267,22 +288,38 @@ class Run:
             guidance=request.guidance,
             clipping=request.recipe.clipping,
             timestep_scaling=request.recipe.timestep_scaling,
+            stop=self._stop,
         )
+
+    def _embeddings(self) -> tuple[Embeddings, Embeddings | None]:
+        """Of prompt and negative prompt, the latter None without guidance."""
+        self._stop.check()
+        request = self.request
+        positive = self._embed("prompt", request.prompt, request.prompt_embeds)
+        if not request.is_guided:
+            return positive, None
+        given = request.negative_prompt_embeds
+        negative = self._embed("negative prompt", request.negative_prompt, given)
+        positive, negative = self._of_one_length(positive, negative)
+        return positive, negative
 
     def _embed(self, what: str, text: str, given: Embeddings | None) -> Embeddings:
         """Embeddings of a text, or those that stand for it: one for each image."""
         if given is None:
             prompt = parse(text)
             self.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
-            given = self.pipeline.encode(prompt, self.request.clip_skip, self.timings)
+            given = self._encode(prompt)
         return np.repeat(given, len(self.request.seeds) // len(given), axis=0)
+
+    def _encode(self, prompt: str | Prompt) -> Embeddings:
+        return self.pipeline.encode(prompt, self.request.clip_skip, self.timings, self._stop)
 
     def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
         """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""
         longest = max(one.shape[1] for one in embeddings)
         if all(one.shape[1] == longest for one in embeddings):
             return list(embeddings)
-        nothing = self.pipeline.encode("", self.request.clip_skip, self.timings)
+        nothing = self._encode("")
         filled = []
         for one in embeddings:
             missing = (longest - one.shape[1]) // nothing.shape[1]

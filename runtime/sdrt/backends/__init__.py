@@ -14,6 +14,7 @@ import numpy.typing as npt
 from sdrt.errors import MissingExtraError, NonFiniteError, UnsupportedError, UsageError
 from sdrt.machine import usable_cores
 from sdrt.manifest import PRECISIONS, Format, GraphSpec, Precision, TensorSpec
+from sdrt.stop import Stop
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -53,14 +54,17 @@ class Graph(ABC):
         """Name of the network."""
         return self.network.name
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
         """Run once, after names, dtypes and shapes were checked.
 
         Raises `ValueError` for feeds that do not fit, `NonFiniteError` for NaN or infinity in the
-        result, `CancelledError` after `cancel()` from another thread.
+        result, `CancelledError` when `stop` is asked from another thread: the run then ends inside
+        the network.
         """
         check_feeds(self.name, self.network.spec.inputs, feeds)
-        outputs = self._execute(feeds)
+        stop = stop or Stop()
+        stop.check()
+        outputs = self._execute(feeds, stop)
         for name, values in outputs.items():
             # A sum is NaN or infinite if any term is, and costs no mask of the whole array.
             if not np.isfinite(values.sum(dtype=np.float64)):
@@ -74,11 +78,7 @@ class Graph(ABC):
         """Compile for these input shapes now, so that the first run need not."""
 
     @abstractmethod
-    def _execute(self, feeds: Mapping[str, Array]) -> dict[str, Array]: ...
-
-    @abstractmethod
-    def cancel(self) -> None:
-        """Stop a run that another thread waits for, inside the network."""
+    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]: ...
 
     @property
     @abstractmethod

@@ -1,11 +1,13 @@
 """An engine made of a Python function: for tests of sdrt, and of programs that use it."""
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sdrt.backends import Array, Executed, Graph, Network
 from sdrt.errors import CancelledError
 from sdrt.manifest import Format, Precision
+from sdrt.stop import Stop
 
 Compute = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 
@@ -39,19 +41,15 @@ class FakeGraph(Graph):
     def __init__(self, network: Network, backend: FakeBackend) -> None:
         super().__init__(network)
         self._backend = backend
-        self._is_cancelled = False
 
-    def _execute(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        self._is_cancelled = False
+    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
+        interrupted = threading.Event()
         self._backend.ran.append(self.name)
-        outputs = dict(self._backend.compute(self.name, feeds))
-        if self._is_cancelled:
+        with stop.interrupts(interrupted.set):
+            outputs = dict(self._backend.compute(self.name, feeds))
+        if interrupted.is_set():
             raise CancelledError(f"{self.name} was cancelled")
         return outputs
-
-    def cancel(self) -> None:
-        """Make the running `run` end with `CancelledError`."""
-        self._is_cancelled = True
 
     @property
     def precision(self) -> str:

@@ -13,6 +13,7 @@ from sdrt.backends.mapped import dropping_pages
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
+from sdrt.stop import Stop
 
 PRECISION_HINT = {"fp32": "f32", "bf16": "bf16"}
 HEAVY = ("Convolution", "FullyConnected", "MatMul", "ScaledDotProductAttention")
@@ -84,7 +85,6 @@ class OpenVinoGraph(Graph):
         super().__init__(network)
         self._backend = backend
         self._requests: OrderedDict[tuple[object, ...], ov.InferRequest] = OrderedDict()
-        self._running: ov.InferRequest | None = None
         self.compilations = 0
         self._read()  # a file that cannot be read is found now and not at the first step
 
@@ -92,24 +92,18 @@ class OpenVinoGraph(Graph):
         """Compile for these input shapes unless that was done before."""
         self._request(shapes)
 
-    def _execute(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         request = self._request({name: array.shape for name, array in feeds.items()})
-        self._running = request
         try:
             request.start_async(dict(feeds), share_inputs=True)
-            request.wait()
+            # Only now, because a request that has not started cannot be cancelled.
+            with stop.interrupts(request.cancel):
+                request.wait()
         except RuntimeError as error:
             raise _translated(error, self.name) from error
-        finally:
-            self._running = None
         # The request's own memory is overwritten by the next run.
         names = [spec.name for spec in self.network.spec.outputs]
         return {name: request.get_tensor(name).data.copy() for name in names}
-
-    def cancel(self) -> None:
-        """Let the running `run` end before its next kernel."""
-        if request := self._running:
-            request.cancel()
 
     @property
     def precision(self) -> str:

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import ClassVar
@@ -15,6 +16,7 @@ from sdrt.backends import Array, Executed, Graph, Network
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
+from sdrt.stop import Stop
 
 HEAVY = ("Conv", "MatMul", "Gemm", "Attention", "QLinear", "QGemm", "QAttention")
 
@@ -42,25 +44,18 @@ class OrtGraph(Graph):
         super().__init__(network)
         self._threads = threads
         self._session = _open_session(network.files[0], _options(threads))
-        self._run_options: ort.RunOptions | None = None
         self._last_feeds: dict[str, Array] = {}
 
-    def _execute(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         self._last_feeds = {name: np.zeros_like(array) for name, array in feeds.items()}
-        self._run_options = ort.RunOptions()
+        options = ort.RunOptions()
         names = [spec.name for spec in self.network.spec.outputs]
         try:
-            outputs = self._session.run(names, dict(feeds), self._run_options)
+            with stop.interrupts(partial(setattr, options, "terminate", True)):
+                outputs = self._session.run(names, dict(feeds), options)
         except Exception as error:  # its exceptions have no base class of their own
             raise _translated(error, self.name) from error
-        finally:
-            self._run_options = None
         return dict(zip(names, outputs, strict=True))
-
-    def cancel(self) -> None:
-        """Let the running `run` end before its next kernel."""
-        if options := self._run_options:
-            options.terminate = True
 
     @property
     def precision(self) -> str:
