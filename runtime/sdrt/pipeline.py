@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Unpack
 
@@ -62,12 +62,22 @@ class Pipeline:
         self._check_tokenizer(encoder.tokenizer)
         self._tokenizer = Tokenizer(artifact.root / encoder.tokenizer, encoder.length)
 
-    def __call__(self, prompt: str | None = None, **options: Unpack[Options]) -> Result:
+    def __call__(
+        self,
+        prompt: str | None = None,
+        callback: Callable[[Step], object] | None = None,
+        **options: Unpack[Options],
+    ) -> Result:
         """Make pictures of a prompt; raises `UsageError` for options that cannot be.
 
-        There is no prompt where `prompt_embeds` stands for it.
+        There is no prompt where `prompt_embeds` stands for it. `callback` is given each step;
+        whatever it raises ends the work. With `start` you have the loop in your own hands.
         """
-        return self.start(prompt, **options).result()
+        run = self.start(prompt, **options)
+        if callback:
+            for step in run:
+                callback(step)
+        return run.result()
 
     def start(self, prompt: str | None = None, **options: Unpack[Options]) -> "Run":
         """Prepare a run that the caller steps through; nothing heavy happens yet."""

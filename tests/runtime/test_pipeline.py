@@ -19,7 +19,11 @@ from sdrt.backends.fake import FakeBackend
 from sdrt.errors import CancelledError, NonFiniteError, UnsupportedError, UsageError
 from sdrt.manifest import TensorSpec
 from sdrt.pipeline import Pipeline, Run
+from sdrt.errors import CancelledError, NonFiniteError, UnsupportedError, UsageError
+from sdrt.manifest import TensorSpec
+from sdrt.pipeline import Pipeline, Run
 from sdrt.recipe import Recipe
+from sdrt.result import Step
 from sdrt.samplers import SAMPLERS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 3}
@@ -113,6 +117,26 @@ def test_a_result_finishes_a_run_that_was_left(pipe: Pipeline) -> None:
     np.testing.assert_array_equal(
         pixels(run.result().images[0]), pixels(pipe("a boat", seed=9, **SMALL).images[0])
     )
+
+
+def test_a_callback_sees_every_step(pipe: Pipeline) -> None:
+    seen: list[Step] = []
+    result = pipe("a boat", callback=seen.append, seed=1, **SMALL)
+    assert [(step.index, step.count) for step in seen] == [(0, 3), (1, 3), (2, 3)]
+    np.testing.assert_array_equal(
+        pixels(result.images[0]), pixels(pipe("a boat", seed=1, **SMALL).images[0])
+    )
+
+
+def test_an_error_in_a_callback_stops_the_work(pipe: Pipeline, fake: FakeBackend) -> None:
+    def impatient(step: Step) -> None:
+        if step.index == 1:
+            raise TimeoutError("this takes too long")
+
+    with pytest.raises(TimeoutError, match="takes too long"):
+        pipe("a boat", callback=impatient, **SMALL)
+    assert fake.ran.count("unet") == 2
+    assert "vae_decoder" not in fake.ran
 
 
 def cancelling(network: str, call: int, runs: list[Run]) -> Callable[..., Mapping[str, Array]]:
