@@ -45,7 +45,7 @@ def restore(artifact: Artifact, work: Path) -> None:
     weights: dict[str, Weights] = {}
     for network in networks(RandomCheckpoint.of(*read_preset("demo"))):
         folder = FOLDERS[network.name]
-        modules[folder] = network.module.network  # type: ignore[union-attr]
+        modules[folder] = network.module.network
         # Decoder and encoder are halves of one module, each found in a graph of its own.
         weights.setdefault(folder, {}).update(_parameters(network, _stored(artifact, network.name)))
     modules["vae"].register_to_config(scaling_factor=artifact.manifest.latent.scale)
@@ -68,9 +68,8 @@ def _parameters(network: ExportableNetwork, stored: Arrays) -> Weights:
     with torch.no_grad():
         for parameter in network.module.parameters():
             parameter.add_(torch.randn_like(parameter) * 1e-3)
-    named = {
-        name: value.numpy().copy() for name, value in network.module.network.state_dict().items()
-    }
+    state = network.module.network.state_dict()  # type: ignore[union-attr]
+    named = {name: value.numpy().copy() for name, value in state.items()}
     traced = {
         str(value.name): np.asarray(value.const_value.numpy())
         for value in trace(network).graph.initializers.values()
