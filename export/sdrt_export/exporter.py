@@ -28,6 +28,7 @@ from sdrt_export.artifact import Stage, staged
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
 from sdrt_export.layout import write_layout
 from sdrt_export.networks import ExportableNetwork, networks
+from sdrt_export.preview import with_preview
 from sdrt_export.to_onnx import Signature, signature, trace, write_onnx
 from sdrt_export.to_openvino import write_openvino
 from sdrt_export.verify import Case, check_floor, graph_spec, parity_db, reference_cases
@@ -66,8 +67,10 @@ def export(
     checkpoint = source if isinstance(source, Checkpoint) else FolderCheckpoint.open(Path(source))
     needed = _needed_bytes(checkpoint, precision, len(chosen))
     with staged(Path(destination), needed) as stage:
-        graphs = {}
+        graphs, latent = {}, checkpoint.latent
         for network in networks(checkpoint):
+            if network.name == "vae_decoder":
+                latent = with_preview(latent, network.module)
             traced = _trace(network, checkpoint, stage, precision)
             del network  # its weights, before an engine maps or copies what was written
             _give_back_memory()
@@ -81,7 +84,7 @@ def export(
                 precision=precision,
                 prediction=checkpoint.prediction,
                 schedule=checkpoint.schedule,
-                latent=checkpoint.latent,
+                latent=latent,
                 text_encoders=(TextEncoder(graph="text_encoder", tokenizer="tokenizer"),),
                 graphs=graphs,
                 defaults=defaults or Defaults(**checkpoint.sampling),

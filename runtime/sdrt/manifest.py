@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sdrt.errors import ArtifactError
 
@@ -55,12 +55,29 @@ class Schedule(Model):
     offset: Annotated[int, Field(ge=0)] = 0
 
 
+class Preview(Model):
+    """A linear map from the U-Net's space to red, green and blue in -1..1: x @ matrix + bias."""
+
+    matrix: tuple[tuple[float, float, float], ...]
+    """One row for each channel."""
+    bias: tuple[float, float, float]
+
+
 class Latent(Model):
     """The space the U-Net works in: images divided by `downscale`, values times `scale`."""
 
     channels: Annotated[int, Field(gt=0)]
     downscale: Annotated[int, Field(gt=0)]
     scale: float
+    preview: Preview | None = None
+    """Shows latents without the decoder; where it is missing, the runtime fits one."""
+
+    @model_validator(mode="after")
+    def _check_preview(self) -> "Latent":
+        if self.preview and len(self.preview.matrix) != self.channels:
+            rows = len(self.preview.matrix)
+            raise ValueError(f"preview has {rows} rows, expected {self.channels}")
+        return self
 
 
 class TextEncoder(Model):

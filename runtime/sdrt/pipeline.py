@@ -3,11 +3,13 @@
 import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 import sdrt
 from sdrt.artifact import Artifact, open_artifact
@@ -15,9 +17,10 @@ from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
 from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
 from sdrt.errors import CancelledError, NonFiniteError
 from sdrt.image import to_image
-from sdrt.manifest import LAYER_STATES, Precision
+from sdrt.manifest import LAYER_STATES, Precision, Preview
 from sdrt.metadata import Parameters
 from sdrt.noise import Noise
+from sdrt.preview import fit_preview, to_previews
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Options, Request, checked_clip_skip, resolve
 from sdrt.result import Result, Step, Timings
@@ -118,6 +121,13 @@ class Pipeline:
         timings.vae_decoder_s += time.perf_counter() - started
         return pictures
 
+    def preview(self, latents: Latents) -> list[Image.Image]:
+        """Show latents in rough colours and full size, in no time and without the decoder.
+
+        Raises `UnsupportedError` where the latents have no such map.
+        """
+        return to_previews(latents, self.artifact.manifest.latent, self._preview_map)
+
     def graph(self, name: str, shapes: Shapes, timings: Timings) -> Graph:
         """A network ready for these input shapes: from memory, or loaded and compiled now."""
         started = time.perf_counter()
@@ -177,6 +187,15 @@ class Pipeline:
             threads=self.backend.threads,
             version=sdrt.__version__,
         )
+
+    @cached_property
+    def _preview_map(self) -> Preview:
+        latent = self.artifact.manifest.latent
+        if latent.preview:
+            return latent.preview
+        fitted = fit_preview(latent, lambda latents: np.stack(self.decode(latents)))
+        self.release_after_use("vae_decoder")
+        return fitted
 
     def _check_tokenizer(self, folder: str) -> None:
         for file in self.artifact.manifest.files:

@@ -25,7 +25,8 @@ class Timings:
 class Step:
     """One step of a run: `latents` and the present guess `denoised`, (images, channels, h/8, w/8).
 
-    Both are in the U-Net's space; `Pipeline.decode` makes pictures of them.
+    Both are in the U-Net's space; `Pipeline.decode` makes pictures of them, and `Pipeline.preview`
+    rough ones at once.
     """
 
     index: int

@@ -25,10 +25,13 @@ import torch
 
 import sdrt
 from sdrt.artifact import open_artifact
+from sdrt.backends import open_backend
 from sdrt.errors import LockedError, ParityError, UsageError, WriteError
 from sdrt.integrity import sha256
 from sdrt.manifest import Manifest, Source
 from sdrt.measure import snr_db
+from sdrt.pipeline import Pipeline
+from sdrt.preview import fit_preview
 from sdrt_export import cli, exporter, to_onnx
 from sdrt_export.artifact import staged
 from sdrt_export.checkpoint import RandomCheckpoint
@@ -69,6 +72,16 @@ def test_the_manifest_lists_every_file_and_nothing_else(tiny_exports: dict[str, 
         found = files_of(root)
         del found["manifest.json"]
         assert listed == found
+
+
+def test_previews_are_fitted_to_the_checkpoints_decoder(tiny_exports: dict[str, Path]) -> None:
+    artifact = open_artifact(tiny_exports["fp32"])
+    latent, pipe = artifact.manifest.latent, Pipeline(artifact, open_backend("onnxruntime"))
+    again = fit_preview(latent, lambda latents: np.stack(pipe.decode(latents)))
+    assert latent.preview is not None
+    assert np.abs(latent.preview.matrix).max() > 0.001
+    np.testing.assert_allclose(latent.preview.matrix, again.matrix, atol=2e-4)
+    np.testing.assert_allclose(latent.preview.bias, again.bias, atol=2e-4)
 
 
 def test_the_layout_is_that_of_diffusers(tiny_exports: dict[str, Path]) -> None:
