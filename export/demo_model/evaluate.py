@@ -13,6 +13,7 @@ from demo_model.captions import NOT_SAID, caption
 from demo_model.checker import CHECKED, accuracy
 from demo_model.render import Picture, render
 from demo_model.scenes import Scene, sample_scene
+from sdrt.sheet import grid
 
 # One of each object, in all lights and grounds: the pictures of the README.
 SHOWN = (
@@ -50,7 +51,7 @@ def main() -> None:
     options = {name: value for name, value in chosen.items() if value is not None}
     if args.sheet:
         pictures = [paint(pipe, prompt, 1, options) for prompt in SHOWN]
-        sheet(pictures, columns=6).save(args.sheet)
+        grid([Image.fromarray(picture) for picture in pictures], columns=6).save(args.sheet)
     if args.prompts:
         asked = grammar_prompts(args.prompts, args.noise)
         pictures = [paint(pipe, one.text, seed, options) for seed, one in enumerate(asked)]
@@ -91,18 +92,6 @@ def drawn(prompts: list[Prompt]) -> list[Picture]:
 def paint(pipe: sdrt.Pipeline, prompt: str, seed: int, options: dict[str, object]) -> Picture:
     """One picture."""
     return np.asarray(pipe(prompt, seed=seed, **options).images[0])  # type: ignore[arg-type]
-
-
-def sheet(pictures: list[Picture], columns: int, gap: int = 4) -> Image.Image:
-    """Pictures of one size in rows."""
-    height, width = pictures[0].shape[:2]
-    rows = -(-len(pictures) // columns)
-    size = columns * (width + gap) - gap, rows * (height + gap) - gap
-    page = Image.new("RGB", size, (255, 255, 255))
-    for i, picture in enumerate(pictures):
-        at = (i % columns) * (width + gap), (i // columns) * (height + gap)
-        page.paste(Image.fromarray(picture), at)
-    return page
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sdrt.errors import UsageError, WriteError
-from sdrt.metadata import Parameters, png_chunks
+from sdrt.metadata import Parameters, Sheet, png_chunks
 
 
 def to_image(decoded: npt.NDArray[np.float32]) -> Image.Image:
@@ -20,17 +20,45 @@ def to_image(decoded: npt.NDArray[np.float32]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def save_png(image: Image.Image, path: Path, parameters: Parameters | None = None) -> Path:
+def save_png(
+    image: Image.Image,
+    path: Path,
+    parameters: Parameters | None = None,
+    sheet: Sheet | None = None,
+) -> Path:
     """Write a PNG, whole or not at all, with the parameters that made it.
 
-    Raises `UsageError` for another suffix, `WriteError` for a full disk or a missing permission.
+    `sheet` says what else is on it. Raises `UsageError` for another suffix, `WriteError` for a full
+    disk or a missing permission.
     """
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"cannot write {path}: pictures are written as .png")
-    chunks = png_chunks(parameters) if parameters else None
+    _check_suffix(path)
+    chunks = png_chunks(parameters, sheet) if parameters else None
     with whole_file(path) as partial:
         image.save(partial, format="PNG", pnginfo=chunks)
     return path
+
+
+def check_target(path: Path) -> None:
+    """Find out before the work whether its result can be written here.
+
+    Raises `UsageError`, or `WriteError` without permission.
+    """
+    folder = path.absolute().parent
+    _check_suffix(path)
+    if not folder.is_dir():
+        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise UsageError(f"cannot write {path}: there is a folder of that name")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise WriteError(
+            f"cannot write {path}: Permission denied; choose another folder, or let this user "
+            f"write to {path.parent}"
+        )
+
+
+def _check_suffix(path: Path) -> None:
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"cannot write {path}: pictures are written as .png")
 
 
 @contextmanager

@@ -20,6 +20,17 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True)
+class Sheet:
+    """What a sheet shows beside the picture whose parameters it carries, which is its first."""
+
+    columns: int
+    seeds: list[int]
+    """One for each picture, or for each row of a trajectory."""
+    steps: list[int] | None = None
+    """Of a trajectory: after how many steps, for each column."""
+
+
+@dataclass(frozen=True)
 class Parameters:
     """Everything needed to make a picture again."""
 
@@ -74,16 +85,21 @@ class Parameters:
     def _schedule_type(self) -> dict[str, str]:
         return {} if self.scheduler == "default" else {"Schedule type": self.scheduler.title()}
 
-    def to_json(self) -> str:
-        """The chunk `sdrt`."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, ensure_ascii=False)
+    def to_json(self, sheet: Sheet | None = None) -> str:
+        """The chunk `sdrt`, of one picture or of a sheet of them."""
+        record = {"schema": SCHEMA, **asdict(self)}
+        if sheet:
+            record["sheet"] = {
+                name: value for name, value in asdict(sheet).items() if value is not None
+            }
+        return json.dumps(record, ensure_ascii=False)
 
 
-def png_chunks(parameters: Parameters) -> PngInfo:
+def png_chunks(parameters: Parameters, sheet: Sheet | None = None) -> PngInfo:
     """Both forms of the parameters, for Pillow's PNG writer."""
     chunks = PngInfo()
     chunks.add_text("parameters", parameters.to_a1111())
-    chunks.add_itxt(CHUNK, parameters.to_json())
+    chunks.add_itxt(CHUNK, parameters.to_json(sheet))
     return chunks
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from PIL import Image
 
 from sdrt.image import save_png
-from sdrt.metadata import Parameters
+from sdrt.metadata import Parameters, Sheet
 from sdrt.samplers import Latents
+from sdrt.sheet import columns_of, grid
 
 
 @dataclass
@@ -52,12 +53,28 @@ class Result:
         """The seed of each image: alone it gives the same picture again."""
         return [parameters.seed for parameters in self.parameters]
 
+    def grid(self, columns: int | None = None) -> Image.Image:
+        """All images on one sheet, about square unless `columns` says otherwise."""
+        return grid(self.images, columns)
+
+    def save_grid(
+        self, path: str | Path, columns: int | None = None, with_parameters: bool = True
+    ) -> Path:
+        """Write `grid` as PNG, with the first image's parameters and every seed."""
+        sheet = Sheet(columns or columns_of(len(self.images)), self.seeds)
+        first = self.parameters[0] if with_parameters else None
+        return save_png(self.grid(columns), Path(path), first, sheet)
+
     def save(self, path: str | Path, with_parameters: bool = True) -> list[Path]:
         """Write every image as PNG; several get their number before the suffix."""
-        path = Path(path)
-        paths = [path]
-        if len(self.images) > 1:
-            paths = [path.with_stem(f"{path.stem}-{i + 1}") for i in range(len(self.images))]
+        paths = numbered(Path(path), len(self.images))
         for image, target, parameters in zip(self.images, paths, self.parameters, strict=True):
             save_png(image, target, parameters if with_parameters else None)
         return paths
+
+
+def numbered(path: Path, count: int) -> list[Path]:
+    """Names for so many pictures: several get their number before the suffix."""
+    if count == 1:
+        return [path]
+    return [path.with_stem(f"{path.stem}-{i + 1}") for i in range(count)]

@@ -69,6 +69,26 @@ def test_json_says_what_was_made(tmp_path: Path) -> None:
     assert record["warnings"] == []
 
 
+def test_a_batch_on_one_sheet(tmp_path: Path) -> None:
+    done = run(
+        *("generate", "a cat", "-b", 3, "-s", 5, "--steps", 2, "-o", "cat.png"),
+        *("--grid", "all.png", "--json"),
+        cwd=tmp_path,
+    )
+    record = json.loads(done.stdout)
+    names = ["cat-1.png", "cat-2.png", "cat-3.png"]
+    assert [image["file"] for image in record["images"]] == names
+    assert record["sheets"] == ["all.png"]
+    with Image.open(tmp_path / "all.png") as sheet:
+        assert sheet.size == (2 * 132 - 4, 2 * 132 - 4)
+        shown = [sheet.crop((x, y, x + 128, y + 128)) for x, y in ((0, 0), (132, 0), (0, 132))]
+    for name, part in zip(names, shown, strict=True):
+        with Image.open(tmp_path / name) as image:
+            np.testing.assert_array_equal(np.asarray(part), np.asarray(image))
+    made = json.loads(run("info", "all.png", "--json", cwd=tmp_path).stdout)["sdrt"]
+    assert (made["seed"], made["sheet"]) == (5, {"columns": 2, "seeds": [5, 6, 7]})
+
+
 def test_info_reads_the_parameters_back(tmp_path: Path) -> None:
     run("generate", "a dog", "-s", 1, "--steps", 2, "-o", "dog.png", cwd=tmp_path)
     text = run("info", "dog.png", cwd=tmp_path).stdout
@@ -150,6 +170,14 @@ def test_doctor_lists_what_a_bug_report_needs() -> None:
         (["generate", "x", "--device", "TPU"], 9, ["finds no device 'TPU'"]),
         (["generate", "x", "-o", "x.jpg"], 2, ["pictures are written as .png"]),
         (["generate", "x", "-o", "none/x.png"], 2, ["there is no folder none"]),
+        (["generate", "x", "--grid", "x.jpg"], 2, ["pictures are written as .png"]),
+        (["generate", "x", "--grid", "none/x.png"], 2, ["there is no folder none"]),
+        (["generate", "x", "--grid", ""], 2, ["pictures are written as .png"]),
+        (
+            ["generate", "x", "-b", "2", "-o", "x.png", "--grid", "x-2.png"],
+            2,
+            ["2 pictures would be written to", "give each its own name"],
+        ),
         (["generate", "x", "-m", "nowhere"], 3, ["there is no folder nowhere"]),
         (["generate", "x", "-m", "."], 3, ["is an empty folder"]),
         (["info", "nowhere"], 3, ["there is no folder nowhere"]),
@@ -181,10 +209,15 @@ def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
     assert_fails(run("info", "x.png", cwd=tmp_path), 2, "is no readable PNG")
 
 
-def test_a_folder_without_permission(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--output", "--grid"])
+def test_a_folder_without_permission_is_refused_before_the_work(
+    tmp_path: Path, option: str
+) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
-    done = _unprivileged("generate", "x", "--steps", 1, "-o", folder / "x.png", readonly=folder)
+    # So many steps would outlast the test.
+    steps = ("--steps", 1000, "--size", "1024x1024")
+    done = _unprivileged("generate", "x", *steps, option, folder / "x.png", readonly=folder)
     assert_fails(done, 5, "cannot write", "Permission denied")
     assert list(folder.iterdir()) == []
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from sdrt.result import Result
 
 
+ENGINE = ("backend", "device", "threads", "precision")
+FILES = ("output", "grid", "no_metadata")
+
+
 class Size(click.ParamType[tuple[int, int]]):
     """WIDTHxHEIGHT in pixels."""
 
@@ -31,6 +35,7 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.argument("prompt")
 @click.option("-m", "--model", metavar="PATH", help="Model folder; default: the embedded model.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: sdrt-SEED.png.")
+@click.option("--grid", type=click.Path(path_type=Path), help="Also all pictures on one sheet.")
 @click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
 @click.option("--steps", type=int, help="Number of denoising steps.")
 @click.option(
@@ -73,23 +78,22 @@ class Size(click.ParamType[tuple[int, int]]):
 def generate(
     prompt: str,
     model: str | None,
-    output: Path | None,
     as_json: bool,
     quiet: bool,
-    no_metadata: bool,
     **settings: Any,
 ) -> None:
     """Make a picture of PROMPT."""
+    from sdrt.commands.outputs import Outputs
     from sdrt.pipeline import load
 
-    engine = {name: settings.pop(name) for name in ("backend", "device", "threads", "precision")}
+    engine = {name: settings.pop(name) for name in ENGINE}
+    files = {name: settings.pop(name) for name in FILES}
     pipe = load(model, **engine)
     run = pipe.start(prompt, **_options(**settings))
-    target = output or Path(f"sdrt-{run.request.seeds[0]}.png")
-    _check_target(target)
+    outputs = Outputs.of(run.request.seeds, **files)
     _watch(run, quiet=quiet or as_json)
     result = run.result()
-    paths = result.save(target, with_parameters=not no_metadata)
+    paths = outputs.write(result)
     for warning in result.warnings:
         click.echo(f"sdrt: warning: {warning}", err=True)
     if as_json:
@@ -124,14 +128,6 @@ def _options(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _check_target(path: Path) -> None:
-    """Find out before the work whether its result can be written."""
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"cannot write {path}: pictures are written as .png")
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
-
-
 def _watch(run: "Run", quiet: bool) -> None:
     from tqdm import tqdm
 
@@ -142,19 +138,26 @@ def _watch(run: "Run", quiet: bool) -> None:
 
 
 def _record(result: "Result", paths: list[Path]) -> dict[str, Any]:
+    """The pictures with their parameters; sheets, which come after them, have only a name."""
     from dataclasses import asdict
 
     images = [
         {"file": str(path), **asdict(parameters)}
-        for path, parameters in zip(paths, result.parameters, strict=True)
+        for path, parameters in zip(paths, result.parameters, strict=False)
     ]
-    return {"images": images, "timings": asdict(result.timings), "warnings": result.warnings}
+    return {
+        "images": images,
+        "sheets": [str(path) for path in paths[len(images) :]],
+        "timings": asdict(result.timings),
+        "warnings": result.warnings,
+    }
 
 
 def _summary(result: "Result", paths: list[Path]) -> str:
     spent, made = result.timings, result.parameters[0]
     steps = sorted(spent.step_s)
-    lines = [f"{path}  seed {seed}" for path, seed in zip(paths, result.seeds, strict=True)]
+    lines = [f"{path}  seed {seed}" for path, seed in zip(paths, result.seeds, strict=False)]
+    lines += [str(path) for path in paths[len(lines) :]]
     lines.append(
         f"{made.backend} in {made.executed_precision} on {made.threads} threads: "
         f"{len(steps)} steps of {steps[len(steps) // 2]:.3g} s, "
