@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sdrt.errors import SdrtError as SdrtError
     from sdrt.pipeline import Pipeline as Pipeline
-    from sdrt.pipeline import Run as Run
     from sdrt.pipeline import load as load
     from sdrt.result import Result as Result
     from sdrt.result import Step as Step
+    from sdrt.run import Run as Run
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Pipeline": "sdrt.pipeline",
     "Result": "sdrt.result",
-    "Run": "sdrt.pipeline",
+    "Run": "sdrt.run",
     "SdrtError": "sdrt.errors",
     "Step": "sdrt.result",
     "load": "sdrt.pipeline",

@@ -1,8 +1,7 @@
 """Prompt -> picture. Reads like a table of contents; each verb lives in a module of its own."""
 
-import math
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Unpack
@@ -14,16 +13,14 @@ from PIL import Image
 import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
-from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
-from sdrt.errors import CancelledError, NonFiniteError
-from sdrt.image import to_image
+from sdrt.denoiser import Embeddings
 from sdrt.manifest import LAYER_STATES, Precision, Preview
 from sdrt.metadata import Parameters
-from sdrt.noise import Noise
 from sdrt.preview import fit_preview, to_previews
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Options, Request, checked_clip_skip, resolve
 from sdrt.result import Result, Step, Timings
+from sdrt.run import Run
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
 from sdrt.stop import Stop
@@ -82,7 +79,7 @@ class Pipeline:
                 callback(step)
         return run.result()
 
-    def start(self, prompt: str | None = None, **options: Unpack[Options]) -> "Run":
+    def start(self, prompt: str | None = None, **options: Unpack[Options]) -> Run:
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
         return Run(self, resolve(self.artifact.manifest, prompt, options))
 
@@ -201,164 +198,6 @@ class Pipeline:
         for file in self.artifact.manifest.files:
             if file.startswith(f"{folder}/"):
                 self.artifact.check(file)
-
-
-class Run:
-    """One generation, step by step: iterate to watch it, ask for `result()` to have it.
-
-    Steps that nobody iterates are made by `result()`. To stop for good, leave the loop, or call
-    `cancel()` from another thread.
-    """
-
-    def __init__(self, pipeline: Pipeline, request: Request) -> None:
-        self.pipeline, self.request = pipeline, request
-        self.timings = Timings()
-        self.warnings: list[str] = []
-        self._steps = pipeline.steps(request)  # what cannot be is refused before any work
-        self._latents: Latents | None = None
-        self._executed = "unknown"
-        self._stop = Stop()
-        self._iterator = self._generate()
-
-    def __iter__(self) -> Iterator[Step]:
-        """Yield each step once it is done."""
-        return self._iterator
-
-    def __len__(self) -> int:
-        """How many steps the run has."""
-        return self.request.num_inference_steps
-
-    def cancel(self) -> None:
-        """Stop at once, also inside a network; whoever waits for the run gets `CancelledError`.
-
-        Any thread may call this, at any time. The networks stay good for the next run. Only
-        loading and compiling a network go on to their end.
-        """
-        self._stop.ask()
-
-    def result(self) -> Result:
-        """Make the steps that are left, then the pictures."""
-        for _ in self._iterator:
-            pass
-        self._stop.check()
-        if self._latents is None:
-            raise RuntimeError("this run was stopped before its last step")
-        try:
-            decoded = self.pipeline.decode(self._latents, self.timings, self._stop)
-        finally:
-            self.pipeline.release_after_use("vae_decoder")
-        return Result(
-            images=[to_image(picture) for picture in decoded],
-            parameters=[
-                self.pipeline.parameters(self.request, seed, self._executed)
-                for seed in self.request.seeds
-            ],
-            timings=self.timings,
-            warnings=self.warnings,
-        )
-
-    def _generate(self) -> Iterator[Step]:
-        try:
-            yield from self._make_steps()
-        finally:
-            self.pipeline.release_after_use("unet")
-
-    def _make_steps(self) -> Iterator[Step]:
-        steps, sigmas = self._steps, self._steps.sigmas
-        denoise = self._denoiser(steps)
-        # The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
-        noise, shape = Noise(self.request.seeds), self._latent_shape()
-        x = noise.draw(shape) * np.float32(math.sqrt(1 + sigmas[0] ** 2))
-        trajectory = self.request.recipe.trajectory(denoise, x, steps, lambda: noise.draw(shape))
-        for index in range(len(steps)):
-            started = time.perf_counter()
-            try:
-                x, denoised = next(trajectory)
-            except (NonFiniteError, CancelledError) as error:
-                raise type(error)(f"step {index + 1} of {len(steps)}: {error}") from error
-            seconds = time.perf_counter() - started
-            for shown in (x, denoised):
-                shown.flags.writeable = False  # the next step reads what watchers are shown
-            self.timings.step_s.append(seconds)
-            if index == len(steps) - 1:
-                self._latents = x / np.float32(math.sqrt(1 + sigmas[-1] ** 2))
-                self._note_precision(denoise.unet)
-            yield Step(index, len(steps), float(sigmas[index + 1]), x, denoised, seconds)
-
-    def _note_precision(self, unet: Graph) -> None:
-        asked, self._executed = self.pipeline.backend.precision, unet.precision
-        if asked not in (None, self._executed):
-            engine = self.pipeline.backend.name
-            self.warnings.append(f"{engine} was asked for {asked} and executed {self._executed}")
-
-    def _denoiser(self, steps: Steps) -> Denoiser:
-        manifest, request = self.pipeline.artifact.manifest, self.request
-        images = len(request.seeds)
-        try:
-            positive, negative = self._embeddings()
-        finally:
-            self.pipeline.release_after_use("text_encoder")
-        self._stop.check()
-        is_double = request.is_guided and not request.guidance.is_split
-        batch = images * (2 if is_double else 1)
-        shapes: dict[str, tuple[int, ...]] = {
-            "sample": (batch, *self._latent_shape()),
-            "timestep": (),
-            "encoder_hidden_states": (batch, *positive.shape[1:]),
-        }
-        if width := guidance_width(manifest.graphs["unet"]):
-            shapes[GUIDANCE_INPUT] = (batch, width)
-        return Denoiser(
-            unet=self.pipeline.graph("unet", shapes, self.timings),
-            steps=steps,
-            prediction=manifest.prediction,
-            positive=positive,
-            negative=negative,
-            guidance=request.guidance,
-            clipping=request.recipe.clipping,
-            timestep_scaling=request.recipe.timestep_scaling,
-            stop=self._stop,
-        )
-
-    def _embeddings(self) -> tuple[Embeddings, Embeddings | None]:
-        """Of prompt and negative prompt, the latter None without guidance."""
-        self._stop.check()
-        request = self.request
-        positive = self._embed("prompt", request.prompt, request.prompt_embeds)
-        if not request.is_guided:
-            return positive, None
-        given = request.negative_prompt_embeds
-        negative = self._embed("negative prompt", request.negative_prompt, given)
-        positive, negative = self._of_one_length(positive, negative)
-        return positive, negative
-
-    def _embed(self, what: str, text: str, given: Embeddings | None) -> Embeddings:
-        """Embeddings of a text, or those that stand for it: one for each image."""
-        if given is None:
-            prompt = parse(text)
-            self.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
-            given = self._encode(prompt)
-        return np.repeat(given, len(self.request.seeds) // len(given), axis=0)
-
-    def _encode(self, prompt: str | Prompt) -> Embeddings:
-        return self.pipeline.encode(prompt, self.request.clip_skip, self.timings, self._stop)
-
-    def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
-        """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""
-        longest = max(one.shape[1] for one in embeddings)
-        if all(one.shape[1] == longest for one in embeddings):
-            return list(embeddings)
-        nothing = self._encode("")
-        filled = []
-        for one in embeddings:
-            missing = (longest - one.shape[1]) // nothing.shape[1]
-            filled.append(np.concatenate([one, np.tile(nothing, (len(one), missing, 1))], axis=1))
-        return filled
-
-    def _latent_shape(self) -> tuple[int, int, int]:
-        latent, request = self.pipeline.artifact.manifest.latent, self.request
-        size = request.height // latent.downscale, request.width // latent.downscale
-        return latent.channels, *size
 
 
 def _states(outputs: Mapping[str, Array], layer: int) -> Embeddings:

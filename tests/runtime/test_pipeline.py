@@ -18,12 +18,10 @@ from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import CancelledError, NonFiniteError, UnsupportedError, UsageError
 from sdrt.manifest import TensorSpec
-from sdrt.pipeline import Pipeline, Run
-from sdrt.errors import CancelledError, NonFiniteError, UnsupportedError, UsageError
-from sdrt.manifest import TensorSpec
-from sdrt.pipeline import Pipeline, Run
+from sdrt.pipeline import Pipeline
 from sdrt.recipe import Recipe
 from sdrt.result import Step
+from sdrt.run import Run
 from sdrt.samplers import SAMPLERS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 3}

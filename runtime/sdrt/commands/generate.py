@@ -10,8 +10,8 @@ import click
 from sdrt.errors import UsageError
 
 if TYPE_CHECKING:
-    from sdrt.pipeline import Run
     from sdrt.result import Result
+    from sdrt.run import Run
 
 
 ENGINE = ("backend", "device", "threads", "precision")
