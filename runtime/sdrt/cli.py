@@ -11,6 +11,7 @@ import click
 
 import sdrt
 from sdrt.commands.generate import generate
+from sdrt.commands.styles import styles
 from sdrt.errors import OutOfMemoryError, SdrtError
 
 INTERRUPTED = 130
@@ -44,6 +45,7 @@ def cli(debug: bool) -> None:
 
 
 cli.add_command(generate)
+cli.add_command(styles)
 
 
 def main() -> NoReturn:

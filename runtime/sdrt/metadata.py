@@ -41,6 +41,8 @@ class Parameters:
     height: int
     num_inference_steps: int
     clip_skip: int
+    style: str | None
+    """Its words are in both prompts already."""
     embeddings: dict[str, str]
     """SHA-256 of the embeddings that stood for a prompt, which cannot be stored here."""
     sampler: str

@@ -166,6 +166,7 @@ class Pipeline:
             height=request.height,
             num_inference_steps=request.num_inference_steps,
             clip_skip=request.clip_skip,
+            style=request.style,
             embeddings=request.digests,
             sampler=request.recipe.sampler,
             scheduler=request.recipe.scheduler,

@@ -19,6 +19,7 @@ from sdrt.samplers import SAMPLERS, Option
 from sdrt.samplers.names import find_sampler
 from sdrt.scheduler_config import read_recipe
 from sdrt.spacings import SCHEDULERS
+from sdrt.styles import Style, find_style
 
 MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
 MAX_SIZE = 4096
@@ -32,6 +33,8 @@ class Options(TypedDict, total=False):
 
     negative_prompt: str
     """What the picture should not show; has no effect without guidance."""
+    style: str | Style | None
+    """Words around both prompts: one of `sdrt styles` by its name, or a style of your own."""
     prompt_embeds: npt.ArrayLike | None
     negative_prompt_embeds: npt.ArrayLike | None
     """Embeddings in place of a prompt, as `Pipeline.encode` gives them.
@@ -85,6 +88,8 @@ class Request:
     recipe: Recipe
     seeds: tuple[int, ...]
     clip_skip: int = 1
+    style: str | None = None
+    """Name of the style whose words are in the prompts already."""
     prompt_embeds: Embeddings | None = field(default=None, compare=False)
     negative_prompt_embeds: Embeddings | None = field(default=None, compare=False)
     """Where they are given, the prompt is empty."""
@@ -111,9 +116,15 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     guidance = _guidance(scale, options)
     guides_itself = guidance_width(manifest.graphs["unet"]) > 0
     seeds = _seeds(options.get("seed"), options.get("num_images_per_prompt", 1))
+    style = _style(options)
+    texts = (
+        _text("prompt", prompt, options),
+        _text("negative_prompt", options.get("negative_prompt", ""), options),
+    )
+    prompt, negative_prompt = style.apply(*texts) if style else texts
     request = Request(
-        prompt=_text("prompt", prompt, options),
-        negative_prompt=_text("negative_prompt", options.get("negative_prompt", ""), options),
+        prompt=prompt,
+        negative_prompt=negative_prompt,
         width=_size("width", options.get("width", defaults.width), downscale),
         height=_size("height", options.get("height", defaults.height), downscale),
         num_inference_steps=_whole("steps", steps, 1, manifest.schedule.train_steps),
@@ -122,6 +133,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         recipe=_recipe(manifest, options),
         seeds=seeds,
         clip_skip=checked_clip_skip(manifest, options.get("clip_skip", 1)),
+        style=style.name if style else None,
         prompt_embeds=_embeddings("prompt_embeds", manifest, options, len(seeds)),
         negative_prompt_embeds=_embeddings("negative_prompt_embeds", manifest, options, len(seeds)),
     )
@@ -201,6 +213,23 @@ def _text(name: str, value: object, options: Mapping[str, object]) -> str:
     if value and embeds is not None:
         raise UsageError(f"both {name} and {name}_embeds were given; give one of them")
     return value
+
+
+def _style(options: Options) -> Style | None:
+    given = options.get("style")
+    if given is None or isinstance(given, Style):
+        style = given
+    elif isinstance(given, str):
+        style = find_style(given)
+    else:
+        raise UsageError(f"style is {given!r}; expected a name, see: sdrt styles")
+    for name in ("prompt_embeds", "negative_prompt_embeds"):
+        if style and options.get(name) is not None:
+            raise UsageError(
+                f"style {style.name!r} puts words around a prompt, and {name} was given in its "
+                "place; give one of them"
+            )
+    return style
 
 
 def _embeddings(

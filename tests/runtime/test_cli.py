@@ -17,6 +17,7 @@ import sdrt
 from sdrt.samplers import SAMPLERS
 
 ROOT = Path(__file__).parents[2]
+STYLES = str(ROOT / "runtime" / "sdrt" / "styles.json")
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("runtime", "export", "benchmarks")),
@@ -138,6 +139,24 @@ def test_samplers_are_listed() -> None:
     assert json.loads(run("samplers", "--json").stdout)["heun"]["calls"] == 2
 
 
+def test_styles_are_listed_in_the_form_that_is_read(tmp_path: Path) -> None:
+    names = [style["name"] for style in json.loads(run("styles", "--json").stdout)]
+    listed = [line.split()[0] for line in run("styles").stdout.splitlines() if line[0] != " "]
+    assert listed == names
+    assert "cinematic" in names
+    own = [{"name": "mine", "prompt": "{prompt} in ink", "negative_prompt": "colour"}]
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    assert json.loads(run("styles", tmp_path / "own.json", "--json").stdout) == own
+    for style, prompt in (("Mine", "a cat in ink"), ("anime", "a cat, anime")):
+        done = run(
+            *("generate", "a cat", "--style", style, "--styles", tmp_path / "own.json", "--json"),
+            *("--steps", 1, "-o", tmp_path / "cat.png"),
+        )
+        (made,) = json.loads(done.stdout)["images"]
+        assert made["style"] == style.lower()
+        assert made["prompt"].startswith(prompt)
+
+
 def test_doctor_lists_what_a_bug_report_needs() -> None:
     report = json.loads(run("doctor", "--json").stdout)
     assert report["versions"]["sdrt"] == sdrt.__version__
@@ -163,6 +182,11 @@ def test_doctor_lists_what_a_bug_report_needs() -> None:
         (["generate", "x", "--cfg-scale", "nan"], 2, ["guidance scale is nan"]),
         (["generate", "x", "--sampler", "eular"], 2, ["did you mean 'euler'"]),
         (["generate", "x", "-s", "-7"], 2, ["seed is -7"]),
+        (["generate", "x", "--clip-skip", "0"], 2, ["clip_skip is 0"]),
+        (["generate", "x", "--style", "anima"], 2, ["unknown style", "did you mean 'anime'"]),
+        (["generate", "x", "--style", "anime", "--styles", "none"], 2, ["cannot read none"]),
+        (["generate", "x", "--styles", STYLES], 2, ["without --style; name one of: cinematic"]),
+        (["styles", "none"], 2, ["cannot read none"]),
         (["generate", "x", "-b", "0"], 2, ["number of images is 0"]),
         (["generate", "x", "--backend", "tpu"], 2, ["known: openvino, onnxruntime"]),
         (["generate", "x", "--precision", "fp7"], 2, ["known: fp32, bf16"]),

@@ -21,6 +21,7 @@ PARAMETERS = Parameters(
     height=8,
     num_inference_steps=20,
     clip_skip=1,
+    style=None,
     embeddings={},
     sampler="dpm++2m",
     scheduler="karras",

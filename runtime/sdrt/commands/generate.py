@@ -12,6 +12,7 @@ from sdrt.errors import UsageError
 if TYPE_CHECKING:
     from sdrt.result import Result
     from sdrt.run import Run
+    from sdrt.styles import Style
 
 
 ENGINE = ("backend", "device", "threads", "precision")
@@ -37,6 +38,14 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: sdrt-SEED.png.")
 @click.option("--grid", type=click.Path(path_type=Path), help="Also all pictures on one sheet.")
 @click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
+@click.option("--style", metavar="NAME", help="Words around the prompt; see: sdrt styles.")
+@click.option(
+    "--styles",
+    "styles_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Find the style in this JSON file too; for its form see: sdrt styles --json.",
+)
 @click.option("--steps", type=int, help="Number of denoising steps.")
 @click.option(
     "--cfg-scale", "--guidance-scale", "guidance_scale", type=float, help="Guidance strength."
@@ -108,6 +117,7 @@ def _options(
     seed: int,
     sampler_options: tuple[str, ...],
     scheduler_config: Path | None,
+    styles_file: Path | None,
     **given: Any,
 ) -> Any:
     """The options that were given, under the names of the Python interface."""
@@ -122,10 +132,23 @@ def _options(
         given["sampler_options"] = dict(parse_option(text) for text in sampler_options)
     if scheduler_config is not None:
         given["scheduler_config"] = read_config(scheduler_config)
+    if styles_file is not None:
+        given["style"] = _style(given["style"], styles_file)
     given["num_inference_steps"] = given.pop("steps")
     given["num_images_per_prompt"] = batch_count
     given["seed"] = None if seed == -1 else seed
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _style(name: str | None, file: Path) -> "Style":
+    from sdrt.styles import find_style, known_styles, read_styles
+
+    own = read_styles(file)
+    if name is None:
+        raise UsageError(
+            f"--styles {file} was given without --style; name one of: {', '.join(own)}"
+        )
+    return find_style(name, {**known_styles(), **own})
 
 
 def _watch(run: "Run", quiet: bool) -> None:
