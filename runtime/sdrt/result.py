@@ -26,8 +26,8 @@ class Timings:
 class Step:
     """One step of a run: `latents` and the present guess `denoised`, (images, channels, h/8, w/8).
 
-    Both are in the U-Net's space; `Pipeline.decode` makes pictures of them, and `Pipeline.preview`
-    rough ones at once.
+    Both are in the U-Net's space; `Run.decode` makes pictures of them, and `Pipeline.preview` rough
+    ones at once.
     """
 
     index: int

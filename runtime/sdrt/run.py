@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from sdrt.backends import Graph
 from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
@@ -56,6 +57,15 @@ class Run:
         """
         self._stop.ask()
 
+    def decode(self, latents: Latents) -> list[Image.Image]:
+        """Make pictures of latents, as a part of the run: it can be cancelled, its time counts."""
+        self._stop.check()
+        try:
+            decoded = self.pipeline.decode(latents, self.timings, self._stop)
+        finally:
+            self.pipeline.release_after_use("vae_decoder")
+        return [to_image(picture) for picture in decoded]
+
     def result(self) -> Result:
         """Make the steps that are left, then the pictures."""
         for _ in self._iterator:
@@ -63,12 +73,8 @@ class Run:
         self._stop.check()
         if self._latents is None:
             raise RuntimeError("this run was stopped before its last step")
-        try:
-            decoded = self.pipeline.decode(self._latents, self.timings, self._stop)
-        finally:
-            self.pipeline.release_after_use("vae_decoder")
         return Result(
-            images=[to_image(picture) for picture in decoded],
+            images=self.decode(self._latents),
             parameters=[
                 self.pipeline.parameters(self.request, seed, self._executed)
                 for seed in self.request.seeds
