@@ -16,6 +16,7 @@ from PIL import Image
 import sdrt
 from sdrt.samplers import SAMPLERS
 
+PREVIEW = ["generate", "x", "--preview", "proj", "--preview-path"]
 ROOT = Path(__file__).parents[2]
 STYLES = str(ROOT / "runtime" / "sdrt" / "styles.json")
 ENVIRONMENT = {
@@ -88,6 +89,48 @@ def test_a_batch_on_one_sheet(tmp_path: Path) -> None:
             np.testing.assert_array_equal(np.asarray(part), np.asarray(image))
     made = json.loads(run("info", "all.png", "--json", cwd=tmp_path).stdout)["sdrt"]
     assert (made["seed"], made["sheet"]) == (5, {"columns": 2, "seeds": [5, 6, 7]})
+
+
+def test_the_way_to_a_picture_on_one_sheet(tmp_path: Path) -> None:
+    options = ("-b", 2, "-s", 5, "--steps", 10, "-o", "cat.png")
+    done = run("generate", "a cat", *options, "--trajectory", "way.png", cwd=tmp_path)
+    assert done.stdout.splitlines()[2] == "way.png"
+    made = json.loads(run("info", "way.png", "--json", cwd=tmp_path).stdout)
+    sheet = {"columns": 6, "seeds": [5, 6], "steps": [1, 3, 5, 6, 8, 10]}
+    assert (made["sdrt"]["seed"], made["sdrt"]["sheet"]) == (5, sheet)
+    with Image.open(tmp_path / "way.png") as way, Image.open(tmp_path / "cat-2.png") as last:
+        assert way.size[0] == 6 * 132 - 4
+        corner = way.crop((way.width - 128, way.height - 128, way.width, way.height))
+        difference = np.asarray(corner, np.int16) - np.asarray(last, np.int16)
+    # The last guess is the picture, but for the lowest noise level of some samplers.
+    assert np.abs(difference).mean() < 3
+
+
+def test_previews_are_written_on_the_way(tmp_path: Path) -> None:
+    steps = ("-s", 5, "--steps", 6, "-q")
+    run("generate", "a cat", *steps, "--preview", "proj", cwd=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"sdrt-5.png", "preview.png"}
+    every = ("--preview", "vae", "--preview-path", "p%02d.png", "--preview-interval", 2)
+    run("generate", "a cat", *steps, *every, cwd=tmp_path)
+    shown = {}
+    for name in ("preview.png", "p02.png", "p04.png", "p06.png", "sdrt-5.png"):
+        with Image.open(tmp_path / name) as image:
+            assert image.size == (128, 128)
+            shown[name] = np.asarray(image, np.int16)
+    assert len(list(tmp_path.iterdir())) == 5
+
+    def distance(name: str) -> float:
+        return float(np.abs(shown[name] - shown["sdrt-5.png"]).mean())
+
+    assert distance("p02.png") > distance("p04.png") > distance("p06.png")
+    assert distance("preview.png") < 50
+
+
+def test_previews_of_a_batch_go_on_one_sheet(tmp_path: Path) -> None:
+    preview = ("--preview", "proj", "--preview-path", "p.png")
+    run("generate", "x", "-b", 3, "--steps", 1, "-s", 1, *preview, cwd=tmp_path)
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.size == (260, 260)
 
 
 def test_info_reads_the_parameters_back(tmp_path: Path) -> None:
@@ -197,6 +240,21 @@ def test_doctor_lists_what_a_bug_report_needs() -> None:
         (["generate", "x", "--grid", "x.jpg"], 2, ["pictures are written as .png"]),
         (["generate", "x", "--grid", "none/x.png"], 2, ["there is no folder none"]),
         (["generate", "x", "--grid", ""], 2, ["pictures are written as .png"]),
+        (["generate", "x", "--trajectory", "x.jpg"], 2, ["pictures are written as .png"]),
+        (["generate", "x", "--trajectory", "none/x.png"], 2, ["there is no folder none"]),
+        (["generate", "x", "--preview", "tae"], 2, ["'tae' is not one of 'proj', 'vae'"]),
+        (["generate", "x", "--preview-interval", "2"], 2, ["add --preview proj"]),
+        (["generate", "x", "--preview-path", "p.png"], 2, ["add --preview proj"]),
+        ([*PREVIEW, "p.jpg"], 2, ["pictures are written as .png"]),
+        ([*PREVIEW, "none/p.png"], 2, ["there is no folder none"]),
+        ([*PREVIEW, ""], 2, ["pictures are written as .png"]),
+        ([*PREVIEW, "p.png", "--preview-interval", "0"], 2, ["0 is not in the range x>=1"]),
+        ([*PREVIEW, "p.png", "-o", "p.png"], 2, ["2 pictures would be written to"]),
+        (
+            [*PREVIEW, "p-%d.png", "-o", "p.png", "-b", "3"],
+            2,
+            ["2 pictures would be written to", "p-1.png"],
+        ),
         (
             ["generate", "x", "-b", "2", "-o", "x.png", "--grid", "x-2.png"],
             2,
@@ -233,15 +291,19 @@ def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
     assert_fails(run("info", "x.png", cwd=tmp_path), 2, "is no readable PNG")
 
 
-@pytest.mark.parametrize("option", ["--output", "--grid"])
+@pytest.mark.parametrize(
+    "option",
+    [["--output"], ["--grid"], ["--trajectory"], ["--preview", "vae", "--preview-path"]],
+    ids=lambda option: option[-1],
+)
 def test_a_folder_without_permission_is_refused_before_the_work(
-    tmp_path: Path, option: str
+    tmp_path: Path, option: list[str]
 ) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
     # So many steps would outlast the test.
     steps = ("--steps", 1000, "--size", "1024x1024")
-    done = _unprivileged("generate", "x", *steps, option, folder / "x.png", readonly=folder)
+    done = _unprivileged("generate", "x", *steps, *option, folder / "x.png", readonly=folder)
     assert_fails(done, 5, "cannot write", "Permission denied")
     assert list(folder.iterdir()) == []
 

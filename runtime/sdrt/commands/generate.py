@@ -1,7 +1,6 @@
 """`sdrt generate`: a prompt in, PNG files out."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +10,13 @@ from sdrt.errors import UsageError
 
 if TYPE_CHECKING:
     from sdrt.result import Result
-    from sdrt.run import Run
     from sdrt.styles import Style
 
 
 ENGINE = ("backend", "device", "threads", "precision")
-FILES = ("output", "grid", "no_metadata")
+FILES = ("output", "grid", "trajectory", "no_metadata")
+PREVIEWS = ("preview", "preview_path", "preview_interval")
+FILE = click.Path(path_type=Path)
 
 
 class Size(click.ParamType[tuple[int, int]]):
@@ -35,8 +35,20 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.command()
 @click.argument("prompt")
 @click.option("-m", "--model", metavar="PATH", help="Model folder; default: the embedded model.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: sdrt-SEED.png.")
-@click.option("--grid", type=click.Path(path_type=Path), help="Also all pictures on one sheet.")
+@click.option("-o", "--output", type=FILE, help="Default: sdrt-SEED.png.")
+@click.option("--grid", type=FILE, metavar="FILE", help="Also all pictures on one sheet.")
+@click.option("--trajectory", type=FILE, metavar="FILE", help="Also the way there, on one sheet.")
+@click.option(
+    "--preview",
+    type=click.Choice(["proj", "vae"]),
+    help="Show each step in a file: roughly and in no time, or decoded.",
+)
+@click.option(
+    "--preview-path", type=FILE, metavar="FILE", help="Default: preview.png; %d is the step."
+)
+@click.option(
+    "--preview-interval", type=click.IntRange(1), metavar="N", help="Every so many steps."
+)
 @click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
 @click.option("--style", metavar="NAME", help="Words around the prompt; see: sdrt styles.")
 @click.option(
@@ -93,16 +105,23 @@ def generate(
 ) -> None:
     """Make a picture of PROMPT."""
     from sdrt.commands.outputs import Outputs
+    from sdrt.commands.watching import Previews, progress
     from sdrt.pipeline import load
+    from sdrt.trajectory import Trajectory
 
-    engine = {name: settings.pop(name) for name in ENGINE}
-    files = {name: settings.pop(name) for name in FILES}
+    engine, files, shown = (
+        {name: settings.pop(name) for name in names} for names in (ENGINE, FILES, PREVIEWS)
+    )
+    outputs, previews, trajectory = Outputs(**files), Previews(**shown), Trajectory()
     pipe = load(model, **engine)
     run = pipe.start(prompt, **_options(**settings))
-    outputs = Outputs.of(run.request.seeds, **files)
-    _watch(run, quiet=quiet or as_json)
+    previews.check(pipe.artifact.manifest.latent)
+    outputs.check(run.request, previews.paths(len(run)))
+    for step in progress(run, quiet or as_json):
+        trajectory.see(step)
+        previews.see(run, step)
     result = run.result()
-    paths = outputs.write(result)
+    paths = outputs.write(run, result, trajectory)
     for warning in result.warnings:
         click.echo(f"sdrt: warning: {warning}", err=True)
     if as_json:
@@ -149,15 +168,6 @@ def _style(name: str | None, file: Path) -> "Style":
             f"--styles {file} was given without --style; name one of: {', '.join(own)}"
         )
     return find_style(name, {**known_styles(), **own})
-
-
-def _watch(run: "Run", quiet: bool) -> None:
-    from tqdm import tqdm
-
-    shape = "{desc} {n}/{total} [{bar:30}] {rate_inv_fmt}, {remaining} left"
-    silent = quiet or not sys.stderr.isatty()
-    for _ in tqdm(run, "step", len(run), leave=False, disable=silent, bar_format=shape):
-        pass
 
 
 def _record(result: "Result", paths: list[Path]) -> dict[str, Any]:

@@ -1,0 +1,65 @@
+"""What goes on beside a run of `sdrt generate`: progress and previews."""
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from sdrt.errors import UsageError
+from sdrt.image import save_png
+from sdrt.manifest import Latent
+from sdrt.pipeline import Run
+from sdrt.preview import check_previewable
+from sdrt.result import Step
+from sdrt.sheet import grid
+
+PROGRESS = "{desc} {n}/{total} [{bar:30}] {rate_inv_fmt}, {remaining} left"
+NUMBER = re.compile(r"%(0?\d?)d")
+
+
+def progress(run: Run, quiet: bool) -> Iterator[Step]:
+    """The steps of a run, with a bar where somebody watches."""
+    silent = quiet or not sys.stderr.isatty()
+    yield from tqdm(run, "step", len(run), leave=False, disable=silent, bar_format=PROGRESS)
+
+
+@dataclass(frozen=True)
+class Previews:
+    """Pictures of what the model aims at, written on the way, by the options' names."""
+
+    preview: str | None
+    preview_path: Path | None
+    preview_interval: int | None
+
+    def paths(self, steps: int) -> list[Path]:
+        """Where a run of so many steps writes: to one file, or to as many as a %d makes of it."""
+        if self.preview is None:
+            return []
+        interval = self.preview_interval or 1
+        return list(
+            dict.fromkeys(self._path(step) for step in range(interval, steps + 1, interval))
+        )
+
+    def check(self, latent: Latent) -> None:
+        """Raise `UsageError` or `UnsupportedError` for what cannot be shown."""
+        if self.preview is None and (self.preview_path or self.preview_interval):
+            raise UsageError(
+                "--preview-path and --preview-interval were given without --preview; add "
+                "--preview proj (rough, takes no time) or --preview vae (decodes)"
+            )
+        if self.preview == "proj":
+            check_previewable(latent)
+
+    def see(self, run: Run, step: Step) -> None:
+        """Write a preview if it is time for one; a batch goes on one sheet."""
+        if self.preview is None or (step.index + 1) % (self.preview_interval or 1):
+            return
+        show = run.pipeline.preview if self.preview == "proj" else run.decode
+        save_png(grid(show(step.denoised)), self._path(step.index + 1))
+
+    def _path(self, step: int) -> Path:
+        path = self.preview_path or Path("preview.png")
+        return path.parent / NUMBER.sub(lambda found: f"{step:{found[1]}d}", path.name)
