@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -362,6 +363,33 @@ def test_ctrl_c_ends_with_130_and_no_file(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("backend", "trace"),
+    [("onnxruntime", "terminate flag being set"), ("openvino", "Request was canceled")],
+)
+def test_ctrl_c_ends_a_run_inside_a_step(tmp_path: Path, backend: str, trace: str) -> None:
+    """The traceback that was asked for shows that the network did not finish."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "sdrt", "--debug", "generate", "x", "--backend", backend),
+            *("--steps", "1000", "--size", "768x768", "--preview", "proj", "-t", "1"),
+        ],
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while not (tmp_path / "preview.png").exists():  # until the first step is done
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)  # into the second step
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=300)
+    assert "KeyboardInterrupt" in errors
+    assert trace in errors
 
 
 def test_help_is_light() -> None:

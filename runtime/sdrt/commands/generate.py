@@ -105,7 +105,7 @@ def generate(
 ) -> None:
     """Make a picture of PROMPT."""
     from sdrt.commands.outputs import Outputs
-    from sdrt.commands.watching import Previews, progress
+    from sdrt.commands.watching import Previews, cancelled_by_ctrl_c, progress
     from sdrt.pipeline import load
     from sdrt.trajectory import Trajectory
 
@@ -117,11 +117,12 @@ def generate(
     run = pipe.start(prompt, **_options(**settings))
     previews.check(pipe.artifact.manifest.latent)
     outputs.check(run.request, previews.paths(len(run)))
-    for step in progress(run, quiet or as_json):
-        trajectory.see(step)
-        previews.see(run, step)
-    result = run.result()
-    paths = outputs.write(run, result, trajectory)
+    with cancelled_by_ctrl_c(run):
+        for step in progress(run, quiet or as_json):
+            trajectory.see(step)
+            previews.see(run, step)
+        result = run.result()
+        paths = outputs.write(run, result, trajectory)
     for warning in result.warnings:
         click.echo(f"sdrt: warning: {warning}", err=True)
     if as_json:

@@ -1,14 +1,18 @@
-"""What goes on beside a run of `sdrt generate`: progress and previews."""
+"""What goes on beside a run of `sdrt generate`: progress, previews, an ear for Ctrl-C."""
 
 import re
+import signal
+import socket
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from sdrt.errors import UsageError
+from sdrt.errors import CancelledError, UsageError
 from sdrt.image import save_png
 from sdrt.manifest import Latent
 from sdrt.pipeline import Run
@@ -63,3 +67,32 @@ class Previews:
     def _path(self, step: int) -> Path:
         path = self.preview_path or Path("preview.png")
         return path.parent / NUMBER.sub(lambda found: f"{step:{found[1]}d}", path.name)
+
+
+@contextmanager
+def cancelled_by_ctrl_c(run: Run) -> Iterator[None]:
+    """Let Ctrl-C end a run inside a step.
+
+    Python handles signals between its own instructions only, and a network may run for minutes. A
+    second thread hears of them at once.
+    """
+    ear, mouth = socket.socketpair()
+    mouth.setblocking(False)
+
+    def listen() -> None:
+        while heard := ear.recv(1):
+            if heard[0] == signal.SIGINT:
+                run.cancel()
+
+    listener = threading.Thread(target=listen, daemon=True)
+    listener.start()
+    before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    except CancelledError as error:  # nobody else could have asked
+        raise KeyboardInterrupt from error
+    finally:
+        signal.set_wakeup_fd(before)
+        mouth.close()
+        listener.join()
+        ear.close()
