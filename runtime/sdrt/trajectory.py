@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from sdrt.metadata import Sheet
-from sdrt.pipeline import Run
 from sdrt.result import Step
+from sdrt.run import Run
 from sdrt.sheet import titled_grid
 
 COLUMNS = 6

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sdrt.errors import UsageError
 from sdrt.image import check_target, save_png
-from sdrt.pipeline import Run
 from sdrt.request import Request
 from sdrt.result import Result, numbered
+from sdrt.run import Run
 from sdrt.trajectory import Trajectory
 
 

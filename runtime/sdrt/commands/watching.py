@@ -15,9 +15,9 @@ from tqdm import tqdm
 from sdrt.errors import CancelledError, UsageError
 from sdrt.image import save_png
 from sdrt.manifest import Latent
-from sdrt.pipeline import Run
 from sdrt.preview import check_previewable
 from sdrt.result import Step
+from sdrt.run import Run
 from sdrt.sheet import grid
 
 PROGRESS = "{desc} {n}/{total} [{bar:30}] {rate_inv_fmt}, {remaining} left"
