@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 STEP = 1.1
 MAX_WEIGHT = 1000.0  # far above any sense, far below what overflows in a network
+# Quantifiers that give nothing back: no prompt may take longer than its length.
 TOKEN = re.compile(
     r"(?P<literal>\\[()\[\]\\])"
-    r"|(?P<weight>:\s*(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))\s*\))"
-    r"|(?P<chunk>\s*\bBREAK\b\s*)"
+    r"|(?P<weight>:\s*+(?P<number>[+-]?(?:\d++\.?\d*+|\.\d++))\s*+\))"
+    r"|(?P<chunk>(?:(?<!\s)\s++)?\bBREAK\b\s*+)"
     r"|(?P<bracket>[()\[\]])"
 )
-BAD_WEIGHT = re.compile(r":\s*([^\s:()\[\]]*\d[^\s:()\[\]]*)\s*$")
+BAD_WEIGHT = re.compile(r":\s*+((?=[^\s:()\[\]\d]*+\d)[^\s:()\[\]]++)\s*+$")
 
 
 @dataclass
@@ -34,64 +35,93 @@ class Prompt:
     chunks: list[list[Fragment]] = field(default_factory=lambda: [[]])
     warnings: list[str] = field(default_factory=list)
 
-    def add(self, text: str) -> None:
-        """Append text of weight one."""
-        if text:
-            self.chunks[-1].append(Fragment(text))
-
-    def weigh(self, since: tuple[int, int], factor: float) -> None:
-        """Multiply the weight of everything since a position, within limits."""
-        chunk, start = since
-        for i in range(chunk, len(self.chunks)):
-            for fragment in self.chunks[i][start if i == chunk else 0 :]:
-                fragment.weight = self._limited(fragment.weight * self._limited(factor))
-
-    def _limited(self, weight: float) -> float:
-        if abs(weight) <= MAX_WEIGHT:
-            return weight
-        warning = f"a weight of {weight:g} is limited to {MAX_WEIGHT:g}"
+    def warn(self, warning: str) -> None:
+        """Note something, once."""
         if warning not in self.warnings:
             self.warnings.append(warning)
-        return math.copysign(MAX_WEIGHT, weight)
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """Where the next fragment will stand: its chunk, its place in it."""
-        return len(self.chunks) - 1, len(self.chunks[-1])
 
 
 def parse(text: str) -> Prompt:
     """Read weights and chunks; brackets without a partner behave as in AUTOMATIC1111's web UI."""
-    prompt, done = Prompt(), 0
-    opened: dict[str, list[tuple[int, int]]] = {"(": [], "[": []}
+    reader, done = _Reader(), 0
     for token in TOKEN.finditer(text):
-        before = text[done : token.start()]
-        bracket, number = token["bracket"], token["number"]
-        if bracket == ")" and opened["("] and (bad := BAD_WEIGHT.search(before)):
-            prompt.warnings.append(f"{bad[1]!r} is no weight and was read as text")
-        prompt.add(before)
+        reader.read(text[done : token.start()], token)
         done = token.end()
+    reader.add(text[done:])
+    return reader.finish()
+
+
+class _Reader:
+    """What was read of a prompt so far: its fragments in a row, and brackets around them."""
+
+    def __init__(self) -> None:
+        self._prompt = Prompt()
+        self._fragments: list[Fragment] = []
+        self._opened: dict[str, list[int]] = {"(": [], "[": []}
+        # First fragment, fragment after the last, factor; inner brackets before outer ones.
+        self._closed: dict[str, list[tuple[int, int, float]]] = {"(": [], "[": []}
+
+    def read(self, before: str, token: re.Match[str]) -> None:
+        """Take in what has a meaning, and the text before it."""
+        bracket, number = token["bracket"], token["number"]
+        if bracket == ")" and self._opened["("] and (bad := BAD_WEIGHT.search(before)):
+            self._prompt.warn(f"{bad[1]!r} is no weight and was read as text")
+        self.add(before)
         if token["literal"]:
-            prompt.add(token["literal"][1])
+            self.add(token["literal"][1])
         elif token["chunk"]:
-            prompt.chunks.append([])
-        elif number and opened["("]:
-            prompt.weigh(opened["("].pop(), float(number))
+            self._prompt.chunks.append([])
+        elif number and self._opened["("]:
+            self._close("(", float(number))
         elif bracket in ("(", "["):
-            opened[bracket].append(prompt.position)
-        elif bracket == ")" and opened["("]:
-            prompt.weigh(opened["("].pop(), STEP)
-        elif bracket == "]" and opened["["]:
-            prompt.weigh(opened["["].pop(), 1 / STEP)
+            self._opened[bracket].append(len(self._fragments))
+        elif bracket == ")" and self._opened["("]:
+            self._close("(", STEP)
+        elif bracket == "]" and self._opened["["]:
+            self._close("[", 1 / STEP)
         else:
-            prompt.add(token[0])
-    prompt.add(text[done:])
-    for kind, factor in (("(", STEP), ("[", 1 / STEP)):
-        for since in opened[kind]:
-            prompt.warnings.append(f"{kind!r} is never closed and weighs everything after it")
-            prompt.weigh(since, factor)
-    prompt.chunks = [_merged(chunk) for chunk in prompt.chunks]
-    return prompt
+            self.add(token[0])
+
+    def add(self, text: str) -> None:
+        """Append text."""
+        if text:
+            self._fragments.append(Fragment(text))
+            self._prompt.chunks[-1].append(self._fragments[-1])
+
+    def finish(self) -> Prompt:
+        """Weigh the fragments, and join those of one weight."""
+        for kind, factor in (("(", STEP), ("[", 1 / STEP)):
+            while self._opened[kind]:
+                self._prompt.warn(f"{kind!r} is never closed and weighs everything after it")
+                self._close(kind, factor)
+            self._weigh(self._closed[kind])
+        self._prompt.chunks = [_merged(chunk) for chunk in self._prompt.chunks]
+        return self._prompt
+
+    def _close(self, kind: str, factor: float) -> None:
+        self._closed[kind].append((self._opened[kind].pop(), len(self._fragments), factor))
+
+    def _weigh(self, brackets: list[tuple[int, int, float]]) -> None:
+        """Multiply by the factors of brackets of one kind, which nest.
+
+        In one pass: a stack holds where the brackets around a fragment end, and their product.
+        """
+        waiting = sorted(brackets, key=lambda bracket: bracket[0], reverse=True)  # outer ones last
+        around = [(len(self._fragments), 1.0)]
+        for i, fragment in enumerate(self._fragments):
+            while around[-1][0] <= i:
+                around.pop()
+            while waiting and waiting[-1][0] <= i:
+                _, end, factor = waiting.pop()
+                if end > i:
+                    around.append((end, self._limited(around[-1][1] * self._limited(factor))))
+            fragment.weight = self._limited(fragment.weight * around[-1][1])
+
+    def _limited(self, weight: float) -> float:
+        if abs(weight) <= MAX_WEIGHT:
+            return weight
+        self._prompt.warn(f"a weight of {weight:g} is limited to {MAX_WEIGHT:g}")
+        return math.copysign(MAX_WEIGHT, weight)
 
 
 def _merged(fragments: list[Fragment]) -> list[Fragment]:

@@ -86,6 +86,27 @@ def test_no_weight_is_beyond_what_a_network_can_take(text: str) -> None:
     assert all(abs(weight) <= 1000 for weight in weights)
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "last", "warnings"),
+    [
+        ("(a" * 50_000, 1.1, 1000, 3),
+        ("([" * 50_000 + "a" + ":2)" * 50_000, 0, 0, 3),
+        ("(a:" + "1" * 50_000, 1.1, 1.1, 1),
+        ("(a" + ": " * 50_000 + ")", 1.1, 1.1, 0),
+        ("a" + " " * 100_000, 1, 1, 0),
+    ],
+    ids=["unclosed", "two kinds", "digits", "colons", "spaces"],
+)
+def test_hostile_prompts_take_no_longer_than_others(
+    text: str, first: float, last: float, warnings: int
+) -> None:
+    """Whatever grew with the square of their length would take minutes here."""
+    prompt = parse(text)
+    (chunk,) = prompt.chunks
+    assert (chunk[0].weight, chunk[-1].weight) == (pytest.approx(first), pytest.approx(last))
+    assert len(prompt.warnings) == warnings
+
+
 @pytest.fixture
 def tokenizer(demo: Artifact) -> Tokenizer:
     return Tokenizer(Path(demo.root) / "tokenizer", 77)
