@@ -24,6 +24,24 @@ def test_a_stream_equals_torch_bit_for_bit(seed: int) -> None:
         np.testing.assert_array_equal(bits(stream.draw(shape)), bits(expected))
 
 
+def test_10_000_draws_over_40_shapes_equal_torch_bit_for_bit() -> None:
+    """Both of torch's ways, up to fifteen numbers and from sixteen on, and latents of all sizes."""
+    rng = np.random.default_rng(0)
+    few = [(n,) for n in range(1, 16)]
+    many = [(n,) for n in (16, 17, 31, 32, 33, 255, 1000)]
+    latents = [(4, h, w) for h in (8, 9, 16) for w in (8, 16, 25)]
+    others = [(1, 4, 8, 8), (2, 3), (3, 5, 7), (16, 16), (2, 8), (4, 1, 1), (3, 1, 2), (1, 1)]
+    shapes = [*few, *many, *latents, *others, (9, 8, 8)]
+    assert len(set(shapes)) == 40
+    equal = 0
+    for seed in rng.integers(0, MAX_SEED, 250).tolist():
+        generator, stream = torch.Generator("cpu").manual_seed(seed), NormalStream(seed)
+        for shape in shapes:
+            expected = torch.randn(shape, generator=generator).numpy()
+            equal += np.array_equal(bits(stream.draw(shape)), bits(expected))
+    assert equal == 10_000
+
+
 def test_an_images_noise_does_not_depend_on_its_batch() -> None:
     batch = Noise([3, 4, 5])
     first, second = batch.draw((4, 8, 8)), batch.draw((4, 8, 8))
