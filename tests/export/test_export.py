@@ -32,6 +32,7 @@ from sdrt.manifest import Manifest, Source
 from sdrt.measure import snr_db
 from sdrt.pipeline import Pipeline
 from sdrt.preview import fit_preview
+from sdrt_bench.picture_parity import SCHEDULERS, Torch, compare, make_scheduler, psnr_db
 from sdrt_export import cli, exporter, to_onnx
 from sdrt_export.artifact import staged
 from sdrt_export.checkpoint import RandomCheckpoint
@@ -216,6 +217,21 @@ def test_the_runtime_makes_the_picture_that_torch_makes(
     image = np.asarray(run.result().images[0])
     expected = ((decoded / 2 + 0.5).clip(0, 1) * 255).round().transpose(1, 2, 0)
     assert np.abs(image - expected).max() <= 1
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # inside of diffusers
+# Karras's levels go over the whole range of training, in diffusers' Euler over that of its steps.
+@pytest.mark.parametrize("name", sorted(SCHEDULERS.keys() - {"euler karras"}))
+def test_pictures_equal_those_of_diffusers(tiny_exports: dict[str, Path], name: str) -> None:
+    """The whole way from a scheduler's configuration and a seed to pixels."""
+    checkpoint = tiny_checkpoint()
+    pipes = {"onnxruntime": sdrt.load(tiny_exports["fp32"], backend="onnxruntime")}
+    scheduler = make_scheduler(name, checkpoint.configs["scheduler"])
+    networks = Torch.of(checkpoint)
+    theirs, (ours,) = compare(networks, pipes, scheduler, "a boat", seed=3, steps=6)
+    assert psnr_db(theirs, ours) >= 45
+    _, (other,) = compare(networks, pipes, scheduler, "a boat", seed=4, steps=6)
+    assert psnr_db(theirs, other) < 30
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
