@@ -148,9 +148,10 @@ class Denoiser:
         return self.unet.run(feeds, self.stop)["out_sample"]
 
 
-def guidance_width(unet: GraphSpec) -> int:
-    """Width of the guidance embedding that a U-Net takes; 0 if it takes none."""
-    return next((int(one.shape[1]) for one in unet.inputs if one.name == GUIDANCE_INPUT), 0)
+def guidance_width(unet: GraphSpec | None) -> int:
+    """Width of the guidance embedding that a U-Net takes; 0 if it takes none, or is missing."""
+    inputs = unet.inputs if unet else ()
+    return next((int(one.shape[1]) for one in inputs if one.name == GUIDANCE_INPUT), 0)
 
 
 def guidance_embedding(strength: float, width: int) -> Embeddings:

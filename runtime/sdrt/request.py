@@ -114,7 +114,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     steps = options.get("num_inference_steps", defaults.num_inference_steps)
     scale = options.get("guidance_scale", defaults.guidance_scale)
     guidance = _guidance(scale, options)
-    guides_itself = guidance_width(manifest.graphs["unet"]) > 0
+    guides_itself = guidance_width(manifest.graphs.get("unet")) > 0
     seeds = _seeds(options.get("seed"), options.get("num_images_per_prompt", 1))
     style = _style(options)
     texts = (

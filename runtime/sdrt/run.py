@@ -132,7 +132,7 @@ class Run:
             "timestep": (),
             "encoder_hidden_states": (batch, *positive.shape[1:]),
         }
-        if width := guidance_width(manifest.graphs["unet"]):
+        if width := guidance_width(manifest.graphs.get("unet")):
             shapes[GUIDANCE_INPUT] = (batch, width)
         return Denoiser(
             unet=self.pipeline.graph("unet", shapes, self.timings),
