@@ -217,6 +217,18 @@ def test_a_batch_equals_its_singles(pipe: Pipeline, sampler: str, guidance: floa
         assert np.abs(pixels(image) - pixels(alone.images[0])).max() <= 1
 
 
+@pytest.mark.parametrize("sampler", ["ddim", "dpm++2m", "unipc", "euler_a", "dpm++sde", "lcm"])
+def test_a_batch_of_four_has_the_latents_of_its_singles(sampler: str) -> None:
+    """With a real network, whose arithmetic may depend on the batch."""
+    pipe = sdrt.load(backend="onnxruntime", precision="fp32")
+    options: dict[str, Any] = {**SMALL, "sampler": sampler}
+    *_, batch = pipe.start("a boat", seed=10, num_images_per_prompt=4, **options)
+    for i, together in enumerate(batch.latents):
+        *_, alone = pipe.start("a boat", seed=10 + i, **options)
+        difference = np.abs(alone.latents[0] - together).max()
+        assert difference <= 1e-5 * np.abs(together).max()
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
