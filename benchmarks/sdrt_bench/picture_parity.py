@@ -162,7 +162,7 @@ def compare(
     }
     config = config_of(scheduler)
     ours = [
-        np.asarray(pipe(prompt, scheduler_config=config, **options).images[0])
+        np.asarray(pipe(prompt, scheduler_config=config, **options).images[0])  # type: ignore[arg-type]
         for pipe in pipes.values()
     ]
     tokenizer = Tokenizer(first.artifact.root / encoder.tokenizer, encoder.length)

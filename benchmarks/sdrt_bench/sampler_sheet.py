@@ -1,6 +1,6 @@
 """One prompt and seed by every sampler, on one sheet.
 
-    python -m sdrt_bench.sampler_sheet docs/images/samplers.png
+python -m sdrt_bench.sampler_sheet docs/images/samplers.png
 """
 
 import argparse

@@ -10,6 +10,7 @@ import openvino as ov
 
 from sdrt.backends import Array, Executed, Graph, Network, Shapes
 from sdrt.backends.mapped import dropping_pages
+from sdrt.backends.waves import Waves, cut_waves
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
@@ -78,24 +79,34 @@ class OpenVinoBackend:
         return OpenVinoGraph(network, self)
 
 
+@dataclass(frozen=True)
+class _Compiled:
+    """A network for one set of shapes; in bf16 with its waves in fp32."""
+
+    request: ov.InferRequest
+    waves: Waves | None
+
+
 class OpenVinoGraph(Graph):
     """One network, compiled anew for each set of input shapes; a few are kept."""
 
     def __init__(self, network: Network, backend: OpenVinoBackend) -> None:
         super().__init__(network)
         self._backend = backend
-        self._requests: OrderedDict[tuple[object, ...], ov.InferRequest] = OrderedDict()
+        self._compiled: OrderedDict[tuple[object, ...], _Compiled] = OrderedDict()
         self.compilations = 0
         self._read()  # a file that cannot be read is found now and not at the first step
 
     def prepare(self, shapes: Shapes) -> None:
         """Compile for these input shapes unless that was done before."""
-        self._request(shapes)
+        self._find(shapes)
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        request = self._request({name: array.shape for name, array in feeds.items()})
+        compiled = self._find({name: array.shape for name, array in feeds.items()})
+        request, waves = compiled.request, compiled.waves
         try:
-            request.start_async(dict(feeds), share_inputs=True)
+            taken = waves.complete(feeds) if waves else dict(feeds)
+            request.start_async(taken, share_inputs=True)
             # Only now, because a request that has not started cannot be cancelled.
             with stop.interrupts(request.cancel):
                 request.wait()
@@ -108,16 +119,16 @@ class OpenVinoGraph(Graph):
     @property
     def precision(self) -> str:
         """Precision of most heavy kernels of the compiled graph."""
-        return self.executed().precision if self._requests else "unknown"
+        return self.executed().precision if self._compiled else "unknown"
 
     def executed(self) -> Executed:
         """Read types and precisions of the kernels from the compiled graph."""
-        if not self._requests:
+        if not self._compiled:
             raise ValueError(f"{self.name} has not run yet")
         kernels: Counter[str] = Counter()
         heavy: Counter[str] = Counter()
-        compiled = next(reversed(self._requests.values())).get_compiled_model()
-        for node in compiled.get_runtime_model().get_ops():
+        request = next(reversed(self._compiled.values())).request
+        for node in request.get_compiled_model().get_runtime_model().get_ops():
             info = node.get_rt_info()
             kind = str(info["layerType"].value)
             primitive = str(info["primitiveType"].value)
@@ -127,29 +138,30 @@ class OpenVinoGraph(Graph):
                 heavy[precision] += 1
         return Executed(heavy.most_common(1)[0][0] if heavy else "unknown", kernels)
 
-    def _request(self, shapes: Shapes) -> ov.InferRequest:
+    def _find(self, shapes: Shapes) -> "_Compiled":
         key = tuple(sorted(shapes.items()))
-        if key in self._requests:
-            self._requests.move_to_end(key)
-            return self._requests[key]
-        while len(self._requests) >= self._backend.max_shapes:
-            self._requests.popitem(last=False)
-        self._requests[key] = self._compile(shapes)
-        return self._requests[key]
+        if key in self._compiled:
+            self._compiled.move_to_end(key)
+            return self._compiled[key]
+        while len(self._compiled) >= self._backend.max_shapes:
+            self._compiled.popitem(last=False)
+        self._compiled[key] = self._compile(shapes)
+        return self._compiled[key]
 
-    def _compile(self, shapes: Shapes) -> ov.InferRequest:
+    def _compile(self, shapes: Shapes) -> "_Compiled":
         self.compilations += 1
+        core, settings = self._backend.core, self._backend.settings(self.network.stored)
         try:
             with dropping_pages(self.network.files[1:]):
                 model = self._read()
                 model.reshape(
                     {name: ov.PartialShape(list(shape)) for name, shape in shapes.items()}
                 )
-                compiled = self._backend.core.compile_model(
-                    model, self._backend.device, self._backend.settings(self.network.stored)
-                )
+                is_bf16 = settings["INFERENCE_PRECISION_HINT"] == PRECISION_HINT["bf16"]
+                waves = cut_waves(core, model) if is_bf16 else None
+                compiled = core.compile_model(model, self._backend.device, settings)
                 del model
-            return compiled.create_infer_request()
+            return _Compiled(compiled.create_infer_request(), waves)
         except RuntimeError as error:
             raise _translated(error, self.name) from error
 
