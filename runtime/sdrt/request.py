@@ -2,13 +2,13 @@
 
 import math
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import TypedDict
 
 import numpy.typing as npt
 
+from sdrt import checks
 from sdrt.denoiser import Embeddings, Guidance, guidance_width
 from sdrt.embeddings import check_lengths, checked_embeddings, digest
 from sdrt.errors import UnsupportedError, UsageError
@@ -21,8 +21,6 @@ from sdrt.scheduler_config import read_recipe
 from sdrt.spacings import SCHEDULERS
 from sdrt.styles import Style, find_style
 
-MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
-MAX_SIZE = 4096
 MAX_IMAGES = 64
 MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder is
 SCHEDULER_NAMES = ("default", *SCHEDULERS)
@@ -125,9 +123,9 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     request = Request(
         prompt=prompt,
         negative_prompt=negative_prompt,
-        width=_size("width", options.get("width", defaults.width), downscale),
-        height=_size("height", options.get("height", defaults.height), downscale),
-        num_inference_steps=_whole("steps", steps, 1, manifest.schedule.train_steps),
+        width=checks.size("width", options.get("width", defaults.width), downscale),
+        height=checks.size("height", options.get("height", defaults.height), downscale),
+        num_inference_steps=checks.whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance=guidance,
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
         recipe=_recipe(manifest, options),
@@ -149,8 +147,8 @@ def checked_clip_skip(manifest: Manifest, value: object) -> int:
     Raises `UnsupportedError` where the artifact gives the last layer only.
     """
     if manifest.text_layers > 1:
-        return _whole("clip_skip", value, 1, manifest.text_layers)
-    if _whole("clip_skip", value, 1, MAX_CLIP_SKIP) > 1:
+        return checks.whole("clip_skip", value, 1, manifest.text_layers)
+    if checks.whole("clip_skip", value, 1, MAX_CLIP_SKIP) > 1:
         raise UnsupportedError(
             f"clip_skip is {value}, and the model {manifest.name!r} gives only the last layer of "
             "its text encoder; leave clip_skip out, or export the model again with this sdrt"
@@ -172,10 +170,10 @@ def _recipe(manifest: Manifest, options: Options) -> Recipe:
             dict(defaults.sampler_options),
         )
     asked = options.get("sampler", base.sampler)
-    sampler, named = find_sampler(str(asked)) or (_known("sampler", asked, SAMPLERS), None)
+    sampler, named = find_sampler(str(asked)) or (checks.known("sampler", asked, SAMPLERS), None)
     own_scheduler = base.scheduler if sampler == base.sampler else "default"
     scheduler = options.get("scheduler", named or own_scheduler)
-    _known("scheduler", scheduler, SCHEDULER_NAMES)
+    checks.known("scheduler", scheduler, SCHEDULER_NAMES)
     if named not in (None, scheduler):
         raise UsageError(
             f"sampler {asked!r} names the scheduler {named!r}, and scheduler is {scheduler!r}; "
@@ -188,19 +186,10 @@ def _recipe(manifest: Manifest, options: Options) -> Recipe:
     return Recipe(
         sampler,
         scheduler,
-        _known("spacing", options.get("spacing", base.spacing), SPACINGS),  # type: ignore[arg-type]
+        checks.known("spacing", options.get("spacing", base.spacing), SPACINGS),  # type: ignore[arg-type]
         base.offset,
         check_options(sampler, {**own, **given}),
     )
-
-
-def _known(what: str, name: str, known: Collection[str]) -> str:
-    """The name itself; raises `UsageError` that offers the nearest known one."""
-    if name in known:
-        return name
-    near = get_close_matches(str(name).lower(), known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"unknown {what} {name!r}; known: {', '.join(known)}{hint}")
 
 
 def _text(name: str, value: object, options: Mapping[str, object]) -> str:
@@ -239,30 +228,13 @@ def _embeddings(
     return None if given is None else checked_embeddings(name, given, manifest.text_width, images)
 
 
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not is_whole or not low <= value <= high:  # type: ignore[operator]
-        raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def _size(name: str, value: object, downscale: int) -> int:
-    low = MIN_LATENT * downscale
-    is_whole = isinstance(value, int) and not isinstance(value, bool)
-    if not is_whole or not low <= value <= MAX_SIZE or value % downscale:  # type: ignore[operator]
-        raise UsageError(
-            f"{name} is {value!r}; expected a multiple of {downscale} from {low} to {MAX_SIZE}"
-        )
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
 def _guidance(scale: float, options: Options) -> Guidance:
     guidance = Guidance(
-        scale=_number("guidance scale", scale, math.inf),
-        rescale=_number("guidance rescale", options.get("guidance_rescale", 0.0), 1),
-        start=_number("guidance start", options.get("guidance_start", 0.0), 1),
-        end=_number("guidance end", options.get("guidance_end", 1.0), 1),
-        is_split=_flag("guidance_split", options.get("guidance_split", False)),
+        scale=checks.number("guidance scale", scale, math.inf),
+        rescale=checks.number("guidance rescale", options.get("guidance_rescale", 0.0), 1),
+        start=checks.number("guidance start", options.get("guidance_start", 0.0), 1),
+        end=checks.number("guidance end", options.get("guidance_end", 1.0), 1),
+        is_split=checks.flag("guidance_split", options.get("guidance_split", False)),
     )
     if guidance.start > guidance.end:
         raise UsageError(
@@ -272,27 +244,13 @@ def _guidance(scale: float, options: Options) -> Guidance:
     return guidance
 
 
-def _number(name: str, value: object, high: float) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 <= value <= high:  # type: ignore[arg-type, operator]
-        upper = "up" if math.isinf(high) else f"to {high}"
-        raise UsageError(f"{name} is {value!r}; expected a finite number from 0 {upper}")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise UsageError(f"{name} is {value!r}; expected True or False")
-    return value
-
-
 def _seeds(seed: int | Sequence[int] | None, images: int) -> tuple[int, ...]:
-    count = _whole("number of images", images, 1, MAX_IMAGES)
+    count = checks.whole("number of images", images, 1, MAX_IMAGES)
     if seed is None:
         seed = secrets.randbelow(2**32)
     if isinstance(seed, int):
-        first = _whole("seed", seed, 0, MAX_SEED - count + 1)
+        first = checks.whole("seed", seed, 0, MAX_SEED - count + 1)
         return tuple(range(first, first + count))
     if len(seed) != count:
         raise UsageError(f"{len(seed)} seeds were given for {count} images; give one for each")
-    return tuple(_whole("seed", one, 0, MAX_SEED) for one in seed)
+    return tuple(checks.whole("seed", one, 0, MAX_SEED) for one in seed)

@@ -1,0 +1,54 @@
+"""Single values that a caller gives: each function returns the value or raises `UsageError`."""
+
+import math
+from collections.abc import Collection
+from difflib import get_close_matches
+
+from sdrt.errors import UsageError
+
+MIN_LATENT = 8  # below 8x8 the U-Net's lowest level has no neighbours left to look at
+MAX_SIZE = 4096
+
+
+def known(what: str, name: str, names: Collection[str]) -> str:
+    """The name itself; raises `UsageError` that offers the nearest known one."""
+    if name in names:
+        return name
+    near = get_close_matches(str(name).lower(), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"unknown {what} {name!r}; known: {', '.join(names)}{hint}")
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """A whole number in a range."""
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not low <= value <= high:  # type: ignore[operator]
+        raise UsageError(f"{name} is {value!r}; expected a whole number from {low} to {high}")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def size(name: str, value: object, downscale: int) -> int:
+    """A side of a picture in pixels, which the latents' smaller scale divides."""
+    low = MIN_LATENT * downscale
+    is_whole = isinstance(value, int) and not isinstance(value, bool)
+    if not is_whole or not low <= value <= MAX_SIZE or value % downscale:  # type: ignore[operator]
+        raise UsageError(
+            f"{name} is {value!r}; expected a multiple of {downscale} from {low} to {MAX_SIZE}"
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def number(name: str, value: object, high: float) -> float:
+    """A finite number from 0 on."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or not 0 <= value <= high:  # type: ignore[arg-type, operator]
+        upper = "up" if math.isinf(high) else f"to {high}"
+        raise UsageError(f"{name} is {value!r}; expected a finite number from 0 {upper}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def flag(name: str, value: object) -> bool:
+    """True or False, and nothing that is like them."""
+    if not isinstance(value, bool):
+        raise UsageError(f"{name} is {value!r}; expected True or False")
+    return value
