@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe, read_json
-from sdrt.manifest import Latent, Prediction, Schedule, Source
+from sdrt.manifest import Defaults, Latent, Prediction, Schedule, Source
 from sdrt.scheduler_config import read_recipe, read_schedule
 from sdrt_export.config import Preset
 from sdrt_export.vocabulary import CLIP_IDS, byte_tokenizer, clip_tokenizer
@@ -100,15 +100,14 @@ class Checkpoint(ABC):
         return read_schedule(self.configs["scheduler"])
 
     @property
-    def sampling(self) -> dict[str, Any]:
-        """How the checkpoint's own scheduler samples, as defaults of the manifest."""
+    def defaults(self) -> Defaults:
+        """Those of any model, sampled as the checkpoint's own scheduler does."""
         recipe = read_recipe(self.configs["scheduler"])
-        options = dict(recipe.options)
-        return {
-            "sampler": recipe.sampler,
-            "scheduler": recipe.scheduler,
-            "sampler_options": options,
-        }
+        return Defaults(
+            sampler=recipe.sampler,
+            scheduler=recipe.scheduler,
+            sampler_options=dict(recipe.options),
+        )
 
 
 @dataclass(frozen=True)

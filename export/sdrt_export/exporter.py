@@ -65,6 +65,9 @@ def export(
     started = time.perf_counter()
     chosen = _chosen_formats(precision, formats)
     checkpoint = source if isinstance(source, Checkpoint) else FolderCheckpoint.open(Path(source))
+    # What cannot be sampled is refused before the work.
+    prediction, schedule = checkpoint.prediction, checkpoint.schedule
+    defaults = defaults or checkpoint.defaults
     needed = _needed_bytes(checkpoint, precision, len(chosen))
     with staged(Path(destination), needed) as stage:
         graphs, latent = {}, checkpoint.latent
@@ -82,12 +85,12 @@ def export(
                 family="sd1",
                 source=checkpoint.source,
                 precision=precision,
-                prediction=checkpoint.prediction,
-                schedule=checkpoint.schedule,
+                prediction=prediction,
+                schedule=schedule,
                 latent=latent,
                 text_encoders=(TextEncoder(graph="text_encoder", tokenizer="tokenizer"),),
                 graphs=graphs,
-                defaults=defaults or Defaults(**checkpoint.sampling),
+                defaults=defaults,
                 made_with={name: version(name) for name in ("sdrt", "torch", "diffusers")},
             )
         )

@@ -136,6 +136,27 @@ def facts(folder: Path) -> tuple[Any, ...]:
     return checkpoint.prediction, checkpoint.schedule
 
 
+def test_a_folder_says_how_its_authors_sample(folder: Path) -> None:
+    change(
+        folder / "scheduler/scheduler_config.json",
+        _class_name="DPMSolverMultistepScheduler",
+        use_karras_sigmas=True,
+        solver_order=3,
+    )
+    defaults = FolderCheckpoint.open(folder).defaults
+    assert (defaults.sampler, defaults.scheduler) == ("dpm++2m", "karras")
+    assert defaults.sampler_options["order"] == 3
+
+
+def test_a_scheduler_that_sdrt_does_not_know_is_refused_before_the_work(
+    folder: Path, tmp_path: Path
+) -> None:
+    change(folder / "scheduler/scheduler_config.json", _class_name="FlowMatchLCMScheduler")
+    with pytest.raises(UnsupportedError, match="no scheduler that sdrt knows"):
+        export(folder, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_stable_diffusion_2_is_named(folder: Path) -> None:
     change(folder / "unet/config.json", cross_attention_dim=1024)
     change(folder / "text_encoder/config.json", hidden_act="gelu", hidden_size=1024)
