@@ -5,13 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from demo_model.captions import NOT_SAID, caption
 from demo_model.checker import CHECKED, accuracy, check
 from demo_model.render import render
+from demo_model.restore import restore
 from demo_model.scenes import ATTRIBUTES, FUR, OBJECT_COLORS, Scene, sample_scene
 from demo_model.tokenizer import build_tokenizer
 from demo_model.training import cosine_rate, draw_pictures
+from sdrt.artifact import Artifact
+from sdrt.backends import open_backend
+from sdrt.measure import snr_db
+from sdrt.verify import seeded_feeds
+from sdrt_export.checkpoint import FolderCheckpoint
+from sdrt_export.networks import networks
 
 
 def scenes(count: int, seed: int) -> list[Scene]:
@@ -102,3 +110,19 @@ def test_drawing_in_parallel_is_reproducible() -> None:
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.01), (99, 1.0), (1000, 0.02), (5000, 0.02)])
 def test_the_learning_rate_rises_and_falls(step: int, expected: float) -> None:
     assert cosine_rate(step, 1000, peak=1.0, warmup=100) == pytest.approx(expected, rel=0.03)
+
+
+def test_the_embedded_model_is_read_back_into_torch(demo: Artifact, tmp_path: Path) -> None:
+    """The folder that training goes on from computes what the artifact computes."""
+    restore(demo, tmp_path)
+    checkpoint = FolderCheckpoint.open(tmp_path)
+    assert checkpoint.latent.scale == demo.manifest.latent.scale
+    backend = open_backend("onnxruntime")
+    for network in networks(checkpoint):
+        feeds = seeded_feeds(demo, network.name)
+        output = demo.manifest.graphs[network.name].outputs[0].name
+        found = backend.open(demo.network(network.name, backend.formats)).run(feeds)[output]
+        with torch.no_grad():
+            expected = network.module(**{n: torch.from_numpy(a) for n, a in feeds.items()})
+        expected = expected[0] if isinstance(expected, tuple) else expected
+        assert snr_db(expected.numpy(), found) > 100
