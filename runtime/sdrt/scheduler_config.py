@@ -42,6 +42,8 @@ class Scheduler:
 
 def read_config(path: Path) -> Config:
     """Read a file; raises `UsageError` for what is no configuration."""
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}; expected a scheduler_config.json of diffusers")
     found = read_json(path)
     if not isinstance(found, dict) or "_class_name" not in found:
         raise UsageError(f"{path} is no scheduler_config.json: no JSON object with a _class_name")

@@ -212,6 +212,16 @@ def test_doctor_lists_what_a_bug_report_needs() -> None:
     assert "openvino bf16" in tests
 
 
+def test_a_picture_is_made_as_a_scheduler_of_diffusers_says(tmp_path: Path) -> None:
+    config = {"_class_name": "DDIMScheduler", "clip_sample": False, "set_alpha_to_one": False}
+    (tmp_path / "s.json").write_text(json.dumps(config))
+    common = ["generate", "a boat", "-s", "1", "--steps", "3", "--json"]
+    made = run(*common, "--scheduler-config", "s.json", "-O", "eta=0.5", cwd=tmp_path)
+    (image,) = json.loads(made.stdout)["images"]
+    assert (image["sampler"], image["spacing"], image["steps_offset"]) == ("ddim", "leading", 0)
+    assert image["sampler_options"] == {"final": "min", "eta": 0.5}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -225,6 +235,10 @@ def test_doctor_lists_what_a_bug_report_needs() -> None:
         (["generate", "x", "--steps", "many"], 2, ["is not a valid integer"]),
         (["generate", "x", "--cfg-scale", "nan"], 2, ["guidance scale is nan"]),
         (["generate", "x", "--sampler", "eular"], 2, ["did you mean 'euler'"]),
+        (["generate", "x", "--sampler", "ddim", "-O", "eta=2"], 2, ["eta of ddim is 2"]),
+        (["generate", "x", "-O", "eta"], 2, ["'eta' is no option of a sampler"]),
+        (["generate", "x", "--scheduler-config", "no.json"], 2, ["there is no file no.json"]),
+        (["generate", "x", "--scheduler-config", STYLES], 2, ["no scheduler_config.json"]),
         (["generate", "x", "-s", "-7"], 2, ["seed is -7"]),
         (["generate", "x", "--clip-skip", "0"], 2, ["clip_skip is 0"]),
         (["generate", "x", "--style", "anima"], 2, ["unknown style", "did you mean 'anime'"]),
