@@ -115,4 +115,4 @@ def _inputs(node: ov.Node) -> list[ov.Node]:
 
 
 def _names(parameters: Iterable[ov.Node]) -> frozenset[str]:
-    return frozenset(one.output(0).get_any_name() for one in parameters)
+    return frozenset(name for one in parameters for name in one.output(0).get_names())
