@@ -1,13 +1,13 @@
 """Presets: a source or a geometry, a precision, formats and generation defaults, as YAML."""
 
 import inspect
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError, model_validator
 
+from sdrt.checks import hint
 from sdrt.errors import UsageError
 from sdrt.manifest import Defaults, Format, Model, Precision, describe
 
@@ -107,6 +107,7 @@ def _check_keys(path: Path, where: str, found: Any, known: list[str]) -> None:
         raise UsageError(f"{place}: expected names with values, found {type(found).__name__}")
     unknown = [str(key) for key in found if key not in known]
     if unknown:
-        near = get_close_matches(unknown[0], known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"{place}: unknown key {unknown[0]!r}; known: {', '.join(known)}{hint}")
+        raise UsageError(
+            f"{place}: unknown key {unknown[0]!r}; known: {', '.join(known)}"
+            f"{hint(unknown[0], known)}"
+        )

@@ -14,9 +14,13 @@ def known(what: str, name: str, names: Collection[str]) -> str:
     """The name itself; raises `UsageError` that offers the nearest known one."""
     if name in names:
         return name
+    raise UsageError(f"unknown {what} {name!r}; known: {', '.join(names)}{hint(name, names)}")
+
+
+def hint(name: object, names: Collection[str]) -> str:
+    """The end of a message: the known name that is nearest to an unknown one, if any is near."""
     near = get_close_matches(str(name).lower(), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"unknown {what} {name!r}; known: {', '.join(names)}{hint}")
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def whole(name: str, value: object, low: int, high: int) -> int:

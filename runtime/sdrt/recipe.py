@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
+from sdrt import checks
 from sdrt.denoiser import Clipping
 from sdrt.errors import UsageError
 from sdrt.manifest import Spacing
@@ -52,8 +52,7 @@ class Recipe:
 
     def steps(self, noise: TrainingNoise, count: int) -> Steps:
         """The levels of a run; raises `UsageError` for a count that cannot be."""
-        if not 1 <= count <= noise.steps:
-            raise UsageError(f"steps is {count}; expected a whole number from 1 to {noise.steps}")
+        checks.whole("steps", count, 1, noise.steps)
         if self.options.get("runge_kutta") and count < RUNGE_KUTTA_STEPS:
             raise UsageError(
                 f"steps is {count}; {self.sampler} with runge_kutta takes at least "
@@ -119,10 +118,9 @@ def check_options(sampler: str, options: Mapping[str, object]) -> dict[str, Opti
     checked: dict[str, Option] = {}
     for name, value in options.items():
         if name not in allowed:
-            near = get_close_matches(name, allowed, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UsageError(
-                f"sampler {sampler} has no option {name!r}; it has: {', '.join(allowed)}{hint}"
+                f"sampler {sampler} has no option {name!r}; it has: {', '.join(allowed)}"
+                f"{checks.hint(name, allowed)}"
             )
         if value not in allowed[name]:
             raise UsageError(f"{name} of {sampler} is {value!r}; expected {allowed[name]}")
