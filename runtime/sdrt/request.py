@@ -17,7 +17,7 @@ from sdrt.noise import MAX_SEED
 from sdrt.recipe import Recipe, check_options
 from sdrt.samplers import SAMPLERS, Option
 from sdrt.samplers.names import find_sampler
-from sdrt.scheduler_config import read_recipe
+from sdrt.scheduler_config import check_training, read_recipe
 from sdrt.spacings import SCHEDULERS
 from sdrt.styles import Style, find_style
 
@@ -60,7 +60,10 @@ class Options(TypedDict, total=False):
     spacing: Spacing
     """Which timesteps evenly spaced steps take: "leading", "trailing" or "linspace"."""
     scheduler_config: Mapping[str, object]
-    """A scheduler of diffusers, by what its `scheduler_config.json` says; those above go first."""
+    """A scheduler of diffusers, by what its `scheduler_config.json` says; those above go first.
+
+    It must not contradict the noise that the model was trained on.
+    """
     seed: int | Sequence[int] | None
     """The first image's seed (image i gets seed + i), or one per image; None draws one."""
     num_images_per_prompt: int
@@ -160,6 +163,7 @@ def _recipe(manifest: Manifest, options: Options) -> Recipe:
     """The model's own way to sample, or a given scheduler's, and what was asked for besides."""
     if "scheduler_config" in options:
         base = read_recipe(options["scheduler_config"])
+        check_training(options["scheduler_config"], manifest.schedule, manifest.prediction)
     else:
         defaults, schedule = manifest.defaults, manifest.schedule
         base = Recipe(

@@ -32,12 +32,17 @@ class Scheduler:
     """A scheduler class of diffusers: our sampler for it, and its defaults."""
 
     choose: Callable[[Config], Chosen]
+    keys: tuple[str, ...]
+    """What it reads beside the noise of training; everything else it ignores."""
     spacing: str = "linspace"
     betas: tuple[float, float, str] = _LINEAR
-    ignored: tuple[str, ...] = ()
-    """Keys that this class has no use for, though others have."""
-    fixed: Mapping[str, object] = field(default_factory=dict)
-    """Values that sdrt knows how to take, of keys that it knows no others of."""
+    only: Mapping[str, object] = field(default_factory=dict)
+    """Values of some keys, of which sdrt knows no others."""
+
+    def read(self, config: Config) -> Config:
+        """What of a configuration this class reads."""
+        read = {"_class_name", *_TRAINING, *self.keys}
+        return {key: value for key, value in config.items() if key in read}
 
 
 def read_config(path: Path) -> Config:
@@ -53,10 +58,10 @@ def read_config(path: Path) -> Config:
 def read_schedule(config: Config) -> Schedule:
     """The noise of training, and the class's own spacing of the steps."""
     scheduler = _find(config)
+    config = scheduler.read(config)
     if config.get("trained_betas") is not None:
         raise UnsupportedError(f"{_name(config)} lists its betas one by one (trained_betas)")
     start, end, curve = scheduler.betas
-    get = _getter(config, scheduler)
     try:
         return Schedule(
             train_steps=config.get("num_train_timesteps", 1000),
@@ -64,8 +69,8 @@ def read_schedule(config: Config) -> Schedule:
             beta_end=config.get("beta_end", end),
             curve=config.get("beta_schedule", curve),
             zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)),
-            spacing=get("timestep_spacing", scheduler.spacing),
-            offset=get("steps_offset", 0),
+            spacing=config.get("timestep_spacing", scheduler.spacing),
+            offset=config.get("steps_offset", 0),
         )
     except ValidationError as error:
         raise UnsupportedError(f"{_name(config)}: {describe(error)}") from error
@@ -75,24 +80,48 @@ def read_recipe(config: Config) -> Recipe:
     """How the scheduler samples; raises `UnsupportedError` for what sdrt does not do."""
     if not isinstance(config, Mapping):
         raise UsageError(f"scheduler_config is {config!r}; expected a scheduler's settings by name")
-    scheduler = _find(config)
-    schedule = read_schedule(config)
-    for key, value in {**_REFUSED, **scheduler.fixed}.items():
+    scheduler, schedule = _find(config), read_schedule(config)
+    config = scheduler.read(config)
+    for key, value in {**_ONLY, **scheduler.only}.items():
         if key in config and config[key] != value:
             raise UnsupportedError(
                 f"{_name(config)} has {key} = {config[key]!r}; sdrt does only {value!r}"
             )
     sampler, options = scheduler.choose(config)
-    spacing = _spacing_of_levels(config)
-    if config.get("clip_sample", _CLIPS.get(_name(config), False)):
-        options["clip"] = config.get("clip_sample_range", 1.0)
     if config.get("thresholding"):
-        options.pop("clip", None)
         options["thresholding"] = config.get("dynamic_thresholding_ratio", 0.995)
         options["thresholding_max"] = config.get("sample_max_value", 1.0)
+    elif config.get("clip_sample", _name(config) in _CLIPPING):
+        options["clip"] = config.get("clip_sample_range", 1.0)
     return Recipe(
-        sampler, spacing, schedule.spacing, schedule.offset, check_options(sampler, options)
+        sampler,
+        _spacing_of_levels(config),
+        schedule.spacing,
+        schedule.offset,
+        check_options(sampler, options),
     )
+
+
+def check_training(config: Config, schedule: Schedule, prediction: str) -> None:
+    """Raise `UsageError` where a configuration contradicts what a model was trained on.
+
+    What it leaves out is the model's, and not the default of its class.
+    """
+    trained = {
+        "num_train_timesteps": schedule.train_steps,
+        "beta_start": schedule.beta_start,
+        "beta_end": schedule.beta_end,
+        "beta_schedule": schedule.curve,
+        "rescale_betas_zero_snr": schedule.zero_terminal_snr,
+        "prediction_type": prediction,
+    }
+    given = _find(config).read(config)
+    for key, value in trained.items():
+        if key in given and given[key] != value:
+            raise UsageError(
+                f"scheduler_config has {key} = {given[key]!r}, and the model was exported with "
+                f"{value!r}; leave it out, or export the model again with that scheduler"
+            )
 
 
 def _find(config: Config) -> Scheduler:
@@ -105,10 +134,6 @@ def _find(config: Config) -> Scheduler:
 
 def _name(config: Config) -> str:
     return str(config.get("_class_name", "a configuration without _class_name"))
-
-
-def _getter(config: Config, scheduler: Scheduler) -> Callable[[str, Any], Any]:
-    return lambda key, default: default if key in scheduler.ignored else config.get(key, default)
 
 
 def _spacing_of_levels(config: Config) -> str:
@@ -212,8 +237,8 @@ def _tcd(config: Config) -> Chosen:
     return "tcd", {"original_steps": config.get("original_inference_steps", 50)}
 
 
-# Of any class, what sdrt knows only one value of.
-_REFUSED: dict[str, object] = {
+# Of any class that reads them, what sdrt knows only one value of.
+_ONLY: dict[str, object] = {
     "use_flow_sigmas": False,
     "use_dynamic_shifting": False,
     "interpolation_type": "linear",
@@ -223,25 +248,64 @@ _REFUSED: dict[str, object] = {
     "lambda_min_clipped": -math.inf,
     "disable_corrector": [],
     "solver_p": None,
+    "variance_type": None,
 }
-_CLIPS = {"DDIMScheduler": True, "DDPMScheduler": True}
-_UNSPACED = ("timestep_spacing", "steps_offset")
+_CLIPPING = ("DDIMScheduler", "DDPMScheduler")  # unless told not to
+
+_BETAS = ("beta_start", "beta_end", "beta_schedule", "trained_betas")
+_TRAINING = ("num_train_timesteps", *_BETAS, "prediction_type")
+_ZERO = ("rescale_betas_zero_snr",)
+_SPACED = ("timestep_spacing", "steps_offset")
+_CLIP = ("clip_sample", "clip_sample_range")
+_THRESHOLD = ("thresholding", "dynamic_thresholding_ratio", "sample_max_value")
+_LEVELS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
+_FLOW = ("use_flow_sigmas", "use_dynamic_shifting")
+_BOUNDS = ("sigma_min", "sigma_max")
+_TIMES = ("interpolation_type", "timestep_type")
+_UNIFIED = ("predict_x0", "solver_type", "disable_corrector", "solver_p", "final_sigmas_type")
+_ORDER = ("solver_order", "lower_order_final")
+_ALGORITHM = ("algorithm_type", "solver_type", "lambda_min_clipped", "variance_type")
+_DPM = (*_ORDER, *_THRESHOLD, *_LEVELS, *_FLOW, *_ALGORITHM, "final_sigmas_type")
 
 SCHEDULERS = {
-    "DDIMScheduler": Scheduler(lambda c: ("ddim", _alpha(c, True)), "leading"),
-    "DDPMScheduler": Scheduler(_just("ddpm"), "leading", fixed={"variance_type": "fixed_small"}),
-    "PNDMScheduler": Scheduler(_plms, "leading"),
-    "EulerDiscreteScheduler": Scheduler(lambda c: ("euler", _final(c))),
-    "EulerAncestralDiscreteScheduler": Scheduler(_just("euler_a")),
-    "HeunDiscreteScheduler": Scheduler(_just("heun"), betas=_FROM_SD),
-    "KDPM2DiscreteScheduler": Scheduler(_just("dpm2"), betas=_FROM_SD),
-    "KDPM2AncestralDiscreteScheduler": Scheduler(_just("dpm2_a"), betas=_FROM_SD),
-    "LMSDiscreteScheduler": Scheduler(_just("lms")),
-    "DPMSolverMultistepScheduler": Scheduler(_multistep),
-    "DPMSolverSinglestepScheduler": Scheduler(_singlestep, ignored=_UNSPACED),
-    "DPMSolverSDEScheduler": Scheduler(_just("dpm++sde"), betas=_FROM_SD),
-    "UniPCMultistepScheduler": Scheduler(_unipc),
-    "DEISMultistepScheduler": Scheduler(_deis),
-    "LCMScheduler": Scheduler(_lcm, "leading", _SD, ignored=_UNSPACED),
-    "TCDScheduler": Scheduler(_tcd, "leading", _SD, ignored=_UNSPACED),
+    "DDIMScheduler": Scheduler(
+        lambda config: ("ddim", _alpha(config, True)),
+        (*_SPACED, *_ZERO, *_CLIP, *_THRESHOLD, "set_alpha_to_one"),
+        "leading",
+    ),
+    "DDPMScheduler": Scheduler(
+        _just("ddpm"),
+        (*_SPACED, *_ZERO, *_CLIP, *_THRESHOLD, "variance_type"),
+        "leading",
+        only={"variance_type": "fixed_small"},
+    ),
+    "PNDMScheduler": Scheduler(_plms, (*_SPACED, "skip_prk_steps", "set_alpha_to_one"), "leading"),
+    "EulerDiscreteScheduler": Scheduler(
+        lambda config: ("euler", _final(config)),
+        (*_SPACED, *_ZERO, *_LEVELS, *_BOUNDS, *_TIMES, "final_sigmas_type"),
+    ),
+    "EulerAncestralDiscreteScheduler": Scheduler(_just("euler_a"), (*_SPACED, *_ZERO)),
+    "HeunDiscreteScheduler": Scheduler(_just("heun"), (*_SPACED, *_LEVELS, *_CLIP), betas=_FROM_SD),
+    "KDPM2DiscreteScheduler": Scheduler(_just("dpm2"), (*_SPACED, *_LEVELS), betas=_FROM_SD),
+    "KDPM2AncestralDiscreteScheduler": Scheduler(
+        _just("dpm2_a"), (*_SPACED, *_LEVELS), betas=_FROM_SD
+    ),
+    "LMSDiscreteScheduler": Scheduler(_just("lms"), (*_SPACED, *_LEVELS)),
+    "DPMSolverMultistepScheduler": Scheduler(
+        _multistep, (*_DPM, *_SPACED, *_ZERO, "euler_at_final", "use_lu_lambdas")
+    ),
+    "DPMSolverSinglestepScheduler": Scheduler(_singlestep, _DPM),
+    "DPMSolverSDEScheduler": Scheduler(_just("dpm++sde"), (*_SPACED, *_LEVELS), betas=_FROM_SD),
+    "UniPCMultistepScheduler": Scheduler(
+        _unipc,
+        (*_SPACED, *_ZERO, *_ORDER, *_THRESHOLD, *_LEVELS, *_FLOW, *_BOUNDS, *_UNIFIED),
+    ),
+    "DEISMultistepScheduler": Scheduler(_deis, (*_SPACED, *_ORDER, *_THRESHOLD, *_LEVELS, *_FLOW)),
+    "LCMScheduler": Scheduler(
+        _lcm,
+        (*_ZERO, *_CLIP, *_THRESHOLD, "original_inference_steps", "timestep_scaling"),
+        "leading",
+        _SD,
+    ),
+    "TCDScheduler": Scheduler(_tcd, (*_ZERO, "original_inference_steps"), "leading", _SD),
 }

@@ -573,6 +573,18 @@ def test_executing_another_precision_than_asked_is_a_warning(tiny: Artifact) -> 
         ({"sampler_options": "eta=1"}, "expected names with values"),
         ({"sampler": "lcm", "num_inference_steps": 51}, "distilled on 50 takes from 1 to 50"),
         ({"scheduler_config": "PNDMScheduler"}, "expected a scheduler's settings by name"),
+        (
+            {"scheduler_config": {"_class_name": "DDIMScheduler", "beta_end": 0.02}},
+            "has beta_end = 0.02, and the model was exported with 0.012",
+        ),
+        (
+            {"scheduler_config": {"_class_name": "LCMScheduler", "prediction_type": "sample"}},
+            "has prediction_type = 'sample', and the model was exported with 'epsilon'",
+        ),
+        (
+            {"scheduler_config": {"_class_name": "DDIMScheduler", "rescale_betas_zero_snr": True}},
+            "rescale_betas_zero_snr = True",
+        ),
         ({"guidance_split": "yes"}, "guidance_split is 'yes'; expected True or False"),
         ({"sampler": "dpm+2m"}, r"unknown sampler 'dpm.2m'; known: .*did you mean 'dpm\+\+2m'"),
         ({"seed": -1}, "seed is -1; expected a whole number from 0"),

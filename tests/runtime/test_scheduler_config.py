@@ -1,5 +1,6 @@
 """A scheduler's configuration makes sdrt sample as that scheduler of diffusers does."""
 
+import inspect
 from typing import Any
 
 import diffusers
@@ -97,6 +98,46 @@ def test_what_a_configuration_leaves_out_is_the_default_of_its_class(name: str) 
     np.testing.assert_allclose(sigmas, np.sqrt((1 - alphas) / alphas), rtol=2e-3)
 
 
+FLOW = {"flow_shift", "time_shift_type", "shift_terminal"}  # of models that sdrt refuses
+FIXED = {"timestep_spacing", "steps_offset", "set_alpha_to_one"}  # that its steps never read
+PICTURES = {"clip_sample", "clip_sample_range", "thresholding", "dynamic_thresholding_ratio"}
+UNREAD = {
+    "DPMSolverSDEScheduler": {"noise_sampler_seed"},  # seeds are the run's
+    "DEISMultistepScheduler": {"algorithm_type", "solver_type"},  # of which it has one each
+    "LCMScheduler": FIXED,
+    "TCDScheduler": FIXED | PICTURES | {"sample_max_value", "timestep_scaling"},
+}
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+def test_each_key_of_a_class_is_read_or_known_to_change_nothing(name: str) -> None:
+    theirs = set(inspect.signature(scheduler_class(name).__init__).parameters) - {"self"}
+    read = set(SCHEDULERS[name].read(dict.fromkeys(theirs | set(EVERYTHING))))
+    assert read == theirs - FLOW - UNREAD.get(name, set())
+
+
+EVERYTHING = {
+    "use_karras_sigmas": True,
+    "rescale_betas_zero_snr": True,
+    "clip_sample": True,
+    "thresholding": True,
+    "timestep_spacing": "trailing",
+    "steps_offset": 3,
+    "sigma_max": 80.0,
+    "use_flow_sigmas": True,
+    "solver_p": "x",
+}
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+def test_keys_of_other_classes_change_nothing(name: str) -> None:
+    own = inspect.signature(scheduler_class(name).__init__).parameters
+    config = {"_class_name": name}
+    foreign = {key: value for key, value in EVERYTHING.items() if key not in own}
+    assert read_recipe({**config, **foreign}) == read_recipe(config)
+    assert read_schedule({**config, **foreign}) == read_schedule(config)
+
+
 def test_stable_diffusion_1_5_says_plms() -> None:
     """The configuration that its repository has, with keys of other classes."""
     config = {
@@ -125,7 +166,7 @@ def test_stable_diffusion_1_5_says_plms() -> None:
         ({"use_flow_sigmas": True}, "use_flow_sigmas = True; sdrt does only False"),
         ({"beta_schedule": "sigmoid"}, "curve"),
         ({"timestep_spacing": "random"}, "spacing"),
-        ({"sigma_max": 80.0}, "sigma_max"),
+        ({"_class_name": "UniPCMultistepScheduler", "sigma_max": 80.0}, "sigma_max"),
     ],
 )
 def test_what_sdrt_does_not_do_is_refused(config: dict[str, Any], message: str) -> None:
