@@ -1,10 +1,14 @@
 """Untrained networks of the embedded model, from the geometry in `configs/demo.yaml`."""
 
+import json
+from pathlib import Path
+
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel
 
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
+from sdrt_export.layout import CLASSES
 
 
 def untrained_text_encoder() -> CLIPTextModel:
@@ -29,3 +33,10 @@ def _untrained() -> RandomCheckpoint:
 def noise_schedule() -> DDIMScheduler:
     """The noise levels of training."""
     return DDIMScheduler.from_config(_untrained().configs["scheduler"])
+
+
+def write_index(work: Path) -> None:
+    """Make a folder that holds the networks one of diffusers, to export."""
+    noise_schedule().save_pretrained(work / "scheduler")
+    index = {"_class_name": "StableDiffusionPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
+    (work / "model_index.json").write_text(json.dumps(index | CLASSES, indent=2) + "\n")

@@ -5,7 +5,6 @@ holds the same weights, rounded as it stores them.
 """
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,10 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from demo_model.geometry import noise_schedule
+from demo_model.geometry import write_index
 from sdrt.artifact import Artifact, open_artifact
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
-from sdrt_export.layout import CLASSES
 from sdrt_export.networks import ExportableNetwork, networks
 from sdrt_export.to_onnx import trace
 
@@ -53,9 +51,7 @@ def restore(artifact: Artifact, work: Path) -> None:
         module.load_state_dict(weights[folder])  # raises unless every parameter was found
         module.save_pretrained(work / folder)
     shutil.copytree(artifact.root / "tokenizer", work / "tokenizer", dirs_exist_ok=True)
-    noise_schedule().save_pretrained(work / "scheduler")
-    index = {"_class_name": "StableDiffusionPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
-    (work / "model_index.json").write_text(json.dumps(index | CLASSES, indent=2) + "\n")
+    write_index(work)
 
 
 def _parameters(network: ExportableNetwork, stored: Arrays) -> Weights:

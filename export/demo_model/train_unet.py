@@ -5,7 +5,6 @@ captions dropped for classifier-free guidance, averaged weights.
 """
 
 import argparse
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from demo_model.captions import caption
-from demo_model.geometry import noise_schedule, untrained_unet
+from demo_model.geometry import noise_schedule, untrained_unet, write_index
 from demo_model.scenes import Scene
 from demo_model.tokenizer import LENGTH
 from demo_model.training import (
@@ -28,7 +27,6 @@ from demo_model.training import (
     scenes_of_pictures,
     start_from,
 )
-from sdrt_export.layout import CLASSES
 
 CHUNK = 5000  # pictures drawn and encoded at a time
 FIRST_SEED = 1000  # of the pictures' chunks
@@ -148,9 +146,7 @@ def save(run: Run, unet: UNet2DConditionModel, work: Path) -> None:
     run.average.swap()
     unet.save_pretrained(work / "unet")
     run.average.swap()
-    noise_schedule().save_pretrained(work / "scheduler")
-    index = {"_class_name": "StableDiffusionPipeline", "scheduler": ["diffusers", "DDIMScheduler"]}
-    (work / "model_index.json").write_text(json.dumps(index | CLASSES, indent=2) + "\n")
+    write_index(work)
 
 
 def _encode_chunk(
