@@ -6,6 +6,7 @@ from typing import Any
 import diffusers
 import numpy as np
 import pytest
+import torch
 
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.recipe import Recipe
@@ -262,3 +263,51 @@ def test_euler_starts_from_noise_of_the_variance_that_the_network_knows() -> Non
         starts[spacing] = float(theirs.init_noise_sigma) / np.sqrt(1 + level**2)
     assert starts["leading"] == pytest.approx(1, abs=1e-6)
     assert starts["trailing"] < 1
+
+
+def test_karras_levels_go_over_the_whole_range_of_training() -> None:
+    """Their ends are those of Karras et al. 2022, eq. 5; in diffusers those of the spaced steps."""
+    variant = Variant("", "EulerDiscreteScheduler", {"use_karras_sigmas": True})
+    scheduler = make(variant, "epsilon", "leading")
+    scheduler.set_timesteps(10)
+    noise = TrainingNoise.of(read_schedule(config_of(scheduler)))
+    steps = read_recipe(config_of(scheduler)).steps(noise, 10)
+    np.testing.assert_allclose(steps.sigmas[[0, -2]], noise.sigmas[[-1, 0]])
+    spaced = noise.sigmas[[901, 1]]  # 10 steps of 100 from 1
+    np.testing.assert_allclose(scheduler.sigmas[[0, -2]], spaced, rtol=1e-2)
+
+
+def test_the_noise_is_that_of_the_clipped_latents() -> None:
+    """Else clean latents and noise no longer add up to the noisy ones, and DDIM steps off."""
+    variant = next(variant for variant in VARIANTS if variant.name == "ddim, clipped")
+    untold = Variant(variant.name, variant.cls, variant.options)
+    assert measure(variant, "epsilon", "trailing", 10) <= LIMIT
+    assert measure(untold, "epsilon", "trailing", 10) > 1e-2
+
+
+def test_no_step_is_made_for_nothing() -> None:
+    """Without an offset, DDIM of diffusers stays at the lowest level in its last step."""
+    options = {"set_alpha_to_one": False, "clip_sample": False, "steps_offset": 0}
+    scheduler = make(Variant("", "DDIMScheduler", options), "epsilon", None)
+    scheduler.set_timesteps(10)
+    last = scheduler.timesteps[-1]
+    sample = torch.ones(1, 1, 2, 2)
+    theirs = scheduler.step(torch.full_like(sample, 0.5), last, sample).prev_sample
+    torch.testing.assert_close(theirs, sample)
+    config = config_of(scheduler)
+    steps = read_recipe(config).steps(TrainingNoise.of(read_schedule(config)), 10)
+    assert steps.timesteps[-1] == 0
+    assert steps.sigmas[-1] == 0
+
+
+def test_levels_between_two_timesteps_have_timesteps_of_their_own() -> None:
+    """Cut to whole numbers the first two are the same, and diffusers begins with the second."""
+    scheduler = make(
+        Variant("", "DPMSolverMultistepScheduler", {"use_beta_sigmas": True}), "epsilon", None
+    )
+    scheduler.set_timesteps(50)
+    scheduler._init_step_index(scheduler.timesteps[0])
+    assert scheduler.step_index == 1
+    config = config_of(scheduler)
+    steps = read_recipe(config).steps(TrainingNoise.of(read_schedule(config)), 50)
+    assert np.all(np.diff(steps.timesteps) < 0)

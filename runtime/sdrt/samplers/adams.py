@@ -18,7 +18,11 @@ Weights = Sequence[float]
 
 
 def lms(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw, order: int = 4) -> Trajectory:
-    """Linear multistep: a polynomial over sigma, integrated exactly."""
+    """Linear multistep: a polynomial over sigma, integrated exactly.
+
+    Adams and Bashforth's method for uneven steps (Hairer, Norsett and Wanner 1993, Solving Ordinary
+    Differential Equations I, section III.5).
+    """
     return _multistep(denoise, x, sigmas, order, over_sigma)
 
 
