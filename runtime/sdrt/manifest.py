@@ -13,14 +13,14 @@ SCHEMA: Literal[1] = 1
 MAX_BYTES = 4_000_000  # a manifest of a large model has some tens of kilobytes
 
 Family = Literal["sd1"]
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 Format = Literal["onnx", "openvino"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Curve = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 Spacing = Literal["leading", "trailing", "linspace"]
 Dimension = Annotated[int, Field(gt=0)] | str  # a name stands for any size
 
-PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 FORMATS: tuple[Format, ...] = ("onnx", "openvino")
 SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "linspace")
 
@@ -103,6 +103,8 @@ class GraphSpec(Model):
     files: dict[Format, tuple[str, ...]]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    precision: Precision | None = None
+    """How its weights are stored, where that is not the artifact's precision."""
     parity_db: dict[str, float] = {}
     """Signal-to-noise ratio against torch fp32 per backend, dB: the worst of all tried inputs."""
 

@@ -64,7 +64,9 @@ class OpenVinoBackend:
 
     def settings(self, stored: Precision) -> dict[str, str | int]:
         """Compile settings for a network stored in a precision."""
-        precision = self.precision or (stored if self.has_bf16 else "fp32")
+        asked = self.precision or stored
+        # Integer kernels come from the graph itself; what remains in float is fastest in bf16.
+        precision = "fp32" if asked == "fp32" or not self.has_bf16 else "bf16"
         settings: dict[str, str | int] = {
             "PERFORMANCE_HINT": "LATENCY",
             # Never left to OpenVINO, which takes bf16 for fp32 networks wherever it can.
