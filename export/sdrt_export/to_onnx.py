@@ -1,5 +1,6 @@
 """Module -> ONNX, in one trace with free batch, height and width."""
 
+import ast
 import io
 import logging
 import warnings
@@ -80,6 +81,7 @@ def _tidy(model: ir.Model, network: ExportableNetwork) -> None:
     graph.name = network.name
     model.producer_name, model.producer_version = "sdrt", ""
     model.metadata_props.clear()
+    _name_linears(graph)
     for value, axes in [
         *((value, network.input_axes) for value in graph.inputs),
         *((value, network.output_axes) for value in graph.outputs),
@@ -93,6 +95,18 @@ def _tidy(model: ir.Model, network: ExportableNetwork) -> None:
             output.metadata_props.clear()
             if not output.is_graph_output():
                 output.shape = None  # in the tracer's names for sizes; engines infer their own
+
+
+def _name_linears(graph: ir.Graph) -> None:
+    """Give the weights of linear layers their names back, which they lost in being transposed."""
+    for node in graph:
+        weight = node.inputs[1] if node.op_type == "MatMul" else None
+        if weight is None or not weight.is_initializer():
+            continue
+        scopes = ast.literal_eval(node.metadata_props["pkg.torch.onnx.name_scopes"])
+        name = f"{scopes[-2]}.weight"  # the last is the operation
+        if name not in graph.initializers and len(weight.uses()) == 1:
+            weight.name = name
 
 
 def _name_axes(value: ir.Value, axes: Axes) -> None:
