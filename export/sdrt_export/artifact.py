@@ -34,10 +34,21 @@ class Stage:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    def publish(self, manifest: Manifest) -> Manifest:
-        """List every file with size and hash, flush all to disk, and swap with the destination."""
+    def inner(self, name: str) -> "Stage":
+        """A folder beside this one for work in between, which disappears with it."""
+        folder = self.folder.with_name(f"{self.folder.name}-{name}")
+        folder.mkdir()
+        return Stage(folder, self.destination)
+
+    def complete(self, manifest: Manifest) -> Manifest:
+        """Write the manifest, with size and hash of every file."""
         complete = manifest.model_copy(update={"files": self._records()})
         (self.folder / MANIFEST_NAME).write_text(complete.to_json(), encoding="utf-8")
+        return complete
+
+    def publish(self, manifest: Manifest) -> Manifest:
+        """Write the manifest, flush all to disk, and swap with the destination."""
+        complete = self.complete(manifest)
         for path in self.folder.rglob("*"):
             _flush(path)
         _put(self.folder, self.destination)
@@ -75,7 +86,8 @@ def staged(destination: Path, needed_bytes: int) -> Iterator[Stage]:
             try:
                 yield Stage(folder, destination)
             finally:
-                shutil.rmtree(folder, ignore_errors=True)
+                for made in destination.parent.glob(folder.name + "*"):
+                    shutil.rmtree(made, ignore_errors=True)
     except OSError as error:
         raise WriteError(
             f"cannot write {destination}: {error.strerror or error}; check the folder, its "

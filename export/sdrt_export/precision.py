@@ -10,6 +10,8 @@ MIN_VALUES = 1024  # biases and norms stay in fp32: they cost nothing and decide
 # So do the layers at the ends of a network: for a tenth of a percent of the size, a random VAE of
 # Stable Diffusion 1.5's geometry comes 0.7 dB closer to fp32.
 KEPT = ("conv_in", "conv_out", "quant_conv")
+SCALE = "/scale"
+"""End of the names of what integers are multiplied with, which is kept in fp32 too."""
 
 
 def store_bf16(model: ir.Model) -> None:
@@ -24,7 +26,7 @@ def store_bf16(model: ir.Model) -> None:
         name = str(value.name)
         if tensor is None or tensor.dtype != ir.DataType.FLOAT or tensor.size < MIN_VALUES:
             continue
-        if any(kept in name for kept in KEPT):
+        if name.endswith(SCALE) or any(kept in name for kept in KEPT):
             continue
         del graph.initializers[name]
         stored = _initializer(f"{name}_bf16", tensor)
@@ -34,6 +36,32 @@ def store_bf16(model: ir.Model) -> None:
         value.replace_all_uses_with(cast.outputs[0])
         cast.outputs[0].name = name
         graph.insert_before(graph[0], cast)
+
+
+def widen(model: ir.Model) -> None:
+    """Undo `store_bf16`: fp32 weights, with the values that they were rounded to."""
+    graph = model.graph
+    for cast in list(graph):
+        stored = cast.inputs[0] if cast.op_type == "Cast" else None
+        if stored is None or stored.const_value is None or stored.dtype != ir.DataType.BFLOAT16:
+            continue
+        name = str(cast.outputs[0].name)
+        shape = ir.Shape(stored.const_value.shape.numpy())
+        lazy = ir.LazyTensor(_widening(stored.const_value), ir.DataType.FLOAT, shape, name=name)
+        weight = ir.Value(
+            name=name, shape=shape, type=ir.TensorType(ir.DataType.FLOAT), const_value=lazy
+        )
+        cast.outputs[0].replace_all_uses_with(weight)
+        graph.remove(cast, safe=True)
+        del graph.initializers[str(stored.name)]
+        graph.initializers[name] = weight
+
+
+def _widening(tensor: ir.TensorProtocol) -> Callable[[], ir.TensorProtocol]:
+    def widened() -> ir.TensorProtocol:
+        return ir.Tensor(np.asarray(tensor.numpy()).astype(np.float32))
+
+    return widened
 
 
 def _initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:

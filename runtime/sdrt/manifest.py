@@ -93,8 +93,22 @@ class TensorSpec(Model):
     """Name, numpy dtype and shape of an input or output; named dimensions are free."""
 
     name: str
-    dtype: Literal["float32", "int64", "int32"]
+    dtype: Literal["float32", "int64", "int32", "bool"]
     shape: tuple[Dimension, ...]
+
+
+class Quantization(Model):
+    """How a network was brought to int8."""
+
+    sqnr_db: dict[str, float]
+    """Signal to error of the network's output, dB, when that layer alone is rounded."""
+    kept: tuple[str, ...]
+    """Layers that stayed in float."""
+    share: Annotated[float, Field(ge=0, le=1)]
+    """Of the layers' multiplications, that are in int8."""
+    samples: int
+    steps: int
+    seed: int
 
 
 class GraphSpec(Model):
@@ -105,6 +119,7 @@ class GraphSpec(Model):
     outputs: tuple[TensorSpec, ...]
     precision: Precision | None = None
     """How its weights are stored, where that is not the artifact's precision."""
+    quantization: Quantization | None = None
     parity_db: dict[str, float] = {}
     """Signal-to-noise ratio against torch fp32 per backend, dB: the worst of all tried inputs."""
 

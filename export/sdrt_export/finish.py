@@ -1,0 +1,95 @@
+"""A network's ONNX file -> its entry in the manifest: convert, measure on both engines, describe."""
+
+import ctypes
+import gc
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdrt.backends import Backend, Network
+from sdrt.backends.openvino import OpenVinoBackend
+from sdrt.backends.ort import OrtBackend
+from sdrt.manifest import Format, GraphSpec, Precision, TensorSpec
+from sdrt_export.to_openvino import write_openvino
+from sdrt_export.verify import Case, parity_db
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Written:
+    """A network as ONNX on disk, and what it should compute."""
+
+    name: str
+    precision: Precision
+    """Of the weights in the file."""
+    files: list[Path]
+    """`model.onnx`, then its weights."""
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    cases: list[Case]
+
+
+def finish(
+    written: Written,
+    root: Path,
+    formats: Sequence[Format],
+    after_conversion: Callable[[Path], None] | None = None,
+) -> GraphSpec:
+    """Make the other format, and measure both engines; files are named as seen from `root`.
+
+    `after_conversion` may change the ONNX graph once the IR is made from it.
+    """
+    name, started = written.name, time.perf_counter()
+    files: dict[Format, list[Path]] = {"onnx": written.files}
+    if "openvino" in formats:
+        files["openvino"] = write_openvino(written.files)
+    if after_conversion:
+        after_conversion(written.files[0])
+    spec = GraphSpec(files=_relative(files, root), inputs=written.inputs, outputs=written.outputs)
+    figures = {}
+    for backend in _backends(written.precision):
+        opened = next(f for f in backend.formats if f in files)
+        network = Network(name, spec, tuple(files[opened]), written.precision)
+        figures[backend.name] = parity_db(network, backend, written.cases)
+        give_back_memory()
+    shown = ", ".join(f"{backend} {db:.1f} dB" for backend, db in figures.items())
+    logger.info(
+        "%s, %s: verified in %.0f s: %s",
+        name,
+        written.precision,
+        time.perf_counter() - started,
+        shown,
+    )
+    if "onnx" not in formats:
+        for path in files.pop("onnx"):
+            path.unlink()
+    # Infinity as the largest that JSON can hold.
+    rounded = {backend: min(round(db, 1), 999.0) for backend, db in figures.items()}
+    return spec.model_copy(update={"files": _relative(files, root), "parity_db": rounded})
+
+
+def give_back_memory() -> None:
+    """Return freed weights to the system, so that the next network does not come on top."""
+    gc.collect()
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_trim"):
+        libc.malloc_trim(0)
+
+
+def _backends(precision: Precision) -> tuple[Backend, ...]:
+    """Float graphs in fp32: parity is about the graph and its stored weights.
+
+    What is int8 is in the graph itself; around it the engine computes as it will for users.
+    """
+    asked: Precision | None = None if precision == "int8" else "fp32"
+    return OrtBackend(), OpenVinoBackend(precision=asked, max_shapes=1)
+
+
+def _relative(files: dict[Format, list[Path]], root: Path) -> dict[Format, tuple[str, ...]]:
+    return {
+        format: tuple(path.relative_to(root).as_posix() for path in paths)
+        for format, paths in files.items()
+    }

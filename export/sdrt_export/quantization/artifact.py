@@ -1,0 +1,140 @@
+"""Float artifact -> int8 artifact: each network in int8 where that holds, else in bf16."""
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx_ir as ir
+
+from sdrt.artifact import Artifact
+from sdrt.errors import ArtifactError, UsageError
+from sdrt.manifest import Format, GraphSpec, Manifest, Precision
+from sdrt_export.artifact import Stage
+from sdrt_export.finish import Written, finish
+from sdrt_export.precision import store_bf16
+from sdrt_export.quantization.calibration import Sampling
+from sdrt_export.quantization.quantizer import LAYERS, Quantizer
+from sdrt_export.quantization.ranges import Range
+from sdrt_export.quantization.rounding import round_results
+from sdrt_export.to_onnx import GRAPH_FILE, WEIGHTS_FILE
+from sdrt_export.verify import Case, check_floor
+
+logger = logging.getLogger(__name__)
+
+ENOUGH_DB = 35.0
+"""What int8 must leave of a network that runs once for a picture; else it is stored in bf16.
+
+There is little to gain by them, and a picture is not better than its decoder.
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to bring a model to int8."""
+
+    sampling: Sampling = Sampling()
+    calibration: Path | None = None
+    """Statistics: read from this file if it is there, else written to it."""
+    publish_anyway: bool = False
+    """Also when the U-Net is below the floor of its verification."""
+    show_progress: bool = False
+
+
+def quantize_artifact(
+    artifact: Artifact, stage: Stage, work: Path, formats: Sequence[Format], settings: Settings
+) -> Manifest:
+    """Fill a stage from a float artifact; gives the manifest, which lists no files yet.
+
+    Raises `UsageError` for an artifact that is int8 already, `ParityError` below the floor.
+    """
+    if artifact.manifest.precision == "int8":
+        raise UsageError(
+            f"{artifact.root} is int8 already, and rounding twice adds up; give the artifact in "
+            "fp32 or bf16 that it was made from"
+        )
+    missing = [n for n, graph in artifact.manifest.graphs.items() if "onnx" not in graph.files]
+    if missing:
+        raise ArtifactError(
+            f"{artifact.root} holds {missing[0]} without ONNX, which int8 is made from; export the "
+            "model again with --format onnx"
+        )
+    _copy_rest(artifact, stage)
+    quantizer = Quantizer(
+        artifact, work, settings.sampling, settings.calibration, settings.show_progress
+    )
+    graphs = {
+        name: _finish_one(quantizer, name, stage, formats, settings.publish_anyway)
+        for name in artifact.manifest.graphs
+    }
+    made_with = {**artifact.manifest.made_with, "sdrt": version("sdrt")}
+    update = {"precision": "int8", "graphs": graphs, "made_with": made_with, "files": {}}
+    return artifact.manifest.model_copy(update=update)
+
+
+def _finish_one(
+    quantizer: Quantizer,
+    name: str,
+    stage: Stage,
+    formats: Sequence[Format],
+    publish_anyway: bool,
+) -> GraphSpec:
+    found = quantizer.quantize(name)
+    store_bf16(found.model)
+    written = _write(found.model, quantizer.artifact, name, "int8", stage, found.cases)
+    spec = finish(written, stage.folder, formats, partial(_round_results_of, ranges=found.ranges))
+    spec = spec.model_copy(update={"quantization": found.quantization})
+    worst = min(spec.parity_db.values())
+    if name == "unet":
+        if not publish_anyway:
+            check_floor(name, "int8", spec.parity_db)
+        return spec
+    if worst >= ENOUGH_DB:
+        return spec
+    logger.info("%s: %.1f dB in int8, expected %.0f; stored in bf16", name, worst, ENOUGH_DB)
+    model = ir.load(quantizer.folder / name / LAYERS)
+    store_bf16(model)
+    written = _write(model, quantizer.artifact, name, "bf16", stage, found.cases)
+    spec = finish(written, stage.folder, formats)
+    return spec.model_copy(update={"precision": "bf16"})
+
+
+def _write(
+    model: ir.Model,
+    artifact: Artifact,
+    name: str,
+    precision: Precision,
+    stage: Stage,
+    cases: list[Case],
+) -> Written:
+    folder = stage.folder / name
+    folder.mkdir(exist_ok=True)
+    ir.save(model, folder / GRAPH_FILE, external_data=WEIGHTS_FILE)
+    files = [folder / GRAPH_FILE, folder / WEIGHTS_FILE]
+    spec = artifact.manifest.graphs[name]
+    return Written(name, precision, files, spec.inputs, spec.outputs, cases)
+
+
+def _round_results_of(graph_file: Path, ranges: Mapping[str, Range]) -> None:
+    """Add what ONNX Runtime needs beyond OpenVINO; the weights stay where they are."""
+    model = ir.load(graph_file)
+    round_results(model.graph, ranges)
+    ir.save(model, graph_file)
+
+
+def _copy_rest(artifact: Artifact, stage: Stage) -> None:
+    """Everything that is no graph: tokenizer, configurations."""
+    graphs = {
+        file
+        for spec in artifact.manifest.graphs.values()
+        for files in spec.files.values()
+        for file in files
+    }
+    for file in artifact.manifest.files:
+        if file not in graphs:
+            target = stage.folder / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(artifact.check(file), target)

@@ -1,0 +1,192 @@
+"""Prompts x timesteps x guidance through the runtime's own sampler loop, watched on the way.
+
+Each prompt runs with timesteps of its own: those of the model's spacing, moved by the prompt's
+share of the way to the next, so that all prompts together cover all of training's timesteps evenly.
+Guided steps hold both halves, with the prompt and without. Then the latents are decoded, and the
+pictures encoded, so that every network sees what it will see.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from tqdm import tqdm
+
+from sdrt.artifact import Artifact
+from sdrt.backends import Array, Backend, Executed, Graph, Network
+from sdrt.backends.ort import OrtBackend
+from sdrt.errors import UsageError
+from sdrt.manifest import Format, Precision
+from sdrt.pipeline import Pipeline
+from sdrt.request import Request
+from sdrt.result import Timings
+from sdrt.schedule import Steps
+from sdrt.stop import Stop
+from sdrt_export.quantization.observation import ObservedGraph, Statistics
+from sdrt_export.verify import Case
+
+MAX_BYTES = 1_000_000
+DECODED = 2
+"""Pictures that the autoencoder is calibrated with: each has as many pixels as needed."""
+
+# Things, places, light, people, styles: what the range of activations depends on is variety.
+PROMPTS = (
+    "a red boat on the sea at sunset",
+    "portrait photo of an old fisherman, sharp focus, natural light",
+    "a white cat on the grass at noon",
+    "a busy street in the rain at night, neon signs, reflections",
+    "an oil painting of a mountain lake in autumn",
+    "a yellow hot air balloon over the desert at dawn",
+    "isometric drawing of a small kitchen, pastel colours",
+    "a bowl of ramen on a wooden table, top view",
+    "an astronaut riding a horse, cinematic",
+    "a blue car in the desert on a sunny day on the left",
+    "black and white photo of a bridge in fog",
+    "a brown dog on the beach by day",
+    "a watercolour of tulips in a glass vase",
+    "a castle on a cliff above the clouds, fantasy art",
+    "a house in the snow at night with mountains",
+    "macro photo of a green beetle on a leaf",
+)
+HELD_OUT = "a purple ball in a green field in the morning"
+"""Watched by nobody: what the rounded graphs are verified with."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How much is run for statistics."""
+
+    samples: int = 8
+    """Prompts; the list starts anew, with other seeds, when it is at its end."""
+    steps: int = 4
+    """U-Net evaluations, each guided, for each prompt."""
+    prompts: tuple[str, ...] = PROMPTS
+    seed: int = 0
+
+
+def read_prompts(path: Path) -> tuple[str, ...]:
+    """One prompt a line; raises `UsageError` for a file without any, or that is no text."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} has more than {MAX_BYTES} bytes; expected one prompt a line")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is no text in UTF-8; expected one prompt a line") from error
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    prompts = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not prompts or "\0" in text:
+        raise UsageError(f"{path} holds no prompts; expected one a line")
+    return prompts
+
+
+@dataclass
+class Observer:
+    """ONNX Runtime in fp32 that watches networks, or records them: what a pipeline runs on."""
+
+    observed: Mapping[str, tuple[Path, list[str]]]
+    """Per network: its observed graph, and the tensors that it tells of."""
+    threads: int
+    statistics: dict[str, dict[str, Statistics]] = field(default_factory=dict)
+    cases: dict[str, list[Case]] = field(default_factory=dict)
+    is_recording: bool = False
+
+    name: ClassVar = "onnxruntime"
+    formats: ClassVar[tuple[Format, ...]] = ("onnx",)
+    precision: ClassVar[Precision | None] = "fp32"
+    devices: ClassVar[tuple[str, ...]] = ("CPU",)
+
+    def open(self, network: Network) -> Graph:
+        """The network, observed; its weights lie beside the observed graph."""
+        if self.is_recording:
+            return _Recorder(OrtBackend(self.threads).open(network), self.cases)
+        observed, names = self.observed[network.name]
+        known = self.statistics.setdefault(network.name, {})
+        return ObservedGraph(network, observed, names, self.threads, known)
+
+
+class _Recorder(Graph):
+    """Keeps what went into a network and what came out."""
+
+    def __init__(self, graph: Graph, cases: dict[str, list[Case]]) -> None:
+        super().__init__(graph.network)
+        self._graph, self._cases = graph, cases.setdefault(graph.name, [])
+
+    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
+        outputs = self._graph.run(feeds, stop)
+        self._cases.append(Case(dict(feeds), outputs))
+        return outputs
+
+    @property
+    def precision(self) -> str:
+        """Of the recorded graph."""
+        return self._graph.precision
+
+    def executed(self) -> Executed:
+        """Of the recorded graph."""
+        return self._graph.executed()
+
+
+class _Stratified(Pipeline):
+    """Moves all timesteps but the first, where the noise starts, by a share of their distance."""
+
+    share = 0.0
+
+    def steps(self, request: Request) -> Steps:
+        """The request's own steps, moved."""
+        own = super().steps(request)
+        ends = np.append(own.timesteps[1:], 0.0)
+        moved = own.timesteps - self.share * (own.timesteps - ends)
+        moved[0] = own.timesteps[0]
+        return Steps.at_timesteps(own.noise, moved, float(own.sigmas[-1]))
+
+
+def observe_samples(artifact: Artifact, backend: Observer, sampling: Sampling, show: bool) -> None:
+    """Run all samples; the statistics are in the observer afterwards."""
+    with tqdm(total=sampling.samples * sampling.steps, desc="calibrating", disable=not show) as bar:
+        _run_all(artifact, backend, list(_samples(sampling)), sampling.steps, DECODED, bar.update)
+
+
+def record_held_out(artifact: Artifact, backend: Observer, sampling: Sampling) -> None:
+    """Run a prompt that is not among the samples, and keep what each network took and gave."""
+    backend.is_recording = True
+    held_out = [(HELD_OUT, sampling.seed + 1_000_000, 0.5)]
+    _run_all(artifact, backend, held_out, sampling.steps, 1, lambda: None)
+
+
+def _samples(sampling: Sampling) -> Iterator[tuple[str, int, float]]:
+    """Prompt, seed, and share of the distance that the timesteps are moved by."""
+    for i in range(sampling.samples):
+        prompt = sampling.prompts[i % len(sampling.prompts)]
+        yield prompt, sampling.seed + i, i / sampling.samples
+
+
+def _run_all(
+    artifact: Artifact,
+    backend: Backend,
+    samples: Iterable[tuple[str, int, float]],
+    steps: int,
+    decoded: int,
+    tick: Callable[[], object],
+) -> None:
+    """One network after the other is in memory, never two."""
+    pipeline = _Stratified(artifact, backend, keep={"unet"})
+    latents = []
+    for prompt, seed, share in samples:
+        pipeline.share = share
+        run = pipeline.start(prompt, seed=seed, num_inference_steps=steps)
+        for step in run:
+            last = step.latents
+            tick()
+        latents.append(last)
+    pipeline.release()
+    pictures = [pipeline.decode(one)[0] for one in latents[:decoded]]
+    pipeline.release()
+    if "vae_encoder" in artifact.manifest.graphs:
+        shape = {"sample": (1, *pictures[0].shape)}
+        encoder = pipeline.graph("vae_encoder", shape, Timings())
+        for picture in pictures:
+            encoder.run({"sample": picture[None]})
+    pipeline.release()

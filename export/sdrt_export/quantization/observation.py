@@ -1,0 +1,223 @@
+"""What tensors held while a network ran on real inputs: exact ends, and a histogram of samples.
+
+The observed graph is the network with one more output for each tensor: its least and greatest
+value, and values from places drawn once. Nothing but these few numbers leaves the engine, so that
+observing takes as much memory as running.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from sdrt.backends import Array, Executed, Graph, Network
+from sdrt.backends.ort import OrtBackend
+from sdrt.errors import UsageError
+from sdrt.manifest import TensorSpec
+from sdrt.stop import Stop
+from sdrt_export.quantization.layers import initializer
+
+SAMPLES = 1 << 14  # of each tensor and run; smaller tensors give values more than once
+BINS = 1024
+SCHEMA = 1
+MAX_BYTES = 100_000_000
+
+SEEN, SHAPE = "/seen", "/shape"  # ends of the names of added outputs
+
+Doubles = npt.NDArray[np.float64]
+
+
+@dataclass
+class Statistics:
+    """Of one tensor over all runs."""
+
+    low: float
+    high: float
+    counts: Doubles
+    """Values in each of `BINS` equal parts of low to high."""
+    shape: tuple[int, ...]
+    """In the last run."""
+
+    @classmethod
+    def of(cls, seen: Array, shape: Sequence[int]) -> "Statistics":
+        """Of one run: least, greatest, samples."""
+        low, high = float(seen[0]), float(seen[1])
+        # The ends are values too, and the only ones that are certain not to be missed.
+        return cls(low, high, _counts(seen, low, high), tuple(shape))
+
+    @property
+    def centers(self) -> Doubles:
+        """The middle of each part."""
+        middles: Doubles = np.arange(BINS, dtype=np.float64) + 0.5
+        return self.low + middles * _width(self.low, self.high)
+
+    def add(self, other: "Statistics") -> "Statistics":
+        """Of the runs of both."""
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        counts = [_counts(one.centers, low, high, one.counts) for one in (self, other)]
+        return Statistics(low, high, counts[0] + counts[1], other.shape)
+
+    def mean_square(self) -> float:
+        """Mean of the squared values."""
+        return float((self.centers**2 * self.counts).sum() / self.counts.sum())
+
+
+def _width(low: float, high: float) -> float:
+    """Of one part; a constant tensor's have some width too."""
+    return max(high - low, 1e-12) / BINS
+
+
+def _counts(values: Array, low: float, high: float, weights: Doubles | None = None) -> Doubles:
+    parts = ((values - low) / _width(low, high)).astype(np.int64).clip(0, BINS - 1)
+    return np.asarray(np.bincount(parts, weights, BINS), np.float64)
+
+
+def observe(model: ir.Model, values: Iterable[ir.Value]) -> None:
+    """Add outputs that tell of these tensors."""
+    graph = model.graph
+    places = np.sort(np.random.default_rng(0).random(SAMPLES))
+    share = initializer(graph, "places", places)
+    flat = initializer(graph, "flat", np.array([-1]))
+    one = initializer(graph, "one", np.array([1]))
+    for value in values:
+        nodes = [
+            ir.node("ReduceMin", [value], {"keepdims": 0}),
+            ir.node("ReduceMax", [value], {"keepdims": 0}),
+            ir.node("Reshape", [value, flat]),
+            ir.node("Size", [value]),
+        ]
+        least, greatest, row, size = (node.outputs[0] for node in nodes)
+        nodes += [ir.node("Cast", [size], {"to": ir.DataType.DOUBLE})]
+        nodes += [ir.node("Mul", [share, nodes[-1].outputs[0]])]
+        nodes += [ir.node("Cast", [nodes[-1].outputs[0]], {"to": ir.DataType.INT64})]
+        nodes += [ir.node("Gather", [row, nodes[-1].outputs[0]])]
+        samples = nodes[-1].outputs[0]
+        ends = [ir.node("Reshape", [end, one]) for end in (least, greatest)]
+        nodes += ends
+        seen = ir.node("Concat", [*(end.outputs[0] for end in ends), samples], {"axis": 0})
+        shape = ir.node("Shape", [value])
+        graph.extend([*nodes, seen, shape])
+        _add_output(graph, seen, f"{value.name}{SEEN}", ir.DataType.FLOAT)
+        _add_output(graph, shape, f"{value.name}{SHAPE}", ir.DataType.INT64)
+
+
+def _add_output(graph: ir.Graph, node: ir.Node, name: str, dtype: ir.DataType) -> None:
+    output = node.outputs[0]
+    output.name, output.type, output.shape = name, ir.TensorType(dtype), ir.Shape([None])
+    graph.outputs.append(output)
+
+
+class ObservedGraph(Graph):
+    """A network on ONNX Runtime that takes note of its tensors while it runs."""
+
+    def __init__(
+        self,
+        network: Network,
+        observed: Path,
+        names: Sequence[str],
+        threads: int,
+        statistics: dict[str, Statistics],
+    ) -> None:
+        super().__init__(network)
+        self._names, self._statistics = names, statistics
+        told = [
+            *(TensorSpec(name=f"{name}{SEEN}", dtype="float32", shape=("n",)) for name in names),
+            *(TensorSpec(name=f"{name}{SHAPE}", dtype="int64", shape=("n",)) for name in names),
+        ]
+        spec = network.spec.model_copy(update={"outputs": (*network.spec.outputs, *told)})
+        files = (observed, *network.files[1:])
+        self._graph = OrtBackend(threads).open(Network(network.name, spec, files, network.stored))
+
+    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
+        outputs = self._graph.run(feeds, stop)
+        for name in self._names:
+            shape = outputs.pop(f"{name}{SHAPE}").tolist()
+            found = Statistics.of(outputs.pop(f"{name}{SEEN}"), shape)
+            known = self._statistics.get(name)
+            self._statistics[name] = known.add(found) if known else found
+        return outputs
+
+    @property
+    def precision(self) -> str:
+        """As ONNX Runtime runs float networks."""
+        return self._graph.precision
+
+    def executed(self) -> Executed:
+        """As ONNX Runtime runs it."""
+        return self._graph.executed()
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Statistics of every observed tensor of every network, and how they came about."""
+
+    model: str
+    """Hash of the float networks: the statistics of one model say nothing of another."""
+    prompts: tuple[str, ...]
+    steps: int
+    seed: int
+    networks: dict[str, dict[str, Statistics]] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """As the file that `read_calibration` reads."""
+        networks = {
+            name: {
+                tensor: {
+                    "low": one.low,
+                    "high": one.high,
+                    "shape": list(one.shape),
+                    "counts": one.counts.round(3).tolist(),
+                }
+                for tensor, one in found.items()
+            }
+            for name, found in self.networks.items()
+        }
+        record = {
+            "schema": SCHEMA,
+            "model": self.model,
+            "prompts": self.prompts,
+            "steps": self.steps,
+            "seed": self.seed,
+            "networks": networks,
+        }
+        return json.dumps(record)
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read statistics from a file; raises `UsageError` for a file that has none."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no calibration")
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return _calibration(data)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    except (json.JSONDecodeError, RecursionError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path} is no calibration of sdrt ({type(error).__name__}: {error}); expected a file "
+            "that sdrt export wrote as --calibration"
+        ) from error
+
+
+def _calibration(data: Any) -> Calibration:
+    if data["schema"] != SCHEMA:
+        raise ValueError(f"schema {data['schema']!r}, expected {SCHEMA}")
+    networks = {
+        name: {tensor: _statistics(one) for tensor, one in found.items()}
+        for name, found in data["networks"].items()
+    }
+    prompts = tuple(str(prompt) for prompt in data["prompts"])
+    return Calibration(str(data["model"]), prompts, data["steps"], data["seed"], networks)
+
+
+def _statistics(data: Any) -> Statistics:
+    counts = np.array(data["counts"], np.float64)
+    low, high = float(data["low"]), float(data["high"])
+    if counts.shape != (BINS,) or not np.isfinite([low, high, counts.sum()]).all() or high < low:
+        raise ValueError("a histogram is damaged")
+    return Statistics(low, high, counts, tuple(int(size) for size in data["shape"]))

@@ -1,0 +1,203 @@
+"""Float artifact -> the rounded graph of each of its networks."""
+
+import hashlib
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from sdrt.artifact import Artifact
+from sdrt.backends import Array
+from sdrt.errors import UsageError
+from sdrt.machine import usable_cores
+from sdrt.manifest import Quantization
+from sdrt_export.precision import widen
+from sdrt_export.quantization.calibration import (
+    Observer,
+    Sampling,
+    observe_samples,
+    record_held_out,
+)
+from sdrt_export.quantization.layers import find_layers, split_concats
+from sdrt_export.quantization.observation import Calibration, Statistics, observe, read_calibration
+from sdrt_export.quantization.ranges import Range, choose_range
+from sdrt_export.quantization.rounding import round_layers
+from sdrt_export.quantization.sensitivity import Cost, add_switches, keep_in_float, measure_costs
+from sdrt_export.verify import Case
+
+logger = logging.getLogger(__name__)
+
+LAYERS, WEIGHTS, OBSERVED, SWITCHED = (
+    "layers.onnx",
+    "layers.onnx_data",
+    "observed.onnx",
+    "switched.onnx",
+)
+PROBED_SIDE = 16
+"""Of the latents that sensitivity is measured with, which takes a run for each layer."""
+PROBES = 2
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """One network's rounded graph, still to be written, and what it should compute."""
+
+    model: ir.Model
+    ranges: dict[str, Range]
+    quantization: Quantization
+    cases: list[Case]
+
+
+class Quantizer:
+    """Makes int8 graphs of one float artifact; `folder` is for work, and takes 4 bytes a weight.
+
+    Statistics come from `file` if it is there, and are written to it otherwise. Raises `UsageError`
+    for statistics of another model.
+    """
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        folder: Path,
+        sampling: Sampling,
+        file: Path | None = None,
+        show_progress: bool = False,
+    ) -> None:
+        self.artifact, self.folder, self.sampling = artifact, folder, sampling
+        self._observed = {name: self._prepare(name) for name in artifact.manifest.graphs}
+        self.calibration = self._calibrate(file, show_progress)
+        observer = self._observer()
+        record_held_out(artifact, observer, sampling)
+        self._cases = observer.cases
+
+    def quantize(self, name: str) -> Quantized:
+        """Choose ranges, measure each layer, and round those that may be."""
+        started = time.perf_counter()
+        statistics, cases = self.calibration.networks[name], self._cases[name]
+        ranges = {tensor: choose_range(found) for tensor, found in statistics.items()}
+        costs = self._measure(name, statistics, ranges, cases)
+        kept = keep_in_float(costs)
+        model = ir.load(self.folder / name / LAYERS)
+        round_layers(model.graph, ranges, kept)
+        quantization = self._describe(costs, kept)
+        logger.info(
+            "%s: measured in %.0f s; %d of %d layers in int8, %.1f %% of the work",
+            name,
+            time.perf_counter() - started,
+            len(costs) - len(kept),
+            len(costs),
+            quantization.share * 100,
+        )
+        return Quantized(model, ranges, quantization, cases)
+
+    def _prepare(self, name: str) -> tuple[Path, list[str]]:
+        """Write the graph with all weights in fp32, and the observed one beside it."""
+        folder = self.folder / name
+        folder.mkdir(parents=True)
+        model = ir.load(self.artifact.network(name, ("onnx",)).files[0])
+        widen(model)
+        split_concats(model.graph)
+        ir.save(model, folder / LAYERS, external_data=WEIGHTS)
+        model = ir.load(folder / LAYERS)
+        values: dict[str, ir.Value] = {}
+        for layer in find_layers(model.graph):
+            for value in (layer.input, layer.node.outputs[0]):
+                values[str(value.name)] = value
+        observe(model, values.values())
+        ir.save(model, folder / OBSERVED)
+        return folder / OBSERVED, list(values)
+
+    def _calibrate(self, file: Path | None, show: bool) -> Calibration:
+        fingerprint = self._fingerprint()
+        if file is not None and file.exists():
+            found = read_calibration(file)
+            if found.model != fingerprint or set(found.networks) != set(self._observed):
+                raise UsageError(
+                    f"{file} holds statistics of another model; give the file of this one, or the "
+                    "name of a new file"
+                )
+            return found
+        started = time.perf_counter()
+        observer = self._observer()
+        observe_samples(self.artifact, observer, self.sampling, show)
+        sampling = self.sampling
+        logger.info(
+            "calibrated in %.0f s: %d samples of %d steps",
+            time.perf_counter() - started,
+            sampling.samples,
+            sampling.steps,
+        )
+        made = Calibration(
+            fingerprint,
+            sampling.prompts[: sampling.samples],
+            sampling.steps,
+            sampling.seed,
+            observer.statistics,
+        )
+        if file is not None:
+            file.write_text(made.to_json(), encoding="utf-8")
+        return made
+
+    def _observer(self) -> Observer:
+        return Observer(self._observed, usable_cores())
+
+    def _fingerprint(self) -> str:
+        """Of every float graph and its weights."""
+        manifest = self.artifact.manifest
+        files = [file for graph in manifest.graphs.values() for file in graph.files["onnx"]]
+        hashes = "\n".join(f"{file} {manifest.files[file].sha256}" for file in sorted(files))
+        return hashlib.sha256(hashes.encode()).hexdigest()
+
+    def _measure(
+        self,
+        name: str,
+        statistics: Mapping[str, Statistics],
+        ranges: Mapping[str, Range],
+        cases: Sequence[Case],
+    ) -> dict[str, Cost]:
+        folder = self.folder / name
+        model = ir.load(folder / LAYERS)
+        layers = find_layers(model.graph)
+        add_switches(model.graph, ranges)
+        ir.save(model, folder / SWITCHED)
+        latent = self.artifact.manifest.latent
+        chosen = cases[:: max(1, len(cases) // PROBES)][:PROBES]
+        probes = [_probe(case.feeds, latent.downscale) for case in chosen]
+        network = self.artifact.network(name, ("onnx",))
+        layers = find_layers(ir.load(folder / LAYERS).graph)
+        return measure_costs(
+            network, folder / SWITCHED, layers, statistics, ranges, probes, usable_cores()
+        )
+
+    def _describe(self, costs: Mapping[str, Cost], kept: Sequence[str]) -> Quantization:
+        macs = sum(cost.macs for cost in costs.values())
+        in_float = sum(costs[name].macs for name in kept)
+        return Quantization(
+            sqnr_db={name: round(cost.sqnr_db, 1) for name, cost in costs.items()},
+            kept=tuple(kept),
+            share=round(1 - in_float / macs, 4),
+            samples=len(self.calibration.prompts),
+            steps=self.calibration.steps,
+            seed=self.calibration.seed,
+        )
+
+
+def _probe(feeds: Mapping[str, Array], downscale: int) -> dict[str, Array]:
+    """One row of a batch, and of latents or a picture the middle."""
+    return {name: _middle(array, downscale) for name, array in feeds.items()}
+
+
+def _middle(array: Array, downscale: int) -> Array:
+    if array.ndim == 0:
+        return array
+    row = array[-1:]
+    if array.ndim != 4:
+        return row
+    most = PROBED_SIDE * (downscale if array.shape[1] == 3 else 1)
+    for axis in (2, 3):
+        start = max(0, (row.shape[axis] - most) // 2)
+        row = row.take(range(start, min(start + most, row.shape[axis])), axis)
+    return row
