@@ -3,12 +3,14 @@
 import json
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from sdrt import checks
 from sdrt.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -16,15 +18,38 @@ if TYPE_CHECKING:
     from sdrt_export.checkpoint import Checkpoint
     from sdrt_export.config import Preset
     from sdrt_export.exporter import Report
+    from sdrt_export.quantization.artifact import Settings
+
+MAX_CALIBRATION = 100_000
 
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[SOURCE] DEST")
 @click.option("--random", metavar="PRESET", help="Random weights of a preset's geometry.")
 @click.option("--preset", metavar="PRESET", help="Precision, formats and defaults from a preset.")
-@click.option("--precision", help="How weights are stored: fp32 or bf16.")
+@click.option("--precision", help="fp32, bf16 (weights) or int8 (weights and arithmetic).")
 @click.option(
     "--format", "formats", metavar="FORMATS", help="onnx, openvino, or both with a comma."
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="int8: take the statistics from this file, or write them to it if there is none.",
+)
+@click.option(
+    "--calibration-samples", metavar="N", type=int, help="int8: prompts to run; default 8."
+)
+@click.option(
+    "--calibration-steps", metavar="N", type=int, help="int8: steps for each of them; default 4."
+)
+@click.option(
+    "--calibration-prompts",
+    type=click.Path(path_type=Path),
+    help="int8: a text file with one prompt a line, instead of the built-in list.",
+)
+@click.option("--calibration-seed", metavar="N", type=int, help="int8: of the noise; default 0.")
+@click.option(
+    "--publish-anyway", is_flag=True, help="int8: also when it fails its own verification."
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
@@ -36,13 +61,18 @@ def export(
     formats: str | None,
     quiet: bool,
     as_json: bool,
+    **int8: Any,
 ) -> None:
     """Export SOURCE, a diffusers folder of Stable Diffusion 1.x, to the model folder DEST.
 
     A PRESET is the name of one that comes with sdrt (sd15, tiny, demo) or a YAML file. Nothing is
     published unless every exported graph computes what torch computes, on both engines.
+
+    With --precision int8, SOURCE may be a model folder in fp32 or bf16 as well: the model runs some
+    prompts, and its layers are rounded to what was seen.
     """
-    report = run_export(paths, random, preset, precision, formats, quiet=quiet or as_json)
+    is_quiet = quiet or as_json
+    report = run_export(paths, random, preset, precision, formats, quiet=is_quiet, int8=int8)
     click.echo(json.dumps(record(report), indent=1) if as_json else summary(report))
 
 
@@ -53,6 +83,7 @@ def run_export(
     precision: str | None,
     formats: str | None,
     quiet: bool,
+    int8: Mapping[str, Any] | None = None,
 ) -> "Report":
     """Export as the options say; also what `optimum-cli export sdrt` calls."""
     source, destination = _source_and_destination(paths, random, preset)
@@ -66,12 +97,14 @@ def run_export(
         raise MissingExtraError(str(error.name), "export") from error
     asked = random or preset
     name, chosen = config.read_preset(asked) if asked else ("", None)
+    precision = precision or (chosen.precision if chosen else "fp32")
     return export(
         _checkpoint(name, chosen, is_random=random is not None) if source is None else source,
         destination,
-        precision or (chosen.precision if chosen else "fp32"),  # type: ignore[arg-type]
+        precision,  # type: ignore[arg-type]
         _formats(formats, chosen),
         chosen.defaults if chosen else None,
+        _settings(int8 or {}, precision, show_progress=not quiet),
     )
 
 
@@ -126,6 +159,35 @@ def _formats(given: str | None, preset: "Preset | None") -> "Sequence[Format]":
     if given is not None:
         return cast("Sequence[Format]", given.split(","))  # export() checks them
     return preset.formats if preset else ("onnx", "openvino")
+
+
+def _settings(given: Mapping[str, Any], precision: str, show_progress: bool) -> "Settings | None":
+    """What the options for int8 say; raises `UsageError` for any of them with another precision."""
+    from sdrt_export.quantization.artifact import Settings
+    from sdrt_export.quantization.calibration import Sampling, read_prompts
+
+    said = {name: value for name, value in given.items() if value not in (None, False)}
+    if precision != "int8":
+        if said:
+            option = f"--{next(iter(said)).replace('_', '-')}"
+            raise UsageError(f"{option} is for --precision int8, and precision is {precision}")
+        return None
+    sampling = Sampling()
+    of_sampling: dict[str, Any] = {
+        name: checks.whole(
+            f"calibration {name}", said[f"calibration_{name}"], least, MAX_CALIBRATION
+        )
+        for name, least in (("samples", 1), ("steps", 1), ("seed", 0))
+        if f"calibration_{name}" in said
+    }
+    if "calibration_prompts" in said:
+        of_sampling["prompts"] = read_prompts(said["calibration_prompts"])
+    return Settings(
+        sampling=replace(sampling, **of_sampling),
+        calibration=said.get("calibration"),
+        publish_anyway="publish_anyway" in said,
+        show_progress=show_progress,
+    )
 
 
 def _show_progress() -> None:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from sdrt.artifact import Artifact, open_artifact
+from sdrt.artifact import Artifact, is_artifact, open_artifact
 from sdrt.errors import UsageError
 from sdrt.manifest import (
     FORMATS,
-    MANIFEST_NAME,
     PRECISIONS,
     Defaults,
     Format,
@@ -26,7 +25,7 @@ from sdrt_export.finish import Written, finish, give_back_memory
 from sdrt_export.layout import write_layout
 from sdrt_export.networks import ExportableNetwork, networks
 from sdrt_export.preview import with_preview
-from sdrt_export.quantization.artifact import Settings, quantize_artifact
+from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
 from sdrt_export.to_onnx import signature, trace, write_onnx
 from sdrt_export.verify import check_floor, reference_cases
 
@@ -85,9 +84,12 @@ def _export_int8(
     settings: Settings | None,
 ) -> tuple[Manifest, Path]:
     """Make a float artifact, unless the source is one, and round it."""
+    settings = settings or Settings()
+    settings.check()
     given = None
-    if not isinstance(source, Checkpoint) and (Path(source) / MANIFEST_NAME).is_file():
+    if not isinstance(source, Checkpoint) and is_artifact(source):
         given = open_artifact(source)
+        check_float(given)
         weights = sum(record.size for record in given.manifest.files.values()) // 2
     else:
         checkpoint = _checkpoint(source)
@@ -101,7 +103,7 @@ def _export_int8(
             del checkpoint
             give_back_memory()
         work = stage.inner("work").folder
-        rounded = quantize_artifact(given, stage, work, formats, settings or Settings())
+        rounded = quantize_artifact(given, stage, work, formats, settings)
         if defaults:
             rounded = rounded.model_copy(update={"defaults": defaults})
         return stage.publish(rounded), stage.destination

@@ -1,4 +1,4 @@
-"""A network's ONNX file -> its entry in the manifest: convert, measure on both engines, describe."""
+"""A network's ONNX file -> its entry in the manifest: convert, measure both engines, describe."""
 
 import ctypes
 import gc

@@ -69,6 +69,12 @@ def open_artifact(where: str | Path | None = None) -> Artifact:
     return Artifact(root, manifest)
 
 
+def is_artifact(where: str | Path) -> bool:
+    """Whether `open_artifact` would find a manifest there, or an embedded model of that name."""
+    path = Path(where)
+    return (path / MANIFEST_NAME).is_file() or (not path.exists() and str(where) in EMBEDDED)
+
+
 def _locate(where: str | Path) -> Path:
     path = Path(where)
     if (path / MANIFEST_NAME).is_file():

@@ -1,6 +1,7 @@
 """Float artifact -> int8 artifact: each network in int8 where that holds, else in bf16."""
 
 import logging
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from sdrt_export.artifact import Stage
 from sdrt_export.finish import Written, finish
 from sdrt_export.precision import store_bf16
 from sdrt_export.quantization.calibration import Sampling
+from sdrt_export.quantization.observation import read_calibration
 from sdrt_export.quantization.quantizer import LAYERS, Quantizer
 from sdrt_export.quantization.ranges import Range
 from sdrt_export.quantization.rounding import round_results
@@ -43,14 +45,17 @@ class Settings:
     """Also when the U-Net is below the floor of its verification."""
     show_progress: bool = False
 
+    def check(self) -> None:
+        """Raise `UsageError` for a calibration file that cannot be read, nor written, later."""
+        file = self.calibration
+        if file is not None and file.exists():
+            read_calibration(file)
+        elif file is not None and not os.access(file.parent, os.W_OK):
+            raise UsageError(f"{file} is not there and cannot be written: check its folder")
 
-def quantize_artifact(
-    artifact: Artifact, stage: Stage, work: Path, formats: Sequence[Format], settings: Settings
-) -> Manifest:
-    """Fill a stage from a float artifact; gives the manifest, which lists no files yet.
 
-    Raises `UsageError` for an artifact that is int8 already, `ParityError` below the floor.
-    """
+def check_float(artifact: Artifact) -> None:
+    """Raise `UsageError` for an artifact in int8, `ArtifactError` for one without ONNX."""
     if artifact.manifest.precision == "int8":
         raise UsageError(
             f"{artifact.root} is int8 already, and rounding twice adds up; give the artifact in "
@@ -62,6 +67,15 @@ def quantize_artifact(
             f"{artifact.root} holds {missing[0]} without ONNX, which int8 is made from; export the "
             "model again with --format onnx"
         )
+
+
+def quantize_artifact(
+    artifact: Artifact, stage: Stage, work: Path, formats: Sequence[Format], settings: Settings
+) -> Manifest:
+    """Fill a stage from a float artifact; gives the manifest, which lists no files yet.
+
+    Raises `ParityError` for a U-Net below the floor.
+    """
     _copy_rest(artifact, stage)
     quantizer = Quantizer(
         artifact, work, settings.sampling, settings.calibration, settings.show_progress
@@ -83,6 +97,8 @@ def _finish_one(
     publish_anyway: bool,
 ) -> GraphSpec:
     found = quantizer.quantize(name)
+    if not found.quantization.sqnr_db:
+        return _in_bf16(quantizer, name, stage, formats, found.cases)
     store_bf16(found.model)
     written = _write(found.model, quantizer.artifact, name, "int8", stage, found.cases)
     spec = finish(written, stage.folder, formats, partial(_round_results_of, ranges=found.ranges))
@@ -95,9 +111,15 @@ def _finish_one(
     if worst >= ENOUGH_DB:
         return spec
     logger.info("%s: %.1f dB in int8, expected %.0f; stored in bf16", name, worst, ENOUGH_DB)
+    return _in_bf16(quantizer, name, stage, formats, found.cases)
+
+
+def _in_bf16(
+    quantizer: Quantizer, name: str, stage: Stage, formats: Sequence[Format], cases: list[Case]
+) -> GraphSpec:
     model = ir.load(quantizer.folder / name / LAYERS)
     store_bf16(model)
-    written = _write(model, quantizer.artifact, name, "bf16", stage, found.cases)
+    written = _write(model, quantizer.artifact, name, "bf16", stage, cases)
     spec = finish(written, stage.folder, formats)
     return spec.model_copy(update={"precision": "bf16"})
 

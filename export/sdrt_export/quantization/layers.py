@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from sdrt_export.precision import KEPT
 
-MIN_WEIGHTS = 4096  # below, rounding the input costs more than the layer
+MIN_WEIGHTS = 1024  # below, rounding the input costs more than the layer
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,8 @@ class Quantizer:
     ) -> dict[str, Cost]:
         folder = self.folder / name
         model = ir.load(folder / LAYERS)
-        layers = find_layers(model.graph)
+        if not find_layers(model.graph):
+            return {}
         add_switches(model.graph, ranges)
         ir.save(model, folder / SWITCHED)
         latent = self.artifact.manifest.latent
@@ -178,7 +179,7 @@ class Quantizer:
         return Quantization(
             sqnr_db={name: round(cost.sqnr_db, 1) for name, cost in costs.items()},
             kept=tuple(kept),
-            share=round(1 - in_float / macs, 4),
+            share=round(1 - in_float / max(macs, 1), 4),
             samples=len(self.calibration.prompts),
             steps=self.calibration.steps,
             seed=self.calibration.seed,
