@@ -85,23 +85,25 @@ def observe(model: ir.Model, values: Iterable[ir.Value]) -> None:
     flat = initializer(graph, "flat", np.array([-1]))
     one = initializer(graph, "one", np.array([1]))
     for value in values:
-        nodes = [
-            ir.node("ReduceMin", [value], {"keepdims": 0}),
-            ir.node("ReduceMax", [value], {"keepdims": 0}),
-            ir.node("Reshape", [value, flat]),
-            ir.node("Size", [value]),
-        ]
-        least, greatest, row, size = (node.outputs[0] for node in nodes)
-        nodes += [ir.node("Cast", [size], {"to": ir.DataType.DOUBLE})]
-        nodes += [ir.node("Mul", [share, nodes[-1].outputs[0]])]
-        nodes += [ir.node("Cast", [nodes[-1].outputs[0]], {"to": ir.DataType.INT64})]
-        nodes += [ir.node("Gather", [row, nodes[-1].outputs[0]])]
-        samples = nodes[-1].outputs[0]
-        ends = [ir.node("Reshape", [end, one]) for end in (least, greatest)]
-        nodes += ends
-        seen = ir.node("Concat", [*(end.outputs[0] for end in ends), samples], {"axis": 0})
+        least = ir.node("ReduceMin", [value], {"keepdims": 0})
+        greatest = ir.node("ReduceMax", [value], {"keepdims": 0})
+        size = ir.node("Size", [value])
+        count = ir.node("Cast", [size.outputs[0]], {"to": ir.DataType.DOUBLE})
+        place = ir.node("Mul", [share, count.outputs[0]])
+        index = ir.node("Cast", [place.outputs[0]], {"to": ir.DataType.INT64})
+        row = ir.node("Reshape", [value, flat])
+        sample = ir.node("Gather", [row.outputs[0], index.outputs[0]])
+        low, high = (ir.node("Reshape", [end.outputs[0], one]) for end in (least, greatest))
+        parts = [node.outputs[0] for node in (low, high, sample)]
+        seen = ir.node("Concat", parts, {"axis": 0})
         shape = ir.node("Shape", [value])
-        graph.extend([*nodes, seen, shape])
+        made = [least, greatest, size, count, place, index, row, sample, low, high, seen, shape]
+        # Engines run nodes about in the order of the graph: at its end, all tensors would be alive.
+        producer = value.producer()
+        if producer is None:
+            graph.insert_before(graph[0], made)
+        else:
+            graph.insert_after(producer, made)
         _add_output(graph, seen, f"{value.name}{SEEN}", ir.DataType.FLOAT)
         _add_output(graph, shape, f"{value.name}{SHAPE}", ir.DataType.INT64)
 
@@ -131,7 +133,8 @@ class ObservedGraph(Graph):
         ]
         spec = network.spec.model_copy(update={"outputs": (*network.spec.outputs, *told)})
         files = (observed, *network.files[1:])
-        self._graph = OrtBackend(threads).open(Network(network.name, spec, files, network.stored))
+        observing = Network(network.name, spec, files, network.stored)
+        self._graph = OrtBackend(threads, in_order=True).open(observing)
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         outputs = self._graph.run(feeds, stop)

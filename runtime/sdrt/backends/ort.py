@@ -27,6 +27,9 @@ class OrtBackend:
 
     threads: int = field(default_factory=usable_cores)
     precision: Precision | None = None
+    in_order: bool = False
+    """Run nodes in the order of the graph and not of what its outputs need: for graphs whose many
+    outputs each need little, which would keep every tensor until the end."""
 
     name: ClassVar = "onnxruntime"
     formats: ClassVar[tuple[Format, ...]] = ("onnx",)
@@ -34,16 +37,19 @@ class OrtBackend:
 
     def open(self, network: Network) -> "OrtGraph":
         """Load a network into a session of its own."""
-        return OrtGraph(network, self.threads)
+        return OrtGraph(network, self.threads, self.in_order)
 
 
 class OrtGraph(Graph):
     """One inference session."""
 
-    def __init__(self, network: Network, threads: int) -> None:
+    def __init__(self, network: Network, threads: int, in_order: bool = False) -> None:
         super().__init__(network)
         self._threads = threads
-        self._session = _open_session(network.files[0], _options(threads))
+        options = _options(threads)
+        if in_order:
+            options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
+        self._session = _open_session(network.files[0], options)
         self._last_feeds: dict[str, Array] = {}
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
