@@ -43,6 +43,19 @@ def tiny_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {precision: folder / precision for precision in ("fp32", "bf16")}
 
 
+@pytest.fixture(scope="session")
+def int8_demo(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The embedded model in int8, in both formats, calibrated with little."""
+    from sdrt_export.exporter import export
+    from sdrt_export.quantization.artifact import Settings
+    from sdrt_export.quantization.calibration import Sampling
+
+    folder = tmp_path_factory.mktemp("int8") / "demo"
+    settings = Settings(Sampling(samples=3, steps=4), folder.with_name("statistics.json"))
+    export("demo", folder, "int8", settings=settings)
+    return open_artifact(folder)
+
+
 @pytest.fixture
 def tiny_path(tiny_exports: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the fp32 artifact, to be damaged at will."""

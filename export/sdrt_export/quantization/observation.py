@@ -6,6 +6,7 @@ observing takes as much memory as running.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,8 +48,12 @@ class Statistics:
     def of(cls, seen: Array, shape: Sequence[int]) -> "Statistics":
         """Of one run: least, greatest, samples."""
         low, high = float(seen[0]), float(seen[1])
-        # The ends are values too, and the only ones that are certain not to be missed.
-        return cls(low, high, _counts(seen, low, high), tuple(shape))
+        # The ends are the only values that are certain not to be missed. They count as what they
+        # are: one each of all the tensor's, of which the samples are a part.
+        samples = len(seen) - 2
+        weights = np.ones(len(seen))
+        weights[:2] = min(1.0, samples / math.prod(shape))
+        return cls(low, high, _counts(seen, low, high, weights), tuple(shape))
 
     @property
     def centers(self) -> Doubles:
@@ -200,7 +205,7 @@ def read_calibration(path: Path) -> Calibration:
         return _calibration(data)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {path}: {error}") from error
-    except (json.JSONDecodeError, RecursionError, KeyError, TypeError, ValueError) as error:
+    except (RecursionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} is no calibration of sdrt ({type(error).__name__}: {error}); expected a file "
             "that sdrt export wrote as --calibration"
