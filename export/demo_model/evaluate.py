@@ -2,18 +2,16 @@
 
 import argparse
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import sdrt
-from demo_model.captions import NOT_SAID, caption
-from demo_model.checker import CHECKED, accuracy
-from demo_model.render import Picture, render
-from demo_model.scenes import Scene, sample_scene
 from sdrt.sheet import grid
+from sdrt_bench.scenes.checker import accuracy
+from sdrt_bench.scenes.prompts import ScenePrompt, drawn, scene_prompts
+from sdrt_bench.scenes.render import Picture
 
 # One of each object, in all lights and grounds: the pictures of the README.
 SHOWN = (
@@ -53,40 +51,15 @@ def main() -> None:
         pictures = [paint(pipe, prompt, 1, options) for prompt in SHOWN]
         grid([Image.fromarray(picture) for picture in pictures], columns=6).save(args.sheet)
     if args.prompts:
-        asked = grammar_prompts(args.prompts, args.noise)
+        asked = scene_prompts(args.prompts, args.noise)
         pictures = [paint(pipe, one.text, seed, options) for seed, one in enumerate(asked)]
-        stated = [one.stated for one in asked]
-        found = accuracy(pictures, [one.scene for one in asked], stated)
-        ceiling = accuracy(drawn(asked), [one.scene for one in asked], stated)
+        found, ceiling = (accuracy(judged(asked, shown)) for shown in (pictures, drawn(asked)))
         print(json.dumps({"prompts": len(asked), **options, "model": found, "ceiling": ceiling}))
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A caption, the scene behind it, and what of the scene it states."""
-
-    text: str
-    scene: Scene
-    stated: tuple[str, ...]
-
-
-def grammar_prompts(count: int, noise: float, seed: int = 777) -> list[Prompt]:
-    """Captions of random scenes that name an object."""
-    rng = np.random.default_rng(seed)
-    prompts: list[Prompt] = []
-    while len(prompts) < count:
-        scene = sample_scene(rng)
-        text, said = caption(scene, rng, noise)
-        stated = tuple(name for name in CHECKED if said[name] != NOT_SAID[name])
-        if scene.object != "none" and "object" in stated:
-            prompts.append(Prompt(text, scene, stated))
-    return prompts
-
-
-def drawn(prompts: list[Prompt]) -> list[Picture]:
-    """The scenes as the training pictures show them: the checker's own ceiling."""
-    rng = np.random.default_rng(0)
-    return [render(prompt.scene, rng) for prompt in prompts]
+def judged(asked: list[ScenePrompt], pictures: list[Picture]) -> list[dict[str, bool]]:
+    """What each picture shows of its prompt."""
+    return [one.judge(picture) for one, picture in zip(asked, pictures, strict=True)]
 
 
 def paint(pipe: sdrt.Pipeline, prompt: str, seed: int, options: dict[str, object]) -> Picture:

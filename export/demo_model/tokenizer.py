@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from transformers import CLIPTokenizer
 
-from demo_model.captions import caption
-from demo_model.scenes import sample_scene
+from sdrt_bench.scenes.captions import caption
+from sdrt_bench.scenes.grammar import sample_scene
 from sdrt_export.vocabulary import END, START, byte_letters
 
 LENGTH = 77

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from demo_model.captions import caption
 from demo_model.geometry import untrained_text_encoder
-from demo_model.scenes import ATTRIBUTES, sample_scene
 from demo_model.tokenizer import LENGTH, build_tokenizer
 from demo_model.training import Run, cosine_rate
+from sdrt_bench.scenes.captions import caption
+from sdrt_bench.scenes.grammar import ATTRIBUTES, sample_scene
 
 CLASSES = [len(values) + 1 for values in ATTRIBUTES.values()]  # and one for "not said"
 

@@ -14,9 +14,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from demo_model.captions import caption
 from demo_model.geometry import noise_schedule, untrained_unet, write_index
-from demo_model.scenes import Scene
 from demo_model.tokenizer import LENGTH
 from demo_model.training import (
     Run,
@@ -27,6 +25,8 @@ from demo_model.training import (
     scenes_of_pictures,
     start_from,
 )
+from sdrt_bench.scenes.captions import caption
+from sdrt_bench.scenes.grammar import Scene
 
 CHUNK = 5000  # pictures drawn and encoded at a time
 FIRST_SEED = 1000  # of the pictures' chunks

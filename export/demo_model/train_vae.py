@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 from demo_model.geometry import untrained_vae
-from demo_model.scenes import Scene
 from demo_model.training import (
     Run,
     arithmetic,
@@ -19,6 +18,7 @@ from demo_model.training import (
     draw_pictures,
     start_from,
 )
+from sdrt_bench.scenes.grammar import Scene
 
 CROP = 64  # pixels; the objects are what is hard to learn, and a cut-out costs a quarter
 CENTER_X = {"left": 36, "center": 64, "right": 92}

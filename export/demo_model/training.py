@@ -14,9 +14,9 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
-from demo_model.render import render
-from demo_model.scenes import Scene, sample_scene
 from sdrt.machine import has_bf16
+from sdrt_bench.scenes.grammar import Scene, sample_scene
+from sdrt_bench.scenes.render import render
 
 CHUNK = 500  # pictures that one process draws at a time; part of what a seed means
 

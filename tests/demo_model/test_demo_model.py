@@ -1,17 +1,12 @@
-"""The training material says what it shows: pictures, captions, checker and tokenizer agree."""
+"""The embedded model's training: tokenizer, drawing, rates, and its weights read back."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from demo_model.captions import NOT_SAID, caption
-from demo_model.checker import CHECKED, accuracy, check
-from demo_model.render import render
 from demo_model.restore import restore
-from demo_model.scenes import ATTRIBUTES, FUR, OBJECT_COLORS, Scene, sample_scene
 from demo_model.tokenizer import build_tokenizer
 from demo_model.training import cosine_rate, draw_pictures
 from sdrt.artifact import Artifact
@@ -20,70 +15,6 @@ from sdrt.measure import snr_db
 from sdrt.verify import seeded_feeds
 from sdrt_export.checkpoint import FolderCheckpoint
 from sdrt_export.networks import networks
-
-
-def scenes(count: int, seed: int) -> list[Scene]:
-    rng = np.random.default_rng(seed)
-    return [sample_scene(rng) for _ in range(count)]
-
-
-def test_a_seed_always_draws_the_same_picture() -> None:
-    scene = scenes(1, seed=0)[0]
-    first, second = (render(scene, np.random.default_rng(3)) for _ in range(2))
-    assert first.shape == (128, 128, 3)
-    np.testing.assert_array_equal(first, second)
-    assert not np.array_equal(first, render(scene, np.random.default_rng(4)))
-
-
-def test_scenes_keep_to_the_grammar() -> None:
-    for scene in scenes(500, seed=1):
-        for name, values in ATTRIBUTES.items():
-            assert getattr(scene, name) in (*values, "none")
-        if scene.object != "none":
-            assert scene.color in OBJECT_COLORS[scene.object]
-        if scene.object == "boat":
-            assert scene.ground == "sea"
-        assert not (scene.color == "white" and scene.ground == "snow")
-
-
-def test_the_checker_reads_what_was_drawn() -> None:
-    drawn = scenes(120, seed=7)
-    rng = np.random.default_rng(8)
-    pictures = [render(scene, rng) for scene in drawn]
-    everything = [CHECKED] * len(drawn)
-    right = accuracy(pictures, drawn, everything)
-    assert right["all_attributes"] > 0.97
-    assert right["whole_prompt"] > 0.92
-    mismatched = accuracy(pictures[1:] + pictures[:1], drawn, everything)
-    assert mismatched["all_attributes"] < 0.35
-
-
-def test_the_checker_judges_only_what_is_stated() -> None:
-    scene = replace(scenes(1, seed=2)[0], object="dog", color=FUR[0], ground="beach", time="day")
-    picture = render(scene, np.random.default_rng(0))
-    wrong = replace(scene, time="night", color="white")
-    assert check(picture, wrong, ["ground", "side"]) == {"ground": True, "side": True}
-    assert check(picture, wrong, ["time"]) == {"time": False}
-
-
-def test_captions_state_what_they_report() -> None:
-    rng = np.random.default_rng(5)
-    for scene in scenes(300, seed=6):
-        text, said = caption(scene, rng, noise=0.0)
-        assert list(said) == list(ATTRIBUTES)
-        for name, index in said.items():
-            if index != NOT_SAID[name]:
-                assert ATTRIBUTES[name][index] == getattr(scene, name)
-        is_named = said["color"] != NOT_SAID["color"]
-        if is_named and scene.color not in ("orange", "none"):
-            assert scene.color in text
-
-
-def test_words_without_a_meaning_change_no_statement() -> None:
-    for seed, scene in enumerate(scenes(50, seed=9)):
-        plain, said = caption(scene, np.random.default_rng(seed), noise=0.0)
-        assert plain
-        assert all(0 <= said[name] <= NOT_SAID[name] for name in said)
 
 
 def test_every_word_of_the_captions_is_one_token_and_unknown_ones_fall_apart(

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from demo_model.canvas import Canvas
-from demo_model.scenes import Color
+from sdrt_bench.scenes.canvas import Canvas
+from sdrt_bench.scenes.grammar import Color
 
 WOOD: Color = (120, 78, 44)
 GLASS: Color = (176, 216, 238)

@@ -6,7 +6,7 @@ largest blob against silhouettes of freshly drawn objects.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from demo_model.canvas import LIGHT, Floats, gradient
-from demo_model.render import GROUND, HORIZON, SKY, Picture, render
-from demo_model.scenes import (
+from sdrt_bench.scenes.canvas import LIGHT, Floats, gradient
+from sdrt_bench.scenes.grammar import (
     COLORS,
     GROUNDS,
     OBJECT_COLORS,
@@ -28,6 +27,7 @@ from demo_model.scenes import (
     Scene,
     sample_scene,
 )
+from sdrt_bench.scenes.render import GROUND, HORIZON, SKY, Picture, render
 
 CHECKED = ("time", "ground", "color", "side", "object")
 
@@ -215,19 +215,14 @@ def _known_silhouettes() -> list[tuple[str, _Silhouette]]:
     return known
 
 
-def accuracy(
-    pictures: Sequence[Picture], scenes: Sequence[Scene], stated: Sequence[Iterable[str]]
-) -> dict[str, float]:
-    """Shares of right answers: per attribute, over all attributes, and of whole prompts."""
+def accuracy(answers: Sequence[Mapping[str, bool]]) -> dict[str, float]:
+    """Shares of right answers of `check`: per attribute, over all attributes, of whole prompts."""
     right: Counter[str] = Counter()
     asked: Counter[str] = Counter()
-    whole = 0
-    for picture, scene, names in zip(pictures, scenes, stated, strict=True):
-        result = check(picture, scene, names)
-        asked.update(result.keys())
-        right.update(name for name, is_right in result.items() if is_right)
-        whole += all(result.values())
+    for answer in answers:
+        asked.update(answer.keys())
+        right.update(name for name, is_right in answer.items() if is_right)
     shares = {name: right[name] / asked[name] for name in CHECKED if asked[name]}
     shares["all_attributes"] = right.total() / asked.total()
-    shares["whole_prompt"] = whole / len(pictures)
+    shares["whole_prompt"] = sum(all(answer.values()) for answer in answers) / len(answers)
     return shares

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from demo_model.scenes import SIZE, Color
+from sdrt_bench.scenes.grammar import SIZE, Color
 
 SUPERSAMPLING = 3
 PIXELS = SIZE * SUPERSAMPLING

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from demo_model.scenes import ATTRIBUTES, Scene
+from sdrt_bench.scenes.grammar import ATTRIBUTES, Scene
 
 Rng = np.random.Generator
 

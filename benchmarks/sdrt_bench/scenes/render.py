@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from demo_model.canvas import LIGHT, PIXELS, SUPERSAMPLING, Canvas, gradient
-from demo_model.objects import DRAW, SCALE
-from demo_model.scenes import COLORS, Color, Scene
+from sdrt_bench.scenes.canvas import LIGHT, PIXELS, SUPERSAMPLING, Canvas, gradient
+from sdrt_bench.scenes.grammar import COLORS, Color, Scene
+from sdrt_bench.scenes.objects import DRAW, SCALE
 
 Picture = npt.NDArray[np.uint8]
 Rng = np.random.Generator
