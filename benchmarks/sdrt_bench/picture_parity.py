@@ -7,7 +7,6 @@ The artifact is the folder's export; by default the embedded model, whose folder
 """
 
 import argparse
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +28,9 @@ from sdrt.pipeline import Pipeline
 from sdrt.prompt import parse
 from sdrt.scheduler_config import read_config
 from sdrt.tokenizer import Tokenizer
+from sdrt_bench.fidelity import Pixels, psnr_db
 from sdrt_bench.sampler_parity import scheduler_class
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
-
-Pixels = npt.NDArray[np.uint8]
 
 # Our names, and the classes and options of diffusers that mean the same.
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -113,12 +111,6 @@ def config_of(scheduler: Any) -> dict[str, Any]:
     return {**scheduler.config, "_class_name": type(scheduler).__name__}
 
 
-def psnr_db(one: Pixels, other: Pixels) -> float:
-    """Peak signal-to-noise ratio of 8-bit pictures; infinite for equal ones."""
-    error = float(((one.astype(np.float64) - other) ** 2).mean())
-    return math.inf if error == 0 else 10 * math.log10(255**2 / error)
-
-
 def main() -> None:
     """Paint with everybody, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -140,7 +132,7 @@ def main() -> None:
         scheduler = make_scheduler(name, model_config)
         steps = 4 if name in ("lcm", "tcd") else args.steps
         theirs, ours = compare(networks, pipes, scheduler, args.prompt, args.seed, steps)
-        figures = [psnr_db(theirs, one) for one in ours] + [psnr_db(*ours)]
+        figures = [psnr_db(theirs, one) for one in ours] + [psnr_db(ours[0], ours[1])]
         print(f"| {name} | {' | '.join(f'{figure:.1f} dB' for figure in figures)} |", flush=True)
 
 

@@ -1,0 +1,117 @@
+"""Figures of fidelity are what their definitions say."""
+
+import math
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from sdrt_bench.fidelity import Pixels, Spread, latent_psnr_db, psnr_db, ssim
+
+
+def pictures(height: int = 40, width: int = 32) -> tuple[Pixels, Pixels]:
+    """A smooth picture and a noisy, darker copy."""
+    rng = np.random.default_rng(0)
+    ramp = np.linspace(20, 230, height)[:, None, None] + np.linspace(0, 20, width)[:, None]
+    clean = np.broadcast_to(ramp, (height, width, 3)).astype(np.uint8)
+    noise = rng.normal(-6, 12, clean.shape)
+    return clean, (clean + noise).clip(0, 255).astype(np.uint8)
+
+
+def direct_ssim(x: Pixels, y: Pixels) -> float:
+    """Equations 6 and 13 of the paper, window by window."""
+    at = np.arange(11) - 5
+    window = np.exp(-(at[:, None] ** 2 + at**2) / (2 * 1.5**2))
+    window /= window.sum()
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    found = []
+    for row in range(x.shape[0] - 10):
+        for column in range(x.shape[1] - 10):
+            for channel in range(3):
+                cut = np.s_[row : row + 11, column : column + 11, channel]
+                a, b = x[cut].astype(float), y[cut].astype(float)
+                mean_a, mean_b = (window * a).sum(), (window * b).sum()
+                var_a = (window * (a - mean_a) ** 2).sum()
+                var_b = (window * (b - mean_b) ** 2).sum()
+                both = (window * (a - mean_a) * (b - mean_b)).sum()
+                found.append(
+                    (2 * mean_a * mean_b + c1)
+                    * (2 * both + c2)
+                    / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
+                )
+    return float(np.mean(found))
+
+
+def test_psnr_of_pictures_that_differ_by_one_everywhere() -> None:
+    grey = np.full((8, 8, 3), 100, np.uint8)
+    assert psnr_db(grey, grey + 1) == pytest.approx(20 * math.log10(255))
+    assert psnr_db(grey + 1, grey) == psnr_db(grey, grey + 1)  # no unsigned wrap
+    assert psnr_db(grey, grey) == math.inf
+
+
+def test_a_tenth_of_the_error_is_twenty_decibels() -> None:
+    signal = np.linspace(-1, 1, 50)
+    assert psnr_db(signal, signal + 0.01, 2) - psnr_db(signal, signal + 0.1, 2) == pytest.approx(20)
+
+
+def test_the_peak_of_latents_is_the_range_of_the_expected() -> None:
+    latents = np.array([[-3.0, 1.0], [0.0, 2.0]], np.float32)
+    assert latent_psnr_db(latents, latents + 0.05) == pytest.approx(20 * math.log10(5 / 0.05), 1e-5)
+    # Whatever the latents of a step are scaled by.
+    other = latents + np.array([[0.1, 0.0], [-0.2, 0.3]], np.float32)
+    assert latent_psnr_db(7 * latents, 7 * other) == pytest.approx(latent_psnr_db(latents, other))
+    assert latent_psnr_db(np.zeros(4), np.ones(4)) == -math.inf
+
+
+def test_ssim_is_the_papers_formula() -> None:
+    x, y = pictures()
+    found = ssim(x, y)
+    assert found == pytest.approx(direct_ssim(x, y), abs=1e-9)
+    assert 0.1 < found < 0.9
+    assert ssim(y, x) == pytest.approx(found)
+    assert ssim(x, x) == pytest.approx(1)
+
+
+@pytest.mark.skipif(find_spec("skimage") is None, reason="scikit-image is not installed")
+def test_ssim_is_that_of_scikit_image() -> None:
+    from skimage.metrics import structural_similarity  # type: ignore[import-not-found]
+
+    x, y = pictures()
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    expected = structural_similarity(x, y, channel_axis=2, data_range=255, **options)
+    assert ssim(x, y) == pytest.approx(expected, abs=1e-7)
+
+
+def test_ssim_sees_structure_where_the_error_is_the_same() -> None:
+    x, _ = pictures()
+    brighter = x + np.uint8(5)
+    checkered = (x + 5 * (-1) ** np.indices(x.shape).sum(axis=0)).astype(np.uint8)
+    assert psnr_db(x, brighter) == pytest.approx(psnr_db(x, checkered))
+    assert ssim(x, brighter) > 0.98 > 0.9 > ssim(x, checkered)
+
+
+@pytest.mark.parametrize("measure", [psnr_db, latent_psnr_db, ssim])
+def test_pictures_of_different_sizes_are_refused(measure) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="cannot compare shapes"):
+        measure(np.zeros((16, 16, 3), np.uint8), np.zeros((16, 1, 3), np.uint8))
+
+
+def test_pictures_smaller_than_the_window_are_refused() -> None:
+    small = np.zeros((10, 40, 3), np.uint8)
+    with pytest.raises(ValueError, match="from 11x11 pixels on"):
+        ssim(small, small)
+
+
+def test_a_spread_is_numpys_quantiles() -> None:
+    values = np.random.default_rng(1).normal(size=37).tolist()
+    found = Spread.of(values)
+    expected = np.quantile(values, [0, 0.1, 0.5, 0.9, 1])
+    assert [found.min, found.p10, found.median, found.p90, found.max] == pytest.approx(expected)
+    assert Spread.of([4.0]) == Spread(4, 4, 4, 4, 4)
+    assert Spread.of([1.0, 2.0]).median == 1.5
+
+
+def test_a_spread_knows_infinite_values() -> None:
+    assert Spread.of([math.inf] * 3) == Spread(*[math.inf] * 5)
+    found = Spread.of([30.0, 40.0, math.inf, math.inf])
+    assert (found.min, found.median, found.max) == (30.0, math.inf, math.inf)
