@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
 GAP = 4  # pixels between pictures
 PAPER, INK = (255, 255, 255), (40, 40, 40)
 
@@ -30,13 +32,17 @@ def grid(images: Sequence[Image.Image], columns: int | None = None) -> Image.Ima
 
 
 def titled_grid(images: Sequence[Image.Image], titles: Sequence[str]) -> Image.Image:
-    """Pictures of one size in as many columns as there are titles, which stand above them."""
+    """Pictures of one size in as many columns as there are titles, which stand above them.
+
+    Lines that are too long for their column are cut.
+    """
     pictures = grid(images, len(titles))
     width = images[0].width
     font = ImageFont.load_default(max(8, min(24, width // 10)))
-    heads = [(i * (width + GAP), title) for i, title in enumerate(titles)]
+    cut = ["\n".join(fitting(line, font, width - GAP) for line in t.split("\n")) for t in titles]
+    heads = [(i * (width + GAP), title) for i, title in enumerate(cut)]
     draw = ImageDraw.Draw(pictures)
-    boxes = [draw.multiline_textbbox((0, 0), title, font) for title in titles]
+    boxes = [draw.multiline_textbbox((0, 0), title, font) for title in cut]
     head = math.ceil(max(box[3] for box in boxes)) + 2 * GAP
     sheet = Image.new("RGB", (pictures.width, pictures.height + head), PAPER)
     sheet.paste(pictures, (0, head))
@@ -44,3 +50,12 @@ def titled_grid(images: Sequence[Image.Image], titles: Sequence[str]) -> Image.I
     for left, title in heads:
         draw.multiline_text((left + GAP, GAP), title, INK, font)
     return sheet
+
+
+def fitting(text: str, font: Font, width: float) -> str:
+    """The text itself, or as much of it as is not wider than this, with dots."""
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(f"{text}...") > width:
+        text = text[:-1]
+    return f"{text}..."

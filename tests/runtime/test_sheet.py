@@ -60,6 +60,13 @@ def test_titles_stand_above_their_columns_and_cover_no_picture() -> None:
     assert (head[:, 40:44] == 255).all()  # and stay in them
 
 
+def test_a_title_that_is_too_long_is_cut() -> None:
+    titles = ["a title far wider than its column", "short"]
+    head = np.asarray(titled_grid(pictures(2), titles))[:-24]
+    assert (head[:, :40] < 128).any()
+    assert (head[:, 40:44] == 255).all()
+
+
 def test_a_grid_says_what_it_shows(tmp_path: Path) -> None:
     result = Result(pictures(3), [PARAMETERS] * 3, Timings(), [])
     path = result.save_grid(tmp_path / "grid.png", columns=3)
