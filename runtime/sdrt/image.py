@@ -49,10 +49,15 @@ def check_target(path: Path) -> None:
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise UsageError(f"cannot write {path}: there is a folder of that name")
+    check_writable(path, path.parent)
+
+
+def check_writable(path: Path, folder: Path) -> None:
+    """Raise `WriteError` where this user may not put `path` into a folder."""
     if not os.access(folder, os.W_OK | os.X_OK):
         raise WriteError(
             f"cannot write {path}: Permission denied; choose another folder, or let this user "
-            f"write to {path.parent}"
+            f"write to {folder}"
         )
 
 

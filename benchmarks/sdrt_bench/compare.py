@@ -1,0 +1,168 @@
+"""Two models or engines at the same prompts, seeds and steps: how far is B from A?"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdrt import checks
+from sdrt.errors import UnsupportedError, UsageError
+from sdrt.manifest import Latent
+from sdrt.metadata import Parameters
+from sdrt.pipeline import Pipeline
+from sdrt.request import Options
+from sdrt.result import Step
+from sdrt.run import Run
+from sdrt.samplers import Latents
+from sdrt_bench.comparison import Comparison, Pair
+from sdrt_bench.fidelity import Pixels, latent_psnr_db, psnr_db, ssim
+from sdrt_bench.prompts import Prompt
+
+Watch = Callable[[Run], AbstractContextManager[Iterable[Step]]]
+
+KEPT = frozenset({"text_encoder", "unet", "vae_decoder"})
+"""Networks that stay in memory from prompt to prompt; of one side at a time."""
+
+
+def complete(a: Pipeline, b: Pipeline, options: Options) -> Options:
+    """The options with what A's defaults say besides, so that both sides sample in one way.
+
+    Raises `UsageError` where the two cannot be compared: other latents, other default sizes and
+    none given, other levels of noise.
+    """
+    _check_latents(a.artifact.manifest.latent, b.artifact.manifest.latent)
+    ours, theirs = (pipe.artifact.manifest.defaults for pipe in (a, b))
+    sizes = [(one.width, one.height) for one in (ours, theirs)]
+    if sizes[0] != sizes[1] and not {"width", "height"} <= options.keys():
+        (width, height), (other_width, other_height) = sizes
+        raise UsageError(
+            f"A paints {width}x{height} pixels by default and B {other_width}x{other_height}; say "
+            f"which both shall paint, for example --size {width}x{height}"
+        )
+    request = a.start("", **options).request
+    completed: Options = {
+        **options,
+        "width": request.width,
+        "height": request.height,
+        "num_inference_steps": request.num_inference_steps,
+        "guidance_scale": request.guidance.scale,
+        "sampler": request.recipe.sampler,
+        "sampler_options": request.recipe.options,
+        "scheduler": request.recipe.scheduler,
+        "spacing": request.recipe.spacing,
+    }
+    other = b.start("", **completed).request
+    have_one_way = request.recipe.options == other.recipe.options
+    if not have_one_way or not np.array_equal(a.steps(request).sigmas, b.steps(other).sigmas):
+        raise UsageError(
+            "with these settings B goes another way than A, so that their steps cannot be "
+            "compared: other levels of noise, or other options of the sampler; sdrt info shows "
+            "what each model was trained on and how it spaces its steps"
+        )
+    return completed
+
+
+def compare(
+    a: Pipeline,
+    b: Pipeline,
+    prompts: Sequence[Prompt],
+    seed: int = 0,
+    options: Options | None = None,
+    watch: Watch = nullcontext,
+) -> Comparison:
+    """Paint all prompts on A, then on B, prompt i with `seed + i`.
+
+    Networks of only one side are in memory at a time. `watch` is given each run and hands out the
+    steps that are to be gone through. Raises `UsageError` for models that do not fit, and
+    `UnsupportedError` where an engine executes another precision than it was asked for.
+    """
+    completed = complete(a, b, options or {})
+    a.start("", **_seeded(completed, seed + len(prompts) - 1))  # is the last seed still one?
+    for name, pipe in (("A", a), ("B", b)):
+        _check_precision(name, pipe)
+    warnings: dict[str, None] = {}  # in order, each once
+
+    def paint(name: str, pipe: Pipeline, index: int) -> _Painted:
+        run = pipe.start(prompts[index].text, **_seeded(completed, seed + index))
+        with watch(run) as steps:
+            latents = [step.latents[0] for step in steps]
+            result = run.result()
+        warnings.update({f"{name}: {warning}": None for warning in result.warnings})
+        return _Painted(latents, np.asarray(result.images[0]), result.parameters[0])
+
+    references = [paint("A", a, index) for index in range(len(prompts))]
+    a.release()
+    made, pairs = references[0].parameters, []
+    for index, reference in enumerate(references):
+        painted = paint("B", b, index)
+        pairs.append(_pair(prompts[index], seed + index, reference, painted))
+    b.release()
+    return Comparison((made, painted.parameters), pairs, list(warnings))
+
+
+@dataclass(frozen=True)
+class _Painted:
+    """One prompt on one side."""
+
+    latents: list[Latents]
+    """After each step, (channels, h/8, w/8)."""
+    pixels: Pixels
+    parameters: Parameters
+
+
+def _seeded(options: Options, seed: int) -> Options:
+    return {**options, "seed": seed}
+
+
+def _pair(prompt: Prompt, seed: int, a: _Painted, b: _Painted) -> Pair:
+    judge = prompt.judge
+    return Pair(
+        prompt=prompt.text,
+        seed=seed,
+        latent_psnr_db=[latent_psnr_db(*both) for both in zip(a.latents, b.latents, strict=True)],
+        psnr_db=psnr_db(a.pixels, b.pixels),
+        ssim=ssim(a.pixels, b.pixels),
+        shown=(judge(a.pixels), judge(b.pixels)) if judge else None,
+        pictures=(a.pixels, b.pixels),
+    )
+
+
+def _check_latents(a: Latent, b: Latent) -> None:
+    ours, theirs = (
+        f"{one.channels} channels, 1/{one.downscale} of the size, scaled by {one.scale:g}"
+        for one in (a, b)
+    )
+    if ours != theirs:
+        raise UsageError(
+            f"the latents of A and B do not fit: A has {ours}, B {theirs}; expected exports of "
+            "one model, or of models with the same autoencoder"
+        )
+
+
+def _check_precision(name: str, pipe: Pipeline) -> None:
+    """Find out in one small step, and not after hours, whether an engine does what is asked.
+
+    Raises `UnsupportedError` where it executes another precision.
+    """
+    asked = pipe.backend.precision
+    if asked is None:
+        return
+    side = checks.MIN_LATENT * pipe.artifact.manifest.latent.downscale
+    result = pipe(
+        "",
+        seed=0,
+        width=side,
+        height=side,
+        num_inference_steps=1,
+        guidance_scale=1.0,
+        sampler="euler",
+        scheduler="default",
+    )
+    pipe.release()
+    executed = result.parameters[0].executed_precision
+    if executed != asked:
+        raise UnsupportedError(
+            f"{name}: {pipe.backend.name} was asked for {asked} and executes {executed}; leave "
+            "the precision out, or choose another backend"
+        )

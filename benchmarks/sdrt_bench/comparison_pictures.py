@@ -1,0 +1,151 @@
+"""A comparison to look at: pictures side by side with their difference, and PSNR over steps."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from sdrt.errors import UsageError, WriteError
+from sdrt.image import check_target, check_writable, whole_file
+from sdrt.sheet import GAP, INK, PAPER, Font, fitting, titled_grid
+from sdrt_bench.comparison import SIDES, Comparison, Pair, decibels
+from sdrt_bench.fidelity import WHITE, Pixels
+from sdrt_bench.plot import Chart, Line
+
+ROWS = 6
+GAINS = (64, 32, 16, 8, 4, 2, 1)  # of differences, which else nobody would see
+SHEET, PLOT = "side-by-side.png", "psnr-over-steps.png"
+
+
+def check_folder(folder: Path) -> None:
+    """Find out before the work whether the pictures can be written.
+
+    Raises `UsageError`, or `WriteError` without permission.
+    """
+    if folder.is_dir():
+        for name in (SHEET, PLOT):
+            check_target(folder / name)
+    elif folder.exists():
+        raise UsageError(f"cannot write to {folder}: it is no folder; choose another name")
+    else:
+        parent = folder.absolute().parent
+        if not parent.is_dir():
+            raise UsageError(f"cannot make the folder {folder}: there is no folder {parent}")
+        check_writable(folder, parent)
+
+
+def write_pictures(comparison: Comparison, folder: Path) -> list[Path]:
+    """Write both pictures, or none; makes the folder if it is not there."""
+    pictures = {
+        folder / SHEET: side_by_side(comparison),
+        folder / PLOT: psnr_over_steps(comparison),
+    }
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(exist_ok=True)
+        with ExitStack() as files:
+            for path, picture in pictures.items():
+                picture.save(files.enter_context(whole_file(path)), format="PNG")
+    except OSError as error:
+        raise WriteError(f"cannot make the folder {folder}: {error.strerror}") from error
+    finally:
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    return list(pictures)
+
+
+def side_by_side(comparison: Comparison, rows: int = ROWS) -> Image.Image:
+    """A row for each of some prompts: what it is, A, B, and their difference, amplified.
+
+    The prompts are evenly spaced in the order of their PSNR, from the worst to the best.
+    """
+    pairs = spaced_pairs(comparison.pairs, rows)
+    apart = [_apart(*pair.pictures) for pair in pairs]
+    gain = next(gain for gain in GAINS if gain == 1 or _fits(apart, gain))
+    cells: list[Image.Image] = []
+    for pair, difference in zip(pairs, apart, strict=True):
+        shown = (*pair.pictures, (difference * gain).clip(0, 255).astype(np.uint8))
+        height, width = difference.shape[:2]
+        cells += [_panel(_label(pair), width, height), *map(Image.fromarray, shown)]
+    heads = [
+        f"{name}: {made.model}\nstored in {made.stored_precision}\n"
+        f"{made.backend} {made.executed_precision}"
+        for name, made in zip(SIDES, comparison.sides, strict=True)
+    ]
+    return titled_grid(cells, ["", *heads, f"difference\ntimes {gain}"])
+
+
+def spaced_pairs(pairs: Sequence[Pair], count: int) -> list[Pair]:
+    """The worst, the best, and some evenly spaced between them."""
+    ordered = sorted(pairs, key=lambda pair: pair.psnr_db)
+    at = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+    return [ordered[i] for i in at]
+
+
+def _apart(a: Pixels, b: Pixels) -> npt.NDArray[np.int32]:
+    """How far each value of two pictures is apart."""
+    apart: npt.NDArray[np.int32] = np.abs(a.astype(np.int32) - b)
+    return apart
+
+
+def _fits(apart: Sequence[npt.NDArray[np.int32]], gain: int) -> bool:
+    """Whether all but a few of the largest differences can still be told apart."""
+    return float(np.quantile(np.stack(apart), 0.998)) * gain <= WHITE
+
+
+def psnr_over_steps(comparison: Comparison) -> Image.Image:
+    """The median of all prompts with the band from the tenth to the ninetieth percentile."""
+    spreads = comparison.latent_psnr_db
+    steps = list(range(1, len(spreads) + 1))
+    band = [one.p10 for one in spreads], [one.p90 for one in spreads]
+    lines = [
+        Line("median", steps, [one.median for one in spreads], band, "p10 to p90"),
+        Line("worst", steps, [one.min for one in spreads], is_dashed=True),
+    ]
+    return Chart(
+        title=f"How far the latents of B are from A's, {len(comparison.pairs)} prompts",
+        x_label="step",
+        y_label="PSNR, dB",
+        lines=lines,
+        subtitle="\n".join(comparison.describe()),
+        empty="A and B are equal after every step",
+    ).draw()
+
+
+def _label(pair: Pair) -> list[str]:
+    return [
+        pair.prompt,
+        f"seed {pair.seed}",
+        f"PSNR {decibels(pair.psnr_db)}" + (" dB" if np.isfinite(pair.psnr_db) else ""),
+        f"SSIM {pair.ssim:.3f}",
+    ]
+
+
+def _panel(texts: Sequence[str], width: int, height: int) -> Image.Image:
+    """Texts on paper, the first one wrapped and, if it is too long, cut."""
+    panel = Image.new("RGB", (width, height), PAPER)
+    pen = ImageDraw.Draw(panel)
+    font = ImageFont.load_default(max(8, min(24, width // 11)))
+    line_height = pen.textbbox((0, 0), "Ag", font)[3] + 3
+    first, *others = texts
+    room = max(1, int(height // line_height) - len(others))
+    lines = _wrapped(first, font, width - GAP)
+    if len(lines) > room:
+        lines = [*lines[: room - 1], fitting(" ".join(lines[room - 1 :]), font, width - GAP)]
+    for i, line in enumerate([*lines, *others]):
+        pen.text((2, i * line_height), line, INK, font)
+    return panel
+
+
+def _wrapped(text: str, font: Font, width: float) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if font.getlength(longer) <= width or not lines[-1]:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines

@@ -1,0 +1,109 @@
+"""What is painted in a comparison: prompts of a file, or a built-in list that fits the models."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdrt import checks
+from sdrt.errors import MissingExtraError, UsageError
+from sdrt.manifest import Manifest
+from sdrt_bench.fidelity import Pixels
+
+Judge = Callable[[Pixels], dict[str, bool]]
+
+MAX_BYTES = 1_000_000
+MAX_SCENES = 10_000
+EMBEDDED = "demo"
+
+# People, things, places, styles and letters: what models of this size are asked for.
+ORDINARY = (
+    "a photograph of an astronaut riding a horse",
+    "a bowl of fruit on a wooden table, soft window light",
+    "portrait of an old fisherman, detailed, 85mm",
+    "a lighthouse in a storm at night",
+    "an oil painting of a village in the Alps",
+    "a red bicycle leaning on a brick wall",
+    "two cats sleeping on a blue sofa",
+    "a cup of coffee and a croissant, seen from above",
+    "a city street in the rain, neon signs, reflections",
+    "a pencil drawing of an oak tree",
+    "a macro photograph of a dew drop on a leaf",
+    "a steam train crossing a stone bridge, autumn",
+    "a watercolor of a harbour with fishing boats",
+    "a bookshelf with a globe and a brass lamp",
+    "a fox in the snow, wildlife photography",
+    "a futuristic greenhouse on Mars",
+    "a plate of spaghetti with tomato sauce",
+    "a woman with a straw hat in a field of lavender",
+    "the interior of a gothic cathedral, wide angle",
+    "a child flying a kite on the beach",
+    "a still life with sunflowers in the style of Van Gogh",
+    "an elephant in the savanna at sunset",
+    "a wooden sign that says open",
+    "a mountain lake in the morning, mist, mirror of the peaks",
+)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A text; where the right answer is known, also a function that reads it off a picture."""
+
+    text: str
+    judge: Judge | None = None
+
+
+def choose_prompts(
+    asked: str, models: Sequence[Manifest], width: int, height: int
+) -> Sequence[Prompt]:
+    """A number of prompts from the built-in list, or the lines of a file of that name.
+
+    Captions of scenes for the embedded model and what descends from it, ordinary prompts for
+    others. Raises `UsageError`, or `MissingExtraError` where the checker's packages are not there.
+    """
+    if not asked.isdecimal():
+        return read_prompts(Path(asked))
+    if all(paints_scenes(model) for model in models):
+        return _scenes(checks.whole("number of prompts", int(asked), 1, MAX_SCENES), width, height)
+    count = checks.whole("number of prompts", int(asked), 1, len(ORDINARY))
+    return [Prompt(text) for text in ORDINARY[:count]]
+
+
+def paints_scenes(model: Manifest) -> bool:
+    """Whether this is the embedded model, or was exported from its weights."""
+    return EMBEDDED in (model.name, model.source.id)
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """The lines of a text file that are not blank; raises `UsageError`."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} has more than {MAX_BYTES} bytes; expected one prompt a line")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read prompts from {path}: {error.strerror}; give a text file with one prompt "
+            "a line, or a number of built-in prompts"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise _not_text(path) from error
+    if any(not (letter.isprintable() or letter.isspace()) for letter in text):
+        raise _not_text(path)
+    prompts = [Prompt(line.strip()) for line in text.splitlines() if line.strip()]
+    if not prompts:
+        raise UsageError(f"{path} holds no prompt; expected one a line")
+    return prompts
+
+
+def _not_text(path: Path) -> UsageError:
+    return UsageError(f"{path} is no text in UTF-8; expected one prompt a line")
+
+
+def _scenes(count: int, width: int, height: int) -> list[Prompt]:
+    try:
+        from sdrt_bench.scenes.grammar import SIZE
+        from sdrt_bench.scenes.prompts import scene_prompts
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "bench") from error
+    # The checker knows where things are in pictures of the size that it draws.
+    is_judged = (width, height) == (SIZE, SIZE)
+    return [Prompt(one.text, one.judge if is_judged else None) for one in scene_prompts(count)]
