@@ -9,8 +9,8 @@ from typing import ClassVar
 import openvino as ov
 
 from sdrt.backends import Array, Executed, Graph, Network, Shapes
+from sdrt.backends.ends import Head, Tail, cut_head, cut_tail
 from sdrt.backends.mapped import dropping_pages
-from sdrt.backends.waves import Waves, cut_waves
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
@@ -83,10 +83,28 @@ class OpenVinoBackend:
 
 @dataclass(frozen=True)
 class _Compiled:
-    """A network for one set of shapes; in bf16 with its waves in fp32."""
+    """A network for one set of shapes; in bf16 with its ends in fp32."""
 
     request: ov.InferRequest
-    waves: Waves | None
+    head: Head | None
+    tail: Tail | None
+
+    def infer(self, feeds: Mapping[str, Array], stop: Stop) -> None:
+        """Run once; the results stay with the engine until the next run."""
+        taken = self.head.complete(feeds) if self.head else dict(feeds)
+        self.request.start_async(taken, share_inputs=True)
+        # Only now, because a request that has not started cannot be cancelled.
+        with stop.interrupts(self.request.cancel):
+            self.request.wait()
+        if self.tail:
+            self.tail.infer(self.request)
+
+    def output(self, name: str) -> Array:
+        """A copy of what the last run gave under this name."""
+        if self.tail and name in self.tail.names:
+            return self.tail.output()
+        array: Array = self.request.get_tensor(name).data.copy()
+        return array
 
 
 class OpenVinoGraph(Graph):
@@ -105,18 +123,11 @@ class OpenVinoGraph(Graph):
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         compiled = self._find({name: array.shape for name, array in feeds.items()})
-        request, waves = compiled.request, compiled.waves
         try:
-            taken = waves.complete(feeds) if waves else dict(feeds)
-            request.start_async(taken, share_inputs=True)
-            # Only now, because a request that has not started cannot be cancelled.
-            with stop.interrupts(request.cancel):
-                request.wait()
+            compiled.infer(feeds, stop)
         except RuntimeError as error:
             raise _translated(error, self.name) from error
-        # The request's own memory is overwritten by the next run.
-        names = [spec.name for spec in self.network.spec.outputs]
-        return {name: request.get_tensor(name).data.copy() for name in names}
+        return {spec.name: compiled.output(spec.name) for spec in self.network.spec.outputs}
 
     @property
     def precision(self) -> str:
@@ -160,10 +171,11 @@ class OpenVinoGraph(Graph):
                     {name: ov.PartialShape(list(shape)) for name, shape in shapes.items()}
                 )
                 is_bf16 = settings["INFERENCE_PRECISION_HINT"] == PRECISION_HINT["bf16"]
-                waves = cut_waves(core, model) if is_bf16 else None
+                head = cut_head(core, model) if is_bf16 else None
+                tail = cut_tail(core, model) if is_bf16 else None
                 compiled = core.compile_model(model, self._backend.device, settings)
                 del model
-            return _Compiled(compiled.create_infer_request(), waves)
+            return _Compiled(compiled.create_infer_request(), head, tail)
         except RuntimeError as error:
             raise _translated(error, self.name) from error
 
