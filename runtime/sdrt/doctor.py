@@ -7,7 +7,7 @@ from typing import Any
 import sdrt
 from sdrt import machine
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, open_backend, usable_backends
+from sdrt.backends import Array, is_installed, open_backend, usable_backends
 from sdrt.errors import SdrtError
 from sdrt.manifest import Precision
 from sdrt.measure import snr_db
@@ -59,18 +59,18 @@ def _engines() -> dict[str, str]:
 
 
 def _self_test() -> dict[str, str]:
-    """The embedded U-Net on every engine and precision, against the first one."""
+    """Layers in bf16, then the embedded U-Net on every engine and precision against the first."""
+    results = _layers()
     try:
         artifact = open_artifact()
     except SdrtError as error:
-        return {"embedded model": f"failed: {error}"}
-    results: dict[str, str] = {}
+        return {**results, "embedded model": f"failed: {error}"}
     reference: Array | None = None
     for name in reversed(usable_backends()):
         for precision in list(FLOOR_DB) if name == "openvino" else list(FLOOR_DB)[:1]:
             label = f"{name} {precision}"
             try:
-                found = _run(artifact, name, precision)
+                found, warnings = _run(artifact, name, precision)
             except SdrtError as error:
                 results[label] = f"failed: {error}"
                 continue
@@ -79,11 +79,25 @@ def _self_test() -> dict[str, str]:
                 continue
             db = snr_db(reference, found)
             verdict = "right" if db >= FLOOR_DB[precision] else "WRONG"
-            results[label] = f"{verdict}: {db:.1f} dB"
+            results[label] = "; ".join([f"{verdict}: {db:.1f} dB", *warnings])
     return results
 
 
-def _run(artifact: Artifact, name: str, precision: Precision) -> Array:
+def _layers() -> dict[str, str]:
+    """Single layers in bf16 against fp32, tried anew: later runs go by what is found here."""
+    if not is_installed("openvino"):
+        return {}
+    from sdrt.backends.openvino import OpenVinoBackend
+    from sdrt.backends.selftest import remember
+
+    backend = OpenVinoBackend()
+    if not backend.has_bf16:
+        return {}
+    verdict = remember(backend.setup, backend.examine())
+    return {f"openvino bf16, {name}": verdict.describe(name) for name in verdict.figures}
+
+
+def _run(artifact: Artifact, name: str, precision: Precision) -> tuple[Array, tuple[str, ...]]:
     backend = open_backend(name, precision=precision)
     unet = backend.open(artifact.network("unet", backend.formats))
-    return unet.run(seeded_feeds(artifact, "unet"))["out_sample"]
+    return unet.run(seeded_feeds(artifact, "unet"))["out_sample"], unet.warnings

@@ -13,4 +13,4 @@ def snr_db(expected: npt.ArrayLike, found: npt.ArrayLike) -> float:
     power = float((signal**2).sum())
     if noise == 0:
         return math.inf
-    return 10 * math.log10(power / noise) if power > 0 else -math.inf
+    return -math.inf if power == 0 or math.isinf(noise) else 10 * math.log10(power / noise)

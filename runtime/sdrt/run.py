@@ -112,6 +112,7 @@ class Run:
             yield Step(index, len(steps), float(sigmas[index + 1]), x, denoised, seconds)
 
     def _note_precision(self, unet: Graph) -> None:
+        self.warnings += unet.warnings
         asked, self._executed = self.pipeline.backend.precision, unet.precision
         if asked not in (None, self._executed):
             engine = self.pipeline.backend.name

@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import openvino
 import pytest
 from PIL import Image
 
 import sdrt
+from sdrt.backends.selftest import LAYERS, Setup, Verdict, remember
+from sdrt.machine import has_bf16
 from sdrt.samplers import SAMPLERS
 
 PREVIEW = ["generate", "x", "--preview", "proj", "--preview-path"]
@@ -210,6 +213,20 @@ def test_doctor_lists_what_a_bug_report_needs() -> None:
     assert tests["onnxruntime fp32"].startswith("runs")
     assert tests["openvino fp32"].startswith("right")
     assert "openvino bf16" in tests
+    assert ("openvino bf16, attention" in tests) == has_bf16()
+
+
+@pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16 arithmetic")
+def test_an_engine_that_was_found_wrong_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setitem(ENVIRONMENT, "XDG_CACHE_HOME", str(tmp_path))
+    remember(Setup("CPU", openvino.get_version()), Verdict(dict.fromkeys(LAYERS, -14.0)))
+    done = run("generate", "a cat", "--steps", 1, "-o", tmp_path / "cat.png")
+    assert done.returncode == 0
+    assert "computes wrong in bf16 on this processor" in done.stderr
+    assert "in fp32" in done.stdout
 
 
 def test_a_picture_is_made_as_a_scheduler_of_diffusers_says(tmp_path: Path) -> None:

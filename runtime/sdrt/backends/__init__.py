@@ -46,6 +46,9 @@ class Network:
 class Graph(ABC):
     """One compiled network: numpy arrays by name in, numpy arrays by name out."""
 
+    warnings: tuple[str, ...] = ()
+    """What whoever runs it should know: that it is not executed as it was asked, and why."""
+
     def __init__(self, network: Network) -> None:
         self.network = network
 

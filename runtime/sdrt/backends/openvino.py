@@ -11,6 +11,7 @@ import openvino as ov
 from sdrt.backends import Array, Executed, Graph, Network, Shapes
 from sdrt.backends.ends import Head, Tail, cut_head, cut_tail
 from sdrt.backends.mapped import dropping_pages
+from sdrt.backends.selftest import FLOOR_DB, RunLayer, Setup, Verdict, examine, recall, run_layer
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
@@ -34,6 +35,8 @@ class OpenVinoBackend:
     precision: Precision | None = None
     max_shapes: int = 2
     """Compiled forms kept per network: with and without guidance, or two sizes."""
+    run_layer: RunLayer = run_layer
+    """What runs the layers of the self-test."""
 
     name: ClassVar = "openvino"
     formats: ClassVar[tuple[Format, ...]] = ("openvino", "onnx")
@@ -62,16 +65,43 @@ class OpenVinoBackend:
         """Whether the device computes in bf16 by itself."""
         return "BF16" in self.core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")
 
+    @cached_property
+    def setup(self) -> Setup:
+        """What the verdict on bf16 depends on."""
+        return Setup(self.device, ov.get_version())
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """Whether bf16 can be trusted: tried when it is first to be executed, then remembered."""
+        return recall(self.setup, self.examine)
+
+    def examine(self) -> Verdict:
+        """Try now whether bf16 can be trusted."""
+        return examine(self.core, self.device, self._engine_settings, self.run_layer)
+
     def settings(self, stored: Precision) -> dict[str, str | int]:
         """Compile settings for a network stored in a precision."""
-        asked = self.precision or stored
         # Integer kernels come from the graph itself; what remains in float is fastest in bf16.
-        precision = "fp32" if asked == "fp32" or not self.has_bf16 else "bf16"
-        settings: dict[str, str | int] = {
-            "PERFORMANCE_HINT": "LATENCY",
-            # Never left to OpenVINO, which takes bf16 for fp32 networks wherever it can.
-            "INFERENCE_PRECISION_HINT": PRECISION_HINT[precision],
-        }
+        precision = "bf16" if self._wants_bf16(stored) and self.verdict.is_right else "fp32"
+        # Never left to OpenVINO, which takes bf16 for fp32 networks wherever it can.
+        return {**self._engine_settings, "INFERENCE_PRECISION_HINT": PRECISION_HINT[precision]}
+
+    def warnings(self, stored: Precision) -> tuple[str, ...]:
+        """Why a network stored in a precision is not executed in bf16, although it could be."""
+        if not self._wants_bf16(stored) or self.verdict.is_right:
+            return ()
+        found = ", ".join(f"{name}: {db:.1f} dB" for name, db in self.verdict.wrong.items())
+        return (
+            f"OpenVINO {ov.get_version()} computes wrong in bf16 on this processor ({found}; "
+            f"expected at least {FLOOR_DB:.0f} dB), so networks run in fp32; see: sdrt doctor",
+        )
+
+    def _wants_bf16(self, stored: Precision) -> bool:
+        return (self.precision or stored) != "fp32" and self.has_bf16
+
+    @property
+    def _engine_settings(self) -> dict[str, str | int]:
+        settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if self.device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self.threads
         return settings
@@ -113,6 +143,7 @@ class OpenVinoGraph(Graph):
     def __init__(self, network: Network, backend: OpenVinoBackend) -> None:
         super().__init__(network)
         self._backend = backend
+        self.warnings = backend.warnings(network.stored)
         self._compiled: OrderedDict[tuple[object, ...], _Compiled] = OrderedDict()
         self.compilations = 0
         self._read()  # a file that cannot be read is found now and not at the first step

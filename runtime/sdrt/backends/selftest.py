@@ -1,0 +1,193 @@
+"""Does OpenVINO compute rightly in bf16 on this machine? Small layers in bf16, against fp32.
+
+OpenVINO's bf16 is not right everywhere (openvino#38256 reports matrix products on a Zen 5 with
+errors larger than the results). So it is tried before it is trusted: once for each processor and
+version of the engine; the verdict is kept in the user's cache.
+"""
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+from openvino import opset13
+
+from sdrt.backends import Array
+from sdrt.errors import WriteError
+from sdrt.image import whole_file
+from sdrt.integrity import cache_folder
+from sdrt.machine import instruction_sets, processor
+from sdrt.measure import snr_db
+
+VERSION = 1  # of the layers below: another one asks for another verdict
+# Rounding the inputs of one layer leaves 49 dB or more, wherever it is done; 30 dB is 3 % of error.
+FLOOR_DB = 30.0
+ROWS, WIDTH, SIDE, HEADS = 64, 320, 16, 8
+
+Settings = Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A small graph and what it is run on."""
+
+    model: ov.Model
+    feeds: Mapping[str, Array]
+
+
+RunLayer = Callable[[ov.Core, str, Settings, Layer], Array]
+"""Runs a layer on a device with settings, and gives its one output."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a verdict depends on."""
+
+    device: str
+    engine: str
+    processor: str = field(default_factory=processor)
+    instruction_sets: tuple[str, ...] = field(default_factory=instruction_sets)
+    # oneDNN's own way to leave instruction sets unused.
+    limit: str = field(default_factory=lambda: os.environ.get("ONEDNN_MAX_CPU_ISA", ""))
+    version: int = VERSION
+
+    @property
+    def file(self) -> Path:
+        """Where the verdict is kept."""
+        digest = hashlib.sha256(repr(self).encode()).hexdigest()
+        return cache_folder() / "selftest" / f"{digest}.json"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the self-test found: for each layer the signal-to-noise ratio of bf16, dB."""
+
+    figures: Mapping[str, float]
+
+    @property
+    def wrong(self) -> dict[str, float]:
+        """Those that rounding does not explain; NaN is one of them."""
+        return {name: db for name, db in self.figures.items() if not db >= FLOOR_DB}
+
+    @property
+    def is_right(self) -> bool:
+        """Whether bf16 can be trusted here."""
+        return not self.wrong
+
+    def describe(self, name: str) -> str:
+        """One layer's figure, for people."""
+        return f"{'WRONG' if name in self.wrong else 'right'}: {self.figures[name]:.1f} dB"
+
+
+def recall(setup: Setup, measure: Callable[[], Verdict]) -> Verdict:
+    """The verdict that was found before on such a machine, or else the one that is found now."""
+    return _read(setup) or remember(setup, measure())
+
+
+def remember(setup: Setup, found: Verdict) -> Verdict:
+    """Keep a verdict for the next process, if that is possible, and give it back."""
+    # Whoever cannot write there only tests again the next time.
+    with suppress(OSError, WriteError, RuntimeError):
+        file = setup.file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(file) as target:
+            target.write_text(
+                json.dumps({**asdict(setup), "figures": found.figures}, indent=1), encoding="utf-8"
+            )
+    return found
+
+
+def _read(setup: Setup) -> Verdict | None:
+    try:
+        figures = json.loads(setup.file.read_text(encoding="utf-8"))["figures"]
+        if set(figures) == set(LAYERS):
+            return Verdict({name: float(figures[name]) for name in LAYERS})
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError):
+        pass  # not there, not readable, not JSON or not ours: as if there were none
+    return None
+
+
+def examine(core: ov.Core, device: str, settings: Settings, run_layer: RunLayer) -> Verdict:
+    """Run every layer in fp32 and in bf16."""
+    figures = {}
+    for name, make in LAYERS.items():
+        layer = make()
+        try:
+            expected, found = (
+                run_layer(core, device, {**settings, "INFERENCE_PRECISION_HINT": hint}, layer)
+                for hint in ("f32", "bf16")
+            )
+            figures[name] = snr_db(expected, found)
+        except RuntimeError:  # an engine that cannot run such a layer is no engine for bf16
+            figures[name] = -math.inf
+    return Verdict(figures)
+
+
+def run_layer(core: ov.Core, device: str, settings: Settings, layer: Layer) -> Array:
+    """Compile a layer and run it."""
+    request = core.compile_model(layer.model, device, dict(settings)).create_infer_request()
+    request.infer(dict(layer.feeds))
+    result: Array = request.get_output_tensor(0).data.copy()
+    return result
+
+
+def _convolution() -> Layer:
+    """As in a U-Net's first level."""
+    x = _normal(1, WIDTH, SIDE, SIDE)
+    weights = _stored(_normal(WIDTH, WIDTH, 3, 3), ov.Type.bf16)
+    node = _input(x)
+    one = [1, 1]
+    return _layer(opset13.convolution(node, weights, one, one, one, one), {"x": x}, [node])
+
+
+def _product(length: int, stored: ov.Type) -> Layer:
+    """Rows times constant weights, summed over `length` terms."""
+    x = _normal(1, ROWS, length)
+    node = _input(x)
+    weights = _stored(_normal(length, WIDTH), stored)
+    return _layer(opset13.matmul(node, weights, False, False), {"x": x}, [node])
+
+
+def _attention() -> Layer:
+    shape = (1, HEADS, ROWS, WIDTH // HEADS)
+    arrays = {name: _normal(*shape, seed=seed) for seed, name in enumerate("qkv")}
+    nodes = [_input(array, name) for name, array in arrays.items()]
+    return _layer(opset13.scaled_dot_product_attention(*nodes), arrays, nodes)
+
+
+def _normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng((seed, *shape)).standard_normal(shape, np.float32)
+
+
+def _input(array: Array, name: str = "x") -> ov.Node:
+    node = opset13.parameter(list(array.shape), np.float32, name)
+    node.output(0).set_names({name})
+    return node
+
+
+def _stored(weights: Array, stored: ov.Type) -> ov.Node:
+    """Weights as artifacts hold them: in bf16 they are widened inside the graph."""
+    constant = opset13.constant(weights, stored)
+    return constant if stored == ov.Type.f32 else opset13.convert(constant, "f32")
+
+
+def _layer(result: ov.Node, feeds: Mapping[str, Array], inputs: list[ov.Node]) -> Layer:
+    return Layer(ov.Model([opset13.result(result)], inputs, "layer"), feeds)
+
+
+# Sums as long as those of Stable Diffusion's networks: engines choose kernels by them.
+LAYERS: dict[str, Callable[[], Layer]] = {
+    "3x3 convolution": _convolution,
+    "matrix product of 320": partial(_product, 320, ov.Type.bf16),
+    "matrix product of 1280": partial(_product, 1280, ov.Type.bf16),
+    "matrix product of 1280, weights in fp32": partial(_product, 1280, ov.Type.f32),
+    "matrix product of 3072": partial(_product, 3072, ov.Type.bf16),
+    "attention": _attention,
+}
