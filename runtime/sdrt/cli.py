@@ -12,6 +12,7 @@ import click
 import sdrt
 from sdrt.commands.generate import generate
 from sdrt.commands.styles import styles
+from sdrt.commands.verify import verify
 from sdrt.errors import OutOfMemoryError, SdrtError
 
 INTERRUPTED = 130
@@ -46,6 +47,7 @@ def cli(debug: bool) -> None:
 
 cli.add_command(generate)
 cli.add_command(styles)
+cli.add_command(verify)
 
 
 def main() -> NoReturn:
@@ -120,17 +122,6 @@ def info(path: str | None, as_json: bool) -> None:
     is_picture = path is not None and Path(path).is_file()
     record, text = describe_picture(Path(path)) if is_picture and path else describe_model(path)
     click.echo(json.dumps(record, indent=1, ensure_ascii=False) if as_json else text)
-
-
-@cli.command()
-@click.argument("model", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
-def verify(model: str | None, as_json: bool) -> None:
-    """Check every file of MODEL, and that the installed engines agree on every graph."""
-    from sdrt.verify import verify_artifact
-
-    report = verify_artifact(model)
-    click.echo(json.dumps(report.to_record(), indent=1) if as_json else report.to_text())
 
 
 @cli.command()

@@ -1,6 +1,7 @@
 """Is an artifact whole, and do the installed engines agree on what its graphs compute?"""
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sdrt.errors import ParityError
 from sdrt.manifest import TensorSpec
 from sdrt.measure import snr_db
 
-FREE_SIZE = {"batch": 1, "tokens": 77}  # others are sides: eight latents
+FREE_SIZE = {"batch": 1, "tokens": 77}
 LATENT_SIDE = 8
 AGREEMENT_DB = 60.0  # two engines in fp32 on the same stored weights
 
@@ -68,8 +69,7 @@ def _compare(artifact: Artifact, name: str, backends: list[Backend]) -> dict[str
     outputs: dict[str, dict[str, Array]] = {}
     for backend in backends:
         if any(format in spec.files for format in backend.formats):
-            graph = backend.open(artifact.network(name, backend.formats))
-            outputs[backend.name] = graph.run(feeds)
+            outputs[backend.name] = run_network(artifact, name, backend, [feeds]).outputs[0]
     agreement = {}
     for one, other in itertools.combinations(outputs, 2):
         pairs = [
@@ -85,16 +85,46 @@ def _compare(artifact: Artifact, name: str, backends: list[Backend]) -> dict[str
     return agreement
 
 
-def seeded_feeds(artifact: Artifact, name: str) -> dict[str, Array]:
-    """Inputs of a graph that are the same everywhere: normal numbers, byte tokens, timestep 500."""
-    rng = np.random.default_rng(0)
+@dataclass(frozen=True)
+class Ran:
+    """What a network gave, and how it was executed."""
+
+    outputs: list[dict[str, Array]]
+    executed: str
+    warnings: tuple[str, ...]
+
+
+def run_network(
+    artifact: Artifact, name: str, backend: Backend, feeds: Sequence[Mapping[str, Array]]
+) -> Ran:
+    """Run a network on each of these inputs; afterwards it is not in memory any more."""
+    graph = backend.open(artifact.network(name, backend.formats))
+    outputs = [graph.run(one) for one in feeds]
+    return Ran(outputs, graph.executed().precision, graph.warnings)
+
+
+def seeded_feeds(
+    artifact: Artifact, name: str, size: tuple[int, int] | None = None, seed: int = 0
+) -> dict[str, Array]:
+    """Inputs of a graph that are the same everywhere: normal numbers, byte tokens, timestep 500.
+
+    `size` is the picture's width and height in pixels; by default it has eight latents a side.
+    """
+    rng = np.random.default_rng(seed)
     inputs = artifact.manifest.graphs[name].inputs
-    return {tensor.name: _array(tensor, artifact, rng) for tensor in inputs}
+    downscale = artifact.manifest.latent.downscale
+    width, height = size or (LATENT_SIDE * downscale, LATENT_SIDE * downscale)
+    sizes = {
+        **FREE_SIZE,
+        "image_width": width,
+        "image_height": height,
+        "width": width // downscale,
+        "height": height // downscale,
+    }
+    return {tensor.name: _array(tensor, sizes, rng) for tensor in inputs}
 
 
-def _array(tensor: TensorSpec, artifact: Artifact, rng: np.random.Generator) -> Array:
-    side = LATENT_SIDE * artifact.manifest.latent.downscale
-    sizes = {**FREE_SIZE, "image_height": side, "image_width": side}
+def _array(tensor: TensorSpec, sizes: Mapping[str, int], rng: np.random.Generator) -> Array:
     shape = [d if isinstance(d, int) else sizes.get(d, LATENT_SIDE) for d in tensor.shape]
     if tensor.dtype != "float32":
         return rng.integers(0, 256, shape).astype(tensor.dtype)

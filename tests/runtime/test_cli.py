@@ -204,6 +204,27 @@ def test_styles_are_listed_in_the_form_that_is_read(tmp_path: Path) -> None:
         assert made["prompt"].startswith(prompt)
 
 
+def test_verify_measures_what_a_precision_costs() -> None:
+    options = (
+        "--backend",
+        "openvino",
+        "--precision",
+        "fp32",
+        "--timesteps",
+        "21",
+        "--size",
+        "64x96",
+    )
+    record = json.loads(run("verify", *options, "--json").stdout)
+    fidelity = record["fidelity"]
+    assert fidelity["against"] == "openvino in fp32"
+    assert (fidelity["width"], fidelity["height"]) == (64, 96)
+    assert fidelity["graphs"]["unet"]["by_timestep"] == {"21": None}  # equal
+    assert fidelity["graphs"]["unet"]["stored"] == "bf16"
+    assert fidelity["graphs"]["unet"]["executed"] == "fp32"
+    assert record["graphs"]["unet"]["openvino against onnxruntime"] > 60
+
+
 def test_doctor_lists_what_a_bug_report_needs() -> None:
     report = json.loads(run("doctor", "--json").stdout)
     assert report["versions"]["sdrt"] == sdrt.__version__
@@ -295,6 +316,11 @@ def test_a_picture_is_made_as_a_scheduler_of_diffusers_says(tmp_path: Path) -> N
         (["generate", "x", "-m", "nowhere"], 3, ["there is no folder nowhere"]),
         (["generate", "x", "-m", "."], 3, ["is an empty folder"]),
         (["info", "nowhere"], 3, ["there is no folder nowhere"]),
+        (["verify", "--timesteps", ""], 2, ["expected numbers such as 1,500,981.5"]),
+        (["verify", "--timesteps", "1000"], 2, ["1000", "from 0 to 999"]),
+        (["verify", "--size", "100x100"], 2, ["multiple of 8"]),
+        (["verify", "--backend", "tensorrt"], 2, ["known: openvino"]),
+        (["verify", "--against", "nowhere"], 3, ["there is no folder nowhere"]),
         (["verify", "nowhere"], 3, ["there is no folder nowhere"]),
         (["export"], 2, ["0 paths were given; expected: sdrt export SOURCE DEST"]),
     ],
