@@ -28,8 +28,8 @@ from sdrt_export.quantization.observation import ObservedGraph, Statistics
 from sdrt_export.verify import Case
 
 MAX_BYTES = 1_000_000
-DECODED = 2
-"""Pictures that the autoencoder is calibrated with: each has as many pixels as needed."""
+DECODED = 4
+"""Pictures that the autoencoder is calibrated with: each has many pixels."""
 
 # Things, places, light, people, styles: what the range of activations depends on is variety.
 PROMPTS = (

@@ -162,7 +162,7 @@ class Quantizer:
         model = ir.load(folder / LAYERS)
         if not find_layers(model.graph):
             return {}
-        add_switches(model.graph, ranges)
+        switches = add_switches(model.graph, ranges)
         ir.save(model, folder / SWITCHED)
         latent = self.artifact.manifest.latent
         chosen = cases[:: max(1, len(cases) // PROBES)][:PROBES]
@@ -170,7 +170,14 @@ class Quantizer:
         network = self.artifact.network(name, ("onnx",))
         layers = find_layers(ir.load(folder / LAYERS).graph)
         return measure_costs(
-            network, folder / SWITCHED, layers, statistics, ranges, probes, usable_cores()
+            network,
+            folder / SWITCHED,
+            switches,
+            layers,
+            statistics,
+            ranges,
+            probes,
+            usable_cores(),
         )
 
     def _describe(self, costs: Mapping[str, Cost], kept: Sequence[str]) -> Quantization:

@@ -1,7 +1,8 @@
 """What each layer costs when it alone is rounded, and which layers stay in float therefore.
 
-One graph holds every layer in both forms: switches, which are an input, choose whether a layer's
-input is rounded. So the network is loaded once, and one run for each layer measures it.
+One graph holds every layer in both forms: switches, which are an input, choose what is rounded, the
+input of a layer or the result of a convolution (which ONNX Runtime needs). So the network is loaded
+once, and a run or two for each layer measure it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ import onnx_ir as ir
 from sdrt.backends import Array, Network
 from sdrt.backends.ort import OrtBackend
 from sdrt.manifest import TensorSpec
-from sdrt_export.quantization.layers import Layer, constant, find_layers, initializer
+from sdrt_export.quantization.layers import Layer, constant, find_layers, initializer, uses
 from sdrt_export.quantization.observation import Statistics
 from sdrt_export.quantization.ranges import (
     Range,
@@ -51,60 +52,86 @@ class Cost:
 
 
 def add_switches(graph: ir.Graph, ranges: Mapping[str, Range]) -> list[str]:
-    """Put a switch before each layer; gives the layers' names in the order of the switches."""
-    layers = find_layers(graph)
-    switches = ir.Value(
-        name=SWITCHES, shape=ir.Shape([len(layers)]), type=ir.TensorType(ir.DataType.BOOL)
-    )
+    """Put switches before each layer and behind each convolution; gives the layers in their order.
+
+    A convolution is named twice, for its input and for its result.
+    """
+    names: list[str] = []
+    switches = ir.Value(name=SWITCHES, type=ir.TensorType(ir.DataType.BOOL))
     graph.inputs.append(switches)
     rounded: dict[ir.Value, ir.Value] = {}
-    for i, layer in enumerate(layers):
-        value = layer.input
-        if value not in rounded:
-            rounded[value] = round_value(graph, value, ranges[str(value.name)], before=layer.node)
-        index = initializer(graph, f"switch{i}", np.array(i))
+
+    def switched(value: ir.Value, layer: Layer) -> list[ir.Node]:
+        index = initializer(graph, f"switch{len(names)}", np.array(len(names)))
+        names.append(layer.name)
         switch = ir.node("Gather", [switches, index])
         chosen = ir.node("Where", [switch.outputs[0], rounded[value], value])
-        graph.insert_before(layer.node, [switch, chosen])
-        layer.node.replace_input_with(0, chosen.outputs[0])
-    return [layer.name for layer in layers]
+        chosen.outputs[0].name = f"chosen{index.name}"
+        return [switch, chosen]
+
+    layers = find_layers(graph)
+    inputs = [str(layer.input.name) for layer in layers]  # before switches stand in their place
+    for layer, name in zip(layers, inputs, strict=True):
+        value = layer.input
+        if value not in rounded:
+            rounded[value] = round_value(graph, value, ranges[name], before=layer.node)
+        nodes = switched(value, layer)
+        graph.insert_before(layer.node, nodes)
+        layer.node.replace_input_with(0, nodes[-1].outputs[0])
+        result = layer.node.outputs[0]
+        if not layer.is_conv or result.is_graph_output():
+            continue
+        takers = list(uses(result))
+        rounded[result] = round_value(graph, result, ranges[str(result.name)], after=layer.node)
+        reader = rounded[result].producer()
+        assert reader is not None
+        nodes = switched(result, layer)
+        graph.insert_after(reader, nodes)
+        for taker, place in takers:
+            taker.replace_input_with(place, nodes[-1].outputs[0])
+    switches.shape = ir.Shape([len(names)])
+    return names
 
 
 def measure_costs(
     network: Network,
     switched: Path,
+    switches: Sequence[str],
     layers: Sequence[Layer],
     statistics: Mapping[str, Statistics],
     ranges: Mapping[str, Range],
     cases: Sequence[Mapping[str, Array]],
     threads: int,
 ) -> dict[str, Cost]:
-    """Round one layer after the other on these inputs.
+    """Round one tensor after the other on these inputs.
 
-    The switch rounds a layer's input. Its weights' rounding is independent of that and passes
-    through the same rest of the network, so its share is scaled from the two errors' ratio.
+    The rounding of a layer's weights is independent of that of its input and passes through the
+    same rest of the network, so its share is scaled from the two errors' ratio.
     """
-    told = TensorSpec(name=SWITCHES, dtype="bool", shape=(len(layers),))
+    told = TensorSpec(name=SWITCHES, dtype="bool", shape=(len(switches),))
     spec = network.spec.model_copy(update={"inputs": (*network.spec.inputs, told)})
     files = (switched, *network.files[1:])
     graph = OrtBackend(threads).open(Network(network.name, spec, files, network.stored))
     output = network.spec.outputs[0].name
-    off = np.zeros(len(layers), bool)
-    errors = np.zeros(len(layers))
-    for feeds in cases:
-        expected = graph.run({**feeds, SWITCHES: off})[output].astype(np.float64)
-        power = float((expected**2).sum())
-        for i in range(len(layers)):
-            on = off.copy()
-            on[i] = True
-            found = graph.run({**feeds, SWITCHES: on})[output]
-            errors[i] += float(((found - expected) ** 2).sum()) / power / len(cases)
+    errors: dict[str, list[float]] = {layer.name: [] for layer in layers}
+    none = np.zeros(len(switches), bool)
+    expected = [graph.run({**feeds, SWITCHES: none})[output].astype(np.float64) for feeds in cases]
+    for i, name in enumerate(switches):
+        one = none.copy()
+        one[i] = True
+        powers = []
+        for feeds, exact in zip(cases, expected, strict=True):
+            found = graph.run({**feeds, SWITCHES: one})[output]
+            powers.append(float(((found - exact) ** 2).sum() / (exact**2).sum()))
+        errors[name].append(float(np.mean(powers)))
     costs = {}
-    for layer, error in zip(layers, errors, strict=True):
+    for layer in layers:
+        of_input, *of_result = errors[layer.name]
         seen = statistics[str(layer.input.name)]
-        of_input = squared_error(seen, ranges[str(layer.input.name)]) / seen.mean_square()
-        whole = error * (1 + _weight_error(layer) / max(of_input, 1e-12))
-        costs[layer.name] = Cost(whole, layer.macs(_positions(layer, statistics)))
+        rounding = squared_error(seen, ranges[str(layer.input.name)]) / seen.mean_square()
+        of_weights = of_input * _weight_error(layer) / max(rounding, 1e-12)
+        error = of_input + of_weights + sum(of_result)
+        costs[layer.name] = Cost(error, layer.macs(_positions(layer, statistics)))
     return costs
 
 
