@@ -101,7 +101,7 @@ def _step(variant: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], s
     width = next(i for i in unet.network.spec.inputs if i.name == "encoder_hidden_states").shape[2]
     feeds = _feeds(side, int(width))
     unet.prepare({name: array.shape for name, array in feeds.items()})
-    return lambda: unet.run(feeds), lambda: unet.precision
+    return lambda: unet.run(feeds), lambda: unet.executed().precision
 
 
 def _torch_step(variant: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], str]]:

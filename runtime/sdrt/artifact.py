@@ -43,7 +43,7 @@ class Artifact:
                 f"{' or '.join(formats)}; export the model again with --format {formats[0]}"
             )
         files = tuple(self.check(file) for file in spec.files[chosen])
-        return Network(name, spec, files, spec.precision or self.manifest.precision)
+        return Network(name, spec, files, self.manifest.stored(name))
 
     def check(self, file: str, remember: bool = True) -> Path:
         """Compare one file with its record in the manifest and return its path."""

@@ -14,12 +14,26 @@ def describe_picture(path: Path) -> Description:
     found = read_png(path)
     lines = [f"{path}: {found['width']}x{found['height']} pixels"]
     if CHUNK in found and isinstance(found[CHUNK], dict):
-        lines += [f"  {name}: {value}" for name, value in found[CHUNK].items() if name != "schema"]
+        for name, value in found[CHUNK].items():
+            lines += _listed(name, value) if name != "schema" else []
     elif "parameters" in found:
         lines += [f"  {line}" for line in found["parameters"].splitlines()]
     else:
         lines.append("  no parameters inside")
     return found, "\n".join(lines)
+
+
+def _listed(name: str, value: Any) -> list[str]:
+    """One line, or of things by their names one for each; a picture may hold anything."""
+    if not isinstance(value, dict) or not any(isinstance(part, dict) for part in value.values()):
+        return [f"  {name}: {value}"]
+    return [f"  {name}:", *(f"    {key}: {_inline(part)}" for key, part in value.items())]
+
+
+def _inline(value: Any) -> str:
+    if not isinstance(value, dict):
+        return str(value)
+    return ", ".join(f"{key} {part}" for key, part in value.items())
 
 
 def describe_model(where: str | None) -> Description:
@@ -43,8 +57,11 @@ def describe_model(where: str | None) -> Description:
     ]
     for name, graph in manifest.graphs.items():
         parity = ", ".join(f"{backend} {db:.1f} dB" for backend, db in graph.parity_db.items())
-        lines.append(f"    {name}: {' and '.join(graph.files)}; {parity or 'not measured'}")
+        what = f"{' and '.join(graph.files)}; {parity or 'not measured'}"
+        lines.append(f"    {name}: {what}; stored in {manifest.stored(name)}")
     made = ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())
     lines.append(f"  made with: {made or 'unknown'}")
     record = manifest.model_dump(mode="json", by_alias=True)
+    for name, graph_record in record["graphs"].items():
+        graph_record["precision"] = manifest.stored(name)
     return {"path": str(artifact.root), "hash": artifact.hash, **record}, "\n".join(lines)

@@ -20,6 +20,12 @@ DECISIVE_FLAGS = (
     "amx_bf16",
     "amx_int8",
 )
+# What engines that do not name their kernels choose by, best first.
+BY_PRECISION = {
+    "fp32": ("avx512f", "avx2"),
+    "bf16": ("amx_bf16", "avx512_bf16", "avx512f", "avx2"),
+    "int8": ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2"),
+}
 
 
 def processor() -> str:
@@ -33,6 +39,12 @@ def instruction_sets() -> tuple[str, ...]:
     match = re.search(r"^flags\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
     flags = set(match.group(1).split()) if match else set()
     return tuple(flag for flag in DECISIVE_FLAGS if flag in flags)
+
+
+def widest_instruction_set(precision: str) -> str:
+    """The instruction set that good kernels of a precision use on this processor, or "unknown"."""
+    found = instruction_sets()
+    return next((name for name in BY_PRECISION.get(precision, ()) if name in found), "unknown")
 
 
 def has_bf16() -> bool:

@@ -161,6 +161,10 @@ class Manifest(Model):
     made_with: dict[str, str] = {}
     """Versions of the packages that made the artifact."""
 
+    def stored(self, graph: str) -> Precision:
+        """How a graph's weights are stored."""
+        return self.graphs[graph].precision or self.precision
+
     @property
     def text_layers(self) -> int:
         """How many layers of the text encoder can be taken; 1 where its graph gives only the last.

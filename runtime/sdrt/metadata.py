@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from sdrt.errors import UsageError
+from sdrt.record import NetworkRecord
 from sdrt.samplers import SAMPLERS, Option
 
 CHUNK = "sdrt"
@@ -59,6 +60,9 @@ class Parameters:
     """SHA-256 of the artifact's manifest, and so of every file in it."""
     stored_precision: str
     executed_precision: str
+    """Both of the U-Net, which takes most of the time."""
+    networks: dict[str, NetworkRecord]
+    """All that ran for the picture."""
     backend: str
     threads: int
     version: str

@@ -14,16 +14,16 @@ import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
 from sdrt.denoiser import Embeddings
+from sdrt.job import Job
 from sdrt.manifest import LAYER_STATES, Precision, Preview
 from sdrt.metadata import Parameters
 from sdrt.preview import fit_preview, to_previews
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Options, Request, checked_clip_skip, resolve
-from sdrt.result import Result, Step, Timings
+from sdrt.result import Result, Step
 from sdrt.run import Run
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
-from sdrt.stop import Stop
 from sdrt.tokenizer import Tokenizer, weighted
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1
@@ -87,35 +87,36 @@ class Pipeline:
         self,
         prompt: str | Prompt,
         clip_skip: int = 1,
-        timings: Timings | None = None,
-        stop: Stop | None = None,
+        job: Job | None = None,
     ) -> Embeddings:
         """Turn a prompt into embeddings (1, tokens, width): 77 tokens for each of its chunks.
 
         Raises `UsageError` or `UnsupportedError` for a layer that the text encoder does not give.
         """
-        timings = timings or Timings()
+        job = job or Job()
         layer = checked_clip_skip(self.artifact.manifest, clip_skip)
         tokens = self._tokenizer.encode(parse(prompt) if isinstance(prompt, str) else prompt)
-        graph = self.graph("text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, timings)
+        graph = self.graph("text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, job)
         started = time.perf_counter()
         chunks = [
-            weighted(_states(graph.run({"input_ids": ids[None]}, stop), layer), weights)
+            weighted(_states(graph.run({"input_ids": ids[None]}, job.stop), layer), weights)
             for ids, weights in zip(tokens.ids, tokens.weights, strict=True)
         ]
-        timings.text_encoder_s += time.perf_counter() - started
+        job.timings.text_encoder_s += time.perf_counter() - started
+        job.record(graph)
         return np.concatenate(chunks, axis=1)
 
-    def decode(
-        self, latents: Latents, timings: Timings | None = None, stop: Stop | None = None
-    ) -> list[Decoded]:
+    def decode(self, latents: Latents, job: Job | None = None) -> list[Decoded]:
         """Turn latents into pictures, one by one: memory does not grow with their number."""
-        timings = timings or Timings()
-        graph = self.graph("vae_decoder", {"latent_sample": (1, *latents.shape[1:])}, timings)
+        job = job or Job()
+        graph = self.graph("vae_decoder", {"latent_sample": (1, *latents.shape[1:])}, job)
         scaled = latents / np.float32(self.artifact.manifest.latent.scale)
         started = time.perf_counter()
-        pictures = [graph.run({"latent_sample": one[None]}, stop)["sample"][0] for one in scaled]
-        timings.vae_decoder_s += time.perf_counter() - started
+        pictures = [
+            graph.run({"latent_sample": one[None]}, job.stop)["sample"][0] for one in scaled
+        ]
+        job.timings.vae_decoder_s += time.perf_counter() - started
+        job.record(graph)
         return pictures
 
     def preview(self, latents: Latents) -> list[Image.Image]:
@@ -125,7 +126,7 @@ class Pipeline:
         """
         return to_previews(latents, self.artifact.manifest.latent, self._preview_map)
 
-    def graph(self, name: str, shapes: Shapes, timings: Timings) -> Graph:
+    def graph(self, name: str, shapes: Shapes, job: Job) -> Graph:
         """A network ready for these input shapes: from memory, or loaded and compiled now."""
         started = time.perf_counter()
         if name not in self._graphs:
@@ -133,7 +134,7 @@ class Pipeline:
             self._graphs[name] = self.backend.open(network)
         self._graphs[name].prepare(shapes)
         spent = time.perf_counter() - started
-        timings.load_s[name] = timings.load_s.get(name, 0.0) + spent
+        job.timings.load_s[name] = job.timings.load_s.get(name, 0.0) + spent
         return self._graphs[name]
 
     @property
@@ -155,8 +156,8 @@ class Pipeline:
         """The noise levels that a request goes through."""
         return request.recipe.steps(self._noise, request.num_inference_steps)
 
-    def parameters(self, request: Request, seed: int, executed: str) -> Parameters:
-        """What to write beside a picture."""
+    def parameters(self, request: Request, seed: int, job: Job) -> Parameters:
+        """What to write beside a picture, once its networks have run."""
         manifest = self.artifact.manifest
         return Parameters(
             prompt=request.prompt,
@@ -179,8 +180,9 @@ class Pipeline:
             guidance_end=request.guidance.end,
             model=manifest.name,
             model_hash=self.artifact.hash,
-            stored_precision=manifest.precision,
-            executed_precision=executed,
+            stored_precision=job.networks["unet"].stored,
+            executed_precision=job.networks["unet"].executed,
+            networks=dict(job.networks),
             backend=self.backend.name,
             threads=self.backend.threads,
             version=sdrt.__version__,

@@ -7,6 +7,7 @@ from PIL import Image
 
 from sdrt.image import save_png
 from sdrt.metadata import Parameters, Sheet
+from sdrt.record import NetworkRecord
 from sdrt.samplers import Latents
 from sdrt.sheet import columns_of, grid
 
@@ -52,6 +53,11 @@ class Result:
     def seeds(self) -> list[int]:
         """The seed of each image: alone it gives the same picture again."""
         return [parameters.seed for parameters in self.parameters]
+
+    @property
+    def networks(self) -> dict[str, NetworkRecord]:
+        """What each network was stored in and executed, by its name."""
+        return self.parameters[0].networks
 
     def grid(self, columns: int | None = None) -> Image.Image:
         """All images on one sheet, about square unless `columns` says otherwise."""

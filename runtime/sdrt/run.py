@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sdrt.backends import Graph
 from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
 from sdrt.errors import CancelledError, NonFiniteError
 from sdrt.image import to_image
+from sdrt.job import Job
 from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Request
-from sdrt.result import Result, Step, Timings
+from sdrt.result import Result, Step
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps
-from sdrt.stop import Stop
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -33,12 +32,9 @@ class Run:
 
     def __init__(self, pipeline: "Pipeline", request: Request) -> None:
         self.pipeline, self.request = pipeline, request
-        self.timings = Timings()
-        self.warnings: list[str] = []
+        self.job = Job()
         self._steps = pipeline.steps(request)  # what cannot be is refused before any work
         self._latents: Latents | None = None
-        self._executed = "unknown"
-        self._stop = Stop()
         self._iterator = self._generate()
 
     def __iter__(self) -> Iterator[Step]:
@@ -55,13 +51,13 @@ class Run:
         Any thread may call this, at any time. The networks stay good for the next run. Only
         loading and compiling a network go on to their end.
         """
-        self._stop.ask()
+        self.job.stop.ask()
 
     def decode(self, latents: Latents) -> list[Image.Image]:
         """Make pictures of latents, as a part of the run: it can be cancelled, its time counts."""
-        self._stop.check()
+        self.job.stop.check()
         try:
-            decoded = self.pipeline.decode(latents, self.timings, self._stop)
+            decoded = self.pipeline.decode(latents, self.job)
         finally:
             self.pipeline.release_after_use("vae_decoder")
         return [to_image(picture) for picture in decoded]
@@ -70,17 +66,16 @@ class Run:
         """Make the steps that are left, then the pictures."""
         for _ in self._iterator:
             pass
-        self._stop.check()
+        self.job.stop.check()
         if self._latents is None:
             raise RuntimeError("this run was stopped before its last step")
+        images = self.decode(self._latents)
+        seeds = self.request.seeds
         return Result(
-            images=self.decode(self._latents),
-            parameters=[
-                self.pipeline.parameters(self.request, seed, self._executed)
-                for seed in self.request.seeds
-            ],
-            timings=self.timings,
-            warnings=self.warnings,
+            images=images,
+            parameters=[self.pipeline.parameters(self.request, seed, self.job) for seed in seeds],
+            timings=self.job.timings,
+            warnings=[*self.job.warnings, *self._precision_warnings()],
         )
 
     def _generate(self) -> Iterator[Step]:
@@ -105,18 +100,29 @@ class Run:
             seconds = time.perf_counter() - started
             for shown in (x, denoised):
                 shown.flags.writeable = False  # the next step reads what watchers are shown
-            self.timings.step_s.append(seconds)
+            self.job.timings.step_s.append(seconds)
             if index == len(steps) - 1:
                 self._latents = x / np.float32(math.sqrt(1 + sigmas[-1] ** 2))
-                self._note_precision(denoise.unet)
+                self.job.record(denoise.unet)
             yield Step(index, len(steps), float(sigmas[index + 1]), x, denoised, seconds)
 
-    def _note_precision(self, unet: Graph) -> None:
-        self.warnings += unet.warnings
-        asked, self._executed = self.pipeline.backend.precision, unet.precision
-        if asked not in (None, self._executed):
-            engine = self.pipeline.backend.name
-            self.warnings.append(f"{engine} was asked for {asked} and executed {self._executed}")
+    def _precision_warnings(self) -> list[str]:
+        """A warning for each precision that was executed and not asked for.
+
+        An int8 model keeps some networks in float on purpose; those that it has in int8 have to be
+        executed so even where nobody asks.
+        """
+        backend, model = self.pipeline.backend, self.pipeline.artifact.manifest.precision
+        names: dict[tuple[str, str], list[str]] = {}
+        for name, record in self.job.networks.items():
+            asked = backend.precision or (record.stored if record.stored == "int8" else None)
+            is_exempt = asked == model == "int8" != record.stored
+            if asked not in (None, record.executed) and not is_exempt:
+                names.setdefault((asked, record.executed), []).append(name)
+        return [
+            f"{backend.name} was asked for {asked} and executed {executed}: {', '.join(those)}"
+            for (asked, executed), those in names.items()
+        ]
 
     def _denoiser(self, steps: Steps) -> Denoiser:
         manifest, request = self.pipeline.artifact.manifest, self.request
@@ -125,7 +131,7 @@ class Run:
             positive, negative = self._embeddings()
         finally:
             self.pipeline.release_after_use("text_encoder")
-        self._stop.check()
+        self.job.stop.check()
         is_double = request.is_guided and not request.guidance.is_split
         batch = images * (2 if is_double else 1)
         shapes: dict[str, tuple[int, ...]] = {
@@ -136,7 +142,7 @@ class Run:
         if width := guidance_width(manifest.graphs.get("unet")):
             shapes[GUIDANCE_INPUT] = (batch, width)
         return Denoiser(
-            unet=self.pipeline.graph("unet", shapes, self.timings),
+            unet=self.pipeline.graph("unet", shapes, self.job),
             steps=steps,
             prediction=manifest.prediction,
             positive=positive,
@@ -144,12 +150,12 @@ class Run:
             guidance=request.guidance,
             clipping=request.recipe.clipping,
             timestep_scaling=request.recipe.timestep_scaling,
-            stop=self._stop,
+            stop=self.job.stop,
         )
 
     def _embeddings(self) -> tuple[Embeddings, Embeddings | None]:
         """Of prompt and negative prompt, the latter None without guidance."""
-        self._stop.check()
+        self.job.stop.check()
         request = self.request
         positive = self._embed("prompt", request.prompt, request.prompt_embeds)
         if not request.is_guided:
@@ -163,12 +169,12 @@ class Run:
         """Embeddings of a text, or those that stand for it: one for each image."""
         if given is None:
             prompt = parse(text)
-            self.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
+            self.job.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
             given = self._encode(prompt)
         return np.repeat(given, len(self.request.seeds) // len(given), axis=0)
 
     def _encode(self, prompt: str | Prompt) -> Embeddings:
-        return self.pipeline.encode(prompt, self.request.clip_skip, self.timings, self._stop)
+        return self.pipeline.encode(prompt, self.request.clip_skip, self.job)
 
     def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
         """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""

@@ -54,6 +54,7 @@ def test_a_picture_from_the_embedded_model(tmp_path: Path) -> None:
     assert done.stderr == ""  # no progress where nobody watches
     assert done.stdout.startswith("boat.png  seed 7\n")
     assert "4 steps of" in done.stdout
+    assert re.search(r"^executed: text_encoder \w+; unet \w+; vae_decoder \w+$", done.stdout, re.M)
     with Image.open(tmp_path / "boat.png") as image:
         assert image.size == (128, 128)
     assert [path.name for path in tmp_path.iterdir()] == ["boat.png"]
@@ -71,6 +72,9 @@ def test_json_says_what_was_made(tmp_path: Path) -> None:
     assert (first["seed"], first["width"], first["height"]) == (5, 64, 128)
     assert (first["sampler"], first["guidance_scale"]) == ("euler", 3.0)
     assert (first["backend"], first["executed_precision"]) == ("onnxruntime", "fp32")
+    assert list(first["networks"]) == ["text_encoder", "unet", "vae_decoder"]
+    assert first["networks"]["unet"]["stored"] == "bf16"
+    assert first["networks"]["unet"]["shares"] == {"fp32": 1.0}
     assert len(record["timings"]["step_s"]) == 2
     assert record["warnings"] == []
 
@@ -143,6 +147,8 @@ def test_info_reads_the_parameters_back(tmp_path: Path) -> None:
     assert re.search(r"^  prompt: a dog$", text, re.MULTILINE)
     record = json.loads(run("info", "dog.png", "--json", cwd=tmp_path).stdout)
     assert record["sdrt"]["num_inference_steps"] == 2
+    assert re.search(r"^  networks:\n    text_encoder: stored bf16, executed \w+, ", text, re.M)
+    assert set(record["sdrt"]["networks"]) == {"text_encoder", "unet", "vae_decoder"}
     bare = run("generate", "x", "--no-metadata", "-s", 1, "--steps", 1, "-q", cwd=tmp_path)
     assert bare.stdout == ""
     assert "no parameters inside" in run("info", "sdrt-1.png", cwd=tmp_path).stdout
@@ -166,8 +172,9 @@ def test_the_parameters_make_the_same_picture_again(tmp_path: Path) -> None:
 def test_info_describes_a_model(tiny_exports: dict[str, Path]) -> None:
     text = run("info", tiny_exports["bf16"]).stdout
     assert "stored precision: bf16" in text
-    assert "unet: onnx and openvino; onnxruntime" in text
+    assert re.search(r"unet: onnx and openvino; onnxruntime .* dB; stored in bf16\n", text)
     record = json.loads(run("info", "--json").stdout)
+    assert {graph["precision"] for graph in record["graphs"].values()} == {"bf16"}
     assert (record["name"], record["family"], record["schema"]) == ("demo", "sd1", 1)
 
 

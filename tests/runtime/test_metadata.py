@@ -12,6 +12,7 @@ from PIL import Image
 from sdrt.errors import UsageError, WriteError
 from sdrt.image import save_png, to_image
 from sdrt.metadata import Parameters, read_png
+from sdrt.record import NetworkRecord
 
 PARAMETERS = Parameters(
     prompt="a red boat",
@@ -36,6 +37,7 @@ PARAMETERS = Parameters(
     model_hash="ab" * 32,
     stored_precision="bf16",
     executed_precision="fp32",
+    networks={"unet": NetworkRecord("bf16", "fp32", {"fp32": 1.0}, "avx512f", "processor")},
     backend="onnxruntime",
     threads=2,
     version="0.1.0",

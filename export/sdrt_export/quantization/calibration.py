@@ -122,7 +122,7 @@ class _Recorder(Graph):
     @property
     def precision(self) -> str:
         """Of the recorded graph."""
-        return self._graph.precision
+        return self._graph.executed().precision
 
     def executed(self) -> Executed:
         """Of the recorded graph."""

@@ -153,7 +153,7 @@ class ObservedGraph(Graph):
     @property
     def precision(self) -> str:
         """As ONNX Runtime runs float networks."""
-        return self._graph.precision
+        return self._graph.executed().precision
 
     def executed(self) -> Executed:
         """As ONNX Runtime runs it."""

@@ -1,9 +1,8 @@
 """What runs graphs: the seam of one method, and the choice of an engine behind it."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sdrt.backends.executed import Executed
 from sdrt.errors import MissingExtraError, NonFiniteError, UnsupportedError, UsageError
 from sdrt.machine import usable_cores
 from sdrt.manifest import PRECISIONS, Format, GraphSpec, Precision, TensorSpec
@@ -20,16 +20,6 @@ Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
 
 BACKENDS = ("openvino", "onnxruntime")  # fastest first
-
-
-@dataclass(frozen=True)
-class Executed:
-    """What an engine really ran, read from the engine and not from the artifact."""
-
-    precision: str
-    """Precision of most of the arithmetic (convolutions, matrix products, attention)."""
-    kernels: Counter[str] = field(default_factory=Counter)
-    """How often each kind of kernel stands in the compiled graph, as "type precision name"."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +59,7 @@ class Graph(ABC):
         stop.check()
         outputs = self._execute(feeds, stop)
         for name, values in outputs.items():
-            # A sum is NaN or infinite if any term is, and costs no mask of the whole array.
-            if not np.isfinite(values.sum(dtype=np.float64)):
+            if not np.isfinite(values).all():
                 raise NonFiniteError(
                     f"{self.name} gave NaN or infinity in {name!r}; try --precision fp32, or "
                     "another backend, and check the model with: sdrt verify"
@@ -83,14 +72,19 @@ class Graph(ABC):
     @abstractmethod
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]: ...
 
-    @property
-    @abstractmethod
-    def precision(self) -> str:
-        """What most of the arithmetic runs in; "unknown" before the network is compiled."""
-
     @abstractmethod
     def executed(self) -> Executed:
-        """What the engine ran the last time; raises `ValueError` before the first run."""
+        """What the engine ran the last time, at next to no cost.
+
+        Raises `ValueError` before the first run.
+        """
+
+    @abstractmethod
+    def profile(self, feeds: Mapping[str, Array]) -> Executed:
+        """Run with the engine's clocks on: what it executes, with times.
+
+        Opens the network a second time, which takes its time and memory once more.
+        """
 
 
 class Backend(Protocol):

@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from sdrt.backends import Array, Executed, Graph, Network
+from sdrt.backends import Array, Graph, Network
+from sdrt.backends.executed import Executed, executed_only
 from sdrt.errors import CancelledError
 from sdrt.manifest import Format, Precision
 from sdrt.stop import Stop
@@ -25,6 +26,8 @@ class FakeBackend:
     name: str = "fake"
     threads: int = 1
     precision: Precision | None = None
+    executes: Precision | None = None
+    """What it says that it executed, where that is not what it was asked."""
     devices: tuple[str, ...] = ("CPU",)
     opened: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
@@ -51,11 +54,12 @@ class FakeGraph(Graph):
             raise CancelledError(f"{self.name} was cancelled")
         return outputs
 
-    @property
-    def precision(self) -> str:
-        """Whatever the function does."""
-        return "python"
-
     def executed(self) -> Executed:
-        """Nothing but Python."""
-        return Executed(self.precision)
+        """What the backend was told to say, what it was asked, or else what is stored."""
+        backend = self._backend
+        return executed_only(backend.executes or backend.precision or self.network.stored)
+
+    def profile(self, feeds: Mapping[str, Array]) -> Executed:
+        """Compute once more; Python has no kernels whose time could be taken."""
+        self._backend.compute(self.name, feeds)
+        return self.executed()

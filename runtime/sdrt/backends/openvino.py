@@ -1,6 +1,6 @@
 """OpenVINO: static graphs for each requested shape, in an explicit precision."""
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -8,9 +8,11 @@ from typing import ClassVar
 
 import openvino as ov
 
-from sdrt.backends import Array, Executed, Graph, Network, Shapes
+from sdrt.backends import Array, Graph, Network, Shapes
 from sdrt.backends.ends import Head, Tail, cut_head, cut_tail
+from sdrt.backends.executed import Executed, executed
 from sdrt.backends.mapped import dropping_pages
+from sdrt.backends.openvino_kernels import layer_macs, read_kernels
 from sdrt.backends.selftest import FLOOR_DB, RunLayer, Setup, Verdict, examine, recall, run_layer
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
 from sdrt.machine import usable_cores
@@ -18,7 +20,6 @@ from sdrt.manifest import Format, Precision
 from sdrt.stop import Stop
 
 PRECISION_HINT = {"fp32": "f32", "bf16": "bf16"}
-HEAVY = ("Convolution", "FullyConnected", "MatMul", "ScaledDotProductAttention")
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,13 @@ class _Compiled:
     request: ov.InferRequest
     head: Head | None
     tail: Tail | None
+    layers: dict[str, int]
+    """Multiply-adds of those that may have become a part of any kernel."""
+
+    @cached_property
+    def executed(self) -> Executed:
+        """What it was compiled to, with times if it has them."""
+        return executed(read_kernels(self.request.get_compiled_model(), self.layers))
 
     def infer(self, feeds: Mapping[str, Array], stop: Stop) -> None:
         """Run once; the results stay with the engine until the next run."""
@@ -160,27 +168,18 @@ class OpenVinoGraph(Graph):
             raise _translated(error, self.name) from error
         return {spec.name: compiled.output(spec.name) for spec in self.network.spec.outputs}
 
-    @property
-    def precision(self) -> str:
-        """Precision of most heavy kernels of the compiled graph."""
-        return self.executed().precision if self._compiled else "unknown"
-
     def executed(self) -> Executed:
-        """Read types and precisions of the kernels from the compiled graph."""
+        """Read kernels and their precisions from the form that was compiled or run last."""
         if not self._compiled:
             raise ValueError(f"{self.name} has not run yet")
-        kernels: Counter[str] = Counter()
-        heavy: Counter[str] = Counter()
-        request = next(reversed(self._compiled.values())).request
-        for node in request.get_compiled_model().get_runtime_model().get_ops():
-            info = node.get_rt_info()
-            kind = str(info["layerType"].value)
-            primitive = str(info["primitiveType"].value)
-            precision = _precision(primitive)
-            kernels[f"{kind} {precision} {primitive}"] += 1
-            if kind in HEAVY:
-                heavy[precision] += 1
-        return Executed(heavy.most_common(1)[0][0] if heavy else "unknown", kernels)
+        return next(reversed(self._compiled.values())).executed
+
+    def profile(self, feeds: Mapping[str, Array]) -> Executed:
+        """Compile once more, with clocks in it, and run that."""
+        shapes = {name: array.shape for name, array in feeds.items()}
+        compiled = self._compile(shapes, {"PERF_COUNT": True})
+        compiled.infer(feeds, Stop())
+        return compiled.executed
 
     def _find(self, shapes: Shapes) -> "_Compiled":
         key = tuple(sorted(shapes.items()))
@@ -192,9 +191,10 @@ class OpenVinoGraph(Graph):
         self._compiled[key] = self._compile(shapes)
         return self._compiled[key]
 
-    def _compile(self, shapes: Shapes) -> "_Compiled":
+    def _compile(self, shapes: Shapes, more: Mapping[str, bool] | None = None) -> "_Compiled":
         self.compilations += 1
-        core, settings = self._backend.core, self._backend.settings(self.network.stored)
+        core = self._backend.core
+        settings = {**self._backend.settings(self.network.stored), **(more or {})}
         try:
             with dropping_pages(self.network.files[1:]):
                 model = self._read()
@@ -204,9 +204,10 @@ class OpenVinoGraph(Graph):
                 is_bf16 = settings["INFERENCE_PRECISION_HINT"] == PRECISION_HINT["bf16"]
                 head = cut_head(core, model) if is_bf16 else None
                 tail = cut_tail(core, model) if is_bf16 else None
+                layers = layer_macs(model)
                 compiled = core.compile_model(model, self._backend.device, settings)
                 del model
-            return _Compiled(compiled.create_infer_request(), head, tail)
+            return _Compiled(compiled.create_infer_request(), head, tail, layers)
         except RuntimeError as error:
             raise _translated(error, self.name) from error
 
@@ -225,12 +226,3 @@ def _translated(error: RuntimeError, what: str) -> SdrtError:
     if "bad_alloc" in str(error) or "allocate" in str(error):
         return OutOfMemoryError(f"OpenVINO could not allocate memory for {what}: {text}")
     return ArtifactError(f"OpenVINO cannot run {what}: {text}")
-
-
-def _precision(primitive: str) -> str:
-    """Precision of a kernel's arithmetic, with which its name ends ("brgconv_avx512_f32").
-
-    The node's `runtimePrecision` may be that of weights which the kernel expands as it goes.
-    """
-    name = primitive.rpartition("_")[2]
-    return {"f32": "fp32", "f16": "fp16", "I8": "int8"}.get(name, name)

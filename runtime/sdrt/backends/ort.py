@@ -1,24 +1,23 @@
 """ONNX Runtime's CPU provider."""
 
-import json
-from collections import Counter
+import shutil
+import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import ClassVar
 
-import numpy as np
 import onnxruntime as ort
 
-from sdrt.backends import Array, Executed, Graph, Network
+from sdrt.backends import Array, Graph, Network
+from sdrt.backends.executed import Executed, Kernel, executed, executed_only
+from sdrt.backends.ort_profile import read_profile
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
 from sdrt.stop import Stop
-
-HEAVY = ("Conv", "MatMul", "Gemm", "Attention", "QLinear", "QGemm", "QAttention")
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,23 @@ class OrtBackend:
 
 
 class OrtGraph(Graph):
-    """One inference session."""
+    """One inference session.
+
+    Float networks run in fp32, however they are stored: the provider has no bf16 kernels. Which
+    layers of an int8 network became integer kernels is read from a profile of its first run.
+    """
 
     def __init__(self, network: Network, threads: int, in_order: bool = False) -> None:
         super().__init__(network)
         self._threads = threads
-        options = _options(threads)
+        self._profile = None if network.stored != "int8" else _Profile(network)
+        self._executed = None if self._profile else executed_only("fp32")
+        options = _options(threads, self._profile)
         if in_order:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         self._session = _open_session(network.files[0], options)
-        self._last_feeds: dict[str, Array] = {}
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        self._last_feeds = {name: np.zeros_like(array) for name, array in feeds.items()}
         options = ort.RunOptions()
         names = [spec.name for spec in self.network.spec.outputs]
         try:
@@ -61,28 +64,50 @@ class OrtGraph(Graph):
                 outputs = self._session.run(names, dict(feeds), options)
         except Exception as error:  # its exceptions have no base class of their own
             raise _translated(error, self.name) from error
+        if self._profile:
+            kernels = self._profile.end(self._session)
+            # The times of a first run say little.
+            self._executed = executed(replace(kernel, seconds=0.0) for kernel in kernels)
+            self._profile = None
         return dict(zip(names, outputs, strict=True))
 
-    @property
-    def precision(self) -> str:
-        """Float networks run in fp32, however they are stored: the provider has no bf16 kernels."""
-        return "fp32"
-
     def executed(self) -> Executed:
-        """Profile one run in a second session: only its kernels know the types they worked on."""
-        if not self._last_feeds:
+        """What the provider has for the network; raises `ValueError` if only a run can tell."""
+        if self._executed is None:
             raise ValueError(f"{self.name} has not run yet")
-        with TemporaryDirectory() as folder:
-            options = _options(self._threads)
-            options.enable_profiling = True
-            options.profile_file_prefix = str(Path(folder) / "profile")
-            session = _open_session(self.network.files[0], options)
-            session.run(None, self._last_feeds)
-            events = json.loads(Path(session.end_profiling()).read_text())
-        return _read_profile(events)
+        return self._executed
+
+    def profile(self, feeds: Mapping[str, Array]) -> Executed:
+        """Run in a second session that takes the time of each kernel."""
+        profile = _Profile(self.network)
+        session = _open_session(self.network.files[0], _options(self._threads, profile))
+        for _ in range(2):  # the second one counts
+            session.run(None, dict(feeds))
+        return executed(profile.end(session))
 
 
-def _options(threads: int) -> ort.SessionOptions:
+class _Profile:
+    """A file that a session writes while it takes the time of its kernels; it does not stay."""
+
+    def __init__(self, network: Network) -> None:
+        self._model = network.files[0]
+        self._folder = Path(mkdtemp(prefix="sdrt-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+
+    @property
+    def prefix(self) -> str:
+        """What the file's name begins with."""
+        return str(self._folder / "profile")
+
+    def end(self, session: ort.InferenceSession) -> list[Kernel]:
+        """Take no more times; gives the kernels of the last run."""
+        try:
+            return read_profile(Path(session.end_profiling()), self._model)
+        finally:
+            self._remove()
+
+
+def _options(threads: int, profile: _Profile | None = None) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -90,6 +115,9 @@ def _options(threads: int) -> ort.SessionOptions:
     # The arena never gives memory back; without it a step is as fast.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
+    if profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile.prefix
     return options
 
 
@@ -107,29 +135,3 @@ def _translated(error: Exception, what: str) -> SdrtError:
     if isinstance(error, MemoryError) or "Failed to allocate" in text or "bad_alloc" in text:
         return OutOfMemoryError(f"onnxruntime could not allocate memory for {what}: {text}")
     return ArtifactError(f"onnxruntime cannot run {what}: {text}")
-
-
-def _read_profile(events: list[dict[str, object]]) -> Executed:
-    kernels: Counter[str] = Counter()
-    heavy: Counter[str] = Counter()
-    for event in events:
-        details = event.get("args")
-        if event.get("cat") != "Node" or not isinstance(details, dict):
-            continue
-        if not str(event["name"]).endswith("_kernel_time"):
-            continue
-        types = [next(iter(entry)) for entry in details.get("input_type_shape", []) if entry]
-        precision = _precision(types)
-        kernels[f"{details['op_name']} {precision}"] += 1
-        if any(part in str(details["op_name"]) for part in HEAVY):
-            heavy[precision] += 1
-    return Executed(heavy.most_common(1)[0][0] if heavy else "unknown", kernels)
-
-
-def _precision(types: list[str]) -> str:
-    """Precision of a kernel from the types of its inputs."""
-    names = {"int8": "int8", "uint8": "int8", "bfloat16": "bf16", "float16": "fp16"}
-    for found, precision in names.items():
-        if found in types:
-            return precision
-    return "fp32" if "float" in types else "integer"

@@ -198,4 +198,6 @@ def _summary(result: "Result", paths: list[Path]) -> str:
         f"text {spent.text_encoder_s:.2g} s, decode {spent.vae_decoder_s:.2g} s, "
         f"load {sum(spent.load_s.values()):.2g} s"
     )
+    parts = [f"{name} {record.summary()}" for name, record in result.networks.items()]
+    lines.append(f"executed: {'; '.join(parts)}")
     return "\n".join(lines)
