@@ -1,12 +1,14 @@
 """U-Net + guidance + kind of prediction -> `denoise(x, sigma)`, all that a sampler ever calls."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.backends import Graph
+from sdrt.backends import Array, Network
 from sdrt.manifest import GraphSpec, Prediction
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps
@@ -81,6 +83,19 @@ class Clipping:
         return denoised.clip(-self.limit, self.limit) if self.limit else denoised
 
 
+class UNet(Protocol):
+    """What predicts noise: a graph, or whatever runs like one."""
+
+    @property
+    def network(self) -> Network:
+        """Its inputs."""
+        ...
+
+    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+        """Run once."""
+        ...
+
+
 @dataclass(frozen=True)
 class Denoiser:
     """Predicts clean latents from noisy ones.
@@ -89,7 +104,7 @@ class Denoiser:
     otherwise.
     """
 
-    unet: Graph
+    unet: UNet
     steps: Steps
     prediction: Prediction
     positive: Embeddings
@@ -145,7 +160,8 @@ class Denoiser:
         if width := guidance_width(self.unet.network.spec):
             row = guidance_embedding(self.guidance.scale - 1, width)
             feeds[GUIDANCE_INPUT] = np.repeat(row, len(sample), axis=0)
-        return self.unet.run(feeds, self.stop)["out_sample"]
+        output: Latents = self.unet.run(feeds, self.stop)["out_sample"]
+        return output
 
 
 def guidance_width(unet: GraphSpec | None) -> int:

@@ -1,9 +1,12 @@
 """What a run keeps while the pipeline works for it: its wish to stop, and what it found out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sdrt.backends import Graph
-from sdrt.record import NetworkRecord
+from sdrt.backends import Backend, Graph
+from sdrt.errors import CancelledError, NonFiniteError
+from sdrt.record import NetworkRecord, Retry
 from sdrt.result import Timings
 from sdrt.stop import Stop
 
@@ -16,9 +19,38 @@ class Job:
     timings: Timings = field(default_factory=Timings)
     networks: dict[str, NetworkRecord] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    place: str = ""
+    """Where the run is: "step 3 of 20"."""
+    fallbacks: dict[str, Backend] = field(default_factory=dict)
+    """For networks that could not be executed as asked."""
+    _retries: dict[str, Retry] = field(default_factory=dict)
+
+    @contextmanager
+    def at(self, place: str) -> Iterator[None]:
+        """Name the place in errors of networks that the block runs."""
+        before, self.place = self.place, place
+        try:
+            yield
+        except (NonFiniteError, CancelledError) as error:
+            raise type(error)(f"{place}: {error}") from error
+        finally:
+            self.place = before
+
+    def fall_back(self, name: str, backend: Backend, failed: str) -> None:
+        """Go on with another backend for a network that failed in a precision just now."""
+        self.fallbacks[name] = backend
+        self._retries[name] = Retry(failed, self.place)
+        self.networks.pop(name, None)
+        self.warnings.append(
+            f"{self.place}: {name} gave NaN or infinity in {failed} and went on in "
+            f"{backend.precision}"
+        )
 
     def record(self, graph: Graph) -> None:
         """Keep what a network executed: after it ran, and before it is released."""
         self.warnings += [one for one in graph.warnings if one not in self.warnings]
         if graph.name not in self.networks:
-            self.networks[graph.name] = NetworkRecord.of(graph.network.stored, graph.executed())
+            retried = self._retries.get(graph.name)
+            self.networks[graph.name] = NetworkRecord.of(
+                graph.network.stored, graph.executed(), retried
+            )

@@ -14,6 +14,7 @@ import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
 from sdrt.denoiser import Embeddings
+from sdrt.guard import Guarded
 from sdrt.job import Job
 from sdrt.manifest import LAYER_STATES, Precision, Preview
 from sdrt.metadata import Parameters
@@ -38,25 +39,36 @@ def load(
     threads: int | None = None,
     precision: Precision | None = None,
     keep: Collection[str] = KEPT,
+    retry_precision: bool = True,
 ) -> "Pipeline":
     """Open a model for generation.
 
     Nothing given: the embedded model on the fastest installed backend. `precision` is what the
     engine should execute; by default what the artifact stores, where the engine can. Networks
-    named in `keep` stay in memory between uses, the others are released after each use.
+    named in `keep` stay in memory between uses, the others are released after each use. With
+    `retry_precision` a network that gives NaN or infinity runs again in fp32, unless it ran so.
     Raises `ArtifactError`, `UnsupportedError`, `MissingExtraError` or `UsageError`.
     """
     artifact = open_artifact(path_or_name)
-    return Pipeline(artifact, open_backend(backend, device, threads, precision), keep)
+    return Pipeline(
+        artifact, open_backend(backend, device, threads, precision), keep, retry_precision
+    )
 
 
 class Pipeline:
     """An open model on an engine. Networks are loaded when they are first needed."""
 
-    def __init__(self, artifact: Artifact, backend: Backend, keep: Collection[str] = KEPT) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        backend: Backend,
+        keep: Collection[str] = KEPT,
+        retry_precision: bool = True,
+    ) -> None:
         self.artifact, self.backend = artifact, backend
+        self.retry_precision = retry_precision
         self._keep = frozenset(keep)
-        self._graphs: dict[str, Graph] = {}
+        self._graphs: dict[str, tuple[Backend, Graph]] = {}
         self._noise = TrainingNoise.of(artifact.manifest.schedule)
         encoder = artifact.manifest.text_encoders[0]
         self._check_tokenizer(encoder.tokenizer)
@@ -96,27 +108,28 @@ class Pipeline:
         job = job or Job()
         layer = checked_clip_skip(self.artifact.manifest, clip_skip)
         tokens = self._tokenizer.encode(parse(prompt) if isinstance(prompt, str) else prompt)
-        graph = self.graph("text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, job)
+        graph = Guarded(self, "text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, job)
         started = time.perf_counter()
         chunks = [
             weighted(_states(graph.run({"input_ids": ids[None]}, job.stop), layer), weights)
             for ids, weights in zip(tokens.ids, tokens.weights, strict=True)
         ]
         job.timings.text_encoder_s += time.perf_counter() - started
-        job.record(graph)
+        graph.record()
         return np.concatenate(chunks, axis=1)
 
     def decode(self, latents: Latents, job: Job | None = None) -> list[Decoded]:
         """Turn latents into pictures, one by one: memory does not grow with their number."""
         job = job or Job()
-        graph = self.graph("vae_decoder", {"latent_sample": (1, *latents.shape[1:])}, job)
+        graph = Guarded(self, "vae_decoder", {"latent_sample": (1, *latents.shape[1:])}, job)
         scaled = latents / np.float32(self.artifact.manifest.latent.scale)
         started = time.perf_counter()
-        pictures = [
-            graph.run({"latent_sample": one[None]}, job.stop)["sample"][0] for one in scaled
-        ]
+        pictures = []
+        for number, one in enumerate(scaled, 1):
+            with job.at(f"image {number} of {len(scaled)}"):
+                pictures.append(graph.run({"latent_sample": one[None]}, job.stop)["sample"][0])
         job.timings.vae_decoder_s += time.perf_counter() - started
-        job.record(graph)
+        graph.record()
         return pictures
 
     def preview(self, latents: Latents) -> list[Image.Image]:
@@ -129,13 +142,21 @@ class Pipeline:
     def graph(self, name: str, shapes: Shapes, job: Job) -> Graph:
         """A network ready for these input shapes: from memory, or loaded and compiled now."""
         started = time.perf_counter()
+        backend = self.backend_of(name, job)
+        if name in self._graphs and self._graphs[name][0] is not backend:
+            self.release(name)
         if name not in self._graphs:
-            network = self.artifact.network(name, self.backend.formats)
-            self._graphs[name] = self.backend.open(network)
-        self._graphs[name].prepare(shapes)
+            network = self.artifact.network(name, backend.formats)
+            self._graphs[name] = backend, backend.open(network)
+        graph = self._graphs[name][1]
+        graph.prepare(shapes)
         spent = time.perf_counter() - started
         job.timings.load_s[name] = job.timings.load_s.get(name, 0.0) + spent
-        return self._graphs[name]
+        return graph
+
+    def backend_of(self, name: str, job: Job) -> Backend:
+        """What runs a network in this job."""
+        return job.fallbacks.get(name, self.backend)
 
     @property
     def loaded(self) -> set[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
-from sdrt.errors import CancelledError, NonFiniteError
+from sdrt.guard import Guarded
 from sdrt.image import to_image
 from sdrt.job import Job
 from sdrt.noise import Noise
@@ -17,7 +17,6 @@ from sdrt.prompt import Prompt, parse
 from sdrt.request import Request
 from sdrt.result import Result, Step
 from sdrt.samplers import Latents
-from sdrt.schedule import Steps
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -86,65 +85,65 @@ class Run:
 
     def _make_steps(self) -> Iterator[Step]:
         steps, sigmas = self._steps, self._steps.sigmas
-        denoise = self._denoiser(steps)
+        positive, negative = self._embeddings()
+        unet = self._unet(positive.shape[1:])
+        denoise = self._denoiser(unet, positive, negative)
         # The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
         noise, shape = Noise(self.request.seeds), self._latent_shape()
         x = noise.draw(shape) * np.float32(math.sqrt(1 + sigmas[0] ** 2))
         trajectory = self.request.recipe.trajectory(denoise, x, steps, lambda: noise.draw(shape))
         for index in range(len(steps)):
             started = time.perf_counter()
-            try:
+            with self.job.at(f"step {index + 1} of {len(steps)}"):
                 x, denoised = next(trajectory)
-            except (NonFiniteError, CancelledError) as error:
-                raise type(error)(f"step {index + 1} of {len(steps)}: {error}") from error
             seconds = time.perf_counter() - started
             for shown in (x, denoised):
                 shown.flags.writeable = False  # the next step reads what watchers are shown
             self.job.timings.step_s.append(seconds)
             if index == len(steps) - 1:
                 self._latents = x / np.float32(math.sqrt(1 + sigmas[-1] ** 2))
-                self.job.record(denoise.unet)
+                unet.record()
             yield Step(index, len(steps), float(sigmas[index + 1]), x, denoised, seconds)
 
     def _precision_warnings(self) -> list[str]:
         """A warning for each precision that was executed and not asked for.
 
         An int8 model keeps some networks in float on purpose; those that it has in int8 have to be
-        executed so even where nobody asks.
+        executed so even where nobody asks. Networks that had to go on in fp32 have a warning.
         """
         backend, model = self.pipeline.backend, self.pipeline.artifact.manifest.precision
         names: dict[tuple[str, str], list[str]] = {}
         for name, record in self.job.networks.items():
             asked = backend.precision or (record.stored if record.stored == "int8" else None)
-            is_exempt = asked == model == "int8" != record.stored
-            if asked not in (None, record.executed) and not is_exempt:
+            is_known = record.retried or asked == model == "int8" != record.stored
+            if asked not in (None, record.executed) and not is_known:
                 names.setdefault((asked, record.executed), []).append(name)
         return [
             f"{backend.name} was asked for {asked} and executed {executed}: {', '.join(those)}"
             for (asked, executed), those in names.items()
         ]
 
-    def _denoiser(self, steps: Steps) -> Denoiser:
-        manifest, request = self.pipeline.artifact.manifest, self.request
-        images = len(request.seeds)
-        try:
-            positive, negative = self._embeddings()
-        finally:
-            self.pipeline.release_after_use("text_encoder")
-        self.job.stop.check()
-        is_double = request.is_guided and not request.guidance.is_split
-        batch = images * (2 if is_double else 1)
+    def _unet(self, states: tuple[int, ...]) -> Guarded:
+        """The U-Net, ready for embeddings of this many tokens and this width."""
+        is_double = self.request.is_guided and not self.request.guidance.is_split
+        batch = len(self.request.seeds) * (2 if is_double else 1)
         shapes: dict[str, tuple[int, ...]] = {
             "sample": (batch, *self._latent_shape()),
             "timestep": (),
-            "encoder_hidden_states": (batch, *positive.shape[1:]),
+            "encoder_hidden_states": (batch, *states),
         }
-        if width := guidance_width(manifest.graphs.get("unet")):
+        if width := guidance_width(self.pipeline.artifact.manifest.graphs.get("unet")):
             shapes[GUIDANCE_INPUT] = (batch, width)
+        return Guarded(self.pipeline, "unet", shapes, self.job)
+
+    def _denoiser(
+        self, unet: Guarded, positive: Embeddings, negative: Embeddings | None
+    ) -> Denoiser:
+        request = self.request
         return Denoiser(
-            unet=self.pipeline.graph("unet", shapes, self.job),
-            steps=steps,
-            prediction=manifest.prediction,
+            unet=unet,
+            steps=self._steps,
+            prediction=self.pipeline.artifact.manifest.prediction,
             positive=positive,
             negative=negative,
             guidance=request.guidance,
@@ -156,6 +155,14 @@ class Run:
     def _embeddings(self) -> tuple[Embeddings, Embeddings | None]:
         """Of prompt and negative prompt, the latter None without guidance."""
         self.job.stop.check()
+        try:
+            positive, negative = self._embed_both()
+        finally:
+            self.pipeline.release_after_use("text_encoder")
+        self.job.stop.check()
+        return positive, negative
+
+    def _embed_both(self) -> tuple[Embeddings, Embeddings | None]:
         request = self.request
         positive = self._embed("prompt", request.prompt, request.prompt_embeds)
         if not request.is_guided:
@@ -170,18 +177,19 @@ class Run:
         if given is None:
             prompt = parse(text)
             self.job.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
-            given = self._encode(prompt)
+            given = self._encode(what, prompt)
         return np.repeat(given, len(self.request.seeds) // len(given), axis=0)
 
-    def _encode(self, prompt: str | Prompt) -> Embeddings:
-        return self.pipeline.encode(prompt, self.request.clip_skip, self.job)
+    def _encode(self, what: str, prompt: str | Prompt) -> Embeddings:
+        with self.job.at(what):
+            return self.pipeline.encode(prompt, self.request.clip_skip, self.job)
 
     def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
         """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""
         longest = max(one.shape[1] for one in embeddings)
         if all(one.shape[1] == longest for one in embeddings):
             return list(embeddings)
-        nothing = self._encode("")
+        nothing = self._encode("empty prompt", "")
         filled = []
         for one in embeddings:
             missing = (longest - one.shape[1]) // nothing.shape[1]

@@ -196,6 +196,21 @@ def test_openvino_takes_bf16_only_from_the_artifact_or_the_caller(
             OpenVinoBackend(precision="bf16")
 
 
+def test_an_engine_knows_whether_it_could_run_a_network_in_fp32(
+    tiny_exports: dict[str, Path],
+) -> None:
+    artifact = open_artifact(tiny_exports["bf16"])
+    for engine, asked in (("onnxruntime", None), ("onnxruntime", "bf16"), ("openvino", "fp32")):
+        backend = open_backend(engine, precision=asked)  # type: ignore[arg-type]
+        assert backend.in_fp32(artifact.network("unet", backend.formats)) is None
+    narrow = OpenVinoBackend(threads=1)
+    wide = narrow.in_fp32(artifact.network("unet", narrow.formats))
+    assert (wide is not None) == narrow.has_bf16
+    if wide:
+        assert executed(artifact, wide) == "fp32"
+        assert (wide.threads, wide.device) == (1, "CPU")
+
+
 def executed(artifact: Artifact, backend: Backend) -> str:
     graph = opened(artifact, "unet", backend)
     graph.run(seeded_feeds(artifact, "unet"))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdrt.record import NetworkRecord
+from sdrt.record import NetworkRecord, Retry
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,10 @@ from sdrt.record import NetworkRecord
 def test_a_summary_has_the_shares_that_matter(shares: dict[str, float], expected: str) -> None:
     executed = next(iter(shares), "unknown")
     assert NetworkRecord("int8", executed, shares).summary() == expected
+
+
+def test_a_summary_says_what_failed() -> None:
+    retried = Retry("bf16", "step 3 of 20")
+    assert NetworkRecord("bf16", "fp32", {"fp32": 1.0}, retried=retried).summary() == (
+        "fp32 (bf16 failed)"
+    )

@@ -58,13 +58,19 @@ class Graph(ABC):
         stop = stop or Stop()
         stop.check()
         outputs = self._execute(feeds, stop)
-        for name, values in outputs.items():
-            if not np.isfinite(values).all():
-                raise NonFiniteError(
-                    f"{self.name} gave NaN or infinity in {name!r}; try --precision fp32, or "
-                    "another backend, and check the model with: sdrt verify"
-                )
+        if name := first_nonfinite(outputs):
+            raise NonFiniteError(self._finding(name, outputs[name], first_nonfinite(feeds)))
         return outputs
+
+    def _finding(self, name: str, values: Array, given: str | None) -> str:
+        count = values.size - int(np.isfinite(values).sum())
+        finding = (
+            f"{self.name} gave NaN or infinity in {name!r} ({count} of {values.size} values), "
+            f"executed in {self.executed().precision}"
+        )
+        if given:
+            return f"{finding}; it was given them in {given!r}, so look before it"
+        return f"{finding}; check the model with: sdrt verify, and try another backend"
 
     def prepare(self, shapes: Shapes) -> None:  # noqa: B027 - most engines need no preparation
         """Compile for these input shapes now, so that the first run need not."""
@@ -115,9 +121,18 @@ class Backend(Protocol):
         """Devices that it finds on this machine."""
         ...
 
+    def in_fp32(self, network: Network) -> "Backend | None":
+        """The same engine asked for fp32; None where the network's floats ran in that already."""
+        ...
+
     def open(self, network: Network) -> Graph:
         """Load one network; raises `ArtifactError` when the engine refuses the file."""
         ...
+
+
+def first_nonfinite(arrays: Mapping[str, Array]) -> str | None:
+    """Name of the first array with NaN or infinity in it, if there is any."""
+    return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
 
 
 def check_feeds(graph: str, inputs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> None:

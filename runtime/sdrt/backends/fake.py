@@ -1,8 +1,11 @@
 """An engine made of a Python function: for tests of sdrt, and of programs that use it."""
 
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
 
 from sdrt.backends import Array, Graph, Network
 from sdrt.backends.executed import Executed, executed_only
@@ -11,6 +14,22 @@ from sdrt.manifest import Format, Precision
 from sdrt.stop import Stop
 
 Compute = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Where a network goes wrong, as a narrow precision does when numbers overflow."""
+
+    network: str
+    call: int = 0
+    """Which of the network's runs, the first is 0; those that are made again count too."""
+    value: float = np.nan
+    where: Any = ...
+    """Index of the values that become it; all of them."""
+    output: str | None = None
+    """In which output; in all of them."""
+    precisions: Sequence[str] = ("bf16", "int8")
+    """Executed in others, the network does well."""
 
 
 @dataclass
@@ -29,8 +48,19 @@ class FakeBackend:
     executes: Precision | None = None
     """What it says that it executed, where that is not what it was asked."""
     devices: tuple[str, ...] = ("CPU",)
+    faults: Sequence[Fault] = ()
     opened: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
+
+    def executed(self, network: Network) -> Precision:
+        """What a network runs in: as the backend was told, as it was asked, or as is stored."""
+        return self.executes or self.precision or network.stored
+
+    def in_fp32(self, network: Network) -> "FakeBackend | None":
+        """One that shares the lists of what was opened and ran."""
+        if self.executed(network) == "fp32":
+            return None
+        return replace(self, precision="fp32", executes=None)
 
     def open(self, network: Network) -> "FakeGraph":
         """Note that a network was opened; its files are not read."""
@@ -47,17 +77,28 @@ class FakeGraph(Graph):
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         interrupted = threading.Event()
+        call = self._backend.ran.count(self.name)
         self._backend.ran.append(self.name)
         with stop.interrupts(interrupted.set):
             outputs = dict(self._backend.compute(self.name, feeds))
         if interrupted.is_set():
             raise CancelledError(f"{self.name} was cancelled")
+        for fault in self._backend.faults:
+            if (fault.network, fault.call) == (self.name, call):
+                outputs = self._damaged(outputs, fault)
+        return outputs
+
+    def _damaged(self, outputs: dict[str, Array], fault: Fault) -> dict[str, Array]:
+        if self.executed().precision not in fault.precisions:
+            return outputs
+        outputs = {name: array.copy() for name, array in outputs.items()}
+        for name in [fault.output] if fault.output else outputs:
+            outputs[name][fault.where] = fault.value
         return outputs
 
     def executed(self) -> Executed:
-        """What the backend was told to say, what it was asked, or else what is stored."""
-        backend = self._backend
-        return executed_only(backend.executes or backend.precision or self.network.stored)
+        """All in one precision, which changes nothing in what is computed."""
+        return executed_only(self._backend.executed(self.network))
 
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
         """Compute once more; Python has no kernels whose time could be taken."""

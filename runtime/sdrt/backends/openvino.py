@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import ClassVar
 
@@ -106,6 +106,11 @@ class OpenVinoBackend:
         if self.device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self.threads
         return settings
+
+    def in_fp32(self, network: Network) -> "OpenVinoBackend | None":
+        """The same with fp32 for all floats; integer kernels stay. None if it is that already."""
+        hint = self.settings(network.stored)["INFERENCE_PRECISION_HINT"]
+        return None if hint == PRECISION_HINT["fp32"] else replace(self, precision="fp32")
 
     def open(self, network: Network) -> "OpenVinoGraph":
         """Read a network; it is compiled when shapes are known."""

@@ -34,6 +34,9 @@ class OrtBackend:
     formats: ClassVar[tuple[Format, ...]] = ("onnx",)
     devices: ClassVar[tuple[str, ...]] = ("CPU",)
 
+    def in_fp32(self, network: Network) -> None:
+        """Floats run in fp32 always."""
+
     def open(self, network: Network) -> "OrtGraph":
         """Load a network into a session of its own."""
         return OrtGraph(network, self.threads, self.in_order)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sdrt.styles import Style
 
 
-ENGINE = ("backend", "device", "threads", "precision")
+ENGINE = ("backend", "device", "threads", "precision", "retry_precision")
 FILES = ("output", "grid", "trajectory", "no_metadata")
 PREVIEWS = ("preview", "preview_path", "preview_interval")
 FILE = click.Path(path_type=Path)
@@ -93,6 +93,12 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--device", help="The engine's device, for example CPU or GPU.")
 @click.option("-t", "--threads", type=int, help="Default: the cores this process may use.")
 @click.option("--precision", help="What the engine should execute: fp32 or bf16.")
+@click.option(
+    "--retry-precision/--no-retry-precision",
+    default=True,
+    show_default=True,
+    help="Run a network that gives NaN or infinity in bf16 again in fp32.",
+)
 @click.option("--no-metadata", is_flag=True, help="Keep the parameters out of the PNG.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")

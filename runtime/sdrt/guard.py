@@ -1,0 +1,53 @@
+"""A network during one run: what gives NaN or infinity in bf16 is run again in fp32."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from sdrt.backends import Array, Shapes, first_nonfinite
+from sdrt.errors import NonFiniteError
+from sdrt.job import Job
+from sdrt.stop import Stop
+
+if TYPE_CHECKING:
+    from sdrt.pipeline import Pipeline
+
+
+class Guarded:
+    """Runs like the graph that it stands for.
+
+    What failed once will fail again: from then on the network runs in fp32 until the run ends. The
+    next run begins as it was asked to, so that a picture does not depend on those before it.
+    """
+
+    def __init__(self, pipeline: "Pipeline", name: str, shapes: Shapes, job: Job) -> None:
+        self._pipeline, self._job = pipeline, job
+        self._graph = pipeline.graph(name, shapes, job)
+        self.network = self._graph.network
+
+    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+        """Run once, or twice if need be; raises what `Graph.run` raises."""
+        try:
+            return self._graph.run(feeds, stop)
+        except NonFiniteError as error:
+            wider = self._pipeline.backend_of(self.network.name, self._job).in_fp32(self.network)
+            if wider is None or first_nonfinite(feeds):
+                raise
+            if not self._pipeline.retry_precision:
+                raise NonFiniteError(
+                    f"{error}, or --precision fp32, or --retry-precision"
+                ) from error
+        # Outside of the handler, because an error holds on to the graph that raised it: a large
+        # network would be in memory twice.
+        narrow = self._graph.executed().precision
+        del self._graph
+        self._job.fall_back(self.network.name, wider, narrow)
+        shapes = {name: array.shape for name, array in feeds.items()}
+        self._graph = self._pipeline.graph(self.network.name, shapes, self._job)
+        try:
+            return self._graph.run(feeds, stop)
+        except NonFiniteError as error:
+            raise NonFiniteError(f"{error}; it gave them in {narrow} before") from error
+
+    def record(self) -> None:
+        """Keep what the network executed; to be called before it is released."""
+        self._job.record(self._graph)
