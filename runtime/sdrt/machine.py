@@ -64,14 +64,19 @@ def usable_cores() -> int:
 
 
 def memory_bytes() -> tuple[int, int]:
-    """Total and available memory; zeros where Linux does not tell."""
+    """Total and available memory of the machine, or of the container if that has less.
+
+    Zeros where Linux does not tell.
+    """
     text = _read("/proc/meminfo")
 
     def find(name: str) -> int:
         match = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
         return int(match.group(1)) * 1024 if match else 0
 
-    return find("MemTotal"), find("MemAvailable")
+    total, available = find("MemTotal"), find("MemAvailable")
+    limit, free = _container_memory() or (total, available)
+    return min(total, limit), min(available, free)
 
 
 def peak_memory_bytes() -> int:
@@ -99,6 +104,22 @@ def _container_quota() -> float | None:
     period = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us").strip()
     if quota and period and int(quota) > 0:
         return int(quota) / int(period)
+    return None
+
+
+def _container_memory() -> tuple[int, int] | None:
+    """Bytes that a control group allows, and how many of them are left, if it limits at all."""
+    for folder, limit_name, used_name in (
+        ("/sys/fs/cgroup", "memory.max", "memory.current"),
+        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        limit, used = _read(f"{folder}/{limit_name}"), _read(f"{folder}/{used_name}")
+        if limit.isdigit() and used.isdigit():
+            # Pages of files that nobody used lately are given back when needed.
+            stat = _read(f"{folder}/memory.stat")
+            match = re.search(r"^(?:total_)?inactive_file (\d+)$", stat, re.MULTILINE)
+            spare = int(match.group(1)) if match else 0
+            return int(limit), max(0, int(limit) - int(used) + spare)
     return None
 
 

@@ -17,6 +17,7 @@ from sdrt.denoiser import Embeddings
 from sdrt.guard import Guarded
 from sdrt.job import Job
 from sdrt.manifest import LAYER_STATES, Precision, Preview
+from sdrt.memory import Plan, check_memory
 from sdrt.metadata import Parameters
 from sdrt.preview import fit_preview, to_previews
 from sdrt.prompt import Prompt, parse
@@ -40,6 +41,7 @@ def load(
     precision: Precision | None = None,
     keep: Collection[str] = KEPT,
     retry_precision: bool = True,
+    check_memory: bool = True,
 ) -> "Pipeline":
     """Open a model for generation.
 
@@ -47,12 +49,12 @@ def load(
     engine should execute; by default what the artifact stores, where the engine can. Networks
     named in `keep` stay in memory between uses, the others are released after each use. With
     `retry_precision` a network that gives NaN or infinity runs again in fp32, unless it ran so.
+    With `check_memory` a run that would not fit is refused before anything is loaded.
     Raises `ArtifactError`, `UnsupportedError`, `MissingExtraError` or `UsageError`.
     """
     artifact = open_artifact(path_or_name)
-    return Pipeline(
-        artifact, open_backend(backend, device, threads, precision), keep, retry_precision
-    )
+    engine = open_backend(backend, device, threads, precision)
+    return Pipeline(artifact, engine, keep, retry_precision, check_memory)
 
 
 class Pipeline:
@@ -64,9 +66,11 @@ class Pipeline:
         backend: Backend,
         keep: Collection[str] = KEPT,
         retry_precision: bool = True,
+        check_memory: bool = True,
     ) -> None:
         self.artifact, self.backend = artifact, backend
         self.retry_precision = retry_precision
+        self._checks_memory = check_memory
         self._keep = frozenset(keep)
         self._graphs: dict[str, tuple[Backend, Graph]] = {}
         self._noise = TrainingNoise.of(artifact.manifest.schedule)
@@ -172,6 +176,12 @@ class Pipeline:
         """Free a network unless it was asked to stay."""
         if name not in self._keep:
             self.release(name)
+
+    def check_memory(self, request: Request) -> None:
+        """Raise `OutOfMemoryError` for a request that needs more memory than there is."""
+        if self._checks_memory:
+            loaded = frozenset(self._graphs)
+            check_memory(Plan.of(self.artifact, self.backend, request, self._keep, loaded))
 
     def steps(self, request: Request) -> Steps:
         """The noise levels that a request goes through."""

@@ -78,6 +78,8 @@ class Run:
         )
 
     def _generate(self) -> Iterator[Step]:
+        self.job.stop.check()
+        self.pipeline.check_memory(self.request)
         try:
             yield from self._make_steps()
         finally:
@@ -154,7 +156,6 @@ class Run:
 
     def _embeddings(self) -> tuple[Embeddings, Embeddings | None]:
         """Of prompt and negative prompt, the latter None without guidance."""
-        self.job.stop.check()
         try:
             positive, negative = self._embed_both()
         finally:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sdrt.styles import Style
 
 
-ENGINE = ("backend", "device", "threads", "precision", "retry_precision")
+ENGINE = ("backend", "device", "threads", "precision", "retry_precision", "check_memory")
 FILES = ("output", "grid", "trajectory", "no_metadata")
 PREVIEWS = ("preview", "preview_path", "preview_interval")
 FILE = click.Path(path_type=Path)
@@ -98,6 +98,13 @@ class Size(click.ParamType[tuple[int, int]]):
     default=True,
     show_default=True,
     help="Run a network that gives NaN or infinity in bf16 again in fp32.",
+)
+@click.option(
+    "--ignore-memory",
+    "check_memory",
+    flag_value=False,
+    default=True,
+    help="Try what is not expected to fit into memory.",
 )
 @click.option("--no-metadata", is_flag=True, help="Keep the parameters out of the PNG.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
