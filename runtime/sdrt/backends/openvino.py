@@ -167,10 +167,7 @@ class OpenVinoGraph(Graph):
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         compiled = self._find({name: array.shape for name, array in feeds.items()})
-        try:
-            compiled.infer(feeds, stop)
-        except RuntimeError as error:
-            raise _translated(error, self.name) from error
+        self._infer(compiled, feeds, stop)
         return {spec.name: compiled.output(spec.name) for spec in self.network.spec.outputs}
 
     def executed(self) -> Executed:
@@ -183,8 +180,14 @@ class OpenVinoGraph(Graph):
         """Compile once more, with clocks in it, and run that."""
         shapes = {name: array.shape for name, array in feeds.items()}
         compiled = self._compile(shapes, {"PERF_COUNT": True})
-        compiled.infer(feeds, Stop())
+        self._infer(compiled, feeds, Stop())
         return compiled.executed
+
+    def _infer(self, compiled: "_Compiled", feeds: Mapping[str, Array], stop: Stop) -> None:
+        try:
+            compiled.infer(feeds, stop)
+        except RuntimeError as error:
+            raise _translated(error, self.name) from error
 
     def _find(self, shapes: Shapes) -> "_Compiled":
         key = tuple(sorted(shapes.items()))

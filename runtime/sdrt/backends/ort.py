@@ -60,18 +60,24 @@ class OrtGraph(Graph):
         self._session = _open_session(network.files[0], options)
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        options = ort.RunOptions()
-        names = [spec.name for spec in self.network.spec.outputs]
-        try:
-            with stop.interrupts(partial(setattr, options, "terminate", True)):
-                outputs = self._session.run(names, dict(feeds), options)
-        except Exception as error:  # its exceptions have no base class of their own
-            raise _translated(error, self.name) from error
+        outputs = self._run(self._session, feeds, stop)
         if self._profile:
             kernels = self._profile.end(self._session)
             # The times of a first run say little.
             self._executed = executed(replace(kernel, seconds=0.0) for kernel in kernels)
             self._profile = None
+        return outputs
+
+    def _run(
+        self, session: ort.InferenceSession, feeds: Mapping[str, Array], stop: Stop
+    ) -> dict[str, Array]:
+        options = ort.RunOptions()
+        names = [spec.name for spec in self.network.spec.outputs]
+        try:
+            with stop.interrupts(partial(setattr, options, "terminate", True)):
+                outputs = session.run(names, dict(feeds), options)
+        except Exception as error:  # its exceptions have no base class of their own
+            raise _translated(error, self.name) from error
         return dict(zip(names, outputs, strict=True))
 
     def executed(self) -> Executed:
@@ -85,7 +91,7 @@ class OrtGraph(Graph):
         profile = _Profile(self.network)
         session = _open_session(self.network.files[0], _options(self._threads, profile))
         for _ in range(2):  # the second one counts
-            session.run(None, dict(feeds))
+            self._run(session, feeds, Stop())
         return executed(profile.end(session))
 
 
