@@ -9,19 +9,17 @@ pictures encoded, so that every network sees what it will see.
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from tqdm import tqdm
 
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, Backend, Executed, Graph, Network
-from sdrt.backends.ort import OrtBackend
+from sdrt.backends import Array, Backend, Network
+from sdrt.backends.ort import OrtBackend, OrtGraph
 from sdrt.errors import UsageError
-from sdrt.manifest import Format, Precision
+from sdrt.job import Job
 from sdrt.pipeline import Pipeline
 from sdrt.request import Request
-from sdrt.result import Timings
 from sdrt.schedule import Steps
 from sdrt.stop import Stop
 from sdrt_export.quantization.observation import ObservedGraph, Statistics
@@ -82,51 +80,41 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     return prompts
 
 
-@dataclass
-class Observer:
-    """ONNX Runtime in fp32 that watches networks, or records them: what a pipeline runs on."""
+@dataclass(frozen=True)
+class Observer(OrtBackend):
+    """Watches what it runs: what a pipeline of samples runs on."""
 
-    observed: Mapping[str, tuple[Path, list[str]]]
+    observed: Mapping[str, tuple[Path, list[str]]] = field(default_factory=dict)
     """Per network: its observed graph, and the tensors that it tells of."""
-    threads: int
     statistics: dict[str, dict[str, Statistics]] = field(default_factory=dict)
-    cases: dict[str, list[Case]] = field(default_factory=dict)
-    is_recording: bool = False
 
-    name: ClassVar = "onnxruntime"
-    formats: ClassVar[tuple[Format, ...]] = ("onnx",)
-    precision: ClassVar[Precision | None] = "fp32"
-    devices: ClassVar[tuple[str, ...]] = ("CPU",)
-
-    def open(self, network: Network) -> Graph:
-        """The network, observed; its weights lie beside the observed graph."""
-        if self.is_recording:
-            return _Recorder(OrtBackend(self.threads).open(network), self.cases)
-        observed, names = self.observed[network.name]
+    def open(self, network: Network) -> OrtGraph:
+        """The observed graph in place of the network's own."""
+        graph, names = self.observed[network.name]
         known = self.statistics.setdefault(network.name, {})
-        return ObservedGraph(network, observed, names, self.threads, known)
+        return ObservedGraph(network, graph, names, self.threads, known)
 
 
-class _Recorder(Graph):
-    """Keeps what went into a network and what came out."""
+@dataclass(frozen=True)
+class Recorder(OrtBackend):
+    """Keeps what went into each network, and what came out."""
 
-    def __init__(self, graph: Graph, cases: dict[str, list[Case]]) -> None:
-        super().__init__(graph.network)
-        self._graph, self._cases = graph, cases.setdefault(graph.name, [])
+    cases: dict[str, list[Case]] = field(default_factory=dict)
+
+    def open(self, network: Network) -> OrtGraph:
+        """The network, recorded."""
+        return _RecordedGraph(network, self.threads, self.cases.setdefault(network.name, []))
+
+
+class _RecordedGraph(OrtGraph):
+    def __init__(self, network: Network, threads: int, cases: list[Case]) -> None:
+        super().__init__(network, threads)
+        self._cases = cases
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        outputs = self._graph.run(feeds, stop)
+        outputs = super()._execute(feeds, stop)
         self._cases.append(Case(dict(feeds), outputs))
         return outputs
-
-    @property
-    def precision(self) -> str:
-        """Of the recorded graph."""
-        return self._graph.executed().precision
-
-    def executed(self) -> Executed:
-        """Of the recorded graph."""
-        return self._graph.executed()
 
 
 class _Stratified(Pipeline):
@@ -143,17 +131,21 @@ class _Stratified(Pipeline):
         return Steps.at_timesteps(own.noise, moved, float(own.sigmas[-1]))
 
 
-def observe_samples(artifact: Artifact, backend: Observer, sampling: Sampling, show: bool) -> None:
+def observe_samples(
+    artifact: Artifact, observer: Observer, sampling: Sampling, show_progress: bool
+) -> None:
     """Run all samples; the statistics are in the observer afterwards."""
-    with tqdm(total=sampling.samples * sampling.steps, desc="calibrating", disable=not show) as bar:
-        _run_all(artifact, backend, list(_samples(sampling)), sampling.steps, DECODED, bar.update)
+    samples, steps = list(_samples(sampling)), sampling.steps
+    with tqdm(total=len(samples) * steps, desc="calibrating", disable=not show_progress) as bar:
+        _run_all(artifact, observer, samples, steps, DECODED, bar.update)
 
 
-def record_held_out(artifact: Artifact, backend: Observer, sampling: Sampling) -> None:
-    """Run a prompt that is not among the samples, and keep what each network took and gave."""
-    backend.is_recording = True
+def record_held_out(artifact: Artifact, sampling: Sampling, threads: int) -> dict[str, list[Case]]:
+    """Run a prompt that is not among the samples; gives what each network took and made of it."""
+    recorder = Recorder(threads)
     held_out = [(HELD_OUT, sampling.seed + 1_000_000, 0.5)]
-    _run_all(artifact, backend, held_out, sampling.steps, 1, lambda: None)
+    _run_all(artifact, recorder, held_out, sampling.steps, 1, lambda: None)
+    return recorder.cases
 
 
 def _samples(sampling: Sampling) -> Iterator[tuple[str, int, float]]:
@@ -186,7 +178,7 @@ def _run_all(
     pipeline.release()
     if "vae_encoder" in artifact.manifest.graphs:
         shape = {"sample": (1, *pictures[0].shape)}
-        encoder = pipeline.graph("vae_encoder", shape, Timings())
+        encoder = pipeline.graph("vae_encoder", shape, Job())
         for picture in pictures:
             encoder.run({"sample": picture[None]})
     pipeline.release()

@@ -8,7 +8,7 @@ observing takes as much memory as running.
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from sdrt.backends import Array, Executed, Graph, Network
-from sdrt.backends.ort import OrtBackend
+from sdrt.backends import Array, Network
+from sdrt.backends.ort import OrtGraph
 from sdrt.errors import UsageError
 from sdrt.manifest import TensorSpec
 from sdrt.stop import Stop
@@ -119,8 +119,8 @@ def _add_output(graph: ir.Graph, node: ir.Node, name: str, dtype: ir.DataType) -
     graph.outputs.append(output)
 
 
-class ObservedGraph(Graph):
-    """A network on ONNX Runtime that takes note of its tensors while it runs."""
+class ObservedGraph(OrtGraph):
+    """A network that takes note of its tensors while it runs."""
 
     def __init__(
         self,
@@ -130,34 +130,23 @@ class ObservedGraph(Graph):
         threads: int,
         statistics: dict[str, Statistics],
     ) -> None:
-        super().__init__(network)
-        self._names, self._statistics = names, statistics
         told = [
             *(TensorSpec(name=f"{name}{SEEN}", dtype="float32", shape=("n",)) for name in names),
             *(TensorSpec(name=f"{name}{SHAPE}", dtype="int64", shape=("n",)) for name in names),
         ]
         spec = network.spec.model_copy(update={"outputs": (*network.spec.outputs, *told)})
         files = (observed, *network.files[1:])
-        observing = Network(network.name, spec, files, network.stored)
-        self._graph = OrtBackend(threads, in_order=True).open(observing)
+        super().__init__(replace(network, spec=spec, files=files), threads, in_order=True)
+        self._names, self._statistics = names, statistics
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        outputs = self._graph.run(feeds, stop)
+        outputs = super()._execute(feeds, stop)
         for name in self._names:
             shape = outputs.pop(f"{name}{SHAPE}").tolist()
             found = Statistics.of(outputs.pop(f"{name}{SEEN}"), shape)
             known = self._statistics.get(name)
             self._statistics[name] = known.add(found) if known else found
         return outputs
-
-    @property
-    def precision(self) -> str:
-        """As ONNX Runtime runs float networks."""
-        return self._graph.executed().precision
-
-    def executed(self) -> Executed:
-        """As ONNX Runtime runs it."""
-        return self._graph.executed()
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,7 @@ class Quantizer:
         self.artifact, self.folder, self.sampling = artifact, folder, sampling
         self._observed = {name: self._prepare(name) for name in artifact.manifest.graphs}
         self.calibration = self._calibrate(file, show_progress)
-        observer = self._observer()
-        record_held_out(artifact, observer, sampling)
-        self._cases = observer.cases
+        self._cases = record_held_out(artifact, sampling, usable_cores())
 
     def quantize(self, name: str) -> Quantized:
         """Choose ranges, measure each layer, and round those that may be."""
@@ -121,7 +119,7 @@ class Quantizer:
                 )
             return found
         started = time.perf_counter()
-        observer = self._observer()
+        observer = Observer(usable_cores(), observed=self._observed)
         observe_samples(self.artifact, observer, self.sampling, show)
         sampling = self.sampling
         logger.info(
@@ -140,9 +138,6 @@ class Quantizer:
         if file is not None:
             file.write_text(made.to_json(), encoding="utf-8")
         return made
-
-    def _observer(self) -> Observer:
-        return Observer(self._observed, usable_cores())
 
     def _fingerprint(self) -> str:
         """Of every float graph and its weights."""
