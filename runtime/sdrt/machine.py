@@ -52,6 +52,15 @@ def has_bf16() -> bool:
     return bool({"avx512_bf16", "amx_bf16"} & set(instruction_sets()))
 
 
+def has_int8() -> bool:
+    """Whether this processor sums products of 8-bit numbers in 32 bits; others lose the overflow.
+
+    True also where Linux does not tell.
+    """
+    found = set(instruction_sets())
+    return not found or bool({"avx512_vnni", "avx_vnni", "amx_int8"} & found)
+
+
 def usable_cores() -> int:
     """Physical cores that this process may use: affinity, hyper-threads and container quota."""
     allowed = _allowed_processors()

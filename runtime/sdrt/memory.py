@@ -102,7 +102,9 @@ class Plan:
         manifest = self.artifact.manifest
         files = manifest.graphs[name].files
         format = next((format for format in self.backend.formats if format in files), None)
-        size = sum(manifest.files[file].size for file in files[format]) if format else 0
+        # What is not listed is refused when it is opened.
+        records = [manifest.files.get(file) for file in files[format]] if format else []
+        size = sum(record.size for record in records if record)
         stored, engine = manifest.stored(name), self._engine
         if stored == "int8":
             return engine.fixed + size

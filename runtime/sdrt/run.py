@@ -12,6 +12,7 @@ from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
 from sdrt.guard import Guarded
 from sdrt.image import to_image
 from sdrt.job import Job
+from sdrt.machine import has_int8
 from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Request
@@ -120,10 +121,16 @@ class Run:
             is_known = record.retried or asked == model == "int8" != record.stored
             if asked not in (None, record.executed) and not is_known:
                 names.setdefault((asked, record.executed), []).append(name)
-        return [
+        warnings = [
             f"{backend.name} was asked for {asked} and executed {executed}: {', '.join(those)}"
             for (asked, executed), those in names.items()
         ]
+        if not has_int8() and any(one.stored == "int8" for one in self.job.networks.values()):
+            warnings.append(
+                "this processor has no VNNI: int8 is slow here, and sums may overflow; better use "
+                "the model in fp32"
+            )
+        return warnings
 
     def _unet(self, states: tuple[int, ...]) -> Guarded:
         """The U-Net, ready for embeddings of this many tokens and this width."""

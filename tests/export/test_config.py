@@ -44,7 +44,7 @@ def test_a_preset_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"precison": "fp32"}, "unknown key 'precison'; known: .*; did you mean 'precision'"),
-        ({"precision": "fp8"}, "precision: input should be 'fp32' or 'bf16'"),
+        ({"precision": "fp8"}, "precision: input should be 'fp32', 'bf16' or 'int8'"),
         ({"formats": ["tflite"]}, "formats.0: input should be 'onnx' or 'openvino'"),
         ({"defaults": {"steps": 3}}, "defaults: unknown key 'steps'; known: width, height"),
         ({"defaults": {"width": -8}}, "defaults.width: input should be greater than 0"),

@@ -314,7 +314,7 @@ def test_a_figure_below_the_floor_raises(figure: float) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"precision": "fp16"}, "unknown precision 'fp16'; known: fp32, bf16"),
+        ({"precision": "fp16"}, "unknown precision 'fp16'; known: fp32, bf16, int8"),
         ({"formats": ("tflite",)}, "unknown format: 'tflite'; known: onnx, openvino"),
         ({"formats": ()}, "unknown format: no format"),
     ],
@@ -481,7 +481,7 @@ def test_the_command_prints_parity_time_and_memory(tmp_path: Path) -> None:
         (["--random", "sd99", "out"], 2, "there is no preset 'sd99'; known: demo, sd15, tiny"),
         (["--random", "tiny", "--preset", "tiny", "out"], 2, "give one of them"),
         (["--preset", "tiny", "out"], 2, "names no source"),
-        (["--random", "tiny", "out", "--precision", "fp8"], 2, "known: fp32, bf16"),
+        (["--random", "tiny", "out", "--precision", "fp8"], 2, "known: fp32, bf16, int8"),
         (["--random", "tiny", "out", "--format", "onnx,pt"], 2, "known: onnx, openvino"),
     ],
 )

@@ -110,7 +110,10 @@ def test_verification_covers_every_file_and_compares_the_engines(tiny: Artifact)
         (lambda m: m.update(schema=99), "has schema 99, this sdrt reads schema 1"),
         (lambda m: m.pop("schema"), "has no field 'schema'"),
         (lambda m: m.pop("latent"), "latent: field required"),
-        (lambda m: m.update(precision="fp4"), "precision: input should be 'fp32' or 'bf16'"),
+        (
+            lambda m: m.update(precision="fp4"),
+            "precision: input should be 'fp32', 'bf16' or 'int8'",
+        ),
         (lambda m: m.update(surprise=1), "surprise: extra inputs are not permitted"),
         (lambda m: m["latent"].update(scale="NaN"), "latent.scale: input should be a finite"),
         (lambda m: m["latent"].update(channels=-4), "latent.channels: input should be greater"),

@@ -226,12 +226,20 @@ def test_openvino_compiles_each_shape_once_and_keeps_a_few(tiny: Artifact) -> No
     assert graph.compilations == 3
 
 
+def test_int8_is_refused_on_a_processor_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sdrt.machine.instruction_sets", lambda: ("avx2", "fma"))
+    with pytest.raises(UnsupportedError, match="use a model in fp32 or bf16"):
+        open_backend("onnxruntime", precision="int8")
+    monkeypatch.setattr("sdrt.machine.instruction_sets", lambda: ("avx2", "avx_vnni"))
+    assert open_backend("onnxruntime", precision="int8").precision == "int8"
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
         ({"name": "tensorrt"}, UsageError, "known: openvino, onnxruntime"),
         ({"threads": 0}, UsageError, "expected at least 1"),
-        ({"precision": "fp8"}, UsageError, "known: fp32, bf16"),
+        ({"precision": "fp8"}, UsageError, "known: fp32, bf16, int8"),
         ({"name": "openvino", "device": "TPU"}, UnsupportedError, "it finds: CPU"),
         ({"name": "onnxruntime", "device": "GPU"}, UnsupportedError, "use openvino"),
     ],

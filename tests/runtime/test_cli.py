@@ -292,7 +292,7 @@ def test_a_picture_is_made_as_a_scheduler_of_diffusers_says(tmp_path: Path) -> N
         (["styles", "none"], 2, ["cannot read none"]),
         (["generate", "x", "-b", "0"], 2, ["number of images is 0"]),
         (["generate", "x", "--backend", "tpu"], 2, ["known: openvino, onnxruntime"]),
-        (["generate", "x", "--precision", "fp7"], 2, ["known: fp32, bf16"]),
+        (["generate", "x", "--precision", "fp7"], 2, ["known: fp32, bf16, int8"]),
         (["generate", "x", "--threads", "0"], 2, ["threads is 0"]),
         (["generate", "x", "--device", "TPU"], 9, ["finds no device 'TPU'"]),
         (["generate", "x", "-o", "x.jpg"], 2, ["pictures are written as .png"]),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from sdrt.backends.executed import Executed
 from sdrt.errors import MissingExtraError, NonFiniteError, UnsupportedError, UsageError
-from sdrt.machine import usable_cores
+from sdrt.machine import has_int8, usable_cores
 from sdrt.manifest import PRECISIONS, Format, GraphSpec, Precision, TensorSpec
 from sdrt.stop import Stop
 
@@ -170,6 +170,11 @@ def open_backend(
         raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     if threads is not None and threads < 1:
         raise UsageError(f"threads is {threads}; expected at least 1")
+    if precision == "int8" and device in (None, "CPU") and not has_int8():
+        raise UnsupportedError(
+            "this processor has no integer arithmetic for networks (AVX512-VNNI, AVX-VNNI or "
+            "AMX-INT8); use a model in fp32 or bf16"
+        )
     chosen = name or next(iter(usable_backends()), None)
     if chosen is None or not is_installed(chosen):
         raise MissingExtraError(

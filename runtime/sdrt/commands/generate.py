@@ -92,7 +92,7 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option("--backend", help="openvino or onnxruntime; default: the fastest installed.")
 @click.option("--device", help="The engine's device, for example CPU or GPU.")
 @click.option("-t", "--threads", type=int, help="Default: the cores this process may use.")
-@click.option("--precision", help="What the engine should execute: fp32 or bf16.")
+@click.option("--precision", help="What the engine should execute: fp32, bf16 or int8.")
 @click.option(
     "--retry-precision/--no-retry-precision",
     default=True,
