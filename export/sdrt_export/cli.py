@@ -40,7 +40,7 @@ MAX_CALIBRATION = 100_000
     "--calibration-samples", metavar="N", type=int, help="int8: prompts to run; default 8."
 )
 @click.option(
-    "--calibration-steps", metavar="N", type=int, help="int8: steps for each of them; default 4."
+    "--calibration-steps", metavar="N", type=int, help="int8: steps for each of them; default 3."
 )
 @click.option(
     "--calibration-prompts",

@@ -21,8 +21,9 @@ from sdrt.manifest import (
 )
 from sdrt_export.artifact import Stage, staged
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
-from sdrt_export.finish import Written, finish, give_back_memory
+from sdrt_export.finish import Written, finish
 from sdrt_export.layout import write_layout
+from sdrt_export.memory import give_back_memory
 from sdrt_export.networks import ExportableNetwork, networks
 from sdrt_export.preview import with_preview
 from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
@@ -98,7 +99,7 @@ def _export_int8(
     with staged(destination, needed) as stage:
         if given is None:
             inner = stage.inner("float")
-            manifest = inner.complete(_fill(inner, checkpoint, "fp32", ("onnx",), defaults))
+            manifest = inner.complete(_fill(inner, checkpoint, "fp32", ("onnx",), defaults, False))
             given = Artifact(inner.folder, manifest)
             del checkpoint
             give_back_memory()
@@ -122,6 +123,7 @@ def _fill(
     precision: Precision,
     formats: Sequence[Format],
     defaults: Defaults | None,
+    is_final: bool = True,
 ) -> Manifest:
     """Write everything but the manifest, which is given, and lists no files yet."""
     graphs, latent = {}, checkpoint.latent
@@ -131,7 +133,7 @@ def _fill(
         written = _trace(network, checkpoint, stage, precision)
         del network  # its weights, before an engine maps or copies what was written
         give_back_memory()
-        graphs[written.name] = finish(written, stage.folder, formats)
+        graphs[written.name] = finish(written, stage.folder, formats, is_final=is_final)
         check_floor(written.name, precision, graphs[written.name].parity_db)
     write_layout(stage, checkpoint)
     return Manifest(

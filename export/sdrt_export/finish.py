@@ -1,7 +1,5 @@
 """A network's ONNX file -> its entry in the manifest: convert, measure both engines, describe."""
 
-import ctypes
-import gc
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +10,7 @@ from sdrt.backends import Backend, Network
 from sdrt.backends.openvino import OpenVinoBackend
 from sdrt.backends.ort import OrtBackend
 from sdrt.manifest import Format, GraphSpec, Precision, TensorSpec
+from sdrt_export.memory import give_back_memory
 from sdrt_export.to_openvino import write_openvino
 from sdrt_export.verify import Case, parity_db
 
@@ -37,10 +36,12 @@ def finish(
     root: Path,
     formats: Sequence[Format],
     after_conversion: Callable[[Path], None] | None = None,
+    is_final: bool = True,
 ) -> GraphSpec:
     """Make the other format, and measure both engines; files are named as seen from `root`.
 
-    `after_conversion` may change the ONNX graph once the IR is made from it.
+    `after_conversion` may change the ONNX graph once the IR is made from it. What is not final is
+    measured on one engine only.
     """
     name, started = written.name, time.perf_counter()
     files: dict[Format, list[Path]] = {"onnx": written.files}
@@ -50,7 +51,7 @@ def finish(
         after_conversion(written.files[0])
     spec = GraphSpec(files=_relative(files, root), inputs=written.inputs, outputs=written.outputs)
     figures = {}
-    for backend in _backends(written.precision):
+    for backend in _backends(written.precision)[: None if is_final else 1]:
         opened = next(f for f in backend.formats if f in files)
         network = Network(name, spec, tuple(files[opened]), written.precision)
         figures[backend.name] = parity_db(network, backend, written.cases)
@@ -69,14 +70,6 @@ def finish(
     # Infinity as the largest that JSON can hold.
     rounded = {backend: min(round(db, 1), 999.0) for backend, db in figures.items()}
     return spec.model_copy(update={"files": _relative(files, root), "parity_db": rounded})
-
-
-def give_back_memory() -> None:
-    """Return freed weights to the system, so that the next network does not come on top."""
-    gc.collect()
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)
 
 
 def _backends(precision: Precision) -> tuple[Backend, ...]:

@@ -274,12 +274,12 @@ def test_the_layers_that_stay_are_the_worst_for_their_work_and_few() -> None:
     costs = {f"layer{i}": Cost(1e-7, 1000) for i in range(100)}
     costs["worst"] = Cost(1e-5, 1000)
     costs["harmless"] = Cost(1e-9, 1000)
-    assert keep_in_float(costs) == ["worst"]
+    assert keep_in_float(costs, "unet") == ["worst"]
 
 
 def test_more_layers_stay_where_the_network_would_be_too_coarse() -> None:
     costs = {f"layer{i}": Cost(1e-3 if i < 10 else 1e-9, 1000) for i in range(100)}
-    kept = keep_in_float(costs)
+    kept = keep_in_float(costs, "unet")
     assert kept == [f"layer{i}" for i in range(10)]
     assert CHEAP_SHARE < len(kept) / 100 <= DEAR_SHARE
 

@@ -22,6 +22,7 @@ from sdrt.pipeline import Pipeline
 from sdrt.request import Request
 from sdrt.schedule import Steps
 from sdrt.stop import Stop
+from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.observation import ObservedGraph, Statistics
 from sdrt_export.verify import Case
 
@@ -58,7 +59,7 @@ class Sampling:
 
     samples: int = 8
     """Prompts; the list starts anew, with other seeds, when it is at its end."""
-    steps: int = 4
+    steps: int = 3
     """U-Net evaluations, each guided, for each prompt."""
     prompts: tuple[str, ...] = PROMPTS
     seed: int = 0
@@ -174,11 +175,15 @@ def _run_all(
             tick()
         latents.append(last)
     pipeline.release()
+    give_back_memory()
     pictures = [pipeline.decode(one)[0] for one in latents[:decoded]]
     pipeline.release()
+    give_back_memory()
     if "vae_encoder" in artifact.manifest.graphs:
         shape = {"sample": (1, *pictures[0].shape)}
         encoder = pipeline.graph("vae_encoder", shape, Job())
         for picture in pictures:
             encoder.run({"sample": picture[None]})
+        del encoder
     pipeline.release()
+    give_back_memory()

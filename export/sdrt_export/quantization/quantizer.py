@@ -14,6 +14,7 @@ from sdrt.backends import Array
 from sdrt.errors import UsageError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Quantization
+from sdrt_export.memory import give_back_memory
 from sdrt_export.precision import widen
 from sdrt_export.quantization.calibration import (
     Observer,
@@ -38,7 +39,6 @@ LAYERS, WEIGHTS, OBSERVED, SWITCHED = (
 )
 PROBED_SIDE = 16
 """Of the latents that sensitivity is measured with, which takes a run for each layer."""
-PROBES = 2
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,8 @@ class Quantizer:
         statistics, cases = self.calibration.networks[name], self._cases[name]
         ranges = {tensor: choose_range(found) for tensor, found in statistics.items()}
         costs = self._measure(name, statistics, ranges, cases)
-        kept = keep_in_float(costs)
+        give_back_memory()
+        kept = keep_in_float(costs, name)
         model = ir.load(self.folder / name / LAYERS)
         round_layers(model.graph, ranges, kept)
         quantization = self._describe(costs, kept)
@@ -160,8 +161,8 @@ class Quantizer:
         switches = add_switches(model.graph, ranges)
         ir.save(model, folder / SWITCHED)
         latent = self.artifact.manifest.latent
-        chosen = cases[:: max(1, len(cases) // PROBES)][:PROBES]
-        probes = [_probe(case.feeds, latent.downscale) for case in chosen]
+        feeds = cases[(len(cases) - 1) // 2].feeds  # of the U-Net's timesteps, the middle one
+        probe = {tensor: _middle(array, latent.downscale) for tensor, array in feeds.items()}
         network = self.artifact.network(name, ("onnx",))
         layers = find_layers(ir.load(folder / LAYERS).graph)
         return measure_costs(
@@ -171,7 +172,7 @@ class Quantizer:
             layers,
             statistics,
             ranges,
-            probes,
+            probe,
             usable_cores(),
         )
 
@@ -188,12 +189,8 @@ class Quantizer:
         )
 
 
-def _probe(feeds: Mapping[str, Array], downscale: int) -> dict[str, Array]:
-    """One row of a batch, and of latents or a picture the middle."""
-    return {name: _middle(array, downscale) for name, array in feeds.items()}
-
-
 def _middle(array: Array, downscale: int) -> Array:
+    """One row of a batch, and of latents or a picture the middle."""
     if array.ndim == 0:
         return array
     row = array[-1:]

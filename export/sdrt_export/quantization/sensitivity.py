@@ -30,9 +30,11 @@ MIN_WORTH = 4.0
 """A layer stays in float if its share of the error is so many times its share of the work, ..."""
 CHEAP_SHARE = 0.05
 """... as long as all such layers together are no more of the work than this."""
-TARGET_DB = 40.0
+TARGET_DB = {"unet": 35.0}
+TARGET_DB_ONCE = 40.0
 """Where all rounding together would leave less of a network's output than this, more layers stay in
-float, the worst for their work first, ..."""
+float, the worst for their work first, ... The U-Net is what a run consists of; a network that runs
+once for a picture can afford more."""
 DEAR_SHARE = 0.25
 """... up to this share of the work."""
 
@@ -100,10 +102,10 @@ def measure_costs(
     layers: Sequence[Layer],
     statistics: Mapping[str, Statistics],
     ranges: Mapping[str, Range],
-    cases: Sequence[Mapping[str, Array]],
+    feeds: Mapping[str, Array],
     threads: int,
 ) -> dict[str, Cost]:
-    """Round one tensor after the other on these inputs.
+    """Round one tensor after the other, on one set of inputs.
 
     The rounding of a layer's weights is independent of that of its input and passes through the
     same rest of the network, so its share is scaled from the two errors' ratio.
@@ -115,15 +117,13 @@ def measure_costs(
     output = network.spec.outputs[0].name
     errors: dict[str, list[float]] = {layer.name: [] for layer in layers}
     none = np.zeros(len(switches), bool)
-    expected = [graph.run({**feeds, SWITCHES: none})[output].astype(np.float64) for feeds in cases]
+    exact = graph.run({**feeds, SWITCHES: none})[output].astype(np.float64)
+    power = float((exact**2).sum())
     for i, name in enumerate(switches):
         one = none.copy()
         one[i] = True
-        powers = []
-        for feeds, exact in zip(cases, expected, strict=True):
-            found = graph.run({**feeds, SWITCHES: one})[output]
-            powers.append(float(((found - exact) ** 2).sum() / (exact**2).sum()))
-        errors[name].append(float(np.mean(powers)))
+        found = graph.run({**feeds, SWITCHES: one})[output]
+        errors[name].append(float(((found - exact) ** 2).sum()) / power)
     costs = {}
     for layer in layers:
         of_input, *of_result = errors[layer.name]
@@ -135,20 +135,21 @@ def measure_costs(
     return costs
 
 
-def keep_in_float(costs: Mapping[str, Cost]) -> list[str]:
+def keep_in_float(costs: Mapping[str, Cost], network: str) -> list[str]:
     """The layers that cause most error for their work, as long as they are little of the work.
 
     Errors of layers are independent, so that their powers add up.
     """
     error = sum(cost.error for cost in costs.values())
     macs = sum(cost.macs for cost in costs.values())
+    allowed = 10 ** (-TARGET_DB.get(network, TARGET_DB_ONCE) / 10)
     kept: list[str] = []
     share, left = 0.0, error
     for name in sorted(costs, key=lambda name: costs[name].macs / max(costs[name].error, 1e-30)):
         cost = costs[name]
         own = cost.macs / macs
         is_worth_it = cost.error / error >= MIN_WORTH * own and share + own <= CHEAP_SHARE
-        is_needed = left > 10 ** (-TARGET_DB / 10) and share + own <= DEAR_SHARE
+        is_needed = left > allowed and share + own <= DEAR_SHARE
         if is_worth_it or is_needed:
             kept.append(name)
             share, left = share + own, left - cost.error
