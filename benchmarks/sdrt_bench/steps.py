@@ -31,6 +31,8 @@ class Measurement:
     asked: str
     executed: str
     """Precision that the engine really ran."""
+    shares: dict[str, float]
+    """Of the multiply-adds, by the precision that they ran in."""
     load_s: float
     step_s: tuple[float, ...]
     peak_bytes: int
@@ -44,6 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--fp32", type=Path, required=True, help="artifact stored in fp32")
     parser.add_argument("--bf16", type=Path, help="artifact stored in bf16")
+    parser.add_argument("--int8", type=Path, help="artifact stored in int8")
     parser.add_argument("--torch", metavar="PRESET", help="also torch, with this geometry")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--steps", type=int, default=4, help="in each round, after a warm-up")
@@ -77,11 +80,13 @@ def measure(variant: dict[str, Any]) -> Measurement:
         started = time.perf_counter()
         step()
         times.append(time.perf_counter() - started)
+    shares = describe()
     return Measurement(
         engine=variant["engine"],
         stored=variant["stored"],
         asked=variant["precision"],
-        executed=describe(),
+        executed=max(shares, key=lambda precision: shares[precision]),
+        shares=shares,
         load_s=loaded,
         step_s=tuple(times),
         peak_bytes=machine.peak_memory_bytes(),
@@ -89,7 +94,9 @@ def measure(variant: dict[str, Any]) -> Measurement:
     )
 
 
-def _step(variant: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], str]]:
+def _step(
+    variant: dict[str, Any],
+) -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
     from sdrt.artifact import open_artifact
 
     artifact = open_artifact(variant["artifact"])
@@ -101,10 +108,12 @@ def _step(variant: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], s
     width = next(i for i in unet.network.spec.inputs if i.name == "encoder_hidden_states").shape[2]
     feeds = _feeds(side, int(width))
     unet.prepare({name: array.shape for name, array in feeds.items()})
-    return lambda: unet.run(feeds), lambda: unet.executed().precision
+    return lambda: unet.run(feeds), lambda: dict(unet.executed().shares)
 
 
-def _torch_step(variant: dict[str, Any]) -> tuple[Callable[[], object], Callable[[], str]]:
+def _torch_step(
+    variant: dict[str, Any],
+) -> tuple[Callable[[], object], Callable[[], dict[str, float]]]:
     import torch
 
     from sdrt_export.checkpoint import RandomCheckpoint
@@ -124,7 +133,7 @@ def _torch_step(variant: dict[str, Any]) -> tuple[Callable[[], object], Callable
         with torch.no_grad():
             return unet(**tensors).sample
 
-    return step, lambda: variant["precision"]
+    return step, lambda: {variant["precision"]: 1.0}
 
 
 def _feeds(side: int, width: int) -> dict[str, Array]:
@@ -146,6 +155,8 @@ def _variants(args: argparse.Namespace, has_bf16: bool) -> list[dict[str, Any]]:
     if args.bf16:
         rows.append(("onnxruntime", "bf16", "fp32", args.bf16))
         rows += [("openvino", "bf16", one, args.bf16) for one in arithmetics]
+    if args.int8:
+        rows += [(engine, "int8", "int8", args.int8) for engine in ("onnxruntime", "openvino")]
     return [
         {"engine": engine, "stored": stored, "precision": asked, "artifact": str(path), **shared}
         for engine, stored, asked, path in rows
@@ -179,10 +190,18 @@ def _resident_bytes() -> int:
 
 def _line(record: dict[str, Any]) -> str:
     return (
-        f"{record['engine']}, {record['stored']} weights, executed {record['executed']}: "
+        f"{record['engine']}, {record['stored']} weights, executed {_shares(record)}: "
         f"{statistics.median(record['step_s']):.3f} s a step, load {record['load_s']:.1f} s, "
         f"peak {record['peak_bytes'] / 1e9:.2f} GB, after {record['steady_bytes'] / 1e9:.2f} GB"
     )
+
+
+def _shares(record: dict[str, Any]) -> str:
+    """ "fp32", or "89 % int8, 11 % bf16" of the multiply-adds."""
+    by_size = sorted(record["shares"].items(), key=lambda share: -share[1])
+    if by_size[0][1] >= 0.995:
+        return str(by_size[0][0])
+    return ", ".join(f"{share:.0%} {name}".replace("%", " %") for name, share in by_size)
 
 
 def _table(found: dict[str, list[dict[str, Any]]]) -> str:
@@ -195,7 +214,7 @@ def _table(found: dict[str, list[dict[str, Any]]]) -> str:
         median = statistics.median(time for record in records for time in record["step_s"])
         first = first or median
         peak, after = (max(r[key] for r in records) / 1e9 for key in ("peak_bytes", "steady_bytes"))
-        what = " | ".join(records[0][key] for key in ("engine", "stored", "executed"))
+        what = f"{records[0]['engine']} | {records[0]['stored']} | {_shares(records[0])}"
         lines.append(
             f"| {what} | {median:.2f} | {median / first:.2f} | {peak:.1f} GB | {after:.1f} GB |"
         )

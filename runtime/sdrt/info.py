@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.artifact import open_artifact
+from sdrt.manifest import Quantization
 from sdrt.metadata import CHUNK, read_png
+
+SHOWN_LAYERS = 3
 
 Description = tuple[dict[str, Any], str]
 
@@ -42,6 +45,7 @@ def describe_model(where: str | None) -> Description:
     manifest = artifact.manifest
     defaults, schedule = manifest.defaults, manifest.schedule
     size = sum(record.size for record in manifest.files.values())
+    reference = "the float model" if manifest.precision == "int8" else "torch fp32"
     lines = [
         f"{artifact.root}",
         f"  model: {manifest.name} ({manifest.family}), from {manifest.source.id}",
@@ -53,15 +57,29 @@ def describe_model(where: str | None) -> Description:
         f"spacing {schedule.spacing}",
         f"  defaults: {defaults.width}x{defaults.height}, {defaults.num_inference_steps} steps, "
         f"{defaults.sampler}, guidance {defaults.guidance_scale:g}",
-        "  graphs (signal to noise against torch fp32):",
+        f"  graphs (signal to noise against {reference}):",
     ]
     for name, graph in manifest.graphs.items():
         parity = ", ".join(f"{backend} {db:.1f} dB" for backend, db in graph.parity_db.items())
         what = f"{' and '.join(graph.files)}; {parity or 'not measured'}"
         lines.append(f"    {name}: {what}; stored in {manifest.stored(name)}")
+        if graph.quantization:
+            lines.append(f"      {_describe_quantization(graph.quantization)}")
     made = ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())
     lines.append(f"  made with: {made or 'unknown'}")
     record = manifest.model_dump(mode="json", by_alias=True)
     for name, graph_record in record["graphs"].items():
         graph_record["precision"] = manifest.stored(name)
     return {"path": str(artifact.root), "hash": artifact.hash, **record}, "\n".join(lines)
+
+
+def _describe_quantization(found: Quantization) -> str:
+    """How much runs in int8, and the layers that rounding alone would hurt most."""
+    count = len(found.sqnr_db)
+    worst = sorted(found.kept, key=lambda name: found.sqnr_db[name])[:SHOWN_LAYERS]
+    kept = ", ".join(f"{name} ({found.sqnr_db[name]:.1f} dB)" for name in worst)
+    more = f" and {len(found.kept) - len(worst)} more" if len(found.kept) > len(worst) else ""
+    return (
+        f"{count - len(found.kept)} of {count} layers in int8, {found.share:.1%} of their work"
+        + (f"; in float: {kept}{more}" if kept else "")
+    )

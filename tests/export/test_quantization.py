@@ -15,7 +15,9 @@ import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, open_backend
 from sdrt.errors import ParityError, UsageError
+from sdrt.info import describe_model
 from sdrt.measure import snr_db
+from sdrt.verify import seeded_feeds
 from sdrt_export import verify
 from sdrt_export.exporter import export
 from sdrt_export.precision import store_bf16, widen
@@ -41,6 +43,8 @@ from sdrt_export.quantization.ranges import (
 )
 from sdrt_export.quantization.rounding import round_layers, round_results
 from sdrt_export.quantization.sensitivity import CHEAP_SHARE, DEAR_SHARE, Cost, keep_in_float
+
+FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul")  # where not int8
 
 Floats = npt.NDArray[np.float32]
 
@@ -297,6 +301,40 @@ def test_int8_is_a_quarter_of_fp32_and_names_what_stayed(int8_demo: Artifact) ->
     assert (unet.quantization.samples, unet.quantization.steps) == (3, 4)
     in_bf16 = open_artifact("demo").manifest.files["unet/model.onnx_data"].size
     assert manifest.files["unet/model.onnx_data"].size < 0.56 * in_bf16
+
+
+def test_info_says_how_much_is_in_int8_and_what_is_not(int8_demo: Artifact) -> None:
+    record, text = describe_model(str(int8_demo.root))
+    quantization = record["graphs"]["unet"]["quantization"]
+    count, kept = len(quantization["sqnr_db"]), quantization["kept"]
+    assert f"{count - len(kept)} of {count} layers in int8" in text
+    worst = min(kept, key=lambda name: quantization["sqnr_db"][name])
+    assert f"in float: {worst} ({quantization['sqnr_db'][worst]:.1f} dB)" in text
+
+
+@pytest.mark.parametrize(
+    ("backend", "kinds"),
+    [
+        ("onnxruntime", ("QLinearConv", "MatMulIntegerToFloat", "QLinearMatMul")),
+        ("openvino", ("Convolution", "FullyConnected")),
+    ],
+)
+@pytest.mark.parametrize("name", ["unet", "text_encoder"])
+def test_every_layer_that_was_rounded_runs_as_an_integer_kernel(
+    int8_demo: Artifact, backend: str, kinds: tuple[str, ...], name: str
+) -> None:
+    engine = open_backend(backend)
+    graph = engine.open(int8_demo.network(name, engine.formats))
+    graph.run(seeded_feeds(int8_demo, name))
+    found = graph.executed()
+    integer = [one for one in found.kernels if one.kind in kinds and one.precision == "int8"]
+    quantization = int8_demo.manifest.graphs[name].quantization
+    assert quantization is not None
+    assert len(integer) == len(quantization.sqnr_db) - len(quantization.kept)
+    assert found.precision == "int8"
+    attention = [one for one in found.kernels if one.kind not in (*kinds, *FLOAT_LAYERS)]
+    of_layers = sum(one.macs for one in found.kernels) - sum(one.macs for one in attention)
+    assert sum(one.macs for one in integer) / of_layers > 0.95 * quantization.share
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
