@@ -27,8 +27,8 @@ from sdrt_export.quantization.observation import ObservedGraph, Statistics
 from sdrt_export.verify import Case
 
 MAX_BYTES = 1_000_000
-DECODED = 4
-"""Pictures that the autoencoder is calibrated with: each has many pixels."""
+DECODED_PIXELS = 2 * 512 * 512
+"""As many pictures as have these are decoded and encoded: the autoencoder sees little else."""
 
 # Things, places, light, people, styles: what the range of activations depends on is variety.
 PROMPTS = (
@@ -138,14 +138,14 @@ def observe_samples(
     """Run all samples; the statistics are in the observer afterwards."""
     samples, steps = list(_samples(sampling)), sampling.steps
     with tqdm(total=len(samples) * steps, desc="calibrating", disable=not show_progress) as bar:
-        _run_all(artifact, observer, samples, steps, DECODED, bar.update)
+        _run_all(artifact, observer, samples, steps, bar.update)
 
 
 def record_held_out(artifact: Artifact, sampling: Sampling, threads: int) -> dict[str, list[Case]]:
     """Run a prompt that is not among the samples; gives what each network took and made of it."""
     recorder = Recorder(threads)
     held_out = [(HELD_OUT, sampling.seed + 1_000_000, 0.5)]
-    _run_all(artifact, recorder, held_out, sampling.steps, 1, lambda: None)
+    _run_all(artifact, recorder, held_out, sampling.steps, lambda: None)
     return recorder.cases
 
 
@@ -161,7 +161,6 @@ def _run_all(
     backend: Backend,
     samples: Iterable[tuple[str, int, float]],
     steps: int,
-    decoded: int,
     tick: Callable[[], object],
 ) -> None:
     """One network after the other is in memory, never two."""
@@ -176,7 +175,9 @@ def _run_all(
         latents.append(last)
     pipeline.release()
     give_back_memory()
-    pictures = [pipeline.decode(one)[0] for one in latents[:decoded]]
+    defaults = artifact.manifest.defaults
+    count = max(1, DECODED_PIXELS // (defaults.width * defaults.height))
+    pictures = [pipeline.decode(one)[0] for one in latents[:count]]
     pipeline.release()
     give_back_memory()
     if "vae_encoder" in artifact.manifest.graphs:

@@ -158,7 +158,7 @@ class Quantizer:
         model = ir.load(folder / LAYERS)
         if not find_layers(model.graph):
             return {}
-        switches = add_switches(model.graph, ranges)
+        add_switches(model.graph, ranges)
         ir.save(model, folder / SWITCHED)
         latent = self.artifact.manifest.latent
         feeds = cases[(len(cases) - 1) // 2].feeds  # of the U-Net's timesteps, the middle one
@@ -168,7 +168,6 @@ class Quantizer:
         return measure_costs(
             network,
             folder / SWITCHED,
-            switches,
             layers,
             statistics,
             ranges,

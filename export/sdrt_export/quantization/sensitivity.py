@@ -1,8 +1,8 @@
 """What each layer costs when it alone is rounded, and which layers stay in float therefore.
 
-One graph holds every layer in both forms: switches, which are an input, choose what is rounded, the
-input of a layer or the result of a convolution (which ONNX Runtime needs). So the network is loaded
-once, and a run or two for each layer measure it.
+One graph holds every layer in both forms: switches, which are an input, choose which layers are
+rounded, in their input and, as ONNX Runtime needs it, in a convolution's result. So the network is
+loaded once, and one run for each layer measures it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ import onnx_ir as ir
 from sdrt.backends import Array, Network
 from sdrt.backends.ort import OrtBackend
 from sdrt.manifest import TensorSpec
+from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.layers import Layer, constant, find_layers, initializer, uses
 from sdrt_export.quantization.observation import Statistics
 from sdrt_export.quantization.ranges import (
@@ -53,84 +54,77 @@ class Cost:
         return float(-10 * np.log10(max(self.error, 1e-30)))
 
 
-def add_switches(graph: ir.Graph, ranges: Mapping[str, Range]) -> list[str]:
-    """Put switches before each layer and behind each convolution; gives the layers in their order.
-
-    A convolution is named twice, for its input and for its result.
-    """
-    names: list[str] = []
-    switches = ir.Value(name=SWITCHES, type=ir.TensorType(ir.DataType.BOOL))
+def add_switches(graph: ir.Graph, ranges: Mapping[str, Range]) -> None:
+    """Add an input with a switch for each layer, in the order of `find_layers`."""
+    layers = find_layers(graph)
+    switches = ir.Value(
+        name=SWITCHES, shape=ir.Shape([len(layers)]), type=ir.TensorType(ir.DataType.BOOL)
+    )
     graph.inputs.append(switches)
     rounded: dict[ir.Value, ir.Value] = {}
-
-    def switched(value: ir.Value, layer: Layer) -> list[ir.Node]:
-        index = initializer(graph, f"switch{len(names)}", np.array(len(names)))
-        names.append(layer.name)
-        switch = ir.node("Gather", [switches, index])
-        chosen = ir.node("Where", [switch.outputs[0], rounded[value], value])
-        chosen.outputs[0].name = f"chosen{index.name}"
-        return [switch, chosen]
-
-    layers = find_layers(graph)
     inputs = [str(layer.input.name) for layer in layers]  # before switches stand in their place
-    for layer, name in zip(layers, inputs, strict=True):
-        value = layer.input
+    for i, (layer, name) in enumerate(zip(layers, inputs, strict=True)):
+        value, result = layer.input, layer.node.outputs[0]
         if value not in rounded:
             rounded[value] = round_value(graph, value, ranges[name], before=layer.node)
-        nodes = switched(value, layer)
-        graph.insert_before(layer.node, nodes)
-        layer.node.replace_input_with(0, nodes[-1].outputs[0])
-        result = layer.node.outputs[0]
-        if not layer.is_conv or result.is_graph_output():
-            continue
-        takers = list(uses(result))
-        rounded[result] = round_value(graph, result, ranges[str(result.name)], after=layer.node)
-        reader = rounded[result].producer()
-        assert reader is not None
-        nodes = switched(result, layer)
-        graph.insert_after(reader, nodes)
-        for taker, place in takers:
-            taker.replace_input_with(place, nodes[-1].outputs[0])
-    switches.shape = ir.Shape([len(names)])
-    return names
+        index = initializer(graph, f"switch{i}", np.array(i))
+        switch = ir.node("Gather", [switches, index])
+        chosen = _choose(switch, rounded[value], value)
+        graph.insert_before(layer.node, [switch, chosen])
+        layer.node.replace_input_with(0, chosen.outputs[0])
+        if layer.is_conv and not result.is_graph_output():
+            takers = list(uses(result))
+            rounded[result] = round_value(graph, result, ranges[str(result.name)], after=layer.node)
+            reader = rounded[result].producer()
+            assert reader is not None
+            chosen = _choose(switch, rounded[result], result)
+            graph.insert_after(reader, chosen)
+            for taker, place in takers:
+                taker.replace_input_with(place, chosen.outputs[0])
+
+
+def _choose(switch: ir.Node, rounded: ir.Value, exact: ir.Value) -> ir.Node:
+    node = ir.node("Where", [switch.outputs[0], rounded, exact])
+    node.outputs[0].name = f"{rounded.name}/{switch.inputs[1].name}"  # type: ignore[union-attr]
+    return node
 
 
 def measure_costs(
     network: Network,
     switched: Path,
-    switches: Sequence[str],
     layers: Sequence[Layer],
     statistics: Mapping[str, Statistics],
     ranges: Mapping[str, Range],
     feeds: Mapping[str, Array],
     threads: int,
 ) -> dict[str, Cost]:
-    """Round one tensor after the other, on one set of inputs.
+    """Round one layer after the other, on one set of inputs.
 
-    The rounding of a layer's weights is independent of that of its input and passes through the
-    same rest of the network, so its share is scaled from the two errors' ratio.
+    The rounding of a layer's weights is independent of that of its input and result and passes
+    through the same rest of the network, so its share is scaled from the errors' ratio.
     """
-    told = TensorSpec(name=SWITCHES, dtype="bool", shape=(len(switches),))
+    told = TensorSpec(name=SWITCHES, dtype="bool", shape=(len(layers),))
     spec = network.spec.model_copy(update={"inputs": (*network.spec.inputs, told)})
     files = (switched, *network.files[1:])
     graph = OrtBackend(threads).open(Network(network.name, spec, files, network.stored))
     output = network.spec.outputs[0].name
-    errors: dict[str, list[float]] = {layer.name: [] for layer in layers}
-    none = np.zeros(len(switches), bool)
+    none = np.zeros(len(layers), bool)
     exact = graph.run({**feeds, SWITCHES: none})[output].astype(np.float64)
     power = float((exact**2).sum())
-    for i, name in enumerate(switches):
+    errors = []
+    for i in range(len(layers)):
         one = none.copy()
         one[i] = True
         found = graph.run({**feeds, SWITCHES: one})[output]
-        errors[name].append(float(((found - exact) ** 2).sum()) / power)
+        errors.append(float(((found - exact) ** 2).sum()) / power)
+    del graph  # before the weights are read once more
+    give_back_memory()
     costs = {}
-    for layer in layers:
-        of_input, *of_result = errors[layer.name]
-        seen = statistics[str(layer.input.name)]
-        rounding = squared_error(seen, ranges[str(layer.input.name)]) / seen.mean_square()
-        of_weights = of_input * _weight_error(layer) / max(rounding, 1e-12)
-        error = of_input + of_weights + sum(of_result)
+    for layer, error in zip(layers, errors, strict=True):
+        measured = _relative_error(layer.input, statistics, ranges)
+        if layer.is_conv:
+            measured += _relative_error(layer.node.outputs[0], statistics, ranges)
+        error *= 1 + _weight_error(layer) / max(measured, 1e-12)
         costs[layer.name] = Cost(error, layer.macs(_positions(layer, statistics)))
     return costs
 
@@ -154,6 +148,14 @@ def keep_in_float(costs: Mapping[str, Cost], network: str) -> list[str]:
             kept.append(name)
             share, left = share + own, left - cost.error
     return kept
+
+
+def _relative_error(
+    value: ir.Value, statistics: Mapping[str, Statistics], ranges: Mapping[str, Range]
+) -> float:
+    """Power of the rounding of a tensor, relative to the tensor's."""
+    seen = statistics[str(value.name)]
+    return squared_error(seen, ranges[str(value.name)]) / max(seen.mean_square(), 1e-30)
 
 
 def _weight_error(layer: Layer) -> float:
