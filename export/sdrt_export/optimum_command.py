@@ -19,7 +19,7 @@ class SdrtExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]
         parser.add_argument("-m", "--model", help="Diffusers folder of Stable Diffusion 1.x.")
         parser.add_argument("--random", metavar="PRESET", help="Random weights of a geometry.")
         parser.add_argument("--preset", help="Precision, formats and defaults from a preset.")
-        parser.add_argument("--dtype", help="How weights are stored: fp32 or bf16.")
+        parser.add_argument("--dtype", help="fp32, bf16 or int8.")
         parser.add_argument("--format", help="onnx, openvino, or both with a comma.")
         parser.add_argument("output", help="Model folder to write.")
 
