@@ -14,7 +14,7 @@ import pytest
 import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, open_backend
-from sdrt.errors import ParityError, UsageError
+from sdrt.errors import ParityError, UsageError, WriteError
 from sdrt.info import describe_model
 from sdrt.measure import snr_db
 from sdrt.verify import seeded_feeds
@@ -33,6 +33,7 @@ from sdrt_export.quantization.observation import (
     Statistics,
     observe,
     read_calibration,
+    write_calibration,
 )
 from sdrt_export.quantization.ranges import (
     Range,
@@ -136,14 +137,21 @@ def test_an_observed_graph_tells_of_its_tensors_and_computes_the_same(tmp_path: 
 
 def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = {"x": statistics_of(np.random.default_rng(6).standard_normal(500))}
-    made = Calibration("model", ("a boat",), 4, 7, {"unet": found})
+    made = Calibration("model", ("a boat",), 1, 4, 7, {"unet": found})
     file = tmp_path / "statistics.json"
-    file.write_text(made.to_json())
+    write_calibration(made, file)
+    assert list(tmp_path.iterdir()) == [file]
     read = read_calibration(file)
-    assert (read.model, read.prompts, read.steps, read.seed) == ("model", ("a boat",), 4, 7)
+    assert (read.model, read.prompts) == ("model", ("a boat",))
+    assert (read.samples, read.steps, read.seed) == (1, 4, 7)
     one, other = made.networks["unet"]["x"], read.networks["unet"]["x"]
     np.testing.assert_allclose(one.counts, other.counts, atol=1e-3)
     assert (one.low, one.high, one.shape) == (other.low, other.high, other.shape)
+
+
+def test_a_calibration_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="statistics.json"):
+        write_calibration(Calibration("m", (), 0, 1, 0), tmp_path / "none" / "statistics.json")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +166,7 @@ def test_what_is_no_calibration_is_named(content: bytes, tmp_path: Path) -> None
 
 def test_a_damaged_histogram_is_found(tmp_path: Path) -> None:
     found = {"x": statistics_of(np.random.default_rng(6).standard_normal(500))}
-    record = json.loads(Calibration("m", (), 1, 0, {"unet": found}).to_json())
+    record = json.loads(Calibration("m", (), 0, 1, 0, {"unet": found}).to_json())
     record["networks"]["unet"]["x"]["counts"].pop()
     file = tmp_path / "statistics.json"
     file.write_text(json.dumps(record))

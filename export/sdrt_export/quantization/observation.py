@@ -18,7 +18,7 @@ import onnx_ir as ir
 
 from sdrt.backends import Array, Network
 from sdrt.backends.ort import OrtGraph
-from sdrt.errors import UsageError
+from sdrt.errors import UsageError, WriteError
 from sdrt.manifest import TensorSpec
 from sdrt.stop import Stop
 from sdrt_export.quantization.layers import initializer
@@ -156,6 +156,7 @@ class Calibration:
     model: str
     """Hash of the float networks: the statistics of one model say nothing of another."""
     prompts: tuple[str, ...]
+    samples: int
     steps: int
     seed: int
     networks: dict[str, dict[str, Statistics]] = field(default_factory=dict)
@@ -178,11 +179,23 @@ class Calibration:
             "schema": SCHEMA,
             "model": self.model,
             "prompts": self.prompts,
+            "samples": self.samples,
             "steps": self.steps,
             "seed": self.seed,
             "networks": networks,
         }
         return json.dumps(record)
+
+
+def write_calibration(calibration: Calibration, path: Path) -> None:
+    """Write statistics to a file, whole or not at all; raises `WriteError`."""
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(calibration.to_json(), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -208,8 +221,14 @@ def _calibration(data: Any) -> Calibration:
         name: {tensor: _statistics(one) for tensor, one in found.items()}
         for name, found in data["networks"].items()
     }
-    prompts = tuple(str(prompt) for prompt in data["prompts"])
-    return Calibration(str(data["model"]), prompts, data["steps"], data["seed"], networks)
+    return Calibration(
+        model=str(data["model"]),
+        prompts=tuple(str(prompt) for prompt in data["prompts"]),
+        samples=int(data["samples"]),
+        steps=int(data["steps"]),
+        seed=int(data["seed"]),
+        networks=networks,
+    )
 
 
 def _statistics(data: Any) -> Statistics:

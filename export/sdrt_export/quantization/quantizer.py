@@ -23,7 +23,13 @@ from sdrt_export.quantization.calibration import (
     record_held_out,
 )
 from sdrt_export.quantization.layers import find_layers, split_concats
-from sdrt_export.quantization.observation import Calibration, Statistics, observe, read_calibration
+from sdrt_export.quantization.observation import (
+    Calibration,
+    Statistics,
+    observe,
+    read_calibration,
+    write_calibration,
+)
 from sdrt_export.quantization.ranges import Range, choose_range
 from sdrt_export.quantization.rounding import round_layers
 from sdrt_export.quantization.sensitivity import Cost, add_switches, keep_in_float, measure_costs
@@ -130,14 +136,15 @@ class Quantizer:
             sampling.steps,
         )
         made = Calibration(
-            fingerprint,
-            sampling.prompts[: sampling.samples],
-            sampling.steps,
-            sampling.seed,
-            observer.statistics,
+            model=fingerprint,
+            prompts=sampling.prompts[: sampling.samples],
+            samples=sampling.samples,
+            steps=sampling.steps,
+            seed=sampling.seed,
+            networks=observer.statistics,
         )
         if file is not None:
-            file.write_text(made.to_json(), encoding="utf-8")
+            write_calibration(made, file)
         return made
 
     def _fingerprint(self) -> str:
@@ -155,25 +162,18 @@ class Quantizer:
         cases: Sequence[Case],
     ) -> dict[str, Cost]:
         folder = self.folder / name
-        model = ir.load(folder / LAYERS)
-        if not find_layers(model.graph):
+        layers = find_layers(ir.load(folder / LAYERS).graph)
+        if not layers:
             return {}
+        model = ir.load(folder / LAYERS)
         add_switches(model.graph, ranges)
         ir.save(model, folder / SWITCHED)
         latent = self.artifact.manifest.latent
         feeds = cases[(len(cases) - 1) // 2].feeds  # of the U-Net's timesteps, the middle one
         probe = {tensor: _middle(array, latent.downscale) for tensor, array in feeds.items()}
         network = self.artifact.network(name, ("onnx",))
-        layers = find_layers(ir.load(folder / LAYERS).graph)
-        return measure_costs(
-            network,
-            folder / SWITCHED,
-            layers,
-            statistics,
-            ranges,
-            probe,
-            usable_cores(),
-        )
+        switched, threads = folder / SWITCHED, usable_cores()
+        return measure_costs(network, switched, layers, statistics, ranges, probe, threads)
 
     def _describe(self, costs: Mapping[str, Cost], kept: Sequence[str]) -> Quantization:
         macs = sum(cost.macs for cost in costs.values())
@@ -182,7 +182,7 @@ class Quantizer:
             sqnr_db={name: round(cost.sqnr_db, 1) for name, cost in costs.items()},
             kept=tuple(kept),
             share=round(1 - in_float / max(macs, 1), 4),
-            samples=len(self.calibration.prompts),
+            samples=self.calibration.samples,
             steps=self.calibration.steps,
             seed=self.calibration.seed,
         )
