@@ -31,6 +31,11 @@ class Layer:
         return _given(self.node, 1)
 
     @property
+    def rounded(self) -> list[ir.Value]:
+        """The tensors around it that are rounded: the input, and a convolution's result."""
+        return [self.input, self.node.outputs[0]] if self.is_conv else [self.input]
+
+    @property
     def is_conv(self) -> bool:
         """Whether it is a convolution."""
         return self.node.op_type == "Conv"

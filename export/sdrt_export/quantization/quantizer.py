@@ -109,7 +109,7 @@ class Quantizer:
         model = ir.load(folder / LAYERS)
         values: dict[str, ir.Value] = {}
         for layer in find_layers(model.graph):
-            for value in (layer.input, layer.node.outputs[0]):
+            for value in layer.rounded:
                 values[str(value.name)] = value
         observe(model, values.values())
         ir.save(model, folder / OBSERVED)

@@ -5,6 +5,7 @@ rounded, in their input and, as ONNX Runtime needs it, in a convolution's result
 loaded once, and one run for each layer measures it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +122,7 @@ def measure_costs(
     give_back_memory()
     costs = {}
     for layer, error in zip(layers, errors, strict=True):
-        measured = _relative_error(layer.input, statistics, ranges)
-        if layer.is_conv:
-            measured += _relative_error(layer.node.outputs[0], statistics, ranges)
+        measured = sum(_relative_error(value, statistics, ranges) for value in layer.rounded)
         error *= 1 + _weight_error(layer) / max(measured, 1e-12)
         costs[layer.name] = Cost(error, layer.macs(_positions(layer, statistics)))
     return costs
@@ -169,7 +168,8 @@ def _weight_error(layer: Layer) -> float:
 
 
 def _positions(layer: Layer, statistics: Mapping[str, Statistics]) -> int:
-    """Rows of pixels or tokens that a layer made in the last run."""
-    shape = statistics[str(layer.node.outputs[0].name)].shape
-    outputs = layer.shape[layer.out_axis]
-    return int(np.prod(shape)) // outputs
+    """Pixels or tokens that a layer made in the last run."""
+    if layer.is_conv:
+        batch, _, height, width = statistics[str(layer.node.outputs[0].name)].shape
+        return batch * height * width
+    return math.prod(statistics[str(layer.input.name)].shape[:-1])
