@@ -66,9 +66,11 @@ def _parameters(network: ExportableNetwork, stored: Arrays) -> Weights:
             parameter.add_(torch.randn_like(parameter) * 1e-3)
     state = network.module.network.state_dict()  # type: ignore[union-attr]
     named = {name: value.numpy().copy() for name, value in state.items()}
+    graph = trace(network).graph
+    results = {node.inputs[1]: node.outputs[0] for node in graph if node.op_type == "MatMul"}
     traced = {
-        str(value.name): np.asarray(value.const_value.numpy())
-        for value in trace(network).graph.initializers.values()
+        str(results.get(value, value).name): np.asarray(value.const_value.numpy())
+        for value in graph.initializers.values()
         if value.const_value is not None
     }
     found = {}
@@ -84,12 +86,16 @@ def _parameters(network: ExportableNetwork, stored: Arrays) -> Weights:
 
 
 def _stored(artifact: Artifact, name: str) -> Arrays:
-    (graph, *_) = artifact.network(name, ("onnx",)).files
-    return {
+    """Weights by name; those of linear layers, which had none once, by the name of the result."""
+    (file, *_) = artifact.network(name, ("onnx",)).files
+    graph = onnx.load(file).graph
+    arrays = {
         tensor.name.removesuffix("_bf16"): numpy_helper.to_array(tensor).astype(np.float32)
-        for tensor in onnx.load(graph).graph.initializer
+        for tensor in graph.initializer
         if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.BFLOAT16)
     }
+    linears = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in arrays]
+    return arrays | {node.output[0]: arrays[node.input[1]] for node in linears}
 
 
 if __name__ == "__main__":
