@@ -463,7 +463,7 @@ def export_command(*arguments: object, **options: Any) -> subprocess.CompletedPr
 def test_the_command_prints_parity_time_and_memory(tmp_path: Path) -> None:
     done = export_command("--random", "tiny", tmp_path / "out", "--format", "openvino")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"unet: verified in \d+ s: onnxruntime \d+\.\d dB, openvino", done.stderr)
+    assert re.search(r"unet, fp32: verified in \d+ s: onnxruntime \d+\.\d dB, openvino", done.stderr)
     assert " dB" in done.stderr
     assert "GB of memory" in done.stdout
     manifest = open_artifact(tmp_path / "out").manifest
