@@ -113,7 +113,7 @@ def test_a_model_is_equal_to_itself_and_the_record_is_json(demo: Artifact) -> No
 
 def test_the_record_says_what_was_executed_and_with_which_settings(found: Comparison) -> None:
     record = found.to_record()
-    assert (record["a"]["backend"], record["a"]["executed_precision"]) == ("fake", "python")
+    assert (record["a"]["backend"], record["a"]["executed_precision"]) == ("fake", "bf16")
     assert record["a"]["stored_precision"] == "bf16"
     assert (record["settings"]["width"], record["settings"]["num_inference_steps"]) == (64, 3)
     assert record["settings"]["sampler"] == "dpm++2m"
@@ -177,7 +177,8 @@ def test_other_default_sizes_fit_once_a_size_is_given(demo: Artifact) -> None:
 def test_another_precision_than_was_asked_for_is_an_error(demo: Artifact) -> None:
     a, b = pipeline(demo), pipeline(demo)
     b.backend.precision = "bf16"  # type: ignore[misc]
-    with pytest.raises(UnsupportedError, match="^B: fake was asked for bf16 and executes python"):
+    b.backend.executes = "fp32"  # type: ignore[attr-defined]
+    with pytest.raises(UnsupportedError, match="^B: fake was asked for bf16 and executes fp32"):
         compare(a, b, PROMPTS, options=SMALL)
     assert a.backend.opened == []  # type: ignore[attr-defined]
 
