@@ -9,7 +9,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from sdrt.errors import UsageError, WriteError
-from sdrt.image import check_target, check_writable, whole_file
+from sdrt.files import check_writable, whole_file
+from sdrt.image import check_target
 from sdrt.sheet import GAP, INK, PAPER, Font, fitting, titled_grid
 from sdrt_bench.comparison import SIDES, Comparison, Pair, decibels
 from sdrt_bench.fidelity import WHITE, Pixels

@@ -25,7 +25,7 @@ import torch
 from sdrt.backends import Array, Network
 from sdrt.backends.fake import FakeBackend
 from sdrt.denoiser import Denoiser
-from sdrt.image import whole_file
+from sdrt.files import whole_file
 from sdrt.manifest import GraphSpec, Prediction, TensorSpec
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise

@@ -1,16 +1,13 @@
 """Decoded floats -> pixels -> files with their parameters."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from sdrt.errors import UsageError, WriteError
+from sdrt.errors import UsageError
+from sdrt.files import check_writable, whole_file
 from sdrt.metadata import Parameters, Sheet, png_chunks
 
 
@@ -52,31 +49,6 @@ def check_target(path: Path) -> None:
     check_writable(path, path.parent)
 
 
-def check_writable(path: Path, folder: Path) -> None:
-    """Raise `WriteError` where this user may not put `path` into a folder."""
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise WriteError(
-            f"cannot write {path}: Permission denied; choose another folder, or let this user "
-            f"write to {folder}"
-        )
-
-
 def _check_suffix(path: Path) -> None:
     if path.suffix.lower() != ".png":
         raise UsageError(f"cannot write {path}: pictures are written as .png")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; it takes the place of `path` if all went well."""
-    partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise WriteError(
-            f"cannot write {path}: {error.strerror or error}; check the folder, its permissions "
-            "and the free space"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -18,7 +18,8 @@ import onnx_ir as ir
 
 from sdrt.backends import Array, Network
 from sdrt.backends.ort import OrtGraph
-from sdrt.errors import UsageError, WriteError
+from sdrt.errors import UsageError
+from sdrt.files import whole_file
 from sdrt.manifest import TensorSpec
 from sdrt.stop import Stop
 from sdrt_export.quantization.layers import initializer
@@ -189,13 +190,8 @@ class Calibration:
 
 def write_calibration(calibration: Calibration, path: Path) -> None:
     """Write statistics to a file, whole or not at all; raises `WriteError`."""
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole_file(path) as partial:
         partial.write_text(calibration.to_json(), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise WriteError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def read_calibration(path: Path) -> Calibration:

@@ -21,7 +21,7 @@ from openvino import opset13
 
 from sdrt.backends import Array
 from sdrt.errors import WriteError
-from sdrt.image import whole_file
+from sdrt.files import whole_file
 from sdrt.integrity import cache_folder
 from sdrt.machine import instruction_sets, processor
 from sdrt.measure import snr_db
