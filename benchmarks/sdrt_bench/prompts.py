@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdrt import checks
-from sdrt.errors import MissingExtraError, UsageError
+from sdrt.errors import MissingExtraError
 from sdrt.manifest import Manifest
+from sdrt.prompt_file import read_prompts
 from sdrt_bench.fidelity import Pixels
 
 Judge = Callable[[Pixels], dict[str, bool]]
 
-MAX_BYTES = 1_000_000
 MAX_SCENES = 10_000
 EMBEDDED = "demo"
+BUILT_IN = "a number of built-in prompts"
 
 # People, things, places, styles and letters: what models of this size are asked for.
 ORDINARY = (
@@ -61,7 +62,7 @@ def choose_prompts(
     others. Raises `UsageError`, or `MissingExtraError` where the checker's packages are not there.
     """
     if not asked.isdecimal():
-        return read_prompts(Path(asked))
+        return [Prompt(text) for text in read_prompts(Path(asked), BUILT_IN)]
     if all(paints_scenes(model) for model in models):
         return _scenes(checks.whole("number of prompts", int(asked), 1, MAX_SCENES), width, height)
     count = checks.whole("number of prompts", int(asked), 1, len(ORDINARY))
@@ -71,31 +72,6 @@ def choose_prompts(
 def paints_scenes(model: Manifest) -> bool:
     """Whether this is the embedded model, or was exported from its weights."""
     return EMBEDDED in (model.name, model.source.id)
-
-
-def read_prompts(path: Path) -> list[Prompt]:
-    """The lines of a text file that are not blank; raises `UsageError`."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has more than {MAX_BYTES} bytes; expected one prompt a line")
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(
-            f"cannot read prompts from {path}: {error.strerror}; give a text file with one prompt "
-            "a line, or a number of built-in prompts"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise _not_text(path) from error
-    if any(not (letter.isprintable() or letter.isspace()) for letter in text):
-        raise _not_text(path)
-    prompts = [Prompt(line.strip()) for line in text.splitlines() if line.strip()]
-    if not prompts:
-        raise UsageError(f"{path} holds no prompt; expected one a line")
-    return prompts
-
-
-def _not_text(path: Path) -> UsageError:
-    return UsageError(f"{path} is no text in UTF-8; expected one prompt a line")
 
 
 def _scenes(count: int, width: int, height: int) -> list[Prompt]:

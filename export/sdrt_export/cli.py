@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sdrt_export.quantization.artifact import Settings
 
 MAX_CALIBRATION = 100_000
+BUILT_IN = "leave --calibration-prompts out"
 
 
 @click.command()
@@ -163,8 +164,9 @@ def _formats(given: str | None, preset: "Preset | None") -> "Sequence[Format]":
 
 def _settings(given: Mapping[str, Any], precision: str, show_progress: bool) -> "Settings | None":
     """What the options for int8 say; raises `UsageError` for any of them with another precision."""
+    from sdrt.prompt_file import read_prompts
     from sdrt_export.quantization.artifact import Settings
-    from sdrt_export.quantization.calibration import Sampling, read_prompts
+    from sdrt_export.quantization.calibration import Sampling
 
     said = {name: value for name, value in given.items() if value not in (None, False)}
     if precision != "int8":
@@ -181,7 +183,7 @@ def _settings(given: Mapping[str, Any], precision: str, show_progress: bool) -> 
         if f"calibration_{name}" in said
     }
     if "calibration_prompts" in said:
-        of_sampling["prompts"] = read_prompts(said["calibration_prompts"])
+        of_sampling["prompts"] = read_prompts(said["calibration_prompts"], BUILT_IN)
     return Settings(
         sampling=replace(sampling, **of_sampling),
         calibration=said.get("calibration"),

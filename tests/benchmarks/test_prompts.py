@@ -8,7 +8,7 @@ import pytest
 from sdrt.artifact import Artifact
 from sdrt.errors import MissingExtraError, UsageError
 from sdrt.manifest import Manifest, Source
-from sdrt_bench.prompts import ORDINARY, Prompt, choose_prompts, paints_scenes, read_prompts
+from sdrt_bench.prompts import ORDINARY, Prompt, choose_prompts, paints_scenes
 from sdrt_bench.scenes.prompts import drawn, scene_prompts
 
 
@@ -16,33 +16,18 @@ def another(manifest: Manifest, name: str, source: str) -> Manifest:
     return manifest.model_copy(update={"name": name, "source": Source(id=source)})
 
 
-def test_lines_of_a_file_that_are_not_blank(tmp_path: Path) -> None:
+def test_prompts_of_a_file_have_no_known_answer(demo: Artifact, tmp_path: Path) -> None:
     path = tmp_path / "prompts.txt"
-    path.write_bytes("\ufeffa (red:1.3) boat\r\n\n  ein Bär\t\n".encode())
-    assert read_prompts(path) == [Prompt("a (red:1.3) boat"), Prompt("ein Bär")]
+    path.write_text("a boat\n\na dog\n")
+    assert choose_prompts(str(path), [demo.manifest], 128, 128) == [
+        Prompt("a boat"),
+        Prompt("a dog"),
+    ]
 
 
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (b"", "holds no prompt"),
-        (b" \n\n", "holds no prompt"),
-        (b"\x89PNG\r\n\x1a\n\x00\xff", "no text in UTF-8"),
-        (b"a boat\x00\n", "no text in UTF-8"),
-        (b"a" * 1_000_001, "more than 1000000 bytes"),
-    ],
-)
-def test_a_file_without_prompts_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
-    (tmp_path / "x").write_bytes(content)
-    with pytest.raises(UsageError, match=words):
-        read_prompts(tmp_path / "x")
-
-
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_may_be_a_number(demo: Artifact, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="No such file.*or a number"):
-        read_prompts(tmp_path / "none")
-    with pytest.raises(UsageError, match="Is a directory"):
-        read_prompts(tmp_path)
+        choose_prompts(str(tmp_path / "none"), [demo.manifest], 128, 128)
 
 
 def test_the_embedded_model_and_its_descendants_are_asked_for_scenes(demo: Artifact) -> None:

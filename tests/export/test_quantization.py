@@ -23,7 +23,7 @@ from sdrt_export.exporter import export
 from sdrt_export.precision import store_bf16, widen
 from sdrt_export.quantization import calibration
 from sdrt_export.quantization.artifact import Settings
-from sdrt_export.quantization.calibration import HELD_OUT, PROMPTS, Sampling, read_prompts
+from sdrt_export.quantization.calibration import HELD_OUT, PROMPTS, Sampling
 from sdrt_export.quantization.layers import find_layers, initializer, split_concats
 from sdrt_export.quantization.observation import (
     SAMPLES,
@@ -174,21 +174,7 @@ def test_a_damaged_histogram_is_found(tmp_path: Path) -> None:
         read_calibration(file)
 
 
-# Prompts
-
-
-def test_prompts_come_from_the_lines_of_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "prompts.txt"
-    file.write_text("a boat\n\n  a dog \n")
-    assert read_prompts(file) == ("a boat", "a dog")
-
-
-@pytest.mark.parametrize("content", [b"", b"\n \n", b"\x89PNG\r\n\x1a\n\x00\xff", b"a\x00b"])
-def test_a_file_without_prompts_is_refused(content: bytes, tmp_path: Path) -> None:
-    file = tmp_path / "prompts.txt"
-    file.write_bytes(content)
-    with pytest.raises(UsageError, match="prompts.txt"):
-        read_prompts(file)
+# Samples
 
 
 def test_samples_cover_the_timesteps_evenly(

@@ -16,7 +16,6 @@ from tqdm import tqdm
 from sdrt.artifact import Artifact
 from sdrt.backends import Array, Backend, Network
 from sdrt.backends.ort import OrtBackend, OrtGraph
-from sdrt.errors import UsageError
 from sdrt.job import Job
 from sdrt.pipeline import Pipeline
 from sdrt.request import Request
@@ -26,7 +25,6 @@ from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.observation import ObservedGraph, Statistics
 from sdrt_export.verify import Case
 
-MAX_BYTES = 1_000_000
 DECODED_PIXELS = 2 * 512 * 512
 """As many pictures as have these are decoded and encoded: the autoencoder sees little else."""
 
@@ -63,22 +61,6 @@ class Sampling:
     """U-Net evaluations, each guided, for each prompt."""
     prompts: tuple[str, ...] = PROMPTS
     seed: int = 0
-
-
-def read_prompts(path: Path) -> tuple[str, ...]:
-    """One prompt a line; raises `UsageError` for a file without any, or that is no text."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has more than {MAX_BYTES} bytes; expected one prompt a line")
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8; expected one prompt a line") from error
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
-    prompts = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not prompts or "\0" in text:
-        raise UsageError(f"{path} holds no prompts; expected one a line")
-    return prompts
 
 
 @dataclass(frozen=True)
