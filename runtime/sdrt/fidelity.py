@@ -110,7 +110,7 @@ class Comparison:
     ) -> None:
         states: list[Array] = []  # what a text encoder makes of the prompts
         for name in self._names():
-            stored = _stored(self.artifact, name)
+            stored = self.artifact.manifest.stored(name)
             if stored == "int8" and self.other is self.artifact:
                 notes.append(f"{name} is stored in int8: name an fp32 export by --against")
                 continue
@@ -220,15 +220,11 @@ def _same_model(artifact: Artifact, other: Artifact) -> Artifact:
                 f"{artifact.root} holds {name}, and {other.root} {found}; expected another export "
                 "of the same model"
             )
-        if _stored(other, name) == "int8":
+        if other.manifest.stored(name) == "int8":
             raise UsageError(
                 f"{other.root} stores {name} in int8; expected an export in fp32 or bf16"
             )
     return other
-
-
-def _stored(artifact: Artifact, name: str) -> Precision:
-    return artifact.manifest.graphs[name].precision or artifact.manifest.precision
 
 
 def _compare(
