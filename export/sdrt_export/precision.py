@@ -1,10 +1,14 @@
 """Storage precisions of ONNX weights."""
 
 from collections.abc import Callable
+from typing import Any
 
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
+
+Numbers = npt.NDArray[Any]
 
 MIN_VALUES = 1024  # biases and norms stay in fp32: they cost nothing and decide much
 # So do the layers at the ends of a network: for a tenth of a percent of the size, a random VAE of
@@ -29,8 +33,7 @@ def store_bf16(model: ir.Model) -> None:
         if name.endswith(SCALE) or any(kept in name for kept in KEPT):
             continue
         del graph.initializers[name]
-        stored = _initializer(f"{name}_bf16", tensor)
-        graph.initializers[f"{name}_bf16"] = stored
+        stored = stored_as(graph, f"{name}_bf16", tensor, ir.DataType.BFLOAT16, _to_bf16)
         cast = ir.node("Cast", [stored], {"to": ir.DataType.FLOAT})
         cast.outputs[0].type, cast.outputs[0].shape = value.type, value.shape
         value.replace_all_uses_with(cast.outputs[0])
@@ -46,34 +49,35 @@ def widen(model: ir.Model) -> None:
         if stored is None or stored.const_value is None or stored.dtype != ir.DataType.BFLOAT16:
             continue
         name = str(cast.outputs[0].name)
-        shape = ir.Shape(stored.const_value.shape.numpy())
-        lazy = ir.LazyTensor(_widening(stored.const_value), ir.DataType.FLOAT, shape, name=name)
-        weight = ir.Value(
-            name=name, shape=shape, type=ir.TensorType(ir.DataType.FLOAT), const_value=lazy
-        )
+        weight = stored_as(graph, name, stored.const_value, ir.DataType.FLOAT, _to_fp32)
         cast.outputs[0].replace_all_uses_with(weight)
         graph.remove(cast, safe=True)
         del graph.initializers[str(stored.name)]
-        graph.initializers[name] = weight
 
 
-def _widening(tensor: ir.TensorProtocol) -> Callable[[], ir.TensorProtocol]:
-    def widened() -> ir.TensorProtocol:
-        return ir.Tensor(np.asarray(tensor.numpy()).astype(np.float32))
+def stored_as(
+    graph: ir.Graph,
+    name: str,
+    tensor: ir.TensorProtocol,
+    dtype: ir.DataType,
+    convert: Callable[[Numbers], Numbers],
+) -> ir.Value:
+    """A constant of the graph made of another one's numbers.
 
-    return widened
-
-
-def _initializer(name: str, tensor: ir.TensorProtocol) -> ir.Value:
+    It is made when it is written, so that no second copy of the network is ever in memory.
+    """
     shape = ir.Shape(tensor.shape.numpy())
-    # Rounded when it is written, so that no second copy of the network is ever in memory.
-    lazy = ir.LazyTensor(_rounding(tensor), ir.DataType.BFLOAT16, shape, name=name)
-    bf16 = ir.TensorType(ir.DataType.BFLOAT16)
-    return ir.Value(name=name, shape=shape, type=bf16, const_value=lazy)
+    lazy = ir.LazyTensor(
+        lambda: ir.Tensor(convert(np.asarray(tensor.numpy()))), dtype, shape, name=name
+    )
+    value = ir.Value(name=name, shape=shape, type=ir.TensorType(dtype), const_value=lazy)
+    graph.initializers[name] = value
+    return value
 
 
-def _rounding(tensor: ir.TensorProtocol) -> Callable[[], ir.TensorProtocol]:
-    def rounded() -> ir.TensorProtocol:
-        return ir.Tensor(np.asarray(tensor.numpy()).astype(ml_dtypes.bfloat16))
+def _to_bf16(numbers: Numbers) -> Numbers:
+    return numbers.astype(ml_dtypes.bfloat16)
 
-    return rounded
+
+def _to_fp32(numbers: Numbers) -> Numbers:
+    return numbers.astype(np.float32)

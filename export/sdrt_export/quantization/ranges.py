@@ -75,6 +75,10 @@ def round_weights(
     weights: npt.NDArray[np.float32], scales: npt.NDArray[np.float32], out_axis: int
 ) -> npt.NDArray[np.int8]:
     """Weights in signed 8 bits, -127 to 127."""
-    shape = [1] * weights.ndim
-    shape[out_axis] = -1
-    return np.asarray(np.rint(weights / scales.reshape(shape)).clip(-127, 127), np.int8)
+    units = along(scales, weights.ndim, out_axis)
+    return np.asarray(np.rint(weights / units).clip(-127, 127), np.int8)
+
+
+def along(scales: npt.NDArray[np.float32], rank: int, out_axis: int) -> npt.NDArray[np.float32]:
+    """The scales in a shape that multiplies weights of this rank."""
+    return scales.reshape([-1 if axis == out_axis else 1 for axis in range(rank)])

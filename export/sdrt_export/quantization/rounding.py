@@ -6,13 +6,14 @@ ONNX Runtime takes the integer convolution only if its result is rounded too and
 integer; `round_results` adds that, for its file alone, because it is one rounding more.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from sdrt_export.precision import SCALE
+from sdrt_export.precision import SCALE, stored_as
 from sdrt_export.quantization.layers import (
     Layer,
     constant,
@@ -92,22 +93,10 @@ def _is_read_back(weight: ir.Value | None) -> bool:
 
 def _rounded_weight(graph: ir.Graph, layer: Layer, scales: npt.NDArray[np.float32]) -> ir.Value:
     name = str(layer.weight.name)
-    stored = graph.initializers.get(f"{name}/int8")
-    if stored is None:
-        shape = ir.Shape(layer.shape)
-        # Rounded when it is written, so that no second copy of the network is ever in memory.
-        stored = ir.Value(
-            name=f"{name}/int8",
-            shape=shape,
-            type=ir.TensorType(ir.DataType.INT8),
-            const_value=ir.LazyTensor(
-                _rounding(constant(layer.weight), scales, layer.out_axis),
-                ir.DataType.INT8,
-                shape,
-                name=f"{name}/int8",
-            ),
-        )
-        graph.initializers[f"{name}/int8"] = stored
+    rounded = partial(round_weights, scales=scales, out_axis=layer.out_axis)
+    stored = graph.initializers.get(f"{name}/int8") or stored_as(
+        graph, f"{name}/int8", constant(layer.weight), ir.DataType.INT8, rounded
+    )
     scale = initializer(graph, f"{name}{SCALE}", scales)
     zero = initializer(graph, f"{name}/zero_point", np.zeros(scales.shape, np.int8))
     return _read_back(graph, layer.node, [stored, scale, zero], layer.out_axis)
@@ -117,7 +106,7 @@ def _rounded_bias(graph: ir.Graph, layer: Layer, scales: npt.NDArray[np.float32]
     """The bias in the unit of the layer's sums, which are input times weight."""
     bias = layer.node.inputs[2]
     assert bias is not None
-    name = f"{layer.name}.bias"  # layers share constants, but not their units
+    name = f"{layer.node.outputs[0].name}/bias"  # layers share constants, but not their units
     limits = np.iinfo(np.int32)
     rounded = np.rint(constant(bias).numpy().astype(np.float64) / scales)
     stored = initializer(
@@ -131,12 +120,3 @@ def _read_back(graph: ir.Graph, before: ir.Node, inputs: list[ir.Value], axis: i
     node = ir.node("DequantizeLinear", inputs, {"axis": axis})
     graph.insert_before(before, node)
     return node.outputs[0]
-
-
-def _rounding(
-    tensor: ir.TensorProtocol, scales: npt.NDArray[np.float32], out_axis: int
-) -> Callable[[], ir.TensorProtocol]:
-    def rounded() -> ir.TensorProtocol:
-        return ir.Tensor(round_weights(tensor.numpy(), scales, out_axis))
-
-    return rounded

@@ -21,6 +21,7 @@ from sdrt_export.quantization.layers import Layer, constant, find_layers, initia
 from sdrt_export.quantization.observation import Statistics
 from sdrt_export.quantization.ranges import (
     Range,
+    along,
     round_weights,
     squared_error,
     weight_scales,
@@ -161,10 +162,9 @@ def _weight_error(layer: Layer) -> float:
     """Power of the rounding of a layer's weights, relative to the weights'."""
     weights = constant(layer.weight).numpy()
     scales = weight_scales(weights, layer.out_axis)
-    shape = [1] * weights.ndim
-    shape[layer.out_axis] = -1
-    rounded = round_weights(weights, scales, layer.out_axis) * scales.reshape(shape)
-    return float(((rounded - weights) ** 2).sum() / (weights**2).sum())
+    rounded = round_weights(weights, scales, layer.out_axis)
+    read_back = rounded * along(scales, weights.ndim, layer.out_axis)
+    return float(((read_back - weights) ** 2).sum() / (weights**2).sum())
 
 
 def _positions(layer: Layer, statistics: Mapping[str, Statistics]) -> int:
