@@ -111,10 +111,7 @@ def _export_int8(
 
 
 def _checkpoint(source: str | Path | Checkpoint) -> Checkpoint:
-    """The source, opened; what cannot be sampled is refused before the work."""
-    opened = source if isinstance(source, Checkpoint) else FolderCheckpoint.open(Path(source))
-    opened.prediction, opened.schedule  # noqa: B018
-    return opened
+    return source if isinstance(source, Checkpoint) else FolderCheckpoint.open(Path(source))
 
 
 def _fill(
@@ -126,6 +123,9 @@ def _fill(
     is_final: bool = True,
 ) -> Manifest:
     """Write everything but the manifest, which is given, and lists no files yet."""
+    # What cannot be sampled is refused before the work.
+    prediction, schedule = checkpoint.prediction, checkpoint.schedule
+    defaults = defaults or checkpoint.defaults
     graphs, latent = {}, checkpoint.latent
     for network in networks(checkpoint):
         if network.name == "vae_decoder":
@@ -141,12 +141,12 @@ def _fill(
         family="sd1",
         source=checkpoint.source,
         precision=precision,
-        prediction=checkpoint.prediction,
-        schedule=checkpoint.schedule,
+        prediction=prediction,
+        schedule=schedule,
         latent=latent,
         text_encoders=(TextEncoder(graph="text_encoder", tokenizer="tokenizer"),),
         graphs=graphs,
-        defaults=defaults or checkpoint.defaults,
+        defaults=defaults,
         made_with={name: version(name) for name in ("sdrt", "torch", "diffusers")},
     )
 

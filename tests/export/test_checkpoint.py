@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sdrt.errors import ArtifactError, SdrtError, UnsupportedError
+from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
+from sdrt.manifest import Precision
 from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
 from sdrt_export.config import read_preset
 from sdrt_export.exporter import export
@@ -148,12 +149,38 @@ def test_a_folder_says_how_its_authors_sample(folder: Path) -> None:
     assert defaults.sampler_options["order"] == 3
 
 
+@pytest.mark.parametrize(
+    ("config", "error", "message"),
+    [
+        (
+            {"_class_name": "FlowMatchLCMScheduler"},
+            UnsupportedError,
+            "no scheduler that sdrt knows",
+        ),
+        (
+            {"_class_name": "DEISMultistepScheduler", "solver_order": 7},
+            UsageError,
+            "order of deis is 7; expected one of 1, 2, 3",
+        ),
+    ],
+)
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_a_scheduler_that_sdrt_does_not_know_is_refused_before_the_work(
-    folder: Path, tmp_path: Path
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    config: dict[str, Any],
+    error: type[SdrtError],
+    message: str,
+    precision: Precision,
 ) -> None:
-    change(folder / "scheduler/scheduler_config.json", _class_name="FlowMatchLCMScheduler")
-    with pytest.raises(UnsupportedError, match="no scheduler that sdrt knows"):
-        export(folder, tmp_path / "out")
+    def work(_: object) -> None:
+        raise AssertionError("a network was loaded")
+
+    monkeypatch.setattr("sdrt_export.exporter.networks", work)
+    change(folder / "scheduler/scheduler_config.json", **config)
+    with pytest.raises(error, match=message):
+        export(folder, tmp_path / "out", precision)
     assert not (tmp_path / "out").exists()
 
 
