@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from sdrt.errors import UnsupportedError
 from sdrt_export.precision import KEPT
 
 MIN_WEIGHTS = 1024  # below, rounding the input costs more than the layer
@@ -97,7 +98,10 @@ def _split(graph: ir.Graph, layer: Layer, concat: ir.Node) -> None:
     parts = [value for value in concat.inputs if value is not None]
     ends = np.cumsum([channels(value) for value in parts])
     if ends[-1] != weights.shape[1]:
-        raise ValueError(f"{layer.name} takes {weights.shape[1]} channels of {ends[-1]}")
+        raise UnsupportedError(
+            f"{layer.name} takes {weights.shape[1]} channels, and what it joins has {ends[-1]}; "
+            "expected a network as sdrt exports it"
+        )
     results = []
     for i, (value, own) in enumerate(zip(parts, np.split(weights, ends[:-1], 1), strict=True)):
         name = str(layer.weight.name).replace(".weight", f".part{i}.weight")
@@ -114,7 +118,7 @@ def _split(graph: ir.Graph, layer: Layer, concat: ir.Node) -> None:
 
 
 def channels(value: ir.Value) -> int:
-    """Channels of a feature map, read off the layer that made it."""
+    """Channels of a feature map, read off the layer that made it; or `UnsupportedError`."""
     node = value.producer()
     match node:
         case ir.Node(op_type="Conv"):
@@ -123,11 +127,17 @@ def channels(value: ir.Value) -> int:
             return sum(channels(part) for part in node.inputs if part is not None)
         case ir.Node(op_type="Add" | "Resize" | "Slice" | "Mul"):
             return channels(_given(node, 0))
-    raise ValueError(f"cannot tell how many channels {value.name} has")
+    raise UnsupportedError(
+        f"{value.name} does not tell how many channels it has, which int8 needs of what is joined; "
+        "expected a network as sdrt exports it"
+    )
 
 
 def initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
-    """The constant of that name, made from `array` unless it is there."""
+    """The constant of that name, made from `array` unless it was before.
+
+    One name is one meaning: give names that only what made the constant has.
+    """
     if name in graph.initializers:
         return graph.initializers[name]
     tensor = ir.tensor(array, name=name)

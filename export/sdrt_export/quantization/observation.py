@@ -87,9 +87,9 @@ def observe(model: ir.Model, values: Iterable[ir.Value]) -> None:
     """Add outputs that tell of these tensors."""
     graph = model.graph
     places = np.sort(np.random.default_rng(0).random(SAMPLES))
-    share = initializer(graph, "places", places)
-    flat = initializer(graph, "flat", np.array([-1]))
-    one = initializer(graph, "one", np.array([1]))
+    share = initializer(graph, "observation/places", places)
+    flat = initializer(graph, "observation/flat", np.array([-1]))
+    one = initializer(graph, "observation/one", np.array([1]))
     for value in values:
         least = ir.node("ReduceMin", [value], {"keepdims": 0})
         greatest = ir.node("ReduceMax", [value], {"keepdims": 0})

@@ -69,7 +69,7 @@ def add_switches(graph: ir.Graph, ranges: Mapping[str, Range]) -> None:
         value, result = layer.input, layer.node.outputs[0]
         if value not in rounded:
             rounded[value] = round_value(graph, value, ranges[name], before=layer.node)
-        index = initializer(graph, f"switch{i}", np.array(i))
+        index = initializer(graph, f"{SWITCHES}/{i}", np.array(i))
         switch = ir.node("Gather", [switches, index])
         chosen = _choose(switch, rounded[value], value)
         graph.insert_before(layer.node, [switch, chosen])
