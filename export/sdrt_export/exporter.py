@@ -33,8 +33,9 @@ from sdrt_export.verify import check_floor, reference_cases
 logger = logging.getLogger(__name__)
 
 BYTES_PER_WEIGHT: dict[Precision, int] = {"fp32": 4, "bf16": 2, "int8": 1}
-# Before a network is rounded, its float export and its graph with separate layers lie on disk.
-WORK_BYTES_PER_WEIGHT = 8
+# Until it is rounded, a model lies on disk in fp32 as graphs of separate layers; and also as its
+# float export, unless that was the source.
+LAYERS_BYTES_PER_WEIGHT = FLOAT_BYTES_PER_WEIGHT = 4
 
 
 @dataclass(frozen=True)
@@ -91,11 +92,12 @@ def _export_int8(
     if not isinstance(source, Checkpoint) and is_artifact(source):
         given = open_artifact(source)
         check_float(given)
-        weights = sum(record.size for record in given.manifest.files.values()) // 2
+        weights, work = weights_of(given), LAYERS_BYTES_PER_WEIGHT
     else:
         checkpoint = _checkpoint(source)
         weights = checkpoint.weights()
-    needed = _needed_bytes(weights, "int8", len(formats))
+        work = LAYERS_BYTES_PER_WEIGHT + FLOAT_BYTES_PER_WEIGHT
+    needed = _needed_bytes(weights, "int8", len(formats), work)
     with staged(destination, needed) as stage:
         if given is None:
             inner = stage.inner("float")
@@ -103,8 +105,8 @@ def _export_int8(
             given = Artifact(inner.folder, manifest)
             del checkpoint
             give_back_memory()
-        work = stage.inner("work").folder
-        rounded = quantize_artifact(given, stage, work, formats, settings)
+        folder = stage.inner("work").folder
+        rounded = quantize_artifact(given, stage, folder, formats, settings)
         if defaults:
             rounded = rounded.model_copy(update={"defaults": defaults})
         return stage.publish(rounded), stage.destination
@@ -174,9 +176,19 @@ def _chosen_formats(precision: str, formats: Sequence[str]) -> tuple[Format, ...
     return tuple(name for name in FORMATS if name in formats)
 
 
-def _needed_bytes(weights: int, precision: Precision, formats: int) -> int:
-    """Disk space of the weights in all formats, ONNX always on the way, and a tenth more."""
-    bytes_each = BYTES_PER_WEIGHT[precision] * max(formats, 2)
-    if precision == "int8":
-        bytes_each += WORK_BYTES_PER_WEIGHT
-    return int(weights * bytes_each * 1.1)
+def weights_of(artifact: Artifact) -> int:
+    """How many weights an artifact stores, about: its ONNX files hold little else."""
+    manifest = artifact.manifest
+    return sum(
+        manifest.files[file].size // BYTES_PER_WEIGHT[manifest.stored(name)]
+        for name, graph in manifest.graphs.items()
+        for file in graph.files["onnx"]
+    )
+
+
+def _needed_bytes(weights: int, precision: Precision, formats: int, work: int = 0) -> int:
+    """Disk space of the weights in all formats, ONNX always on the way, and a tenth more.
+
+    `work` is what else each weight takes meanwhile.
+    """
+    return int(weights * (BYTES_PER_WEIGHT[precision] * max(formats, 2) + work) * 1.1)

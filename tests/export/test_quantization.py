@@ -19,7 +19,9 @@ from sdrt.info import describe_model
 from sdrt.measure import snr_db
 from sdrt.verify import seeded_feeds
 from sdrt_export import verify
-from sdrt_export.exporter import export
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import read_preset
+from sdrt_export.exporter import export, weights_of
 from sdrt_export.precision import store_bf16, widen
 from sdrt_export.quantization import calibration
 from sdrt_export.quantization.artifact import Settings
@@ -365,6 +367,11 @@ def test_statistics_of_another_model_are_refused(
     with pytest.raises(UsageError, match="another model"):
         export(tiny_exports["fp32"], tmp_path / "new", "int8", settings=settings)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_artifacts_weights_are_counted_as_the_checkpoints(demo: Artifact) -> None:
+    exact = RandomCheckpoint.of(*read_preset("demo")).weights()
+    assert weights_of(demo) == pytest.approx(exact, rel=0.03)
 
 
 def test_int8_is_not_rounded_again(int8_demo: Artifact, tmp_path: Path) -> None:
