@@ -27,7 +27,7 @@ ENGINE = ("backend", "device", "precision")
 @click.argument("b", metavar="[B]]", required=False)
 @click.option("--backend", metavar="X[,Y]", help="openvino or onnxruntime.")
 @click.option("--device", metavar="X[,Y]", help="The engine's device, for example CPU or GPU.")
-@click.option("--precision", metavar="X[,Y]", help="What the engine should execute: fp32 or bf16.")
+@click.option("--precision", metavar="X[,Y]", help="To execute: fp32, bf16 or int8.")
 @click.option("-t", "--threads", type=int, help="Of both; default: the cores one may use.")
 @click.option(
     "--prompts",
