@@ -16,8 +16,8 @@ from sdrt.result import Step
 from sdrt.run import Run
 from sdrt.samplers import Latents
 from sdrt_bench.comparison import Comparison, Pair
-from sdrt_bench.fidelity import Pixels, latent_psnr_db, psnr_db, ssim
 from sdrt_bench.prompts import Prompt
+from sdrt_bench.similarity import Pixels, latent_psnr_db, psnr_db, ssim
 
 Watch = Callable[[Run], AbstractContextManager[Iterable[Step]]]
 

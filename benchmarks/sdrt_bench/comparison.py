@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from sdrt.metadata import Parameters
-from sdrt_bench.fidelity import Pixels, Spread
+from sdrt_bench.similarity import Pixels, Spread
 
 SIDES = ("A", "B")
 TOTALS = {"all_attributes": "all attributes", "whole_prompt": "whole prompts"}

@@ -13,8 +13,8 @@ from sdrt.files import check_writable, whole_file
 from sdrt.image import check_target
 from sdrt.sheet import GAP, INK, PAPER, Font, fitting, titled_grid
 from sdrt_bench.comparison import SIDES, Comparison, Pair, decibels
-from sdrt_bench.fidelity import WHITE, Pixels
 from sdrt_bench.plot import Chart, Line
+from sdrt_bench.similarity import WHITE, Pixels
 
 ROWS = 6
 GAINS = (64, 32, 16, 8, 4, 2, 1)  # of differences, which else nobody would see

@@ -28,8 +28,8 @@ from sdrt.pipeline import Pipeline
 from sdrt.prompt import parse
 from sdrt.scheduler_config import read_config
 from sdrt.tokenizer import Tokenizer
-from sdrt_bench.fidelity import Pixels, psnr_db
 from sdrt_bench.sampler_parity import scheduler_class
+from sdrt_bench.similarity import Pixels, psnr_db
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
 
 # Our names, and the classes and options of diffusers that mean the same.

@@ -8,7 +8,7 @@ from sdrt import checks
 from sdrt.errors import MissingExtraError
 from sdrt.manifest import Manifest
 from sdrt.prompt_file import read_prompts
-from sdrt_bench.fidelity import Pixels
+from sdrt_bench.similarity import Pixels
 
 Judge = Callable[[Pixels], dict[str, bool]]
 

@@ -31,8 +31,8 @@ from sdrt_bench.comparison_pictures import (
     spaced_pairs,
     write_pictures,
 )
-from sdrt_bench.fidelity import latent_psnr_db, psnr_db, ssim
 from sdrt_bench.prompts import Prompt, choose_prompts
+from sdrt_bench.similarity import latent_psnr_db, psnr_db, ssim
 
 SMALL: Any = {"width": 64, "height": 64, "num_inference_steps": 3}
 PROMPTS = [Prompt("a boat"), Prompt("a cat on the grass"), Prompt("a dog by night")]

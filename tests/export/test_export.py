@@ -32,8 +32,8 @@ from sdrt.manifest import Manifest, Source
 from sdrt.measure import snr_db
 from sdrt.pipeline import Pipeline
 from sdrt.preview import fit_preview
-from sdrt_bench.fidelity import psnr_db
 from sdrt_bench.picture_parity import SCHEDULERS, Torch, compare, make_scheduler
+from sdrt_bench.similarity import psnr_db
 from sdrt_export import cli, exporter, to_onnx
 from sdrt_export.artifact import staged
 from sdrt_export.checkpoint import RandomCheckpoint

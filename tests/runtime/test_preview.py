@@ -14,7 +14,7 @@ from sdrt.image import to_image
 from sdrt.manifest import Latent, Preview
 from sdrt.pipeline import Pipeline
 from sdrt.preview import fit_preview
-from sdrt_bench.fidelity import psnr_db
+from sdrt_bench.similarity import psnr_db
 
 IDENTITY = Preview(matrix=((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)), bias=(0, 0, 0))
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from sdrt_bench.fidelity import Pixels, Spread, latent_psnr_db, psnr_db, ssim
+from sdrt_bench.similarity import Pixels, Spread, latent_psnr_db, psnr_db, ssim
 
 
 def pictures(height: int = 40, width: int = 32) -> tuple[Pixels, Pixels]:
