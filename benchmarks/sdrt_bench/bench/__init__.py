@@ -1,0 +1,1 @@
+"""`sdrt bench`: speed, memory and fidelity of every cell of a table, in one run."""
