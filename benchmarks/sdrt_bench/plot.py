@@ -7,25 +7,20 @@ from itertools import groupby
 
 from PIL import Image, ImageDraw, ImageFont
 
+from sdrt_bench.scale import OKABE_ITO, mark, ticks, whole_ticks
+
 Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 PAPER, INK, FAINT, GRID = (255, 255, 255), (38, 42, 48), (104, 110, 120), (228, 231, 235)
-# Told apart by readers with any kind of colour vision: Okabe and Ito 2008.
-COLORS: tuple[Color, ...] = (
-    (0, 114, 178),
-    (213, 94, 0),
-    (0, 158, 115),
-    (204, 121, 167),
-    (230, 159, 0),
-    (86, 180, 233),
+# Told apart by readers with any kind of colour vision.
+COLORS: tuple[Color, ...] = tuple(
+    (int(code[1:3], 16), int(code[3:5], 16), int(code[5:7], 16)) for code in OKABE_ITO
 )
 SAMPLE = 56  # width of a legend's sample with its distances
 SHADE = 46  # of 255: how dense a band is
 SMOOTH = 3  # drawn so many times larger: Pillow's lines are jagged
 MARGIN, LINE = 24, 20
-TICKS = 6  # about so many on an axis
-NICE = (1, 2, 2.5, 5, 10)
 
 
 @dataclass(frozen=True)
@@ -59,29 +54,6 @@ class Chart:
         return _Sheet(self, width, height).painted()
 
 
-def ticks(low: float, high: float, count: int = TICKS) -> list[float]:
-    """About `count` round numbers, evenly spaced, from at most `low` to at least `high`."""
-    span = high - low
-    if span <= 0:
-        around = abs(low) / 2 or 0.5
-        return ticks(low - around, low + around, 3)
-    rough = span / (count - 1)
-    unit = 10 ** math.floor(math.log10(rough))
-    step = next(nice * unit for nice in NICE if nice * unit >= rough * (1 - 1e-9))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
-
-
-def whole_ticks(low: float, high: float) -> list[float]:
-    """Whole numbers for an axis of counted things: both ends, and multiples that keep away."""
-    first, last = math.ceil(low), math.floor(high)
-    wanted = (last - first) / 10
-    unit = 10 ** max(0, math.floor(math.log10(max(1, wanted))))
-    gap = next(nice * unit for nice in (1, 2, 5, 10) if nice * unit >= wanted)
-    inner = [i for i in range(first, last) if i % gap == 0 and 2 * min(i - first, last - i) >= gap]
-    return [float(i) for i in dict.fromkeys([first, *inner, last])]
-
-
 @dataclass(frozen=True)
 class _Entry:
     """One sample in the legend: of a line, or of its band."""
@@ -104,7 +76,7 @@ class _Sheet:
         marks = whole_ticks if all(float(x).is_integer() for x in xs) else ticks
         self.x_ticks = marks(min(xs), max(xs)) if xs else []
         self.y_ticks = ticks(min(ys), max(ys)) if ys else []
-        widest = max((self._width(_label(value), 13) for value in self.y_ticks), default=0)
+        widest = max((self._width(mark(value), 13) for value in self.y_ticks), default=0)
         self.left, self.right, self.bottom = MARGIN + 30 + widest, width - MARGIN, height - 62
         self.subtitles = chart.subtitle.splitlines()
         self.heading = MARGIN + 24 + LINE * len(self.subtitles)
@@ -141,12 +113,12 @@ class _Sheet:
         for value in self.y_ticks:
             y = self._at(0, value)[1]
             self._stroke([(self.left, y), (self.right, y)], GRID, 1)
-            self._text(_label(value), (self.left - 10, y), 13, "rm", FAINT)
+            self._text(mark(value), (self.left - 10, y), 13, "rm", FAINT)
         self._stroke([(self.left, self.bottom), (self.right, self.bottom)], FAINT, 1.3)
         for value in self.x_ticks:
             x = self._at(value, 0)[0]
             self._stroke([(x, self.bottom), (x, self.bottom + 5)], FAINT, 1.3)
-            self._text(_label(value), (x, self.bottom + 10), 13, "mt", FAINT)
+            self._text(mark(value), (x, self.bottom + 10), 13, "mt", FAINT)
         middle = (self.left + self.right) / 2
         self._text(self.chart.x_label, (middle, self.height - 16), 14, "mb", INK)
         self._upright(self.chart.y_label, 14)
@@ -261,10 +233,6 @@ def _extent(lines: Sequence[Line]) -> tuple[list[float], list[float]]:
     xs = [x for line in lines for x in line.x]
     ys = [y for line in lines for y in (*line.y, *(b for band in line.band or () for b in band))]
     return xs, [y for y in ys if math.isfinite(y)]
-
-
-def _label(value: float) -> str:
-    return f"{value:g}"
 
 
 def _dashes(points: Sequence[Point], on: float = 7, off: float = 5) -> list[list[Point]]:
