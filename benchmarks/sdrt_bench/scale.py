@@ -31,6 +31,15 @@ def whole_ticks(low: float, high: float) -> list[float]:
     return [float(i) for i in dict.fromkeys([first, *inner, last])]
 
 
+def log_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten from at most `low` to at least `high`, both positive."""
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    marks = [float(f"{k}e{i}") for i in range(first, last + 1) for k in (1, 2, 5)]
+    start = max(i for i, value in enumerate(marks) if value <= low)
+    stop = min(i for i, value in enumerate(marks) if value >= high and i > start)
+    return marks[start : stop + 1]
+
+
 def mark(value: float) -> str:
     """A tick's label."""
     return f"{value:g}"
