@@ -1,0 +1,47 @@
+"""README's table of a benchmark, written from its record: `python -m sdrt_bench.bench.readme`."""
+
+import sys
+from pathlib import Path
+
+from sdrt.errors import SdrtError, UsageError
+from sdrt.files import whole_file
+from sdrt_bench.bench.record import Record, read_record
+from sdrt_bench.bench.report.table import to_markdown
+
+BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+
+
+def with_table(readme: str, record: Record) -> str:
+    """The text with the record's table between its markers; raises `UsageError` without them."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise UsageError(f"no place for the table; put it between lines {BEGIN} and {END}")
+    return f"{before}{BEGIN}\n\n{to_markdown(record)}\n{END}{after}"
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite RECORD's table in README; the exit code."""
+    if len(arguments) != 2:
+        print("usage: python -m sdrt_bench.bench.readme RECORD README.md", file=sys.stderr)
+        return UsageError.exit_code
+    record, readme = map(Path, arguments)
+    try:
+        text = with_table(_text(readme), read_record(record))
+        with whole_file(readme) as partial:
+            partial.write_text(text, encoding="utf-8")
+    except SdrtError as error:
+        print(f"{readme}: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read it: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
