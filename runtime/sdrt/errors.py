@@ -10,7 +10,8 @@ SdrtError                   1
 ├── UnsupportedError        9   an architecture, precision or device that sdrt cannot do
 │   └── MissingExtraError   9   a package is not installed
 ├── CancelledError         10
-└── LockedError            12   somebody else is writing to the same place
+├── LockedError            12   somebody else is writing to the same place
+└── RegressionError        13   a benchmark is slower than the one that it is compared with
 
 A message says what was found, what was expected and what to do, in one sentence or two.
 """
@@ -81,3 +82,9 @@ class LockedError(SdrtError):
     """Somebody else is writing to the same place."""
 
     exit_code = 12
+
+
+class RegressionError(SdrtError):
+    """A new benchmark is worse than an old one by more than what was allowed."""
+
+    exit_code = 13
