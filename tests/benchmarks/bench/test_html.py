@@ -151,10 +151,11 @@ def test_the_roofline_marks_the_peaks_of_the_engine_that_ran() -> None:
 
 def test_the_line_of_a_sweep_goes_through_its_points() -> None:
     drawn = chart(full_record(), "By size")
-    (line,) = [one for one in drawn.iter("polyline") if "front" in one.attrib["class"]]
+    (line,) = [one for one in drawn.iter("polyline") if "stroke0" in one.attrib["class"]][:1]
     (x1, y1), (x2, y2) = (map(float, p.split(",")) for p in line.attrib["points"].split())
     dots = [(float(d.attrib["cx"]), float(d.attrib["cy"])) for d in drawn.iter("circle")]
     assert len(dots) == 4
+    assert "7.20 s per million pixels" in " ".join(page_of(full_record()).itertext())
     for x, y in dots:
         assert math.isclose(y, y1 + (x - x1) * (y2 - y1) / (x2 - x1), abs_tol=4)
 

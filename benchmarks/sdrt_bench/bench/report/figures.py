@@ -184,21 +184,36 @@ def roofline(cells: Iterable[Cell], peaks: Sequence[Peak]) -> Bars | None:
     return Bars(title, "GFLOP/s", bars) if bars else None
 
 
-def scaling(growth: Growth) -> Plane:
-    """A sweep with the line through it."""
-    low, high = min(growth.x), max(growth.x)
-    ends = [(x, growth.constant + growth.slope * x) for x in (low, high)]
-    unit, count, axis = GROWN[growth.over]
+def scaling(record: Record) -> list[tuple[Plane, list[str]]]:
+    """A chart for each sweep, with the lines of all cells in it, and those lines in words."""
+    labels = {cell.name: label(cell.params) for cell in record.benchmarks}
+    sweeps: dict[tuple[str, str], list[Growth]] = {}
+    for growth in record.growth:
+        sweeps.setdefault((growth.over, growth.y_label), []).append(growth)
+    return [
+        _sweep(growths, [labels.get(growth.cells[0], growth.cells[0]) for growth in growths])
+        for growths in sweeps.values()
+    ]
+
+
+def _sweep(growths: Sequence[Growth], names: Sequence[str]) -> tuple[Plane, list[str]]:
+    dots, curves, words = [], [], []
+    for i, (growth, name) in enumerate(zip(growths, names, strict=True)):
+        points = zip(growth.x, growth.y, strict=True)
+        dots += [Dot(x, y, f"fill{i % 6}", "") for x, y in points]
+        ends = [(x, growth.constant + growth.slope * x) for x in (min(growth.x), max(growth.x))]
+        curves.append(Curve(ends, f"stroke{i % 6}", name))
+        words.append(f"{name}: {_line_in_words(growth)}")
+    first = growths[0]
+    title = f"By {first.over}: measured, and the straight line through it"
+    return Plane(title, GROWN[first.over][2], first.y_label, dots, curves), words
+
+
+def _line_in_words(growth: Growth) -> str:
+    unit, count, _ = GROWN[growth.over]
     slope = f"{'-' if growth.slope < 0 else '+'} {figure(abs(growth.slope) * count)} s per {unit}"
-    exponent = "" if growth.exponent is None else f"; power {growth.exponent:.2f}"
-    return Plane(
-        f"By {growth.over}: {figure(growth.constant)} s {slope}{exponent}; "
-        f"R² {growth.r_squared:.3f}",
-        axis,
-        growth.y_label,
-        [Dot(x, y, "fill0", "") for x, y in zip(growth.x, growth.y, strict=True)],
-        [Curve(ends, "front")],
-    )
+    exponent = "" if growth.exponent is None else f", power {growth.exponent:.2f}"
+    return f"{figure(growth.constant)} s {slope}{exponent}, R² {growth.r_squared:.3f}"
 
 
 def _label(cell: Cell) -> str:

@@ -34,10 +34,10 @@ svg { display: block; max-width: 100%; height: auto; margin: 1.2rem 0; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; }
 figure { margin: 0; width: 180px; } img { width: 100%; height: auto; }
 figcaption { font-size: 12px; }
-@page { margin: 12mm; }
+@page { size: landscape; margin: 12mm; }
 @media print {
 body { max-width: none; margin: 0; font-size: 11px; } table { font-size: 8px; }
-th, td { padding: 0.15rem 0.3rem; }
+th, td { padding: 0.15rem 0.3rem; white-space: normal; }
 svg, figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
 .wide { overflow: visible; }
 }
@@ -54,7 +54,9 @@ def to_html(record: Record) -> str:
         if any(row.cell.name not in swept for row in block.rows):
             parts += figures(block, record)
     if record.growth:
-        parts += ["<h2>Scaling</h2>", *(scaling(growth).to_svg() for growth in record.growth)]
+        parts.append("<h2>Scaling</h2>")
+    for plane, lines in scaling(record):
+        parts += [plane.to_svg(), _paragraph(lines)]
     parts += _pictures(record)
     body = "\n".join(parts)
     return (
@@ -122,7 +124,12 @@ def _notes(block: Block) -> str:
     notes = list(block.notes)
     if block.reference:
         notes.insert(0, f"x ref: a step against {block.reference}")
-    return f'<p class="notes">{"<br />".join(escape(note) for note in notes)}</p>' if notes else ""
+    return _paragraph(notes)
+
+
+def _paragraph(lines: Iterable[str]) -> str:
+    words = "<br />".join(escape(printable(line)) for line in lines)
+    return f'<p class="notes">{words}</p>' if words else ""
 
 
 def _side(column: str) -> str:
