@@ -91,8 +91,9 @@ def test_bars_are_as_long_as_steps_take() -> None:
     assert drawn == pytest.approx([scale * time for time in medians], abs=0.05)
 
 
-def test_words_of_a_chart_lie_inside_it() -> None:
-    for one in charts(full_record()).values():
+@pytest.mark.parametrize("made", [full_record(), record(cell(1.0, {"tool": "x" * 300}))])
+def test_words_of_a_chart_lie_inside_it(made: Record) -> None:
+    for one in charts(made).values():
         width, height = (float(one.attrib[name]) for name in ("width", "height"))
         for text in one.iter("text"):
             if "x" not in text.attrib:

@@ -23,6 +23,7 @@ PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
 OTHER = 3
 PARTS = ("load and compile", "text encoder", "steps", "VAE decoder", "the rest")
 FAR = 6  # times as long: on one straight axis the short ones would be one line
+LONG = 36  # signs of a name
 SMALL = 0.01  # of a bar: a part that is not worth drawing
 PROBES = {"gemm": ("matrix product", "whisker"), "conv": ("convolution", "front")}
 # The unit of a slope, how many of x it is, and the axis.
@@ -186,7 +187,7 @@ def roofline(cells: Iterable[Cell], peaks: Sequence[Peak]) -> Bars | None:
 
 def scaling(record: Record) -> list[tuple[Plane, list[str]]]:
     """A chart for each sweep, with the lines of all cells in it, and those lines in words."""
-    labels = {cell.name: label(cell.params) for cell in record.benchmarks}
+    labels = {cell.name: _short(label(cell.params)) for cell in record.benchmarks}
     sweeps: dict[tuple[str, str], list[Growth]] = {}
     for growth in record.growth:
         sweeps.setdefault((growth.over, growth.y_label), []).append(growth)
@@ -217,7 +218,12 @@ def _line_in_words(growth: Growth) -> str:
 
 
 def _label(cell: Cell) -> str:
-    return label(cell.params) + (f" {NOISY}" if cell.noisy else "")
+    return _short(label(cell.params)) + (f" {NOISY}" if cell.noisy else "")
+
+
+def _short(name: str) -> str:
+    """A name that leaves room for the bars; the table has it whole."""
+    return name if len(name) <= LONG else f"{name[: LONG - 1]}…"
 
 
 def _precision(cell: Cell) -> str:

@@ -143,11 +143,13 @@ class _Drawing:
         """At the ends of the curves, pushed apart where they would touch."""
         last = {curve.label: curve for curve in self.plane.curves if curve.label}
         ends = sorted(
-            (self._at(*curve.points[-1])[1], label, curve.css) for label, curve in last.items()
+            (self._at(*curve.points[-1])[::-1], label, curve.css) for label, curve in last.items()
         )
-        for (y, label, css), place in zip(ends, self._spread([y for y, *_ in ends]), strict=True):
-            lead = [(self.right, y), (self.right + GAP, place)]
-            self.sheet.line(lead, css)
+        places = self._spread([y for (y, _), *_ in ends])
+        for ((y, x), label, css), place in zip(ends, places, strict=True):
+            lead = [(x, y), (max(x, self.right), y), (self.right + GAP, place)]
+            # A level line that begins inside the frame must not be read as values.
+            self.sheet.line(lead, "front" if x < self.right - 1 else f"{css} thin")
             self.sheet.text((self.right + GAP + 2, place), label)
 
     def _spread(self, ys: Sequence[float]) -> list[float]:
