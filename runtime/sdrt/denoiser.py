@@ -113,6 +113,8 @@ class Denoiser:
     clipping: Clipping = field(default_factory=Clipping)
     timestep_scaling: float | None = None
     """For consistency models: how many timesteps are a unit of their boundary condition's time."""
+    conditions: Latents | None = None
+    """Channels that stand beside the latents, of models that take any; (images, n, h/8, w/8)."""
     stop: Stop = field(default_factory=Stop)
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
@@ -152,6 +154,9 @@ class Denoiser:
         return self.guidance.combine(*np.split(both, 2))
 
     def _run(self, sample: Latents, timestep: float, embeddings: Embeddings) -> Latents:
+        if self.conditions is not None:
+            beside = np.tile(self.conditions, (len(sample) // len(self.conditions), 1, 1, 1))
+            sample = np.concatenate([sample, beside], axis=1)
         feeds = {
             "sample": sample,
             "timestep": np.array(timestep, np.float32),

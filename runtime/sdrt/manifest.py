@@ -187,6 +187,16 @@ class Manifest(Model):
                 return tensor.shape[-1]
         return "width"
 
+    @property
+    def conditions(self) -> int:
+        """Channels that the U-Net takes beside the latents': 0, or 5 of an inpainting model."""
+        unet = self.graphs.get("unet")
+        for tensor in unet.inputs if unet else ():
+            match tensor.name, tensor.shape:
+                case "sample", (_, int(channels), *_):
+                    return channels - self.latent.channels
+        return 0
+
     def to_json(self) -> str:
         """Text of `manifest.json`."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"

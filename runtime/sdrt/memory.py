@@ -64,6 +64,8 @@ class Plan:
     images: int
     is_doubled: bool
     """Whether both halves of a guided step run as one batch."""
+    has_image: bool = False
+    """Whether there is a picture to be encoded first."""
 
     @classmethod
     def of(
@@ -77,11 +79,15 @@ class Plan:
         """The plan of a request."""
         is_doubled = request.is_guided and not request.guidance.is_split
         size = request.width, request.height
-        return cls(artifact, backend, keep, loaded, *size, len(request.seeds), is_doubled)
+        has_image = request.init is not None
+        images = len(request.seeds)
+        return cls(artifact, backend, keep, loaded, *size, images, is_doubled, has_image)
 
     def peak(self) -> tuple[str, int]:
         """The network at which the run needs most, and how many bytes more than now."""
-        names = [name for name in ("text_encoder", "unet", "vae_decoder") if self._has(name)]
+        encoder = ("vae_encoder",) if self.has_image else ()
+        order = ("text_encoder", *encoder, "unet", "vae_decoder")
+        names = [name for name in order if self._has(name)]
         kept, peaks = 0, {}
         for name in names:
             weights, activations = self._weights(name), self._activations(name)
@@ -122,7 +128,7 @@ class Plan:
             channels, matrix = self._unet(latent_pixels)
             values = self._engine.unet * channels * latent_pixels + self._engine.scores * matrix
             return int(values * rows * width)
-        if name == "vae_decoder":
+        if name in ("vae_decoder", "vae_encoder"):
             last, given = self._decoder()
             values = self._engine.decoder * (last + 2 * given) * self.width * self.height
             return int(values * width) + self.images * self.width * self.height * 3 * PICTURE_BYTES

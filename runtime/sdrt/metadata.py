@@ -46,6 +46,12 @@ class Parameters:
     """Its words are in both prompts already."""
     embeddings: dict[str, str]
     """SHA-256 of the embeddings that stood for a prompt, which cannot be stored here."""
+    init_image: dict[str, str]
+    """SHA-256 of the pixels of the image to start from, and of its mask; empty without one,"""
+    strength: float | None
+    """which then has neither this"""
+    paste: bool | None
+    """nor this."""
     sampler: str
     scheduler: str
     spacing: str
@@ -79,6 +85,7 @@ class Parameters:
             "CFG scale": f"{self.guidance_scale:g}",
             "Seed": self.seed,
             "Size": f"{self.width}x{self.height}",
+            **({} if self.strength is None else {"Denoising strength": f"{self.strength:g}"}),
             "Model hash": self.model_hash[:10],
             "Model": self.model,
             **({} if self.clip_skip == 1 else {"Clip skip": self.clip_skip}),

@@ -14,6 +14,7 @@ import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
 from sdrt.denoiser import Embeddings
+from sdrt.errors import UnsupportedError
 from sdrt.guard import Guarded
 from sdrt.job import Job
 from sdrt.manifest import LAYER_STATES, Precision, Preview
@@ -26,9 +27,10 @@ from sdrt.result import Result, Step
 from sdrt.run import Run
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
+from sdrt.start import Posterior
 from sdrt.tokenizer import Tokenizer, weighted
 
-Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1
+Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
 
 KEPT = frozenset({"unet", "vae_decoder"})
 
@@ -122,6 +124,22 @@ class Pipeline:
         graph.record()
         return np.concatenate(chunks, axis=1)
 
+    def encode_image(self, picture: Decoded, job: Job | None = None) -> Posterior:
+        """Turn a picture, (1, 3, height, width) in -1..1, into the distribution of its latents.
+
+        Raises `UnsupportedError` for a model without the encoder.
+        """
+        job = job or Job()
+        if "vae_encoder" not in self.artifact.manifest.graphs:
+            raise UnsupportedError(f"{self.artifact.manifest.name!r} has no vae_encoder")
+        graph = Guarded(self, "vae_encoder", {"sample": picture.shape}, job)
+        started = time.perf_counter()
+        with job.at("image"):
+            parameters = graph.run({"sample": picture}, job.stop)["latent_parameters"]
+        job.timings.vae_encoder_s += time.perf_counter() - started
+        graph.record()
+        return Posterior.of(parameters, self.artifact.manifest.latent.scale)
+
     def decode(self, latents: Latents, job: Job | None = None) -> list[Decoded]:
         """Turn latents into pictures, one by one: memory does not grow with their number."""
         job = job or Job()
@@ -185,7 +203,8 @@ class Pipeline:
 
     def steps(self, request: Request) -> Steps:
         """The noise levels that a request goes through."""
-        return request.recipe.steps(self._noise, request.num_inference_steps)
+        steps = request.recipe.steps(self._noise, request.num_inference_steps)
+        return steps.last(request.steps_to_run)
 
     def parameters(self, request: Request, seed: int, job: Job) -> Parameters:
         """What to write beside a picture, once its networks have run."""
@@ -200,6 +219,9 @@ class Pipeline:
             clip_skip=request.clip_skip,
             style=request.style,
             embeddings=request.digests,
+            init_image=request.init.digests if request.init else {},
+            strength=request.init.strength if request.init else None,
+            paste=request.init.pastes if request.init else None,
             sampler=request.recipe.sampler,
             scheduler=request.recipe.scheduler,
             spacing=request.recipe.spacing,

@@ -12,6 +12,7 @@ from sdrt import checks
 from sdrt.denoiser import Embeddings, Guidance, guidance_width
 from sdrt.embeddings import check_lengths, checked_embeddings, digest
 from sdrt.errors import UnsupportedError, UsageError
+from sdrt.init_image import InitImage, Picture, read_init_image
 from sdrt.manifest import SPACINGS, Manifest, Spacing
 from sdrt.noise import MAX_SEED
 from sdrt.recipe import Recipe, check_options
@@ -24,6 +25,7 @@ from sdrt.styles import Style, find_style
 MAX_IMAGES = 64
 MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder is
 SCHEDULER_NAMES = ("default", *SCHEDULERS)
+STRENGTH = 0.8  # of a picture without a mask; under a mask everything is made anew
 
 
 class Options(TypedDict, total=False):
@@ -42,6 +44,14 @@ class Options(TypedDict, total=False):
     width: int
     """Pixels; a multiple of the model's downscale, which is 8."""
     height: int
+    image: Picture | None
+    """What to start from, a path or a pillow image; its size is the run's, unless one is given."""
+    strength: float
+    """Share of the steps that change the image: 0.8 by default, and 1 where there is a mask."""
+    mask: Picture | None
+    """White where the image is to be made anew, black where it stays; of the image's size."""
+    paste: bool
+    """Whether pixels outside of the mask are the image's own, as by default; else the decoder's."""
     num_inference_steps: int
     guidance_scale: float
     """Strength of classifier-free guidance; up to 1 there is none and a step costs half."""
@@ -94,6 +104,15 @@ class Request:
     prompt_embeds: Embeddings | None = field(default=None, compare=False)
     negative_prompt_embeds: Embeddings | None = field(default=None, compare=False)
     """Where they are given, the prompt is empty."""
+    init: InitImage | None = None
+    """What the run starts from, if not from noise alone."""
+
+    @property
+    def steps_to_run(self) -> int:
+        """How many of the steps are made: with a picture to start from, the last ones."""
+        if self.init is None:
+            return self.num_inference_steps
+        return min(int(self.num_inference_steps * self.init.strength), self.num_inference_steps)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -123,11 +142,13 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         _text("negative_prompt", options.get("negative_prompt", ""), options),
     )
     prompt, negative_prompt = style.apply(*texts) if style else texts
+    init = _init_image(manifest, options)
+    own_height, own_width = init.pixels.shape[:2] if init else (defaults.height, defaults.width)
     request = Request(
         prompt=prompt,
         negative_prompt=negative_prompt,
-        width=checks.size("width", options.get("width", defaults.width), downscale),
-        height=checks.size("height", options.get("height", defaults.height), downscale),
+        width=checks.size("width", options.get("width", own_width), downscale),
+        height=checks.size("height", options.get("height", own_height), downscale),
         num_inference_steps=checks.whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance=guidance,
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
@@ -137,7 +158,13 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         style=style.name if style else None,
         prompt_embeds=_embeddings("prompt_embeds", manifest, options, len(seeds)),
         negative_prompt_embeds=_embeddings("negative_prompt_embeds", manifest, options, len(seeds)),
+        init=init,
     )
+    if init and request.steps_to_run < 1:
+        raise UsageError(
+            f"{steps} steps at a strength of {init.strength:g} are no step at all; expected a "
+            f"strength of at least {math.ceil(1000 / steps) / 1000:g}, or more steps"
+        )
     if request.is_guided:
         chunk = manifest.text_encoders[0].length
         check_lengths(request.prompt_embeds, request.negative_prompt_embeds, chunk)
@@ -157,6 +184,46 @@ def checked_clip_skip(manifest: Manifest, value: object) -> int:
             "its text encoder; leave clip_skip out, or export the model again with this sdrt"
         )
     return 1
+
+
+def _init_image(manifest: Manifest, options: Options) -> InitImage | None:
+    """What to start from; raises `UsageError` for what has no image, or does not fit the model."""
+    image, mask = options.get("image"), options.get("mask")
+    if image is None:
+        for name in ("mask", "strength", "paste"):
+            if options.get(name) is not None:
+                raise UsageError(f"{name} was given without an image to start from; give both")
+        _check_conditions(manifest, has_mask=False)
+        return None
+    if "vae_encoder" not in manifest.graphs:
+        raise UnsupportedError(
+            f"the model {manifest.name!r} has no vae_encoder, which brings an image to latents; "
+            "export it again with this sdrt"
+        )
+    _check_conditions(manifest, mask is not None)
+    strength = options.get("strength", STRENGTH if mask is None else 1.0)
+    size, downscale = (options.get("width"), options.get("height")), manifest.latent.downscale
+    for name, side in zip(("width", "height"), size, strict=True):
+        if side is not None:
+            checks.size(name, side, downscale)
+    pastes = checks.flag("paste", options.get("paste", True))
+    strength = checks.number("strength", strength, 1)
+    return read_init_image(image, mask, strength, size, downscale, pastes)
+
+
+def _check_conditions(manifest: Manifest, has_mask: bool) -> None:
+    """Whether the U-Net's inputs are those of a model that this request can be made with."""
+    extra, channels = manifest.conditions, manifest.latent.channels
+    if extra not in (0, channels + 1):
+        raise UnsupportedError(
+            f"the U-Net of {manifest.name!r} takes {extra} channels beside the latents' "
+            f"{channels}; expected none, or {channels + 1} of an inpainting model"
+        )
+    if extra and not has_mask:
+        raise UsageError(
+            f"{manifest.name!r} is an inpainting model; give an image, and a mask of what to make "
+            "anew"
+        )
 
 
 def _recipe(manifest: Manifest, options: Options) -> Recipe:

@@ -19,6 +19,7 @@ class Timings:
     load_s: dict[str, float] = field(default_factory=dict)
     """Opening and compiling, per network; empty for what was in memory already."""
     text_encoder_s: float = 0.0
+    vae_encoder_s: float = 0.0
     step_s: list[float] = field(default_factory=list)
     vae_decoder_s: float = 0.0
 

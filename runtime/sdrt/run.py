@@ -1,6 +1,5 @@
 """One generation: a generator of steps, then the pictures."""
 
-import math
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from sdrt.backends import Array
 from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
 from sdrt.guard import Guarded
 from sdrt.image import to_image
@@ -17,7 +17,8 @@ from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Request
 from sdrt.result import Result, Step
-from sdrt.samplers import Latents
+from sdrt.samplers import Draw, Latents
+from sdrt.start import Posterior, Start, from_image, from_noise
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -43,7 +44,7 @@ class Run:
 
     def __len__(self) -> int:
         """How many steps the run has."""
-        return self.request.num_inference_steps
+        return len(self._steps)
 
     def cancel(self) -> None:
         """Stop at once, also inside a network; whoever waits for the run gets `CancelledError`.
@@ -70,6 +71,8 @@ class Run:
         if self._latents is None:
             raise RuntimeError("this run was stopped before its last step")
         images = self.decode(self._latents)
+        if self.request.init:
+            images = [self.request.init.paste(image) for image in images]
         seeds = self.request.seeds
         return Result(
             images=images,
@@ -89,12 +92,13 @@ class Run:
     def _make_steps(self) -> Iterator[Step]:
         steps, sigmas = self._steps, self._steps.sigmas
         positive, negative = self._embeddings()
-        unet = self._unet(positive.shape[1:])
-        denoise = self._denoiser(unet, positive, negative)
-        # The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
         noise, shape = Noise(self.request.seeds), self._latent_shape()
-        x = noise.draw(shape) * np.float32(math.sqrt(1 + sigmas[0] ** 2))
-        trajectory = self.request.recipe.trajectory(denoise, x, steps, lambda: noise.draw(shape))
+        start = self._start(lambda: noise.draw(shape), float(sigmas[0]))
+        unet = self._unet(positive.shape[1:])
+        denoise = start.led(self._denoiser(unet, positive, negative, start.conditions))
+        trajectory = self.request.recipe.trajectory(
+            denoise, start.x, steps, lambda: noise.draw(shape)
+        )
         for index in range(len(steps)):
             started = time.perf_counter()
             with self.job.at(f"step {index + 1} of {len(steps)}"):
@@ -104,9 +108,26 @@ class Run:
                 shown.flags.writeable = False  # the next step reads what watchers are shown
             self.job.timings.step_s.append(seconds)
             if index == len(steps) - 1:
-                self._latents = x / np.float32(math.sqrt(1 + sigmas[-1] ** 2))
+                self._latents = start.finished(x, float(sigmas[-1]))
                 unet.record()
             yield Step(index, len(steps), float(sigmas[index + 1]), x, denoised, seconds)
+
+    def _start(self, draw: Draw, sigma: float) -> Start:
+        """Noisy latents of the first level, of noise alone or of a picture."""
+        init, manifest = self.request.init, self.pipeline.artifact.manifest
+        if init is None:
+            return Start(from_noise(draw(), sigma))
+        if init.has_alpha:
+            self.job.warnings.append("the image has transparent parts; they were taken for white")
+        takes_mask, downscale = manifest.conditions > 0, manifest.latent.downscale
+        try:
+            return from_image(init, self._encode_image, draw, sigma, downscale, takes_mask)
+        finally:
+            self.pipeline.release_after_use("vae_encoder")
+
+    def _encode_image(self, picture: Array) -> Posterior:
+        self.job.stop.check()
+        return self.pipeline.encode_image(picture, self.job)
 
     def _precision_warnings(self) -> list[str]:
         """A warning for each precision that was executed and not asked for.
@@ -136,8 +157,9 @@ class Run:
         """The U-Net, ready for embeddings of this many tokens and this width."""
         is_double = self.request.is_guided and not self.request.guidance.is_split
         batch = len(self.request.seeds) * (2 if is_double else 1)
+        channels, *size = self._latent_shape()
         shapes: dict[str, tuple[int, ...]] = {
-            "sample": (batch, *self._latent_shape()),
+            "sample": (batch, channels + self.pipeline.artifact.manifest.conditions, *size),
             "timestep": (),
             "encoder_hidden_states": (batch, *states),
         }
@@ -146,7 +168,11 @@ class Run:
         return Guarded(self.pipeline, "unet", shapes, self.job)
 
     def _denoiser(
-        self, unet: Guarded, positive: Embeddings, negative: Embeddings | None
+        self,
+        unet: Guarded,
+        positive: Embeddings,
+        negative: Embeddings | None,
+        conditions: Latents | None,
     ) -> Denoiser:
         request = self.request
         return Denoiser(
@@ -155,6 +181,7 @@ class Run:
             prediction=self.pipeline.artifact.manifest.prediction,
             positive=positive,
             negative=negative,
+            conditions=conditions,
             guidance=request.guidance,
             clipping=request.recipe.clipping,
             timestep_scaling=request.recipe.timestep_scaling,

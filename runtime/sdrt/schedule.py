@@ -99,6 +99,11 @@ class Steps:
     def __len__(self) -> int:
         return len(self.timesteps)
 
+    def last(self, count: int) -> "Steps":
+        """The last so many of them."""
+        begin = len(self) - count
+        return Steps(self.sigmas[begin:], self.timesteps[begin:], self.noise)
+
     def timestep(self, sigma: float) -> float:
         """The timestep to tell the U-Net for a level: exact for the run's own levels."""
         for own, timestep in zip(self.sigmas, self.timesteps, strict=False):

@@ -49,6 +49,14 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.option(
     "--preview-interval", type=click.IntRange(1), metavar="N", help="Every so many steps."
 )
+@click.option("-i", "--image", "--init-img", "image", type=FILE, help="Start from this picture.")
+@click.option("--strength", type=float, help="Share of the steps that change it; default: 0.8.")
+@click.option("--mask", type=FILE, help="White where to paint it anew, black where to leave it.")
+@click.option(
+    "--paste/--no-paste",
+    default=None,
+    help="Take what the mask leaves from the image itself (default), or as the decoder gives it.",
+)
 @click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
 @click.option("--style", metavar="NAME", help="Words around the prompt; see: sdrt styles.")
 @click.option(

@@ -1,0 +1,132 @@
+"""Where a run starts: from noise alone, or from a picture with noise over it.
+
+Meng et al. 2021, arXiv 2108.01073 (SDEdit): a picture is brought to the noise level of a later
+step, and the run goes on from there.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sdrt.init_image import InitImage
+from sdrt.samplers import Denoise, Draw, Latents
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What a VAE's encoder says about a picture: a normal distribution of each latent.
+
+    In the U-Net's space, (1, channels, h/8, w/8).
+    """
+
+    mean: Latents
+    deviation: Latents
+
+    @classmethod
+    def of(cls, parameters: Floats, scale: float) -> "Posterior":
+        """Read mean and log variance off the encoder's channels; (1, 2 * channels, h/8, w/8)."""
+        mean, log_variance = np.split(parameters, 2, axis=1)
+        deviation = np.exp(np.float32(0.5) * log_variance.clip(-30, 20))
+        return cls(mean * np.float32(scale), deviation * np.float32(scale))
+
+    def sample(self, noise: Latents) -> Latents:
+        """Draw from it, once for each image that there is noise for."""
+        sampled: Latents = self.mean + self.deviation * noise
+        return sampled
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a mask leaves alone: the picture's own latents, in models that take no mask.
+
+    A sampler is led there along the straight line from the noise that was drawn to the picture, on
+    which any sampler stays; new noise that it adds is taken away again.
+    """
+
+    original: Latents
+    noise: Latents
+    mask: Floats
+    """(1, 1, h/8, w/8), 1 where to paint anew."""
+
+    def led(self, denoise: Denoise) -> Denoise:
+        """A denoiser that paints under the mask only."""
+
+        def lead(x: Latents, sigma: float) -> Latents:
+            noisy = self.original + self.noise * np.float32(sigma)
+            return self.restored(denoise(self._join(x, noisy), sigma))
+
+        return lead
+
+    def restored(self, latents: Latents) -> Latents:
+        """These latents under the mask, the picture's outside."""
+        return self._join(latents, self.original)
+
+    def _join(self, painted: Latents, kept: Latents) -> Latents:
+        joined: Latents = np.where(self.mask > 0, painted, kept)
+        return joined
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins, and what holds it on its way."""
+
+    x: Latents
+    """Noisy latents of the first level, (images, channels, h/8, w/8)."""
+    conditions: Latents | None = None
+    """What the U-Net of an inpainting model takes beside them, (images, 1 + channels, h/8, w/8):
+    the mask, and the latents of the picture without what it hides."""
+    kept: Kept | None = None
+
+    def led(self, denoise: Denoise) -> Denoise:
+        """The denoiser as this run needs it."""
+        return self.kept.led(denoise) if self.kept else denoise
+
+    def finished(self, x: Latents, sigma: float) -> Latents:
+        """Clean latents from those of the last level, where some noise may be left."""
+        latents: Latents = x / np.float32(math.sqrt(1 + sigma**2))
+        return self.kept.restored(latents) if self.kept else latents
+
+
+def from_noise(noise: Latents, sigma: float) -> Latents:
+    """Noisy latents of nothing.
+
+    The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
+    """
+    return noise * np.float32(math.sqrt(1 + sigma**2))
+
+
+def from_image(
+    init: InitImage,
+    encode: Callable[[Floats], Posterior],
+    draw: Draw,
+    sigma: float,
+    downscale: int,
+    takes_mask: bool,
+) -> Start:
+    """Start from a picture; noise is drawn in the order in which diffusers' pipelines draw it.
+
+    `takes_mask` says that the U-Net is an inpainting model's. At a strength of 1 nothing is left of
+    what is under a mask.
+    """
+    mask = None if init.mask is None else init.latent_mask(downscale)
+    is_new = mask is not None and init.strength == 1
+    if takes_mask and is_new:
+        noise = draw()
+        x = from_noise(noise, sigma)
+    else:
+        original = encode(init.tensor()).sample(draw())
+        noise = draw()
+        x = from_noise(noise, sigma) if is_new else original + noise * np.float32(sigma)
+    if mask is None:
+        return Start(x)
+    surroundings = draw()  # is drawn in any case, so that samplers' noise is the same too
+    if takes_mask:
+        around = encode(init.tensor(without_masked=True)).sample(surroundings)
+        masks = np.repeat(mask, len(around), axis=0)
+        return Start(x, conditions=np.concatenate([masks, around], axis=1))
+    return Start(x, kept=Kept(original, noise, mask))
