@@ -1,0 +1,1 @@
+"""Single-file checkpoints in the naming of the original latent-diffusion code (LDM)."""

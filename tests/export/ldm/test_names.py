@@ -1,0 +1,119 @@
+"""Every weight has one name in the original naming, and it is the one that diffusers reads."""
+
+from typing import Any
+
+import pytest
+import torch
+from diffusers.loaders import single_file_utils as theirs
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import read_preset
+from sdrt_export.ldm.names import Part, prefix, to_diffusers, to_ldm
+
+Weights = dict[str, torch.Tensor]
+PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+
+
+def network(preset: str, part: Part) -> tuple[dict[str, Any], Weights]:
+    """Configuration and random weights; also of what torch makes zeros and ones."""
+    checkpoint = RandomCheckpoint.of(*read_preset(preset))
+    generator = torch.Generator().manual_seed(1)
+    weights = getattr(checkpoint, part)().state_dict()
+    for weight in weights.values():
+        weight.normal_(generator=generator)
+    return dict(checkpoint.configs[part]), weights
+
+
+def assert_equal(found: Weights, expected: Weights) -> None:
+    assert found.keys() == expected.keys()
+    for name, weight in expected.items():
+        assert torch.equal(found[name], weight), name
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("preset", ["tiny", "tiny-sd2", "tiny-sd2-v", "demo"])
+def test_the_way_there_and_back_changes_nothing(preset: str, part: Part) -> None:
+    config, weights = network(preset, part)
+    is_open_clip = "sd2" in preset
+    ldm = to_ldm(part, weights, config, is_open_clip)
+    assert all(name.startswith(prefix(part, is_open_clip)) for name in ldm)
+    assert_equal(to_diffusers(part, ldm, config, is_open_clip), weights)
+
+
+@pytest.mark.parametrize("preset", ["tiny", "tiny-sd2", "demo"])
+def test_diffusers_own_converter_reads_the_same(preset: str) -> None:
+    unet, unet_weights = network(preset, "unet")
+    vae, vae_weights = network(preset, "vae")
+    text, text_weights = network(preset, "text_encoder")
+    is_open_clip = "sd2" in preset
+    ldm = {
+        **to_ldm("unet", unet_weights, unet),
+        **to_ldm("vae", vae_weights, vae),
+        **to_ldm("text_encoder", text_weights, text, is_open_clip),
+    }
+    assert_equal(theirs.convert_ldm_unet_checkpoint(dict(ldm), unet), unet_weights)
+    assert_equal(theirs.convert_ldm_vae_checkpoint(dict(ldm), vae), vae_weights)
+    if is_open_clip:
+        encoder = CLIPTextModel(CLIPTextConfig.from_dict(text))
+        found = theirs.convert_open_clip_checkpoint(encoder, dict(ldm))
+    else:
+        found = theirs.convert_ldm_clip_checkpoint(dict(ldm))
+    bare = {name.removeprefix("text_model."): weight for name, weight in found.items()}
+    assert_equal(bare, text_weights)
+
+
+# Names that are in the files that people have, and how many there are.
+@pytest.mark.parametrize(
+    ("preset", "part", "names"),
+    [
+        (
+            "sd15",
+            "unet",
+            {
+                "model.diffusion_model.output_blocks.11.0.skip_connection.weight",
+                "model.diffusion_model.output_blocks.2.1.conv.bias",
+                "model.diffusion_model.output_blocks.8.2.conv.weight",
+                "model.diffusion_model.input_blocks.2.1.transformer_blocks.0.attn2.to_k.weight",
+            },
+        ),
+        (
+            "sd15",
+            "vae",
+            {
+                "first_stage_model.decoder.up.0.block.0.nin_shortcut.weight",
+                "first_stage_model.encoder.mid.attn_1.proj_out.bias",
+                "first_stage_model.post_quant_conv.weight",
+            },
+        ),
+        (
+            "sd15",
+            "text_encoder",
+            {
+                "cond_stage_model.transformer.text_model.encoder.layers.11.mlp.fc2.bias",
+                "cond_stage_model.transformer.text_model.final_layer_norm.weight",
+            },
+        ),
+        (
+            "sd21",
+            "text_encoder",
+            {
+                "cond_stage_model.model.positional_embedding",
+                "cond_stage_model.model.transformer.resblocks.22.attn.in_proj_bias",
+                "cond_stage_model.model.token_embedding.weight",
+                "cond_stage_model.model.ln_final.bias",
+            },
+        ),
+    ],
+)
+def test_names_are_those_of_published_files(preset: str, part: Part, names: set[str]) -> None:
+    from sdrt_export.checkpoint import BUILD
+
+    config = RandomCheckpoint.of(*read_preset(preset)).configs[part]
+    with torch.device("meta"):
+        weights = BUILD[part](config).state_dict()
+    ldm = to_ldm(part, weights, config, "21" in preset)
+    assert names <= ldm.keys()
+    counts = {("sd15", "unet"): 686, ("sd15", "vae"): 248, ("sd15", "text_encoder"): 196}
+    counts["sd21", "text_encoder"] = 23 * 12 + 4
+    assert len(ldm) == counts[preset, part]
