@@ -9,9 +9,9 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
@@ -19,10 +19,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe, read_json
-from sdrt.manifest import Defaults, Latent, Prediction, Schedule, Source
+from sdrt.manifest import Defaults, Family, Latent, Prediction, Schedule, Source
 from sdrt.scheduler_config import read_recipe, read_schedule
 from sdrt_export.config import Preset
-from sdrt_export.vocabulary import CLIP_IDS, byte_tokenizer, clip_tokenizer
+from sdrt_export.vocabulary import CLIP_IDS, END, PADDING, byte_tokenizer, clip_tokenizer
 
 Settings = dict[str, Any]
 
@@ -43,12 +43,14 @@ WEIGHTS = {
 
 @dataclass(frozen=True)
 class Checkpoint(ABC):
-    """A Stable Diffusion 1.x model in torch, with the configuration of each of its parts."""
+    """A Stable Diffusion model in torch, with the configuration of each of its parts."""
 
     name: str
     source: Source
     configs: Mapping[str, Settings]
     """Of `text_encoder`, `unet`, `vae` and `scheduler`."""
+    prediction_from: str = field(default="scheduler_config.json", kw_only=True)
+    """Who says what the U-Net predicts; empty if nobody does."""
 
     @abstractmethod
     def text_encoder(self) -> CLIPTextModel:
@@ -84,6 +86,16 @@ class Checkpoint(ABC):
             scale=get("scaling_factor", defaults["scaling_factor"].default),
         )
 
+    def with_scheduler(self, said_by: str | None = None, **settings: Any) -> Self:
+        """The same with other settings of the scheduler; whose word they are, if not as before."""
+        configs = {**self.configs, "scheduler": {**self.configs["scheduler"], **settings}}
+        return replace(self, configs=configs, prediction_from=said_by or self.prediction_from)
+
+    @property
+    def family(self) -> Family:
+        """Version 2 has OpenCLIP's text encoder, which is told by its activation."""
+        return "sd2" if self.configs["text_encoder"].get("hidden_act") == "gelu" else "sd1"
+
     @property
     def prediction(self) -> Prediction:
         """What the U-Net predicts."""
@@ -103,7 +115,11 @@ class Checkpoint(ABC):
     def defaults(self) -> Defaults:
         """Those of any model, sampled as the checkpoint's own scheduler does."""
         recipe = read_recipe(self.configs["scheduler"])
+        latents = self.configs["unet"].get("sample_size")
+        size = latents * self.latent.downscale if isinstance(latents, int) else 512
         return Defaults(
+            width=size,
+            height=size,
             sampler=recipe.sampler,
             scheduler=recipe.scheduler,
             sampler_options=dict(recipe.options),
@@ -118,11 +134,11 @@ class FolderCheckpoint(Checkpoint):
 
     @classmethod
     def open(cls, root: Path) -> "FolderCheckpoint":
-        """Check that the folder holds a Stable Diffusion 1.x model; loads no weights."""
+        """Check that the folder holds a model of Stable Diffusion 1 or 2; loads no weights."""
         index = read_json(root / "model_index.json")
         if not isinstance(index, dict) or not describe(root).startswith("a diffusers checkpoint"):
             raise ArtifactError(
-                f"{root} is {describe(root)}; expected a diffusers folder of Stable Diffusion 1.x"
+                f"{root} is {describe(root)}; expected a diffusers folder of Stable Diffusion"
             )
         _check_index(root, index)
         configs = {part: _config(root / part / "config.json") for part in BUILD}
@@ -195,7 +211,7 @@ class RandomCheckpoint(Checkpoint):
             raise UsageError(f"preset {name!r} has no geometry to fill with random weights")
         configs = geometry.model_dump()
         configs["scheduler"] = {"_class_name": "DDIMScheduler", **geometry.scheduler}
-        return cls(name, Source(id=f"random:{name}"), configs)
+        return cls(name, Source(id=f"random:{name}"), configs, prediction_from="the preset")
 
     def text_encoder(self) -> CLIPTextModel:
         """Make a text encoder."""
@@ -211,11 +227,7 @@ class RandomCheckpoint(Checkpoint):
 
     def tokenizer(self) -> CLIPTokenizer:
         """CLIP's own where its vocabulary fits, else one that knows single bytes only."""
-        config = CLIPTextConfig.from_dict(self.configs["text_encoder"])
-        start, end = config.bos_token_id, config.eos_token_id
-        if (config.vocab_size, start, end) == CLIP_IDS:
-            return clip_tokenizer()
-        return byte_tokenizer(start, end)
+        return fitting_tokenizer(self.configs["text_encoder"], self.family)
 
     def _make(self, part: str) -> Any:
         with torch.random.fork_rng():
@@ -224,6 +236,16 @@ class RandomCheckpoint(Checkpoint):
                 return BUILD[part](self.configs[part]).eval().requires_grad_(False)
             except (TypeError, ValueError) as error:
                 raise UsageError(f"preset {self.name}, geometry.{part}: {error}") from error
+
+
+def fitting_tokenizer(config: Settings, family: Family) -> CLIPTokenizer:
+    """A bundled tokenizer for a text encoder; OpenCLIP fills up with its first token, "!"."""
+    known = CLIPTextConfig.from_dict(config)
+    start, end = known.bos_token_id, known.eos_token_id
+    padding = PADDING if family == "sd2" else END
+    if (known.vocab_size, start, end) == CLIP_IDS:
+        return clip_tokenizer(padding)
+    return byte_tokenizer(start, end, padding)
 
 
 BUILD: dict[str, Callable[[Settings], Any]] = {
@@ -238,7 +260,7 @@ def _check_index(root: Path, index: Settings) -> None:
     pipeline = index.get("_class_name")
     if pipeline not in PIPELINES:
         raise UnsupportedError(
-            f"{root} is a {pipeline}; sdrt exports Stable Diffusion 1.x ({PIPELINES[0]})"
+            f"{root} is a {pipeline}; sdrt exports Stable Diffusion 1 and 2 ({PIPELINES[0]})"
         )
     for part, (library, names) in CLASSES.items():
         found = index.get(part)
@@ -257,7 +279,7 @@ def _check_index(root: Path, index: Settings) -> None:
 
 
 def _check_architecture(root: Path, unet: Settings, text: Settings) -> None:
-    """Tell Stable Diffusion 1.x from its relatives by the configurations."""
+    """Tell Stable Diffusion 1 and 2 from their relatives by the configurations."""
     width = unet.get("cross_attention_dim")
     found = None
     if unet.get("addition_embed_type") == "text_time":
@@ -270,12 +292,10 @@ def _check_architecture(root: Path, unet: Settings, text: Settings) -> None:
         found = f"a U-Net with {unet.get('in_channels')} input channels"
     elif unet.get("time_cond_proj_dim"):
         found = "a distilled model with guidance embedding (LCM)"
-    elif width == 1024 and text.get("hidden_act") == "gelu":
-        found = "Stable Diffusion 2.x"
     elif width != text.get("hidden_size"):
         found = f"a U-Net for embeddings of width {width} with a text encoder of another width"
     if found:
-        raise UnsupportedError(f"{root} is {found}; sdrt exports Stable Diffusion 1.x")
+        raise UnsupportedError(f"{root} is {found}; sdrt exports Stable Diffusion 1 and 2")
 
 
 def _check_complete(path: Path, report: Settings) -> None:

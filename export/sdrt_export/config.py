@@ -43,14 +43,7 @@ class Preset(Model):
 def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
     """Read a preset by its name or its file, and give its name; raises `UsageError`."""
     path = _find(name_or_path)
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no preset")
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    data = read_yaml(path)
     _check_keys(path, "", data, list(Preset.model_fields))
     if data.get("geometry") is not None:
         _check_geometry(path, data["geometry"])
@@ -61,12 +54,25 @@ def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
         raise UsageError(f"{path}: {describe(error)}") from error
 
 
+def read_yaml(path: Path) -> Any:
+    """Plain values of a YAML file; raises `UsageError` for what is none, or far too large."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no configuration")
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
 def presets() -> dict[str, Path]:
     """The presets that come with sdrt, by name."""
-    return {path.stem: path for path in sorted(_folder().glob("*.yaml"))}
+    found = {path.stem: path for path in config_folder().glob("*.yaml")}
+    return dict(sorted(found.items()))
 
 
-def _folder() -> Path:
+def config_folder() -> Path:
     """Installed: beside this file. In a checkout and an editable install: the folder `configs`."""
     installed = Path(__file__).parent / "presets"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"

@@ -25,6 +25,7 @@ from sdrt_export.finish import Written, finish
 from sdrt_export.layout import write_layout
 from sdrt_export.memory import give_back_memory
 from sdrt_export.networks import ExportableNetwork, networks
+from sdrt_export.prediction import decided, probe
 from sdrt_export.preview import with_preview
 from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
 from sdrt_export.to_onnx import signature, trace, write_onnx
@@ -59,7 +60,7 @@ def export(
 ) -> Report:
     """Export a model and publish it only if every graph computes what torch computes.
 
-    `source` is a diffusers folder of Stable Diffusion 1.x, or a `Checkpoint`; for int8, which
+    `source` is a diffusers folder of Stable Diffusion 1 or 2, or a `Checkpoint`; for int8, which
     `settings` belong to, also an artifact in fp32 or bf16. Raises `ArtifactError`,
     `UnsupportedError`, `ParityError`, `WriteError`, `LockedError` or `UsageError`; then the
     destination is as it was before.
@@ -126,10 +127,15 @@ def _fill(
 ) -> Manifest:
     """Write everything but the manifest, which is given, and lists no files yet."""
     # What cannot be sampled is refused before the work.
-    prediction, schedule = checkpoint.prediction, checkpoint.schedule
+    checkpoint.prediction  # noqa: B018
+    schedule = checkpoint.schedule
     defaults = defaults or checkpoint.defaults
     graphs, latent = {}, checkpoint.latent
     for network in networks(checkpoint):
+        if network.name == "unet":
+            width = network.config["cross_attention_dim"]
+            found = probe(network.module, latent.channels, width, schedule)
+            checkpoint = decided(checkpoint, found)
         if network.name == "vae_decoder":
             latent = with_preview(latent, network.module)
         written = _trace(network, checkpoint, stage, precision)
@@ -140,13 +146,19 @@ def _fill(
     write_layout(stage, checkpoint)
     return Manifest(
         name=checkpoint.name,
-        family="sd1",
+        family=checkpoint.family,
         source=checkpoint.source,
         precision=precision,
-        prediction=prediction,
+        prediction=checkpoint.prediction,
         schedule=schedule,
         latent=latent,
-        text_encoders=(TextEncoder(graph="text_encoder", tokenizer="tokenizer"),),
+        text_encoders=(
+            TextEncoder(
+                graph="text_encoder",
+                tokenizer="tokenizer",
+                layer="penultimate" if checkpoint.family == "sd2" else "last",
+            ),
+        ),
         graphs=graphs,
         defaults=defaults,
         made_with={name: version(name) for name in ("sdrt", "torch", "diffusers")},

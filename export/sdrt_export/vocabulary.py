@@ -6,6 +6,8 @@ from transformers import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 CLIP_IDS = 49408, 49406, 49407  # how many, start, end
+VOCABULARIES = CLIP_IDS[0], 514  # how many tokens the tokenizers of this file have
+PADDING = "!"  # of OpenCLIP: token 0, where OpenAI's CLIP fills up with its end
 LENGTH = 77
 
 
@@ -19,7 +21,7 @@ def byte_letters() -> dict[int, str]:
     return letters
 
 
-def clip_tokenizer() -> CLIPTokenizer:
+def clip_tokenizer(padding: str = END) -> CLIPTokenizer:
     """CLIP's tokenizer: bytes, bytes that end a word, merged pairs in their order, start, end."""
     path = Path(__file__).parent / "clip_vocabulary" / "merges.txt"
     merges = [
@@ -28,14 +30,14 @@ def clip_tokenizer() -> CLIPTokenizer:
     ]
     tokens = [*_byte_tokens(), *(first + second for first, second in merges), START, END]
     vocabulary = {token: i for i, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=LENGTH)
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=LENGTH)
 
 
-def byte_tokenizer(start_id: int, end_id: int) -> CLIPTokenizer:
+def byte_tokenizer(start_id: int, end_id: int, padding: str = END) -> CLIPTokenizer:
     """A CLIP tokenizer that knows no words, only bytes: for models with random weights."""
     vocabulary = {token: i for i, token in enumerate(_byte_tokens())}
     vocabulary |= {START: start_id, END: end_id}
-    return CLIPTokenizer(vocab=vocabulary, merges=[], model_max_length=LENGTH)
+    return CLIPTokenizer(vocab=vocabulary, merges=[], pad_token=padding, model_max_length=LENGTH)
 
 
 def _byte_tokens() -> list[str]:

@@ -12,7 +12,7 @@ MANIFEST_NAME = "manifest.json"
 SCHEMA: Literal[1] = 1
 MAX_BYTES = 4_000_000  # a manifest of a large model has some tens of kilobytes
 
-Family = Literal["sd1"]
+Family = Literal["sd1", "sd2"]
 Precision = Literal["fp32", "bf16", "int8"]
 Format = Literal["onnx", "openvino"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -86,7 +86,8 @@ class TextEncoder(Model):
     graph: str
     tokenizer: str
     length: Annotated[int, Field(gt=0)] = 77
-    layer: Literal["last"] = "last"
+    layer: Literal["last", "penultimate"] = "last"
+    """Which of the trained network's layers is the last of the graph; the rest is not in it."""
 
 
 class TensorSpec(Model):

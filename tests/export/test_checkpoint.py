@@ -184,11 +184,10 @@ def test_a_scheduler_that_sdrt_does_not_know_is_refused_before_the_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_stable_diffusion_2_is_named(folder: Path) -> None:
-    change(folder / "unet/config.json", cross_attention_dim=1024)
-    change(folder / "text_encoder/config.json", hidden_act="gelu", hidden_size=1024)
-    with pytest.raises(UnsupportedError, match=r"is Stable Diffusion 2\.x"):
-        FolderCheckpoint.open(folder)
+def test_stable_diffusion_2_is_told_by_its_text_encoder(folder: Path) -> None:
+    assert FolderCheckpoint.open(folder).family == "sd1"
+    change(folder / "text_encoder/config.json", hidden_act="gelu")
+    assert FolderCheckpoint.open(folder).family == "sd2"
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])

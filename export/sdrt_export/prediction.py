@@ -1,0 +1,102 @@
+"""What a U-Net was trained to predict, read off its answers: epsilon (the noise) or v.
+
+A file of weights does not say it, configurations say it wrong, and the wrong one makes brown fog.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from sdrt.errors import UsageError
+from sdrt.manifest import Prediction, Schedule
+from sdrt.schedule import TrainingNoise
+from sdrt_export.checkpoint import Checkpoint
+
+logger = logging.getLogger(__name__)
+
+UNet = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+"""Latents, timestep, embeddings -> prediction."""
+
+SIDE, IMAGES, TOKENS = 32, 2, 77
+OPTION = "--prediction"
+HIGH, LOW = 0.95, 0.15  # of the training steps
+
+
+@dataclass(frozen=True)
+class Echo:
+    """How much of the noise comes back in a network's answer."""
+
+    slope: float
+    """Least squares: the answer is about so many times the noise."""
+    correlation: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A U-Net's answers to noise on empty latents, at a late and at an early timestep.
+
+    With x = a x0 + s noise, a network that predicts epsilon says `noise` at both. One that predicts
+    v = a noise - s x0 says about -x0 where nearly all is noise (a is small), and about a times the
+    noise where little is (Salimans and Ho 2022, arXiv 2202.00512, appendix D).
+    """
+
+    high: Echo
+    low: Echo
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What the answers show; nothing, for random weights."""
+        if self.high.correlation > 0.8 and self.high.slope > 0.7:
+            return "epsilon"
+        is_noise_early = self.low.correlation > 0.5 and self.low.slope > 0.45
+        return "v_prediction" if is_noise_early and self.high.slope < 0.4 else None
+
+    def __str__(self) -> str:
+        return f"{self.high.slope:.2f} of the noise at a late timestep, {self.low.slope:.2f} early"
+
+
+@torch.no_grad()
+def probe(unet: UNet, channels: int, width: int, schedule: Schedule) -> Probe:
+    """Show noise to a U-Net of that many input channels and that width of embeddings."""
+    noise = TrainingNoise.of(schedule)
+    given = torch.randn((IMAGES, channels, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
+    nothing = torch.zeros((IMAGES, TOKENS, width))
+    echoes = []
+    for share in (HIGH, LOW):
+        timestep = int(share * noise.steps)
+        sigma = float(noise.sigmas[timestep])
+        sample = given * (sigma / (1 + sigma * sigma) ** 0.5)
+        answer = unet(sample, torch.tensor(float(timestep)), nothing)
+        echoes.append(_echo(answer, given))
+    return Probe(*echoes)
+
+
+def decided(checkpoint: Checkpoint, found: Probe) -> Checkpoint:
+    """The checkpoint with what it predicts, by its weights or by whoever said so.
+
+    Raises `UsageError` where the two contradict each other, or nobody knows.
+    """
+    shown, said, by = found.prediction, checkpoint.prediction, checkpoint.prediction_from
+    if not by:
+        if shown is None:
+            raise UsageError(
+                f"the weights of {checkpoint.name} do not show what the U-Net predicts ({found}), "
+                "and nothing else says it; give --prediction epsilon or v_prediction, or --config"
+            )
+        logger.info("prediction: %s, as the weights show (%s)", shown, found)
+        return checkpoint.with_scheduler("the weights", prediction_type=shown)
+    if shown not in (None, said) and by != OPTION:
+        raise UsageError(
+            f"{by} says that the U-Net predicts {said}, and its weights show {shown} ({found}); "
+            f"give --prediction {shown}, or {said} to insist"
+        )
+    logger.info("prediction: %s, says %s; the weights show %s (%s)", said, by, shown or "nothing", found)
+    return checkpoint
+
+
+def _echo(answer: torch.Tensor, noise: torch.Tensor) -> Echo:
+    product, power = float((answer * noise).sum()), float((noise * noise).sum())
+    size = float((answer * answer).sum()) * power
+    return Echo(product / power, product / size**0.5 if size else 0.0)

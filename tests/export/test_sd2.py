@@ -1,0 +1,86 @@
+"""Stable Diffusion 2: OpenCLIP's last layer but one, its padding, and models that predict v."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from sdrt.artifact import Artifact, open_artifact
+from sdrt.backends import open_backend
+from sdrt.pipeline import Pipeline
+from sdrt_bench.similarity import psnr_db
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import read_preset
+from sdrt_export.exporter import export
+
+
+def tiny_v() -> RandomCheckpoint:
+    return RandomCheckpoint.of(*read_preset("tiny-sd2-v"))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    preset = read_preset("tiny-sd2-v")[1]
+    folder = tmp_path_factory.mktemp("sd2") / "tiny-sd2-v"
+    export(tiny_v(), folder, formats=preset.formats, defaults=preset.defaults)
+    return open_artifact(folder)
+
+
+def test_the_manifest_says_what_it_is(exported: Artifact) -> None:
+    manifest = exported.manifest
+    assert (manifest.family, manifest.prediction) == ("sd2", "v_prediction")
+    assert manifest.text_encoders[0].layer == "penultimate"
+    config = json.loads((exported.root / "tokenizer" / "tokenizer_config.json").read_text())
+    assert config["pad_token"] == "!"
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # inside of diffusers
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "settings", [{}, {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}]
+)
+def test_pictures_equal_those_of_diffusers_from_the_prompt_on(
+    exported: Artifact, backend: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+    from transformers import CLIPTextModel
+
+    # diffusers looks for the network where older versions of transformers have it.
+    monkeypatch.setattr(CLIPTextModel, "text_model", property(lambda self: self), raising=False)
+    checkpoint = tiny_v().with_scheduler(**settings)
+    theirs = StableDiffusionPipeline(
+        vae=checkpoint.vae(),
+        text_encoder=checkpoint.text_encoder(),
+        tokenizer=checkpoint.tokenizer(),
+        unet=checkpoint.unet(),
+        scheduler=DDIMScheduler.from_config(checkpoint.configs["scheduler"]),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    theirs.set_progress_bar_config(disable=True)
+    made = theirs(
+        "a boat, at 7",
+        negative_prompt="fog",
+        generator=torch.Generator("cpu").manual_seed(3),
+        num_inference_steps=6,
+        width=64,
+        height=64,
+        guidance_scale=5.0,
+        guidance_rescale=0.7,
+        output_type="np",
+    )
+    expected = (made.images[0] * 255).round().astype(np.uint8)
+    artifact = exported
+    if settings:
+        manifest = exported.manifest.model_copy(update={"schedule": checkpoint.schedule})
+        artifact = replace(exported, manifest=manifest)
+    pipe = Pipeline(artifact, open_backend(backend, precision="fp32"))
+    options = {"negative_prompt": "fog", "num_inference_steps": 6, "guidance_scale": 5.0}
+    options |= {"guidance_rescale": 0.7, "scheduler_config": checkpoint.configs["scheduler"]}
+    found = np.asarray(pipe("a boat, at 7", seed=3, **options).images[0])  # type: ignore[arg-type]
+    assert psnr_db(expected, found) >= 50
+    other = np.asarray(pipe("a boat, at 7", seed=4, **options).images[0])  # type: ignore[arg-type]
+    assert psnr_db(expected, other) < 30
