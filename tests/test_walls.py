@@ -77,7 +77,7 @@ def test_the_wheel_holds_the_packages_the_presets_and_the_embedded_model(tmp_pat
     assert [name for name in names if name.startswith("optimum/")] == [
         "optimum/commands/register/register_sdrt.py"
     ]
-    presets = {path.name for path in (ROOT / "configs").glob("*.yaml")}
+    presets = {path.name for path in (ROOT / "configs").rglob("*.yaml")}
     assert {Path(n).name for n in names if n.startswith("sdrt_export/presets/")} == presets
     for name in (
         *("sdrt/py.typed", "sdrt/demo/manifest.json", "sdrt/demo/unet/model.onnx_data"),

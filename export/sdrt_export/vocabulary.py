@@ -30,7 +30,9 @@ def clip_tokenizer(padding: str = END) -> CLIPTokenizer:
     ]
     tokens = [*_byte_tokens(), *(first + second for first, second in merges), START, END]
     vocabulary = {token: i for i, token in enumerate(tokens)}
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=LENGTH)
+    return CLIPTokenizer(
+        vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=LENGTH
+    )
 
 
 def byte_tokenizer(start_id: int, end_id: int, padding: str = END) -> CLIPTokenizer:

@@ -1,0 +1,210 @@
+"""What kind of model a file of weights holds, read off the names and shapes of its tensors."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt_export.ldm.config import LdmConfig
+from sdrt_export.ldm.files import Shape
+from sdrt_export.ldm.names import CLIP, OPEN_CLIP, UNET, VAE
+
+Shapes = Mapping[str, Shape]
+
+# What a name gives away, first match first. Everything else that is no whole Stable Diffusion 1 or
+# 2 is named by what is missing.
+RELATIVES = (
+    (r"lora_(unet|te)|\.lora_(down|up|A|B)\.|\.hada_w", "a LoRA, not a whole model"),
+    (r"^(string_to_param|emb_params)", "a textual inversion embedding, not a whole model"),
+    (r"^control_model\.|^controlnet_cond_embedding\.", "a ControlNet, not a whole model"),
+    (r"\bjoint_blocks\.", "Stable Diffusion 3"),
+    (r"\bdistilled_guidance_layer\.", "Chroma"),
+    (r"\bdouble_blocks\.\d+\.img_attn\.", "Flux"),
+    (r"\bdouble_layers\.\d+\.attn\.w2q", "AuraFlow"),
+    (r"\bdouble_stream_blocks\.", "HiDream"),
+    (r"\bcap_embedder\.", "Lumina or Z-Image"),
+    (r"\bpatchify_proj\.", "LTX-Video"),
+    (r"\bhead\.modulation", "Wan"),
+    (r"motion_modules\.", "AnimateDiff"),
+    (r"^conditioner\.embedders\.1\.", "Stable Diffusion XL"),
+    (r"^conditioner\.embedders\.0\.model\.", "the refiner of Stable Diffusion XL"),
+    (r"^(unet\.)?down_blocks\.\d+\.(resnets|attentions)\.", "a U-Net in diffusers' naming, alone"),
+    (r"^label_emb|diffusion_model\.label_emb\.", "a U-Net with a condition of its own (unCLIP)"),
+)
+OTHER_INPUTS = {
+    9: "an inpainting model (9 input channels)",
+    8: "an editing model (8 input channels)",
+    7: "an upscaler (7 input channels)",
+    5: "a depth model (5 input channels)",
+}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of the networks; the same from the weights and from a configuration, to compare."""
+
+    is_open_clip: bool
+    """Whether the text encoder is OpenCLIP's: Stable Diffusion 2."""
+    in_channels: int
+    out_channels: int
+    unet_channels: tuple[int, ...]
+    """Of each level, from the picture inwards."""
+    attention_levels: tuple[int, ...]
+    num_res_blocks: int
+    context_dim: int
+    transformer_depth: int
+    use_linear_in_transformer: bool
+    vae_channels: tuple[int, ...]
+    vae_res_blocks: int
+    z_channels: int
+    embed_dim: int
+    picture_channels: int
+
+
+def recognise(path: Path, shapes: Shapes) -> Architecture:
+    """Sizes of a whole Stable Diffusion 1 or 2; raises for everything else, by its name."""
+    _check_kind(path, shapes)
+    try:
+        found = _architecture(shapes)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ArtifactError(
+            f"{path} is like Stable Diffusion, but incomplete or of another shape ({error}); "
+            "expected a complete checkpoint"
+        ) from error
+    if found.in_channels != found.out_channels:
+        kind = OTHER_INPUTS.get(found.in_channels, f"a U-Net with {found.in_channels} inputs")
+        raise UnsupportedError(f"{path} is {kind}; sdrt exports Stable Diffusion 1 and 2")
+    return found
+
+
+def described(config: LdmConfig) -> Architecture:
+    """Sizes as a configuration has them."""
+    params = config.params
+    unet, vae = params.unet_config.params, params.first_stage_config.params
+    levels = range(len(unet.channel_mult))
+    return Architecture(
+        is_open_clip=config.is_open_clip,
+        in_channels=unet.in_channels,
+        out_channels=unet.out_channels,
+        unet_channels=tuple(unet.model_channels * factor for factor in unet.channel_mult),
+        attention_levels=tuple(i for i in levels if 2**i in unet.attention_resolutions),
+        num_res_blocks=unet.num_res_blocks,
+        context_dim=unet.context_dim,
+        transformer_depth=unet.transformer_depth,
+        use_linear_in_transformer=unet.use_linear_in_transformer,
+        vae_channels=tuple(vae.ddconfig.ch * factor for factor in vae.ddconfig.ch_mult),
+        vae_res_blocks=vae.ddconfig.num_res_blocks,
+        z_channels=vae.ddconfig.z_channels,
+        embed_dim=vae.embed_dim,
+        picture_channels=vae.ddconfig.in_channels,
+    )
+
+
+def check_agreement(path: Path, found: Architecture, config: LdmConfig) -> None:
+    """Raise `UsageError` that names every contradiction of a configuration and the weights."""
+    said = described(config)
+    wrong = [
+        f"{field.name} is {_shown(getattr(said, field.name))} there and "
+        f"{_shown(getattr(found, field.name))} in the weights"
+        for field in fields(Architecture)
+        if getattr(said, field.name) != getattr(found, field.name)
+    ]
+    if wrong:
+        raise UsageError(
+            f"{config.name} does not describe {path}: {'; '.join(wrong)}; leave --config out, or "
+            "give the one that the model was trained with"
+        )
+
+
+def _check_kind(path: Path, shapes: Shapes) -> None:
+    for pattern, kind in RELATIVES:
+        if any(re.search(pattern, name) for name in shapes):
+            raise UnsupportedError(f"{path} is {kind}; sdrt exports Stable Diffusion 1 and 2")
+    parts = {
+        "U-Net": _has(shapes, UNET),
+        "autoencoder": _has(shapes, VAE),
+        "text encoder": _has(shapes, CLIP) or _has(shapes, OPEN_CLIP),
+    }
+    if all(parts.values()):
+        return
+    if not any(parts.values()):
+        kind = "an autoencoder (VAE) alone" if _is_vae(shapes) else "no Stable Diffusion model"
+        shown = ", ".join(sorted(shapes)[:3]) or "nothing"
+        raise ArtifactError(f"{path} is {kind} (it holds {shown}, ...); expected a whole model")
+    there = " and ".join(name for name, is_there in parts.items() if is_there)
+    missing = " and ".join(name for name, is_there in parts.items() if not is_there)
+    raise ArtifactError(f"{path} has {there} alone, no {missing}; expected a whole model")
+
+
+def _has(shapes: Iterable[str], prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in shapes)
+
+
+def _is_vae(shapes: Shapes) -> bool:
+    return "decoder.conv_in.weight" in shapes or "encoder.conv_in.weight" in shapes
+
+
+def _architecture(shapes: Shapes) -> Architecture:
+    unet, vae = _below(shapes, UNET), _below(shapes, VAE)
+    levels = _unet_levels(unet)
+    attention = min(name for name in unet if name.endswith("attn2.to_k.weight"))
+    place = attention[: attention.index("transformer_blocks.")]
+    steps = _count(vae, "encoder.down.{}.block.0.conv1.weight")
+    return Architecture(
+        is_open_clip=_has(shapes, OPEN_CLIP),
+        in_channels=unet["input_blocks.0.0.weight"][1],
+        out_channels=unet["out.2.weight"][0],
+        unet_channels=tuple(level.channels for level in levels),
+        attention_levels=tuple(i for i, level in enumerate(levels) if level.has_attention),
+        num_res_blocks=levels[0].blocks,
+        context_dim=unet[attention][1],
+        transformer_depth=_count(unet, place + "transformer_blocks.{}.norm1.weight"),
+        use_linear_in_transformer=len(unet[f"{place}proj_in.weight"]) == 2,
+        vae_channels=tuple(vae[f"encoder.down.{i}.block.0.conv1.weight"][0] for i in range(steps)),
+        vae_res_blocks=_count(vae, "encoder.down.0.block.{}.conv1.weight"),
+        z_channels=vae["decoder.conv_in.weight"][1],
+        embed_dim=vae["post_quant_conv.weight"][1],
+        picture_channels=vae["encoder.conv_in.weight"][1],
+    )
+
+
+@dataclass
+class _Level:
+    channels: int
+    blocks: int = 0
+    has_attention: bool = False
+
+
+def _unet_levels(unet: Shapes) -> list[_Level]:
+    """Walk down the U-Net: blocks of a level, then the convolution that halves the size."""
+    levels = [_Level(unet["input_blocks.0.0.weight"][0])]
+    number = 1
+    while any(name.startswith(f"input_blocks.{number}.") for name in unet):
+        at = f"input_blocks.{number}"
+        if f"{at}.0.op.weight" in unet:
+            levels.append(_Level(0))
+        else:
+            levels[-1].channels = unet[f"{at}.0.in_layers.2.weight"][0]
+            levels[-1].blocks += 1
+            levels[-1].has_attention |= f"{at}.1.norm.weight" in unet
+        number += 1
+    if len({level.blocks for level in levels}) != 1:
+        raise ValueError("levels with different numbers of blocks")
+    return levels
+
+
+def _below(shapes: Shapes, prefix: str) -> dict[str, Shape]:
+    return {name[len(prefix) :]: s for name, s in shapes.items() if name.startswith(prefix)}
+
+
+def _count(shapes: Shapes, pattern: str) -> int:
+    """How many there are, from 0 on."""
+    number = 0
+    while pattern.format(number) in shapes:
+        number += 1
+    return number
+
+
+def _shown(value: object) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)

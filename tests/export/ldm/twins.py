@@ -1,0 +1,133 @@
+"""Small models as the original code would have saved them, with the YAML that describes each."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import read_preset
+from sdrt_export.ldm.names import Part, to_ldm
+
+PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+FAMILIES = ("sd1", "sd2", "sd2-v")
+TARGETS = {
+    "sd1": "ldm.modules.encoders.modules.FrozenCLIPEmbedder",
+    "sd2": "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder",
+}
+Weights = dict[str, torch.Tensor]
+
+
+def twin(family: str) -> RandomCheckpoint:
+    """A random model of a family. `tiny` is none: the original code has 32 groups in every norm."""
+    name, preset = read_preset("tiny-sd2-v" if family == "sd2-v" else "tiny-sd2")
+    if family != "sd1":
+        return RandomCheckpoint.of(name, preset)
+    assert preset.geometry is not None
+    geometry = copy.deepcopy(preset.geometry)
+    geometry.text_encoder.update(hidden_act="quick_gelu", pad_token_id=513)
+    geometry.unet.update(use_linear_projection=False, attention_head_dim=2)
+    return RandomCheckpoint.of("tiny-sd1", preset.model_copy(update={"geometry": geometry}))
+
+
+def ldm_weights(family: str) -> Weights:
+    """All weights of a twin in the original naming, with what training leaves beside them."""
+    made, is_open_clip = twin(family), family != "sd1"
+    weights: Weights = {}
+    for part in PARTS:
+        state = getattr(made, part)().state_dict()
+        weights |= to_ldm(part, state, made.configs[part], is_open_clip)
+    weights |= {
+        "betas": torch.ones(1000),
+        "alphas_cumprod_prev": torch.ones(1000),
+        "sqrt_recipm1_alphas_cumprod": torch.ones(1000),
+        "posterior_mean_coef2": torch.ones(1000),
+        "logvar": torch.zeros(1000),
+        "model_ema.decay": torch.tensor(0.9999),
+        "model_ema.diffusion_modelinput_blocks00weight": torch.zeros(4),
+        "first_stage_model.loss.logvar": torch.zeros(1),
+    }
+    if is_open_clip:
+        tower = "cond_stage_model.model."
+        last = made.configs["text_encoder"]["num_hidden_layers"]
+        for name in [name for name in weights if f"resblocks.{last - 1}." in name]:
+            unused = name.replace(f"resblocks.{last - 1}.", f"resblocks.{last}.")
+            weights[unused] = torch.zeros_like(weights[name])
+        weights[f"{tower}text_projection"] = torch.zeros(128, 128)
+        weights[f"{tower}logit_scale"] = torch.tensor(4.6)
+    else:
+        tower = "cond_stage_model.transformer.text_model."
+        weights[f"{tower}embeddings.position_ids"] = torch.arange(77)[None]
+    return {name: weight.contiguous() for name, weight in weights.items()}
+
+
+def save(family: str, path: Path, weights: Weights | None = None) -> Path:
+    """A file of a twin, pickled if its name says so."""
+    weights = ldm_weights(family) if weights is None else weights
+    if path.suffix == ".ckpt":
+        torch.save({"state_dict": weights, "global_step": 470_000, "epoch": 4}, path)
+    else:
+        save_file(weights, path)
+    return path
+
+
+def ldm_yaml(family: str) -> dict[str, Any]:
+    """What the original code's YAML would say of a twin."""
+    is_two = family != "sd1"
+    heads = {"num_head_channels": 16, "use_linear_in_transformer": True}
+    params: dict[str, Any] = {
+        "linear_start": 0.00085,
+        "linear_end": 0.012,
+        "timesteps": 1000,
+        "image_size": 8,
+        "monitor": "val/loss",
+        "scale_factor": 0.18215,
+        "unet_config": {
+            "target": "ldm.modules.diffusionmodules.openaimodel.UNetModel",
+            "params": {
+                "in_channels": 4,
+                "out_channels": 4,
+                "model_channels": 32,
+                "attention_resolutions": [2],
+                "num_res_blocks": 1,
+                "channel_mult": [1, 2],
+                "use_spatial_transformer": True,
+                "context_dim": 128,
+                **(heads if is_two else {"num_heads": 2}),
+            },
+        },
+        "first_stage_config": {
+            "target": "ldm.models.autoencoder.AutoencoderKL",
+            "params": {
+                "embed_dim": 4,
+                "ddconfig": {
+                    "z_channels": 4,
+                    "resolution": 64,
+                    "in_channels": 3,
+                    "out_ch": 3,
+                    "ch": 32,
+                    "ch_mult": [1, 1, 1, 2],
+                    "num_res_blocks": 1,
+                    "attn_resolutions": [],
+                },
+                "lossconfig": {"target": "torch.nn.Identity"},
+            },
+        },
+        "cond_stage_config": {"target": TARGETS[family[:3]]},
+    }
+    if is_two:
+        params["cond_stage_config"]["params"] = {"freeze": True, "layer": "penultimate"}
+    if family == "sd2-v":
+        params["parameterization"] = "v"
+    return {
+        "model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params},
+    }
+
+
+def write_yaml(path: Path, content: Any) -> Path:
+    """A YAML file."""
+    path.write_text(yaml.safe_dump(content))
+    return path
