@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe, read_json
-from sdrt.manifest import Defaults, Family, Latent, Prediction, Schedule, Source
+from sdrt.manifest import Defaults, Family, Latent, Precision, Prediction, Schedule, Source
 from sdrt.scheduler_config import read_recipe, read_schedule
 from sdrt_export.config import Preset
 from sdrt_export.vocabulary import CLIP_IDS, END, PADDING, byte_tokenizer, clip_tokenizer
@@ -51,6 +51,8 @@ class Checkpoint(ABC):
     """Of `text_encoder`, `unet`, `vae` and `scheduler`."""
     prediction_from: str = field(default="scheduler_config.json", kw_only=True)
     """Who says what the U-Net predicts; empty if nobody does."""
+    asked_precision: Precision | None = field(default=None, kw_only=True)
+    """How the configuration wants the weights stored, if it says."""
 
     @abstractmethod
     def text_encoder(self) -> CLIPTextModel:

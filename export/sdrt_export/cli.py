@@ -33,6 +33,22 @@ BUILT_IN = "leave --calibration-prompts out"
     "--format", "formats", metavar="FORMATS", help="onnx, openvino, or both with a comma."
 )
 @click.option(
+    "--config",
+    metavar="CONFIG",
+    help="Of a checkpoint in one file: an LDM YAML file, or the name of one that comes with sdrt.",
+)
+@click.option(
+    "--allow-pickle", is_flag=True, help="Read .ckpt files too: scanned, and loaded as data only."
+)
+@click.option(
+    "--prediction", help="epsilon, v_prediction or sample, whatever weights and configuration say."
+)
+@click.option(
+    "--zero-terminal-snr",
+    is_flag=True,
+    help="The model was trained with no signal left at the last timestep.",
+)
+@click.option(
     "--calibration",
     type=click.Path(path_type=Path, dir_okay=False),
     help="int8: take the statistics from this file, or write them to it if there is none.",
@@ -62,18 +78,35 @@ def export(
     formats: str | None,
     quiet: bool,
     as_json: bool,
+    config: str | None,
+    allow_pickle: bool,
+    prediction: str | None,
+    zero_terminal_snr: bool,
     **int8: Any,
 ) -> None:
-    """Export SOURCE, a diffusers folder of Stable Diffusion 1.x, to the model folder DEST.
+    """Export SOURCE, a model of Stable Diffusion 1 or 2, to the model folder DEST.
 
-    A PRESET is the name of one that comes with sdrt (sd15, tiny, demo) or a YAML file. Nothing is
-    published unless every exported graph computes what torch computes, on both engines.
+    SOURCE is a diffusers folder, or one file in the original naming (.safetensors, .ckpt). Whether
+    its U-Net predicts epsilon or v is read off its weights, and printed.
+
+    A PRESET is the name of one that comes with sdrt (sd15, sd21, tiny, demo) or a YAML file. A
+    CONFIG is one of v1-inference, v2-inference, v2-inference-v, v2-inference-bf16,
+    v2-inference-v-bf16 or a file in the original form. Nothing is published unless every exported
+    graph computes what torch computes, on both engines.
 
     With --precision int8, SOURCE may be a model folder in fp32 or bf16 as well: the model runs some
     prompts, and its layers are rounded to what was seen.
     """
     is_quiet = quiet or as_json
-    report = run_export(paths, random, preset, precision, formats, quiet=is_quiet, int8=int8)
+    said = {
+        "config": config,
+        "allow_pickle": allow_pickle,
+        "prediction": prediction,
+        "zero_terminal_snr": zero_terminal_snr,
+    }
+    report = run_export(
+        paths, random, preset, precision, formats, quiet=is_quiet, int8=int8, said=said
+    )
     click.echo(json.dumps(record(report), indent=1) if as_json else summary(report))
 
 
@@ -85,8 +118,10 @@ def run_export(
     formats: str | None,
     quiet: bool,
     int8: Mapping[str, Any] | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> "Report":
     """Export as the options say; also what `optimum-cli export sdrt` calls."""
+    source: Path | Checkpoint | None
     source, destination = _source_and_destination(paths, random, preset)
     if not quiet:
         _show_progress()
@@ -98,9 +133,13 @@ def run_export(
         raise MissingExtraError(str(error.name), "export") from error
     asked = random or preset
     name, chosen = config.read_preset(asked) if asked else ("", None)
-    precision = precision or (chosen.precision if chosen else "fp32")
+    if source is None:
+        source = _checkpoint(name, chosen, is_random=random is not None)
+    checkpoint = _opened(source, said or {})
+    wanted = None if isinstance(checkpoint, Path) else checkpoint.asked_precision
+    precision = precision or (chosen.precision if chosen else wanted) or "fp32"
     return export(
-        _checkpoint(name, chosen, is_random=random is not None) if source is None else source,
+        checkpoint,
         destination,
         precision,  # type: ignore[arg-type]
         _formats(formats, chosen),
@@ -115,6 +154,8 @@ def record(report: "Report") -> dict[str, Any]:
     return {
         "path": str(report.path),
         "precision": report.manifest.precision,
+        "family": report.manifest.family,
+        "prediction": report.manifest.prediction,
         "bytes": sum(file.size for file in report.manifest.files.values()),
         "parity_db": {name: graph.parity_db for name, graph in graphs},
         "seconds": round(report.seconds, 1),
@@ -126,7 +167,8 @@ def summary(report: "Report") -> str:
     """A report as a line."""
     size = sum(file.size for file in report.manifest.files.values())
     return (
-        f"{report.path}: {report.manifest.precision}, {size / 1e6:.1f} MB, "
+        f"{report.path}: {report.manifest.precision}, {report.manifest.prediction}, "
+        f"{size / 1e6:.1f} MB, "
         f"in {report.seconds:.0f} s with at most {report.peak_bytes / 1e9:.2f} GB of memory"
     )
 
@@ -154,6 +196,27 @@ def _checkpoint(name: str, preset: "Preset | None", is_random: bool) -> "Path | 
             f"preset {name!r} names no source; give SOURCE, or --random {name} for random weights"
         )
     return RandomCheckpoint.of(name, preset)
+
+
+def _opened(source: "Path | Checkpoint", said: Mapping[str, Any]) -> "Path | Checkpoint":
+    """The checkpoint as the options describe it; an artifact stays a path, for int8."""
+    from sdrt.artifact import is_artifact
+    from sdrt_export.checkpoint import Checkpoint
+    from sdrt_export.sources import SourceOptions, open_checkpoint
+
+    options = SourceOptions(**said)
+    if isinstance(source, Checkpoint):
+        if options.config or options.allow_pickle:
+            raise UsageError("--config and --allow-pickle are for a SOURCE that is one file")
+        return options.apply(source)
+    if not is_artifact(source):
+        return open_checkpoint(source, options)
+    if options != SourceOptions():
+        raise UsageError(
+            f"{source} is an artifact of sdrt, which says all about itself; --config, "
+            "--allow-pickle, --prediction and --zero-terminal-snr are for checkpoints"
+        )
+    return source
 
 
 def _formats(given: str | None, preset: "Preset | None") -> "Sequence[Format]":

@@ -20,7 +20,7 @@ from sdrt.manifest import (
     TextEncoder,
 )
 from sdrt_export.artifact import Stage, staged
-from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
+from sdrt_export.checkpoint import Checkpoint
 from sdrt_export.finish import Written, finish
 from sdrt_export.layout import write_layout
 from sdrt_export.memory import give_back_memory
@@ -28,6 +28,7 @@ from sdrt_export.networks import ExportableNetwork, networks
 from sdrt_export.prediction import decided, probe
 from sdrt_export.preview import with_preview
 from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
+from sdrt_export.sources import open_checkpoint
 from sdrt_export.to_onnx import signature, trace, write_onnx
 from sdrt_export.verify import check_floor, reference_cases
 
@@ -60,8 +61,8 @@ def export(
 ) -> Report:
     """Export a model and publish it only if every graph computes what torch computes.
 
-    `source` is a diffusers folder of Stable Diffusion 1 or 2, or a `Checkpoint`; for int8, which
-    `settings` belong to, also an artifact in fp32 or bf16. Raises `ArtifactError`,
+    `source` is a diffusers folder or a single file of Stable Diffusion 1 or 2, or a `Checkpoint`;
+    for int8, which `settings` belong to, also an artifact in fp32 or bf16. Raises `ArtifactError`,
     `UnsupportedError`, `ParityError`, `WriteError`, `LockedError` or `UsageError`; then the
     destination is as it was before.
     """
@@ -114,7 +115,7 @@ def _export_int8(
 
 
 def _checkpoint(source: str | Path | Checkpoint) -> Checkpoint:
-    return source if isinstance(source, Checkpoint) else FolderCheckpoint.open(Path(source))
+    return source if isinstance(source, Checkpoint) else open_checkpoint(source)
 
 
 def _fill(
@@ -127,14 +128,12 @@ def _fill(
 ) -> Manifest:
     """Write everything but the manifest, which is given, and lists no files yet."""
     # What cannot be sampled is refused before the work.
-    checkpoint.prediction  # noqa: B018
-    schedule = checkpoint.schedule
-    defaults = defaults or checkpoint.defaults
+    _check_sampling(checkpoint)
     graphs, latent = {}, checkpoint.latent
     for network in networks(checkpoint):
         if network.name == "unet":
             width = network.config["cross_attention_dim"]
-            found = probe(network.module, latent.channels, width, schedule)
+            found = probe(network.module, latent.channels, width, checkpoint.schedule)
             checkpoint = decided(checkpoint, found)
         if network.name == "vae_decoder":
             latent = with_preview(latent, network.module)
@@ -150,7 +149,7 @@ def _fill(
         source=checkpoint.source,
         precision=precision,
         prediction=checkpoint.prediction,
-        schedule=schedule,
+        schedule=checkpoint.schedule,
         latent=latent,
         text_encoders=(
             TextEncoder(
@@ -160,9 +159,15 @@ def _fill(
             ),
         ),
         graphs=graphs,
-        defaults=defaults,
+        defaults=defaults or checkpoint.defaults,
         made_with={name: version(name) for name in ("sdrt", "torch", "diffusers")},
     )
+
+
+def _check_sampling(checkpoint: Checkpoint) -> None:
+    """Raise what reading how to sample the model raises."""
+    for read in ("prediction", "schedule", "defaults"):
+        getattr(checkpoint, read)
 
 
 def _trace(

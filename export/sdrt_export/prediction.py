@@ -92,7 +92,9 @@ def decided(checkpoint: Checkpoint, found: Probe) -> Checkpoint:
             f"{by} says that the U-Net predicts {said}, and its weights show {shown} ({found}); "
             f"give --prediction {shown}, or {said} to insist"
         )
-    logger.info("prediction: %s, says %s; the weights show %s (%s)", said, by, shown or "nothing", found)
+    logger.info(
+        "prediction: %s, says %s; the weights show %s (%s)", said, by, shown or "nothing", found
+    )
     return checkpoint
 
 

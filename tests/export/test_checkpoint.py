@@ -1,4 +1,4 @@
-"""Only Stable Diffusion 1.x in safetensors is loaded, and nothing from a repository decides how."""
+"""Only Stable Diffusion in safetensors is loaded, and nothing from a repository decides how."""
 
 import json
 import shutil

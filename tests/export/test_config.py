@@ -76,5 +76,7 @@ def test_yaml_that_is_no_preset_is_refused(tmp_path: Path, content: str) -> None
 
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="no preset 'sd16'; known: demo, sd15, sd21, sd21-v, tiny, "):
+    with pytest.raises(
+        UsageError, match="no preset 'sd16'; known: demo, sd15, sd21, sd21-v, tiny, "
+    ):
         read_preset("sd16")

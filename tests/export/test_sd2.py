@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,26 +11,28 @@ from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.exporter import export
-
-
-def tiny_v() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny-sd2-v"))
+from sdrt_export import cli
+from tests.export.ldm.twins import ldm_yaml, save, twin, write_yaml
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    preset = read_preset("tiny-sd2-v")[1]
-    folder = tmp_path_factory.mktemp("sd2") / "tiny-sd2-v"
-    export(tiny_v(), folder, formats=preset.formats, defaults=preset.defaults)
-    return open_artifact(folder)
+    """The export of one file in the original naming."""
+    root = tmp_path_factory.mktemp("sd2")
+    file = save("sd2-v", root / "tiny.safetensors")
+    said = {"config": str(write_yaml(root / "v.yaml", ldm_yaml("sd2-v")))}
+    report = cli.run_export([file, root / "tiny"], None, None, None, None, quiet=True, said=said)
+    assert ": fp32, v_prediction, " in cli.summary(report)
+    record = cli.record(report)
+    assert (record["family"], record["prediction"]) == ("sd2", "v_prediction")
+    return open_artifact(report.path)
 
 
 def test_the_manifest_says_what_it_is(exported: Artifact) -> None:
     manifest = exported.manifest
     assert (manifest.family, manifest.prediction) == ("sd2", "v_prediction")
+    assert (manifest.name, manifest.source.id) == ("tiny", "tiny.safetensors")
+    assert (manifest.defaults.width, manifest.defaults.sampler) == (64, "dpm++2m")
     assert manifest.text_encoders[0].layer == "penultimate"
     config = json.loads((exported.root / "tokenizer" / "tokenizer_config.json").read_text())
     assert config["pad_token"] == "!"
@@ -41,7 +44,7 @@ def test_the_manifest_says_what_it_is(exported: Artifact) -> None:
     "settings", [{}, {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}]
 )
 def test_pictures_equal_those_of_diffusers_from_the_prompt_on(
-    exported: Artifact, backend: str, settings: dict[str, object], monkeypatch: pytest.MonkeyPatch
+    exported: Artifact, backend: str, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline
@@ -49,7 +52,7 @@ def test_pictures_equal_those_of_diffusers_from_the_prompt_on(
 
     # diffusers looks for the network where older versions of transformers have it.
     monkeypatch.setattr(CLIPTextModel, "text_model", property(lambda self: self), raising=False)
-    checkpoint = tiny_v().with_scheduler(**settings)
+    checkpoint = twin("sd2-v").with_scheduler(**settings)
     theirs = StableDiffusionPipeline(
         vae=checkpoint.vae(),
         text_encoder=checkpoint.text_encoder(),

@@ -1,0 +1,66 @@
+"""Sources of an export: a path, and what the user knows about it better than its files."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdrt.errors import UsageError
+from sdrt.manifest import Prediction
+from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
+from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
+from sdrt_export.prediction import OPTION
+
+PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What is said about a source beside its path."""
+
+    config: str | None = None
+    """Name or path of an LDM YAML file, for a checkpoint in one file."""
+    allow_pickle: bool = False
+    prediction: str | None = None
+    """What the U-Net predicts, whatever its configuration and its weights say."""
+    zero_terminal_snr: bool = False
+    """Whether the model was trained with no signal left at the last timestep."""
+
+    def check(self) -> None:
+        """Raise `UsageError` for a prediction that does not exist."""
+        if self.prediction is not None and self.prediction not in PREDICTIONS:
+            raise UsageError(
+                f"unknown prediction {self.prediction!r}; known: {', '.join(PREDICTIONS)}"
+            )
+
+    def apply(self, checkpoint: Checkpoint) -> Checkpoint:
+        """The checkpoint as the user describes it."""
+        self.check()
+        if self.prediction is not None:
+            checkpoint = checkpoint.with_scheduler(OPTION, prediction_type=self.prediction)
+        if self.zero_terminal_snr:
+            # Only the trailing spacing begins at the last timestep (Lin et al. 2023, section 3.3).
+            checkpoint = checkpoint.with_scheduler(
+                rescale_betas_zero_snr=True, timestep_spacing="trailing"
+            )
+            if not checkpoint.schedule.zero_terminal_snr:
+                name = checkpoint.configs["scheduler"]["_class_name"]
+                raise UsageError(
+                    f"--zero-terminal-snr: the {name} of {checkpoint.name} does not know it; "
+                    "expected a scheduler such as DDIMScheduler in its scheduler_config.json"
+                )
+        return checkpoint
+
+
+def open_checkpoint(source: str | Path, options: SourceOptions | None = None) -> Checkpoint:
+    """Open a diffusers folder, or a checkpoint in one file; loads no weights."""
+    path, options = Path(source), options or SourceOptions()
+    options.check()
+    if path.is_file():
+        opened: Checkpoint = SingleFileCheckpoint.open(path, options.config, options.allow_pickle)
+    elif options.config is not None:
+        raise UsageError(
+            f"--config is for a checkpoint in one file, and {path} is none; a folder has "
+            "configurations of its own"
+        )
+    else:
+        opened = FolderCheckpoint.open(path)
+    return options.apply(opened)

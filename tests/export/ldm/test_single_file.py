@@ -1,0 +1,414 @@
+"""A checkpoint in one file gives the networks that were saved; every weight has a place."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from diffusers.loaders import single_file_utils as converters
+from safetensors.torch import load_file, save_file
+
+from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
+from sdrt_export import cli, exporter
+from sdrt_export.checkpoint import BUILD, RandomCheckpoint
+from sdrt_export.config import read_preset
+from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
+from sdrt_export.ldm.names import to_ldm
+from sdrt_export.sources import SourceOptions, open_checkpoint
+from tests.export.ldm.twins import (
+    FAMILIES,
+    PARTS,
+    Weights,
+    ldm_weights,
+    ldm_yaml,
+    save,
+    twin,
+    write_yaml,
+)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Path]]:
+    """A checkpoint and its YAML for each family."""
+    root = tmp_path_factory.mktemp("ldm")
+    return {
+        family: (
+            save(family, root / f"{family}.safetensors"),
+            write_yaml(root / f"{family}.yaml", ldm_yaml(family)),
+        )
+        for family in FAMILIES
+    }
+
+
+def assert_same_networks(found: SingleFileCheckpoint, expected: RandomCheckpoint) -> None:
+    for part in PARTS:
+        ours, theirs = (getattr(one, part)().state_dict() for one in (found, expected))
+        assert ours.keys() == theirs.keys()
+        for name, weight in theirs.items():
+            assert torch.equal(ours[name], weight), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_file_gives_the_networks_that_were_saved(
+    files: dict[str, tuple[Path, Path]], family: str
+) -> None:
+    found, made = SingleFileCheckpoint.open(*files[family]), twin(family)
+    assert_same_networks(found, made)
+    assert (found.family, found.latent, found.schedule, found.prediction) == (
+        made.family,
+        made.latent,
+        made.schedule,
+        made.prediction,
+    )
+    assert found.tokenizer()("a Boat, at 7").input_ids == made.tokenizer()("a Boat, at 7").input_ids
+    assert found.tokenizer().pad_token_id == made.tokenizer().pad_token_id
+    assert (found.defaults.width, found.defaults.height) == (64, 64)
+    assert found.prediction_from == f"{family}.yaml"
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2"])
+def test_diffusers_own_converter_reads_the_same_from_the_file(
+    files: dict[str, tuple[Path, Path]], family: str
+) -> None:
+    path, config = files[family]
+    found = SingleFileCheckpoint.open(path, config)
+    theirs = {
+        "unet": converters.convert_ldm_unet_checkpoint(load_file(path), found.configs["unet"]),
+        "vae": converters.convert_ldm_vae_checkpoint(load_file(path), found.configs["vae"]),
+    }
+    encoder = found.text_encoder()
+    if family == "sd2":
+        text = converters.convert_open_clip_checkpoint(encoder, load_file(path))
+    else:
+        text = converters.convert_ldm_clip_checkpoint(load_file(path))
+    # What we leave out on purpose: they know it only of the real model, by its 23rd layer.
+    left = ("text_projection.", "encoder.layers.2.", "embeddings.position_ids")
+    bare = {name.removeprefix("text_model."): weight for name, weight in text.items()}
+    theirs["text_encoder"] = {
+        k: v for k, v in bare.items() if not k.startswith(left) or k in (encoder.state_dict())
+    }
+    for part, expected in theirs.items():
+        ours = getattr(found, part)().state_dict()
+        assert ours.keys() == expected.keys()
+        for name, weight in expected.items():
+            assert torch.equal(ours[name], weight), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_loaded_networks_compute_what_the_saved_ones_do(
+    files: dict[str, tuple[Path, Path]], family: str
+) -> None:
+    """Also what no weight says: heads, activations, positions."""
+    outputs = []
+    for one in (SingleFileCheckpoint.open(*files[family]), twin(family)):
+        latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            states = one.text_encoder()(torch.arange(77)[None]).last_hidden_state
+            prediction = one.unet()(latents, 500, states).sample
+            outputs.append((states, prediction, one.vae().decode(latents).sample))
+    torch.testing.assert_close(outputs[0], outputs[1])
+
+
+def test_a_pickled_file_is_the_same_model(
+    files: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    path, config = save("sd2", tmp_path / "model.ckpt"), files["sd2"][1]
+    with pytest.raises(UsageError, match="is a pickle, which can run code .*give --allow-pickle"):
+        SingleFileCheckpoint.open(path, config)
+    found = SingleFileCheckpoint.open(path, config, allow_pickle=True)
+    assert_same_networks(found, twin("sd2"))
+
+
+def test_half_precision_is_widened(files: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
+    half = {name: weight.half() for name, weight in ldm_weights("sd1").items()}
+    path = save("sd1", tmp_path / "half.safetensors", half)
+    unet = SingleFileCheckpoint.open(path, files["sd1"][1]).unet()
+    assert unet.dtype == torch.float32
+    assert torch.equal(unet.conv_in.weight, twin("sd1").unet().conv_in.weight.half().float())
+
+
+def test_spellings_of_old_and_pruned_files_are_known(
+    files: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """Text encoders without `text_model`, attention as matrices, no leftovers at all."""
+    weights = {
+        name.replace("transformer.text_model.", "transformer."): weight
+        for name, weight in ldm_weights("sd1").items()
+        if name.startswith(("model.d", "first_stage_model.", "cond")) and ".loss." not in name
+    }
+    for name, weight in weights.items():
+        if ".mid.attn_1." in name and weight.ndim == 4:
+            weights[name] = weight[:, :, 0, 0].contiguous()
+    path = save("sd1", tmp_path / "old.safetensors", weights)
+    assert_same_networks(SingleFileCheckpoint.open(path, files["sd1"][1]), twin("sd1"))
+
+
+@pytest.mark.parametrize(("preset", "family"), [("sd15", "sd1"), ("sd21", "sd2")])
+@pytest.mark.parametrize("has_last_layer", [True, False])
+def test_published_geometries_are_recognised_without_a_configuration(
+    preset: str, family: str, has_last_layer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On shapes alone: nothing of that size is made."""
+    from sdrt_export.ldm import checkpoint as module
+    from sdrt_export.ldm.files import WeightsFile
+
+    made = RandomCheckpoint.of(*read_preset(preset))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in PARTS:
+        with torch.device("meta"):
+            state = BUILD[part](made.configs[part]).state_dict()
+        named = to_ldm(part, state, made.configs[part], family == "sd2")
+        shapes |= {name: tuple(weight.shape) for name, weight in named.items()}
+    if has_last_layer and family == "sd2":
+        last = {name: shape for name, shape in shapes.items() if "resblocks.22." in name}
+        shapes |= {name.replace(".22.", ".23."): shape for name, shape in last.items()}
+    file = WeightsFile(Path("model.safetensors"), shapes, lambda names: {})
+    monkeypatch.setattr(module, "open_weights", lambda *_: file)
+    found = SingleFileCheckpoint.open(file.path)
+    assert (found.family, found.weights()) == (family, made.weights())
+    assert (found.prediction_from, found.latent, found.schedule) == ("", made.latent, made.schedule)
+    heads, expected = (one.configs["unet"]["attention_head_dim"] for one in (found, made))
+    assert heads == expected
+    assert (
+        found.configs["text_encoder"]["num_attention_heads"]
+        == (made.configs["text_encoder"]["num_attention_heads"])
+    )
+    v = found.with_scheduler(prediction_type="v_prediction").defaults.width
+    assert (found.defaults.width, v) == (512, 768 if family == "sd2" else 512)
+
+
+def test_a_geometry_of_its_own_needs_a_configuration(
+    files: dict[str, tuple[Path, Path]],
+) -> None:
+    with pytest.raises(UsageError, match="32 channels and embeddings of 128.*give --config"):
+        SingleFileCheckpoint.open(files["sd2"][0])
+
+
+Change = Callable[[Weights], Weights]
+
+
+def lose(name: str) -> Change:
+    return lambda weights: {key: weight for key, weight in weights.items() if key != name}
+
+
+def only(start: str, cut: bool = False) -> Change:
+    return lambda weights: {
+        key.removeprefix(start) if cut else key: weight
+        for key, weight in weights.items()
+        if key.startswith(start)
+    }
+
+
+def other(*names: str) -> Change:
+    return lambda weights: {name: torch.zeros(4, 4) for name in names}
+
+
+def add(name: str) -> Change:
+    return lambda weights: {**weights, name: torch.zeros(4, 4)}
+
+
+def widen(weights: Weights) -> Weights:
+    name = "model.diffusion_model.input_blocks.0.0.weight"
+    return {**weights, name: torch.zeros(32, 9, 3, 3)}
+
+
+BAD: list[tuple[Change, type[SdrtError], str]] = [
+    (only("first_stage_model."), ArtifactError, "has autoencoder alone, no U-Net and text enc"),
+    (only("first_stage_model.", cut=True), ArtifactError, "is an autoencoder .VAE. alone"),
+    (only("model.diffusion_model."), ArtifactError, "has U-Net alone, no autoencoder and text"),
+    (lambda weights: {}, ArtifactError, "is no Stable Diffusion model .it holds nothing"),
+    (other("lora_unet_down_blocks_0.lora_down.weight"), UnsupportedError, "is a LoRA, not a whole"),
+    (other("unet.mid.to_q.lora_A.weight"), UnsupportedError, "is a LoRA, not a whole model"),
+    (other("emb_params"), UnsupportedError, "is a textual inversion embedding"),
+    (other("control_model.time_embed.0.weight"), UnsupportedError, "is a ControlNet"),
+    (
+        other("model.diffusion_model.joint_blocks.0.context_block.adaLN_modulation.1.bias"),
+        UnsupportedError,
+        "is Stable Diffusion 3; sdrt exports Stable Diffusion 1 and 2",
+    ),
+    (other("double_blocks.0.img_attn.norm.key_norm.scale"), UnsupportedError, "is Flux"),
+    (
+        other("conditioner.embedders.1.model.ln_final.weight", "conditioner.embedders.0.x"),
+        UnsupportedError,
+        "is Stable Diffusion XL",
+    ),
+    (other("conditioner.embedders.0.model.ln_final.weight"), UnsupportedError, "is the refiner of"),
+    (other("down_blocks.0.resnets.0.conv1.weight"), UnsupportedError, "in diffusers' naming"),
+    (widen, UnsupportedError, "is an inpainting model .9 input channels"),
+    (
+        lose("model.diffusion_model.out.0.bias"),
+        ArtifactError,
+        "1 weights are missing: .*out.0.bias",
+    ),
+    (lose("first_stage_model.decoder.conv_in.weight"), ArtifactError, "decoder.conv_in.weight"),
+    (
+        lose("cond_stage_model.model.positional_embedding"),
+        ArtifactError,
+        "has no .*positional_embedding",
+    ),
+    (
+        lose("cond_stage_model.model.transformer.resblocks.1.attn.in_proj_weight"),
+        ArtifactError,
+        "1 weights are missing: .*resblocks.1.attn.in_proj_weight",
+    ),
+    (
+        add("model.diffusion_model.middle_block.1.adapter.weight"),
+        ArtifactError,
+        "1 weights are not known: model.diffusion_model.middle_block.1.adapter.weight",
+    ),
+    (
+        add("model.diffusion_model.time_embed.0.weight"),
+        ArtifactError,
+        "1 weights have another shape than their place: .*time_embed.0.weight",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), BAD, ids=[bad[2][:30] for bad in BAD])
+def test_what_is_no_whole_model_is_named(
+    files: dict[str, tuple[Path, Path]],
+    tmp_path: Path,
+    change: Change,
+    error: type[SdrtError],
+    message: str,
+) -> None:
+    path = tmp_path / "bad.safetensors"
+    save_file(change(ldm_weights("sd2")), path)
+    with pytest.raises(error, match=message):
+        SingleFileCheckpoint.open(path, files["sd2"][1])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error", "message"),
+    [
+        ("cut.safetensors", b"\x08\0\0\0\0\0\0\0{", ArtifactError, "cannot read .*cut.safetensors"),
+        ("empty.safetensors", b"", ArtifactError, "cannot read .*empty.safetensors"),
+        ("model.gguf", b"GGUF", ArtifactError, "is a GGUF file .*; expected a checkpoint as"),
+        ("notes.txt", b"x", ArtifactError, "is a file of unknown kind; expected a checkpoint as"),
+    ],
+)
+def test_files_that_hold_no_weights_are_named(
+    tmp_path: Path, name: str, content: bytes, error: type[SdrtError], message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(error, match=message):
+        open_checkpoint(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("family", "other_family", "message"),
+    [
+        ("sd1", "sd2", "is_open_clip is True there and False in the weights"),
+        ("sd2", "sd1", "use_linear_in_transformer is False there and True in the weights"),
+    ],
+)
+def test_a_configuration_of_another_model_is_refused(
+    files: dict[str, tuple[Path, Path]], family: str, other_family: str, message: str
+) -> None:
+    with pytest.raises(UsageError, match=f"{other_family}.yaml does not describe .*{message}"):
+        SingleFileCheckpoint.open(files[family][0], files[other_family][1])
+
+
+CONTRADICTIONS: list[tuple[tuple[str, ...], Any, str]] = [
+    (("unet_config", "params", "context_dim"), 768, "context_dim is 768 there and 128 in"),
+    (("unet_config", "params", "channel_mult"), [1, 4], r"is \[32, 128\] there and \[32, 64\] in"),
+    (("unet_config", "params", "attention_resolutions"), [1], r"is \[0\] there and \[1\] in"),
+    (("unet_config", "params", "num_res_blocks"), 2, "num_res_blocks is 2 there and 1 in"),
+    (("unet_config", "params", "in_channels"), 9, "in_channels is 9 there and 4 in the weights"),
+    (("first_stage_config", "params", "embed_dim"), 3, "embed_dim is 3 there and 4 in"),
+    (
+        ("first_stage_config", "params", "ddconfig", "ch_mult"),
+        [1, 2, 4],
+        r"vae_channels is \[32, 64, 128\] there and \[32, 32, 32, 64\] in the weights",
+    ),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "message"), CONTRADICTIONS)
+def test_a_contradiction_is_named(
+    files: dict[str, tuple[Path, Path]],
+    tmp_path: Path,
+    where: tuple[str, ...],
+    value: Any,
+    message: str,
+) -> None:
+    content = ldm_yaml("sd2")
+    inner = content["model"]["params"]
+    for key in where[:-1]:
+        inner = inner[key]
+    inner[where[-1]] = value
+    with pytest.raises(UsageError, match=message):
+        SingleFileCheckpoint.open(files["sd2"][0], write_yaml(tmp_path / "wrong.yaml", content))
+
+
+def test_a_prediction_that_is_given_is_believed(files: dict[str, tuple[Path, Path]]) -> None:
+    path, config = files["sd2"]
+    options = SourceOptions(str(config), prediction="v_prediction", zero_terminal_snr=True)
+    found = open_checkpoint(path, options)
+    assert (found.prediction, found.prediction_from) == ("v_prediction", "--prediction")
+    assert (found.schedule.zero_terminal_snr, found.schedule.spacing) == (True, "trailing")
+    with pytest.raises(UsageError, match="unknown prediction 'w'; known: epsilon, v_prediction"):
+        open_checkpoint(path, SourceOptions(str(config), prediction="w"))
+
+
+def test_a_folder_takes_no_configuration(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--config is for a checkpoint in one file"):
+        open_checkpoint(tmp_path, SourceOptions(config="v1-inference"))
+
+
+def test_unknown_weights_are_counted_and_some_are_shown(
+    files: dict[str, tuple[Path, Path]], tmp_path: Path
+) -> None:
+    weights = ldm_weights("sd2") | {f"extra.{i:02}": torch.zeros(1) for i in range(11)}
+    path = save("sd2", tmp_path / "extra.safetensors", weights)
+    with pytest.raises(ArtifactError, match=r"11 weights are not known: extra.00, .*07 and 3 more"):
+        SingleFileCheckpoint.open(path, files["sd2"][1])
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(None, "bf16"), ("fp32", "fp32")])
+def test_the_configuration_chooses_the_stored_precision_unless_it_is_told(
+    files: dict[str, tuple[Path, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: str | None,
+    expected: str,
+) -> None:
+    content = ldm_yaml("sd2")
+    content["model"]["params"]["unet_config"]["params"]["use_bf16"] = True
+    said = {"config": str(write_yaml(tmp_path / "bf16.yaml", content))}
+    asks: list[Any] = []
+    monkeypatch.setattr(exporter, "export", lambda *arguments: asks.append(arguments[2]))
+    paths = [files["sd2"][0], tmp_path / "out"]
+    cli.run_export(paths, None, None, asked, None, quiet=True, said=said)
+    assert asks == [expected]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["FILE", "out"], 2, "do not tell the number of attention heads: give --config"),
+        (["FILE", "out", "--config", "v2-inference"], 2, "does not describe"),
+        (["FILE", "out", "--config", "v9"], 2, "known: v1-inference, v2-inference"),
+        (["FILE", "out", "--prediction", "flow"], 2, "unknown prediction 'flow'"),
+        (["demo", "out", "--precision", "int8", "--prediction", "epsilon"], 2, "is an artifact"),
+        (["--random", "tiny", "out", "--config", "v1-inference"], 2, "SOURCE that is one file"),
+        (["--random", "tiny", "out", "--prediction", "flow"], 2, "unknown prediction 'flow'"),
+    ],
+)
+def test_the_command_refuses_in_a_sentence(
+    files: dict[str, tuple[Path, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [str(files["sd2"][0]) if one == "FILE" else one for one in arguments]
+    result = CliRunner().invoke(cli.export, [*given, "--quiet"])
+    assert isinstance(result.exception, SdrtError)
+    assert result.exception.exit_code == code
+    assert message in str(result.exception)
+    assert list(tmp_path.iterdir()) == []
