@@ -86,8 +86,10 @@ def export(
 ) -> None:
     """Export SOURCE, a model of Stable Diffusion 1 or 2, to the model folder DEST.
 
-    SOURCE is a diffusers folder, or one file in the original naming (.safetensors, .ckpt). Whether
-    its U-Net predicts epsilon or v is read off its weights, and printed.
+    SOURCE is a diffusers folder, one file in the original naming (.safetensors, .ckpt), or either
+    on the Hugging Face hub: owner/name[/file][@revision]. With HF_HUB_OFFLINE=1 only what was
+    downloaded before is taken. Whether a U-Net predicts epsilon or v is read off its weights, and
+    printed.
 
     A PRESET is the name of one that comes with sdrt (sd15, sd21, tiny, demo) or a YAML file. A
     CONFIG is one of v1-inference, v2-inference, v2-inference-v, v2-inference-bf16,
@@ -126,7 +128,7 @@ def run_export(
     if not quiet:
         _show_progress()
     try:
-        _silence_libraries()
+        _silence_libraries(quiet)
         from sdrt_export import config
         from sdrt_export.exporter import export
     except ModuleNotFoundError as error:
@@ -263,11 +265,14 @@ def _show_progress() -> None:
     logger.setLevel(logging.INFO)
 
 
-def _silence_libraries() -> None:
+def _silence_libraries(quiet: bool) -> None:
     """Keep what torch and the Hugging Face libraries say about themselves off the screen."""
     warnings.simplefilter("ignore")
     for name in ("transformers", "diffusers", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)
     import transformers
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
+    if quiet:
+        disable_progress_bars()
     transformers.logging.set_verbosity_error()

@@ -1,11 +1,12 @@
 """Sources of an export: a path, and what the user knows about it better than its files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdrt.errors import UsageError
 from sdrt.manifest import Prediction
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
+from sdrt_export.hub import HubId, fetch
 from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
 from sdrt_export.prediction import OPTION
 
@@ -51,16 +52,28 @@ class SourceOptions:
 
 
 def open_checkpoint(source: str | Path, options: SourceOptions | None = None) -> Checkpoint:
-    """Open a diffusers folder, or a checkpoint in one file; loads no weights."""
+    """Open a diffusers folder or a checkpoint in one file, of this machine or of the hub.
+
+    Loads no weights. A relative path that does not exist, in no folder that does, is the id of a
+    model on the hub.
+    """
     path, options = Path(source), options or SourceOptions()
     options.check()
+    model = HubId.parse(str(source))
+    if model is None or path.exists() or Path(path.parts[0]).exists():
+        return options.apply(_open(path, options))
+    path, origin = fetch(model)
+    opened = _open(path, options)
+    name = path.stem if model.file else model.repository.rpartition("/")[2]
+    return options.apply(replace(opened, name=name, source=origin))
+
+
+def _open(path: Path, options: SourceOptions) -> Checkpoint:
     if path.is_file():
-        opened: Checkpoint = SingleFileCheckpoint.open(path, options.config, options.allow_pickle)
-    elif options.config is not None:
+        return SingleFileCheckpoint.open(path, options.config, options.allow_pickle)
+    if options.config is not None:
         raise UsageError(
             f"--config is for a checkpoint in one file, and {path} is none; a folder has "
             "configurations of its own"
         )
-    else:
-        opened = FolderCheckpoint.open(path)
-    return options.apply(opened)
+    return FolderCheckpoint.open(path)
