@@ -7,18 +7,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Defaults, Source
+from sdrt.schedule import TrainingNoise
+from sdrt.scheduler_config import read_schedule
 from sdrt_export.checkpoint import BUILD, Checkpoint, Settings, fitting_tokenizer
-from sdrt_export.ldm.architecture import Architecture, Shapes, check_agreement, recognise
-from sdrt_export.ldm.config import CURVES, LdmConfig, read_ldm_config
+from sdrt_export.ldm.architecture import check_agreement, recognise
+from sdrt_export.ldm.config import LdmConfig, read_ldm_config
 from sdrt_export.ldm.files import Shape, WeightsFile, open_weights
-from sdrt_export.ldm.names import CLIP, OPEN_CLIP, VAE, Part, prefix, to_diffusers, to_ldm
-from sdrt_export.vocabulary import VOCABULARIES
+from sdrt_export.ldm.geometry import settings_of
+from sdrt_export.ldm.names import VAE, Part, prefix, to_diffusers, to_ldm
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +39,8 @@ LEFTOVERS = re.compile(
 )
 """What training leaves in a checkpoint: moving averages, its schedule, its losses, CLIP's head."""
 
-OPEN_CLIP_LAYERS = {1024: 24}
-"""Layers that were trained, by width. Some files leave out the last, which nobody uses."""
-
-# What the weights cannot tell, of the models that everybody has: by the width of the embeddings and
-# the channels of the first level.
-KNOWN_HEADS = {(768, 320): {"num_heads": 8}, (1024, 320): {"num_head_channels": 64}}
+NOISE_TABLE = "alphas_cumprod"
+TOLERANCE = 0.005  # of the signal's share; zero terminal SNR differs by 0.07, fp16 by 0.0005
 
 
 @dataclass(frozen=True)
@@ -67,12 +66,8 @@ class SingleFileCheckpoint(Checkpoint):
         said = read_ldm_config(config) if config is not None else None
         if said:
             check_agreement(path, found, said)
-        configs = {
-            "text_encoder": _text_encoder(path, file.shapes, found),
-            "unet": _unet(path, found, said),
-            "vae": _vae(path, found, said),
-            "scheduler": _scheduler(said),
-        }
+        configs = settings_of(path, file.shapes, found, said)
+        configs["scheduler"] |= _noise_table(file, configs["scheduler"], said)
         _account(file, configs, found.is_open_clip)
         params = said.params if said else None
         return cls(
@@ -130,127 +125,26 @@ def _materialise(module: torch.nn.Module) -> None:
                 )
 
 
-def _text_encoder(path: Path, shapes: Shapes, found: Architecture) -> Settings:
-    start = OPEN_CLIP if found.is_open_clip else CLIP
-    if found.is_open_clip:
-        tokens, positions, layer = (
-            "token_embedding.weight",
-            "positional_embedding",
-            "transformer.resblocks.{}.mlp.c_fc.weight",
-        )
-    else:
-        tokens, positions, layer = (
-            "embeddings.token_embedding.weight",
-            "embeddings.position_embedding.weight",
-            "encoder.layers.{}.mlp.fc1.weight",
-        )
-    needed = [start + tokens, start + positions, start + layer.format(0)]
-    if missing := [name for name in needed if name not in shapes]:
-        raise ArtifactError(f"{path} has no {missing[0]}; expected a complete checkpoint")
-    vocabulary, width = shapes[needed[0]]
-    if vocabulary not in VOCABULARIES:
-        raise UnsupportedError(
-            f"{path} has a text encoder with a vocabulary of {vocabulary} tokens; sdrt brings "
-            "CLIP's, which has 49408"
-        )
-    count = 0
-    while start + layer.format(count) in shapes:
-        count += 1
-    return {
-        "vocab_size": vocabulary,
-        "hidden_size": width,
-        "intermediate_size": shapes[needed[2]][0],
-        # Stable Diffusion 2 takes the last layer but one; what comes after it is not exported.
-        "num_hidden_layers": OPEN_CLIP_LAYERS.get(width, count) - 1
-        if found.is_open_clip
-        else count,
-        "num_attention_heads": max(width // 64, 1),  # all of CLIP's text encoders
-        "projection_dim": width,
-        "max_position_embeddings": shapes[needed[1]][0],
-        "hidden_act": "gelu" if found.is_open_clip else "quick_gelu",
-        "bos_token_id": vocabulary - 2,
-        "eos_token_id": vocabulary - 1,
-        "pad_token_id": 0 if found.is_open_clip else vocabulary - 1,
-    }
-
-
-def _unet(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
-    levels = range(len(found.unet_channels))
-    kinds = ["CrossAttn" if level in found.attention_levels else "" for level in levels]
-    return {
-        "sample_size": said.params.image_size if said else 64,
-        "in_channels": found.in_channels,
-        "out_channels": found.out_channels,
-        "cross_attention_dim": found.context_dim,
-        "attention_head_dim": _heads(path, found, said),
-        "use_linear_projection": found.use_linear_in_transformer,
-        "transformer_layers_per_block": found.transformer_depth,
-        "block_out_channels": list(found.unet_channels),
-        "layers_per_block": found.num_res_blocks,
-        "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
-        "up_block_types": [f"{kind}UpBlock2D" for kind in reversed(kinds)],
-    }
-
-
-def _heads(path: Path, found: Architecture, said: LdmConfig | None) -> int | list[int]:
-    """How many attention heads each level has, which diffusers calls their dimension."""
-    if said:
-        params = said.params.unet_config.params
-        heads, channels = params.num_heads, params.num_head_channels
-    else:
-        known = KNOWN_HEADS.get((found.context_dim, found.unet_channels[0]))
-        if known is None:
-            raise UsageError(
-                f"{path} is a Stable Diffusion with {found.unet_channels[0]} channels and "
-                f"embeddings of {found.context_dim}, which is neither version 1 nor 2; its weights "
-                "do not tell the number of attention heads: give --config with the LDM YAML file"
-            )
-        heads, channels = known.get("num_heads", -1), known.get("num_head_channels", -1)
-    if (heads > 0) == (channels > 0):
-        raise UsageError(
-            f"{said.name if said else path}: unet_config has num_heads {heads} and "
-            f"num_head_channels {channels}; expected one of them"
-        )
-    return heads if heads > 0 else [max(width // channels, 1) for width in found.unet_channels]
-
-
-def _vae(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
-    levels = len(found.vae_channels)
-    if found.z_channels != found.embed_dim:
-        raise UnsupportedError(
-            f"{path} has an autoencoder with z_channels {found.z_channels} and embed_dim "
-            f"{found.embed_dim}; expected them to be equal"
-        )
-    return {
-        "sample_size": (said.params.image_size if said else 64) * 2 ** (levels - 1),
-        "in_channels": found.picture_channels,
-        "out_channels": found.picture_channels,
-        "latent_channels": found.z_channels,
-        "block_out_channels": list(found.vae_channels),
-        "layers_per_block": found.vae_res_blocks,
-        "scaling_factor": said.params.scale_factor if said else 0.18215,
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
-    }
-
-
-def _scheduler(said: LdmConfig | None) -> Settings:
-    noise: Settings = {
-        "beta_start": said.params.linear_start if said else 0.00085,
-        "beta_end": said.params.linear_end if said else 0.012,
-        "beta_schedule": CURVES[said.params.beta_schedule] if said else "scaled_linear",
-        "num_train_timesteps": said.params.timesteps if said else 1000,
-    }
-    if said:
-        noise["prediction_type"] = said.prediction
-    return {
-        "_class_name": "DDIMScheduler",
-        **noise,
-        "timestep_spacing": "leading",
-        "steps_offset": 1,
-        "clip_sample": False,
-        "set_alpha_to_one": False,
-    }
+def _noise_table(file: WeightsFile, scheduler: Settings, said: LdmConfig | None) -> Settings:
+    """What the table of noise that some files hold adds; raises `UsageError` if it contradicts."""
+    if NOISE_TABLE not in file.shapes:
+        return {}
+    signal = file.read([NOISE_TABLE])[NOISE_TABLE].clamp(0, 1).sqrt().numpy()
+    without_signal = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
+    for settings in ({}, without_signal):
+        sigmas = TrainingNoise.of(read_schedule({**scheduler, **settings})).sigmas
+        expected = 1 / np.sqrt(1 + sigmas * sigmas)
+        if signal.shape == expected.shape and np.abs(signal - expected).max() < TOLERANCE:
+            if settings:
+                logger.info("%s: trained with no signal at the last timestep", file.path)
+            return settings
+    by = said.name if said else "the noise of Stable Diffusion"
+    raise UsageError(
+        f"{by} does not belong to {file.path}: its table {NOISE_TABLE} has {signal.size} steps and "
+        f"ends at {signal.flat[-1] ** 2:.5f}, expected {expected.size} steps and "
+        f"{scheduler['beta_start']} to {scheduler['beta_end']}; give --config with other "
+        "linear_start and linear_end"
+    )
 
 
 def _account(file: WeightsFile, configs: Mapping[str, Settings], is_open_clip: bool) -> None:

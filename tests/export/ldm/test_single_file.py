@@ -11,6 +11,7 @@ from diffusers.loaders import single_file_utils as converters
 from safetensors.torch import load_file, save_file
 
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
+from sdrt.manifest import Schedule
 from sdrt_export import cli, exporter
 from sdrt_export.checkpoint import BUILD, RandomCheckpoint
 from sdrt_export.config import read_preset
@@ -23,6 +24,7 @@ from tests.export.ldm.twins import (
     Weights,
     ldm_weights,
     ldm_yaml,
+    noise_table,
     save,
     twin,
     write_yaml,
@@ -341,6 +343,37 @@ def test_a_contradiction_is_named(
     inner[where[-1]] = value
     with pytest.raises(UsageError, match=message):
         SingleFileCheckpoint.open(files["sd2"][0], write_yaml(tmp_path / "wrong.yaml", content))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_the_files_own_table_of_noise_is_believed(
+    files: dict[str, tuple[Path, Path]], tmp_path: Path, dtype: torch.dtype
+) -> None:
+    """It shows zero terminal SNR, which no configuration of the original form can say."""
+    schedule = twin("sd2-v").schedule
+    rescaled = schedule.model_copy(update={"zero_terminal_snr": True, "spacing": "trailing"})
+    for own in (schedule, rescaled):
+        table = {"alphas_cumprod": noise_table(own).to(dtype)}
+        path = save("sd2-v", tmp_path / "table.safetensors", ldm_weights("sd2-v") | table)
+        assert SingleFileCheckpoint.open(path, files["sd2-v"][1]).schedule == own
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "steps"), [(0.0001, 0.02, 1000), (0.00085, 0.014, 1000), (0.00085, 0.012, 500)]
+)
+def test_a_table_of_other_noise_contradicts_the_configuration(
+    files: dict[str, tuple[Path, Path]], tmp_path: Path, start: float, end: float, steps: int
+) -> None:
+    other = Schedule(beta_start=start, beta_end=end, train_steps=steps)
+    table = {"alphas_cumprod": noise_table(other)}
+    path = save("sd2-v", tmp_path / "table.safetensors", ldm_weights("sd2-v") | table)
+    message = f"sd2-v.yaml does not belong to .*: its table alphas_cumprod has {steps} steps"
+    with pytest.raises(UsageError, match=message):
+        SingleFileCheckpoint.open(path, files["sd2-v"][1])
+    content = ldm_yaml("sd2-v")
+    content["model"]["params"] |= {"linear_start": start, "linear_end": end, "timesteps": steps}
+    config = write_yaml(tmp_path / "right.yaml", content)
+    assert SingleFileCheckpoint.open(path, config).schedule.beta_end == end
 
 
 def test_a_prediction_that_is_given_is_believed(files: dict[str, tuple[Path, Path]]) -> None:

@@ -8,6 +8,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from sdrt.manifest import Schedule
+from sdrt.schedule import TrainingNoise
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
 from sdrt_export.ldm.names import Part, to_ldm
@@ -42,6 +44,7 @@ def ldm_weights(family: str) -> Weights:
         weights |= to_ldm(part, state, made.configs[part], is_open_clip)
     weights |= {
         "betas": torch.ones(1000),
+        "alphas_cumprod": noise_table(made.schedule),
         "alphas_cumprod_prev": torch.ones(1000),
         "sqrt_recipm1_alphas_cumprod": torch.ones(1000),
         "posterior_mean_coef2": torch.ones(1000),
@@ -62,6 +65,12 @@ def ldm_weights(family: str) -> Weights:
         tower = "cond_stage_model.transformer.text_model."
         weights[f"{tower}embeddings.position_ids"] = torch.arange(77)[None]
     return {name: weight.contiguous() for name, weight in weights.items()}
+
+
+def noise_table(schedule: Schedule) -> torch.Tensor:
+    """`alphas_cumprod` of a schedule: the signal's share of the variance."""
+    sigmas = torch.from_numpy(TrainingNoise.of(schedule).sigmas)
+    return (1 / (1 + sigmas**2)).float()
 
 
 def save(family: str, path: Path, weights: Weights | None = None) -> Path:

@@ -1,0 +1,156 @@
+"""Sizes of a model, and its configuration if there is one -> settings of diffusers' classes."""
+
+from pathlib import Path
+
+from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt_export.checkpoint import Settings
+from sdrt_export.ldm.architecture import Architecture, Shapes
+from sdrt_export.ldm.config import CURVES, LdmConfig
+from sdrt_export.ldm.names import CLIP, OPEN_CLIP
+from sdrt_export.vocabulary import VOCABULARIES
+
+OPEN_CLIP_LAYERS = {1024: 24}
+"""Layers that were trained, by width. Some files leave out the last, which nobody uses."""
+
+# What the weights cannot tell, of the models that everybody has: by the width of the embeddings and
+# the channels of the first level.
+KNOWN_HEADS = {(768, 320): {"num_heads": 8}, (1024, 320): {"num_head_channels": 64}}
+
+
+def settings_of(
+    path: Path, shapes: Shapes, found: Architecture, said: LdmConfig | None
+) -> dict[str, Settings]:
+    """Settings of the three networks and the scheduler.
+
+    What neither weights nor a configuration say is that of the published models. Raises
+    `UsageError` where there is nothing to go by, `UnsupportedError` for what sdrt has no parts for.
+    """
+    return {
+        "text_encoder": _text_encoder(path, shapes, found),
+        "unet": _unet(path, found, said),
+        "vae": _vae(path, found, said),
+        "scheduler": _scheduler(said),
+    }
+
+
+def _text_encoder(path: Path, shapes: Shapes, found: Architecture) -> Settings:
+    start = OPEN_CLIP if found.is_open_clip else CLIP
+    if found.is_open_clip:
+        tokens, positions, layer = (
+            "token_embedding.weight",
+            "positional_embedding",
+            "transformer.resblocks.{}.mlp.c_fc.weight",
+        )
+    else:
+        tokens, positions, layer = (
+            "embeddings.token_embedding.weight",
+            "embeddings.position_embedding.weight",
+            "encoder.layers.{}.mlp.fc1.weight",
+        )
+    needed = [start + tokens, start + positions, start + layer.format(0)]
+    if missing := [name for name in needed if name not in shapes]:
+        raise ArtifactError(f"{path} has no {missing[0]}; expected a complete checkpoint")
+    vocabulary, width = shapes[needed[0]]
+    if vocabulary not in VOCABULARIES:
+        raise UnsupportedError(
+            f"{path} has a text encoder with a vocabulary of {vocabulary} tokens; sdrt brings "
+            "CLIP's, which has 49408"
+        )
+    count = 0
+    while start + layer.format(count) in shapes:
+        count += 1
+    return {
+        "vocab_size": vocabulary,
+        "hidden_size": width,
+        "intermediate_size": shapes[needed[2]][0],
+        # Stable Diffusion 2 takes the last layer but one; what comes after it is not exported.
+        "num_hidden_layers": OPEN_CLIP_LAYERS.get(width, count) - 1
+        if found.is_open_clip
+        else count,
+        "num_attention_heads": max(width // 64, 1),  # all of CLIP's text encoders
+        "projection_dim": width,
+        "max_position_embeddings": shapes[needed[1]][0],
+        "hidden_act": "gelu" if found.is_open_clip else "quick_gelu",
+        "bos_token_id": vocabulary - 2,
+        "eos_token_id": vocabulary - 1,
+        "pad_token_id": 0 if found.is_open_clip else vocabulary - 1,
+    }
+
+
+def _unet(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
+    levels = range(len(found.unet_channels))
+    kinds = ["CrossAttn" if level in found.attention_levels else "" for level in levels]
+    return {
+        "sample_size": said.params.image_size if said else 64,
+        "in_channels": found.in_channels,
+        "out_channels": found.out_channels,
+        "cross_attention_dim": found.context_dim,
+        "attention_head_dim": _heads(path, found, said),
+        "use_linear_projection": found.use_linear_in_transformer,
+        "transformer_layers_per_block": found.transformer_depth,
+        "block_out_channels": list(found.unet_channels),
+        "layers_per_block": found.num_res_blocks,
+        "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
+        "up_block_types": [f"{kind}UpBlock2D" for kind in reversed(kinds)],
+    }
+
+
+def _heads(path: Path, found: Architecture, said: LdmConfig | None) -> int | list[int]:
+    """How many attention heads each level has, which diffusers calls their dimension."""
+    if said:
+        params = said.params.unet_config.params
+        heads, channels = params.num_heads, params.num_head_channels
+    else:
+        known = KNOWN_HEADS.get((found.context_dim, found.unet_channels[0]))
+        if known is None:
+            raise UsageError(
+                f"{path} is a Stable Diffusion with {found.unet_channels[0]} channels and "
+                f"embeddings of {found.context_dim}, which is neither version 1 nor 2; its weights "
+                "do not tell the number of attention heads: give --config with the LDM YAML file"
+            )
+        heads, channels = known.get("num_heads", -1), known.get("num_head_channels", -1)
+    if (heads > 0) == (channels > 0):
+        raise UsageError(
+            f"{said.name if said else path}: unet_config has num_heads {heads} and "
+            f"num_head_channels {channels}; expected one of them"
+        )
+    return heads if heads > 0 else [max(width // channels, 1) for width in found.unet_channels]
+
+
+def _vae(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
+    levels = len(found.vae_channels)
+    if found.z_channels != found.embed_dim:
+        raise UnsupportedError(
+            f"{path} has an autoencoder with z_channels {found.z_channels} and embed_dim "
+            f"{found.embed_dim}; expected them to be equal"
+        )
+    return {
+        "sample_size": (said.params.image_size if said else 64) * 2 ** (levels - 1),
+        "in_channels": found.picture_channels,
+        "out_channels": found.picture_channels,
+        "latent_channels": found.z_channels,
+        "block_out_channels": list(found.vae_channels),
+        "layers_per_block": found.vae_res_blocks,
+        "scaling_factor": said.params.scale_factor if said else 0.18215,
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+    }
+
+
+def _scheduler(said: LdmConfig | None) -> Settings:
+    noise: Settings = {
+        "beta_start": said.params.linear_start if said else 0.00085,
+        "beta_end": said.params.linear_end if said else 0.012,
+        "beta_schedule": CURVES[said.params.beta_schedule] if said else "scaled_linear",
+        "num_train_timesteps": said.params.timesteps if said else 1000,
+    }
+    if said:
+        noise["prediction_type"] = said.prediction
+    return {
+        "_class_name": "DDIMScheduler",
+        **noise,
+        "timestep_spacing": "leading",
+        "steps_offset": 1,
+        "clip_sample": False,
+        "set_alpha_to_one": False,
+    }
