@@ -54,7 +54,7 @@ def describe_model(where: str | None) -> Description:
         f"  hash: {artifact.hash[:12]}",
         f"  prediction: {manifest.prediction}; schedule: {schedule.curve}, "
         f"{schedule.beta_start} to {schedule.beta_end}, {schedule.train_steps} steps, "
-        f"spacing {schedule.spacing}",
+        f"spacing {schedule.spacing}{', zero terminal SNR' if schedule.zero_terminal_snr else ''}",
         f"  defaults: {defaults.width}x{defaults.height}, {defaults.num_inference_steps} steps, "
         f"{defaults.sampler}, guidance {defaults.guidance_scale:g}",
         f"  graphs (signal to noise against {reference}):",

@@ -147,6 +147,7 @@ def test_a_folder_says_how_its_authors_sample(folder: Path) -> None:
     defaults = FolderCheckpoint.open(folder).defaults
     assert (defaults.sampler, defaults.scheduler) == ("dpm++2m", "karras")
     assert defaults.sampler_options["order"] == 3
+    assert (defaults.width, defaults.height) == (64, 64)  # the U-Net's sample_size, 8 latents
 
 
 @pytest.mark.parametrize(

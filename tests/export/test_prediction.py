@@ -93,9 +93,11 @@ def checkpoint_of(said: str, by: str) -> RandomCheckpoint:
     ],
 )
 def test_weights_decide_and_an_option_insists(
-    said: str, by: str, shown: Probe, expected: str
+    said: str, by: str, shown: Probe, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     assert decided(checkpoint_of(said, by), shown).prediction == expected
+    assert f"prediction: {expected}, " in caplog.text
 
 
 @pytest.mark.parametrize(
