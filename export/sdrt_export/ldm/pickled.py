@@ -17,14 +17,20 @@ from sdrt.errors import ArtifactError
 
 MAX_PICKLE_BYTES = 100_000_000  # of names and shapes; the weights are files of their own
 
-STAND_INS = ("pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",)
-"""Classes that trainers leave in their records. Nothing of them is needed."""
+STAND_INS = (
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+)
+"""What trainers' records of their progress are made of. Nothing of it is needed, or called."""
 
 STORAGES = (
     *("Float", "Double", "Half", "BFloat16", "Long", "Int"),
     *("Short", "Char", "Byte", "Bool"),
 )
 ALLOWED = {
+    "_codecs.encode",  # of bytes, in numpy's scalars
     "collections.OrderedDict",
     "torch._utils._rebuild_tensor_v2",
     "torch._utils._rebuild_parameter",
@@ -44,7 +50,13 @@ OPCODES = set(
 
 
 class StandIn:
-    """In the place of a class that only a trainer's records need."""
+    """In the place of whatever only a trainer's records need: takes everything, does nothing."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
 
 
 def read_pickled(path: Path) -> Mapping[str, torch.Tensor]:
