@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from sdrt.artifact import Artifact, open_artifact
@@ -12,6 +13,7 @@ from sdrt.backends import open_backend
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
 from sdrt_export import cli
+from sdrt_export.quantization.layers import find_layers, split_concats
 from tests.export.ldm.twins import ldm_yaml, save, twin, write_yaml
 
 
@@ -87,3 +89,14 @@ def test_pictures_equal_those_of_diffusers_from_the_prompt_on(
     assert psnr_db(expected, found) >= 50
     other = np.asarray(pipe("a boat, at 7", seed=4, **options).images[0])  # type: ignore[arg-type]
     assert psnr_db(expected, other) < 30
+
+
+def test_int8_splits_what_joins_the_results_of_linear_layers(exported: Artifact) -> None:
+    """Here attention ends in a linear layer, where Stable Diffusion 1 has a convolution."""
+    model = ir.load(exported.root / "unet" / "model.onnx")
+    whole = {layer.name for layer in find_layers(model.graph)}
+    split_concats(model.graph)
+    parts = {layer.name for layer in find_layers(model.graph)} - whole
+    shortcuts = {name for name in whole if "up_blocks" in name and "conv_shortcut" in name}
+    assert parts == {f"{name}.part{i}" for name in shortcuts for i in range(2)}
+    assert len(shortcuts) == 4

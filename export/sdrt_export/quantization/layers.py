@@ -125,7 +125,9 @@ def channels(value: ir.Value) -> int:
             return int(constant(_given(node, 1)).shape.numpy()[0])
         case ir.Node(op_type="Concat"):
             return sum(channels(part) for part in node.inputs if part is not None)
-        case ir.Node(op_type="Add" | "Resize" | "Slice" | "Mul"):
+        case ir.Node(op_type="MatMul"):  # of a linear layer, whose tokens become a feature map
+            return int(constant(_given(node, 1)).shape.numpy()[1])
+        case ir.Node(op_type="Add" | "Resize" | "Slice" | "Mul" | "Transpose" | "Reshape"):
             return channels(_given(node, 0))
     raise UnsupportedError(
         f"{value.name} does not tell how many channels it has, which int8 needs of what is joined; "
