@@ -1,4 +1,4 @@
-"""Where weights come from: a diffusers folder, or random numbers of a preset's geometry.
+"""Where weights come from: a diffusers folder, or random numbers (one file: `sdrt_export.ldm`).
 
 A checkpoint hands out one network at a time, so that export never holds two of them. No model
 repository chooses code: classes are named here, `model_index.json` is only compared with them.
