@@ -183,6 +183,7 @@ class Peak(Model):
     executed: str
     kind: Literal["gemm", "conv"]
     gflops: float
+    threads: int | None = None
 
 
 class Growth(Model):
