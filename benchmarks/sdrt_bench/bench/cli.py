@@ -25,6 +25,7 @@ Value = TypeVar("Value")
 SWEEPS = ("size", "batch", "threads", "steps")
 QUICK = {"repeat": 1, "accuracy": 4, "probe_seconds": 0.2}
 MAX = 1_000_000
+GUIDANCE = {True: "guidance", False: "no_guidance"}
 
 
 @click.command()
@@ -35,7 +36,8 @@ MAX = 1_000_000
 @click.option("--backend", metavar="X,...", help="openvino, onnxruntime.")
 @click.option("--size", metavar="WxH,...", help="Width and height, or one number for both.")
 @click.option("--batch", metavar="N,...", help="Pictures at once.")
-@click.option("--guidance/--no-guidance", default=None, help="Default: as the model is used.")
+@click.option("--guidance", is_flag=True, help="Guided cells; default: as the model is used.")
+@click.option("--no-guidance", is_flag=True, help="Unguided cells; with --guidance: both.")
 @click.option("--steps", metavar="N,...", help="Number of denoising steps.")
 @click.option("-t", "--threads", metavar="N,...", help="Default: the cores one may use.")
 @click.option("--sampler", metavar="X,...", help="Sampling methods; see: sdrt samplers.")
@@ -162,13 +164,13 @@ def _settings(options: dict[str, Any]) -> "Settings":
 def _asked(options: Mapping[str, Any]) -> "Asked":
     from sdrt_bench.bench.cells import PROMPT, Asked
 
-    guidance = options["guidance"]
+    guidance = [is_guided for is_guided in (True, False) if options[GUIDANCE[is_guided]]]
     return Asked(
         precisions=listed("precision", options["precision"], str),
         backends=listed("backend", options["backend"], str),
         sizes=listed("size", options["size"], parse_size),
         batches=listed("batch", options["batch"], int),
-        guidance=None if guidance is None else (guidance,),
+        guidance=guidance or None,
         steps=listed("steps", options["steps"], int),
         threads=listed("threads", options["threads"], int),
         samplers=listed("sampler", options["sampler"], str),

@@ -160,6 +160,8 @@ class Cell(Model):
     status: Literal["ok", "failed", "skipped"] = "ok"
     error: str | None = None
     """Of a failed or skipped cell, in one sentence."""
+    error_kind: str | None = None
+    """Class of that error: "UnsupportedError"; where it is one of sdrt's."""
     options: dict[str, Any] = {}
     versions: dict[str, str] = {}
     precision: Precision | None = None

@@ -124,8 +124,7 @@ class Session:
         """Raise the first error of a cell of ours; peers' failures are rows of the table only."""
         for cell in self.record.benchmarks:
             if cell.params.tool == OURS and cell.status == "failed":
-                kind = str(cell.options.get("error", ""))
-                raise error_of(kind)(cell.error or "")
+                raise error_of(cell.error_kind or "")(cell.error or "")
 
     def _check(self) -> dict[str, tuple[int, int]]:
         """Whether engines execute what they are asked; gives multiply-adds by the cell's name."""
@@ -192,8 +191,8 @@ class Session:
         cell = self.record.benchmarks[index]
         if isinstance(outcome, Failure):
             status = "skipped" if outcome.kind == "OutOfMemoryError" else "failed"
-            options = {**cell.options, "error": outcome.kind}
-            self._change(cell.name, status=status, error=outcome.error, options=options)
+            kind = outcome.kind or None
+            self._change(cell.name, status=status, error=outcome.error, error_kind=kind)
             return
         self.warnings.update({f"{cell.name}: {text}": None for text in outcome.warnings})
         measured = (*cell.rounds, outcome.round)

@@ -1,0 +1,193 @@
+"""From cells to a record: rounds in turn, rows that fail, what is kept when it ends early."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdrt.artifact import Artifact
+from sdrt.errors import SdrtError, UnsupportedError, UsageError
+from sdrt_bench.bench.cells import Models
+from sdrt_bench.bench.record import Params, Record, read_record
+from sdrt_bench.bench.rounds import Start
+from sdrt_bench.bench.runner import error_of, rounds, run_aside
+from sdrt_bench.bench.session import Session, Settings
+
+# Stands for a tool: notes that it was called, and leaves a result or does not.
+TOOL = """
+import json, sys, pathlib
+spec = json.loads(sys.stdin.read())
+log = pathlib.Path(sys.argv[1])
+log.open("a").write(spec["params"]["precision"] + " ")
+count = len(log.read_text().split())
+mode = spec["options"]["modes"].get(spec["params"]["precision"], "")
+if mode == "crash":
+    sys.exit("the tool's last words")
+if mode == "refuse":
+    outcome = {"error": "no such thing", "kind": "UnsupportedError"}
+elif mode == "large":
+    outcome = {"error": "needs 99 GB", "kind": "OutOfMemoryError"}
+else:
+    outcome = {
+        "round": {"step_s": [9, count, count], "image_s": 4, "steps_run": spec["measure"]},
+        "precision": {"requested": "x", "stored": "x", "executed": "x", "shares": {"x": 1}},
+    }
+pathlib.Path(spec["result"]).write_text(json.dumps(outcome))
+"""
+SETTINGS = Settings(probe_seconds=0, with_fidelity=False)
+
+
+class Tool:
+    """A source of rounds whose precisions behave as they are told to."""
+
+    def __init__(self, log: Path, **modes: str) -> None:
+        self.log, self.modes = log, modes
+
+    def start(self, params: Params) -> Start:
+        if self.modes.get(params.precision) == "missing":
+            raise UnsupportedError("cannot be installed")
+        return Start([sys.executable, "-c", TOOL, str(self.log)], None, {"modes": self.modes})
+
+
+def params(precision: str, **fields: Any) -> Params:
+    given = {"model": "demo", "tool": "peer", "backend": "torch", "precision": precision}
+    size = {"width": 64, "height": 64, "threads": 1}
+    return Params.model_validate({**given, **size, **fields})
+
+
+def session(
+    demo: Artifact,
+    folder: Path,
+    tool: Tool,
+    precisions: Sequence[str] = ("a", "b", "c"),
+    resumed: Record | None = None,
+    repeat: int = 2,
+) -> Session:
+    return Session.of(
+        Models.of([demo]),
+        [params(one) for one in precisions],
+        folder / "record.json",
+        replace(SETTINGS, repeat=repeat),
+        resumed,
+        {"peer": tool},
+    )
+
+
+def test_cells_take_turns_and_the_record_holds_every_sample(demo: Artifact, tmp_path: Path) -> None:
+    tool = Tool(tmp_path / "log")
+    record = session(demo, tmp_path, tool).run()
+    assert tool.log.read_text().split() == ["a", "b", "c"] * 2
+    first = record.benchmarks[0]
+    assert [one.step_s for one in first.rounds] == [(9, 1, 1), (9, 4, 4)]
+    assert first.stats is not None
+    assert first.stats.data == (1, 1, 4, 4)
+    assert first.images_per_hour == 900
+    assert read_record(tmp_path / "record.json") == record
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "words"),
+    [
+        ("crash", "failed", "ended with code 1 and no result: the tool's last words"),
+        ("refuse", "failed", "no such thing"),
+        ("missing", "failed", "cannot be installed"),
+        ("large", "skipped", "needs 99 GB"),
+    ],
+)
+def test_a_peer_that_fails_is_a_row_and_does_not_stop_the_rest(
+    demo: Artifact, tmp_path: Path, mode: str, status: str, words: str
+) -> None:
+    tool = Tool(tmp_path / "log", b=mode)
+    work = session(demo, tmp_path, tool)
+    record = work.run()
+    assert [one.status for one in record.benchmarks] == ["ok", status, "ok"]
+    assert words in (record.benchmarks[1].error or "")
+    assert [len(one.rounds) for one in record.benchmarks] == [2, 0, 2]
+    assert tool.log.read_text().split().count("b") <= 1  # not tried again
+    work.raise_failure()  # peers' failures are no error of ours
+
+
+def test_a_failed_cell_of_ours_is_an_error_with_its_own_exit_code(
+    demo: Artifact, tmp_path: Path
+) -> None:
+    work = session(demo, tmp_path, Tool(tmp_path / "log"))
+    failed = work.record.benchmarks[0].model_copy(
+        update={
+            "status": "failed",
+            "error": "the cell: executed fp32",
+            "error_kind": "UnsupportedError",
+            "params": params("a", tool="sdrt"),
+        }
+    )
+    work.record = work.record.model_copy(update={"benchmarks": (failed,)})
+    with pytest.raises(UnsupportedError, match="the cell: executed fp32"):
+        work.raise_failure()
+
+
+def test_what_is_finished_is_kept_and_gone_on_with(
+    demo: Artifact, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool, calls = Tool(tmp_path / "log"), []
+
+    def interrupted(*arguments: Any) -> Any:
+        for outcome in rounds(*arguments):
+            yield outcome
+            calls.append(outcome)
+            if len(calls) == 4:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr("sdrt_bench.bench.session.rounds", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        session(demo, tmp_path, tool).run()
+    kept = read_record(tmp_path / "record.json")
+    assert [len(one.rounds) for one in kept.benchmarks] == [2, 1, 1]
+    monkeypatch.setattr("sdrt_bench.bench.session.rounds", rounds)
+    record = session(demo, tmp_path, tool, resumed=kept).run()
+    assert tool.log.read_text().split() == ["a", "b", "c"] * 2
+    assert [len(one.rounds) for one in record.benchmarks] == [2, 2, 2]
+    assert record.benchmarks[0].rounds == kept.benchmarks[0].rounds
+    assert record.datetime == kept.datetime
+
+
+def test_what_failed_is_tried_again(demo: Artifact, tmp_path: Path) -> None:
+    record = session(demo, tmp_path, Tool(tmp_path / "log", b="refuse")).run()
+    again = session(demo, tmp_path, Tool(tmp_path / "again"), resumed=record).run()
+    assert (tmp_path / "again").read_text().split() == ["b", "b"]
+    assert [one.status for one in again.benchmarks] == ["ok"] * 3
+
+
+def test_another_machines_record_is_not_gone_on_with(demo: Artifact, tmp_path: Path) -> None:
+    record = session(demo, tmp_path, Tool(tmp_path / "log"), ["a"], repeat=1).run()
+    machine = record.machine_info.model_copy(update={"processor": "Z80"})
+    other = record.model_copy(update={"machine_info": machine})
+    with pytest.raises(UsageError, match="of another machine .Z80; this one is"):
+        session(demo, tmp_path, Tool(tmp_path / "log"), resumed=other)
+    older = record.model_copy(update={"version": "0.0.1"})
+    with pytest.raises(UsageError, match="of another release of sdrt .0.0.1"):
+        session(demo, tmp_path, Tool(tmp_path / "log"), resumed=older)
+
+
+def test_an_aside_raises_what_it_raised(demo: Artifact) -> None:
+    fields = params("bf16", tool="sdrt", backend="onnxruntime", sampler="ddim").model_dump()
+    arguments = {"artifact": str(demo.root), "cells": [fields], "ignore_memory": False}
+    with pytest.raises(UnsupportedError, match="onnxruntime bf16 demo 64x64 .* executes fp32"):
+        run_aside("check", arguments)
+
+
+def test_errors_are_found_by_their_names() -> None:
+    assert error_of("UsageError") is UsageError
+    assert error_of("MissingExtraError") is UnsupportedError
+    assert error_of("os") is SdrtError
+    assert error_of("") is SdrtError
+
+
+def test_the_schema_is_one_of_json(demo: Artifact, tmp_path: Path) -> None:
+    schema = Record.model_json_schema(by_alias=True)
+    assert {"machine_info", "commit_info", "benchmarks", "datetime", "version"} <= set(
+        schema["properties"]
+    )
+    json.dumps(schema)

@@ -1,0 +1,51 @@
+"""Figures of a cell from its raw samples, and the verdict on the machine."""
+
+import pytest
+
+from sdrt_bench.bench.record import Noise, Round
+from sdrt_bench.bench.summary import images_per_hour, noisy, stats_of
+
+
+def test_the_first_step_of_each_round_does_not_count() -> None:
+    rounds = [Round(step_s=(9, 1, 2)), Round(step_s=(7, 3, 4, 10))]
+    found = stats_of(rounds)
+    assert found is not None
+    assert found.data == (1, 2, 3, 4, 10)
+    assert (found.rounds, found.min, found.max, found.median, found.mean) == (5, 1, 10, 3, 4)
+    assert found.mad == 1
+    assert found.p10 == pytest.approx(1.4)
+    assert found.p90 == pytest.approx(7.6)
+    assert found.stddev == pytest.approx(12.5**0.5)
+    assert found.ops == 0.25
+
+
+def test_one_step_has_no_statistics() -> None:
+    assert stats_of([Round(step_s=(1,)), Round(step_s=(1,))]) is None
+    assert noisy([Round(step_s=(1,))]) == ()
+
+
+def test_pictures_in_an_hour_are_those_of_the_median_round() -> None:
+    rounds = [Round(image_s=10), Round(image_s=20), Round(image_s=90)]
+    assert images_per_hour(rounds, batch=2) == 360
+    assert images_per_hour([Round()], batch=1) is None
+
+
+def test_a_quiet_machine_is_trusted() -> None:
+    quiet = Noise(steal_share=0.01, other_share=0.04, mhz_before=1000, mhz_after=1040)
+    assert noisy([Round(step_s=(5, 1, 1.01, 1.02), noise=quiet)] * 2) == ()
+
+
+@pytest.mark.parametrize(
+    ("rounds", "sentence"),
+    [
+        ([Round(step_s=(9, 1, 1, 1.5))], "spread over 40 % of their median (limit 10 %)"),
+        ([Round(step_s=(9, 1)), Round(step_s=(9, 1.07))], "rounds differ by 7 % (limit 5 %)"),
+        ([Round(noise=Noise(steal_share=0.03))], "gave 3 % of the processors' time"),
+        ([Round(noise=Noise(other_share=0.5))], "other processes took 50 %"),
+        ([Round(noise=Noise(mhz_before=1000, mhz_after=900))], "changed by 10 % (limit 5 %)"),
+    ],
+)
+def test_each_limit_that_is_crossed_has_a_sentence(rounds: list[Round], sentence: str) -> None:
+    step = [one.model_copy(update={"step_s": one.step_s or (1, 1, 1)}) for one in rounds]
+    (found,) = noisy(step)
+    assert sentence in found
