@@ -13,7 +13,7 @@ from typing import Any
 
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, is_installed
-from sdrt.errors import OutOfMemoryError, SdrtError, UnsupportedError
+from sdrt.errors import NonFiniteError, OutOfMemoryError, SdrtError, UnsupportedError
 from sdrt.files import whole_file
 from sdrt.pipeline import Pipeline
 from sdrt.verify import run_network, seeded_feeds
@@ -121,15 +121,26 @@ def measure_sqnr(arguments: Arguments) -> dict[str, float | None]:
     }
 
 
-def measure_accuracy(arguments: Arguments) -> dict[str, Any] | None:
-    """Of pictures whose right answer is known: what is painted as the prompts say."""
+def measure_accuracy(arguments: Arguments) -> list[dict[str, Any] | None]:
+    """Of pictures whose right answer is known, what is painted as the prompts say: by the cell.
+
+    None where the answer is not known, or the engine fails. All cells in one process: what the
+    checker knows of objects takes longer to work out than the pictures.
+    """
+    found: list[dict[str, Any] | None] = []
+    for one in arguments["cells"]:
+        artifact, params = open_artifact(one["artifact"]), Params.model_validate(one["params"])
+        try:
+            found.append(_accuracy(artifact, params, arguments["prompts"]))
+        except NonFiniteError:
+            found.append(None)
+    return found
+
+
+def _accuracy(artifact: Artifact, params: Params, count: int) -> dict[str, Any] | None:
     from sdrt_bench.prompts import choose_prompts
 
-    params = Params.model_validate(arguments["params"])
-    artifact = open_artifact(arguments["artifact"])
-    prompts = choose_prompts(
-        str(arguments["prompts"]), [artifact.manifest], params.width, params.height
-    )
+    prompts = choose_prompts(str(count), [artifact.manifest], params.width, params.height)
     judged = [(one.text, one.judge) for one in prompts if one.judge]
     if not judged:
         return None

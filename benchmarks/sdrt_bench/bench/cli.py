@@ -67,6 +67,14 @@ GUIDANCE = {True: "guidance", False: "no_guidance"}
     metavar="OLD NEW",
     help="Measure nothing: did the second record get worse than the first?",
 )
+@click.option(
+    "--threshold",
+    default="5%",
+    show_default=True,
+    metavar="SHARE",
+    help="With --compare: how much slower is still good.",
+)
+@click.option("--other-machine", is_flag=True, help="With --compare: also of unlike machines.")
 @click.option("--schema", is_flag=True, help="Print the record's JSON Schema.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no table.")
 @click.option("--json", "as_json", is_flag=True, help="Print the record.")
@@ -75,6 +83,8 @@ def bench(
     preset: str | None,
     is_random: bool,
     compare: tuple[Path, Path] | None,
+    threshold: str,
+    other_machine: bool,
     schema: bool,
     peers: str | None,
     resume: Path | None,
@@ -100,7 +110,7 @@ def bench(
         _print_schema()
         return
     if compare:
-        _compare(*compare, as_json=as_json)
+        _compare(*compare, threshold, other_machine)
         return
     is_silent = quiet or as_json
     settings = _settings(options)
@@ -309,8 +319,10 @@ def _print_schema() -> None:
     click.echo(json.dumps(Record.model_json_schema(by_alias=True), indent=1))
 
 
-def _compare(old: Path, new: Path, as_json: bool) -> None:
+def _compare(old: Path, new: Path, threshold: str, other_machine: bool) -> None:
     from sdrt_bench.bench.record import read_record
-    from sdrt_bench.bench.regression import compare
+    from sdrt_bench.bench.regression import compare, read_threshold
 
-    compare(read_record(old), read_record(new))
+    found = compare(read_record(old), read_record(new), read_threshold(threshold), other_machine)
+    click.echo(found.to_text())
+    found.check()

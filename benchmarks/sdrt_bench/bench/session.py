@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import sdrt
 from sdrt.errors import SdrtError, UsageError
@@ -99,7 +100,7 @@ class Session:
         """How much there is to do, in rounds."""
         engines = len(self._by_engine())
         sides = engines + (engines if self.settings.with_fidelity else 0)
-        return sides + 1 + len(self.record.benchmarks) * self.settings.repeat
+        return sides + 2 + len(self.record.benchmarks) * self.settings.repeat
 
     def run(self) -> Record:
         """Check, probe, measure all rounds, then compare; the record is written after each.
@@ -253,19 +254,11 @@ class Session:
                 "against": None if against == artifact else against,
             }
             with self.watch(f"networks of {params.backend} {params.precision}", 1):
-                self._add_figures(cells, "sqnr", arguments)
+                found = self._aside("sqnr", arguments)
+            if found:
+                self._add_figures(cells, {"sqnr_db": found})
 
-    def _add_figures(
-        self, cells: Sequence[Cell], name: str, arguments: Mapping[str, object]
-    ) -> None:
-        try:
-            found = run_aside(name, arguments)
-        except SdrtError as error:
-            self.warnings[f"no {name} of {cells[0].name}: {error}"] = None
-            return
-        if not found:
-            return
-        more = {"sqnr_db": found} if name == "sqnr" else _accuracy(found)
+    def _add_figures(self, cells: Sequence[Cell], more: Mapping[str, object]) -> None:
         for cell in cells:
             present = self._cell(cell.name)
             if present.rounds:
@@ -273,22 +266,34 @@ class Session:
                 self._change(cell.name, fidelity=fidelity.model_copy(update=more))
         self._write()
 
+    def _aside(self, what: str, arguments: Mapping[str, object]) -> Any:
+        """What is found, or None and a warning: the table is good without it."""
+        try:
+            return run_aside(what, arguments)
+        except SdrtError as error:
+            self.warnings[f"{what} could not be measured: {error}"] = None
+            return None
+
     def _add_accuracy(self) -> None:
         if not self.settings.accuracy or not paints_scenes(self.models.first.manifest):
             return
         alike: dict[str, list[Cell]] = {}
         for cell in self._ours():
-            key = cell.params.model_dump_json(exclude={"threads", "batch", "prompt"})
-            alike.setdefault(key, []).append(cell)
-        for cells in alike.values():
-            params = cells[0].params
-            arguments = {
-                "artifact": self._artifact(params),
-                "params": params.model_dump(),
-                "prompts": self.settings.accuracy,
-            }
-            with self.watch(f"prompts on {params.backend} {params.precision}", 0):
-                self._add_figures(cells, "accuracy", arguments)
+            if cell.rounds:
+                key = cell.params.model_dump_json(exclude={"threads", "batch", "prompt"})
+                alike.setdefault(key, []).append(cell)
+        asked = [cells[0].params for cells in alike.values()]
+        arguments = {
+            "prompts": self.settings.accuracy,
+            "cells": [
+                {"artifact": self._artifact(one), "params": one.model_dump()} for one in asked
+            ],
+        }
+        with self.watch("painting prompts", 1):
+            found = self._aside("accuracy", arguments) if asked else None
+        for cells, shares in zip(alike.values(), found or (), strict=False):
+            if shares:
+                self._add_figures(cells, _accuracy(shares))
 
     def _ours(self) -> list[Cell]:
         return [cell for cell in self.record.benchmarks if cell.params.tool == OURS]
