@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import click
 
 import sdrt
+from sdrt.commands.conformance import conformance
 from sdrt.commands.generate import generate
 from sdrt.commands.styles import styles
 from sdrt.commands.verify import verify
@@ -45,6 +46,7 @@ def cli(debug: bool) -> None:
     """Stable Diffusion on CPUs: exported once with torch, run anywhere without it."""
 
 
+cli.add_command(conformance)
 cli.add_command(generate)
 cli.add_command(styles)
 cli.add_command(verify)

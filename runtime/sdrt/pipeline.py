@@ -28,7 +28,7 @@ from sdrt.run import Run
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
 from sdrt.start import Posterior
-from sdrt.tokenizer import Tokenizer, weighted
+from sdrt.tokenizer import Tokenizer, Tokens, weighted
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
 
@@ -111,9 +111,18 @@ class Pipeline:
 
         Raises `UsageError` or `UnsupportedError` for a layer that the text encoder does not give.
         """
+        return self.encode_tokens(self.tokens(prompt), clip_skip, job)
+
+    def tokens(self, prompt: str | Prompt) -> Tokens:
+        """Turn a prompt into token ids and weights, a row for each chunk."""
+        return self._tokenizer.encode(parse(prompt) if isinstance(prompt, str) else prompt)
+
+    def encode_tokens(
+        self, tokens: Tokens, clip_skip: int = 1, job: Job | None = None
+    ) -> Embeddings:
+        """Turn tokens into embeddings, as `encode` does and with its errors."""
         job = job or Job()
         layer = checked_clip_skip(self.artifact.manifest, clip_skip)
-        tokens = self._tokenizer.encode(parse(prompt) if isinstance(prompt, str) else prompt)
         graph = Guarded(self, "text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, job)
         started = time.perf_counter()
         chunks = [
@@ -179,6 +188,11 @@ class Pipeline:
     def backend_of(self, name: str, job: Job) -> Backend:
         """What runs a network in this job."""
         return job.fallbacks.get(name, self.backend)
+
+    @property
+    def vocabulary(self) -> int:
+        """How many token ids there are."""
+        return self._tokenizer.vocabulary
 
     @property
     def loaded(self) -> set[str]:

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sdrt.backends import Array
-from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, guidance_width
+from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, UNet, guidance_width
 from sdrt.guard import Guarded
 from sdrt.image import to_image
 from sdrt.job import Job
@@ -17,7 +17,7 @@ from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Request
 from sdrt.result import Result, Step
-from sdrt.samplers import Draw, Latents
+from sdrt.samplers import Denoise, Draw, Latents
 from sdrt.start import Posterior, Start, from_image, from_noise
 
 if TYPE_CHECKING:
@@ -169,11 +169,11 @@ class Run:
 
     def _denoiser(
         self,
-        unet: Guarded,
+        unet: UNet,
         positive: Embeddings,
         negative: Embeddings | None,
         conditions: Latents | None,
-    ) -> Denoiser:
+    ) -> Denoise:
         request = self.request
         return Denoiser(
             unet=unet,

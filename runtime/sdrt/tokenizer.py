@@ -64,6 +64,11 @@ class Tokenizer:
                 weights.append([1.0, *[weight for _, weight in piece], *[1.0] * (padding + 1)])
         return Tokens(np.array(ids, np.int64), np.array(weights, np.float32))
 
+    @property
+    def vocabulary(self) -> int:
+        """How many ids there are."""
+        return int(self._tokenizer.get_vocab_size())
+
     def _id(self, special: dict[str, str], kind: str) -> int:
         found = self._tokenizer.token_to_id(special.get(kind, ""))
         if found is None:

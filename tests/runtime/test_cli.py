@@ -211,6 +211,25 @@ def test_styles_are_listed_in_the_form_that_is_read(tmp_path: Path) -> None:
         assert made["prompt"].startswith(prompt)
 
 
+def test_golden_vectors_are_written_replayed_and_refused(tmp_path: Path, tiny_path: Path) -> None:
+    golden = tmp_path / "golden.safetensors"
+    options = ("--sampler", "euler", "--steps", 2, "--size", "64x64", "--backend", "onnxruntime")
+    written = json.loads(run("conformance", "-o", golden, *options, "--json").stdout)
+    assert written["cases"] == ["long-prompt", "unguided", "euler"]
+    assert written["bytes"] == golden.stat().st_size
+    record = json.loads(run("verify", "--golden", golden, "--json").stdout)
+    assert record["first_failure"] is None
+    assert record["stages"]["ids"]["is_within"]
+    assert_fails(run("verify", tiny_path, "--golden", golden), 3, "another artifact, 'demo'")
+    assert_fails(run("verify", "--golden", golden, "--size", "64x64"), 2, "--size measures")
+    broken = golden.read_bytes().replace(b"a red boat on the sea", b"a mad goat on the sea")
+    golden.write_bytes(broken)
+    done = run("verify", "--golden", golden)
+    assert done.returncode == 4
+    assert "the first stage that fails is ids" in done.stderr
+    assert re.search(r"^  ids +FAILS  \d+ values differ", done.stdout, re.M)
+
+
 def test_verify_measures_what_a_precision_costs() -> None:
     options = (
         "--backend",

@@ -1,0 +1,152 @@
+"""A run whose stages can be watched, and each be done by itself."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sdrt.backends import Array, Network
+from sdrt.denoiser import Embeddings, UNet
+from sdrt.guard import Guarded
+from sdrt.image import to_image
+from sdrt.job import Job
+from sdrt.noise import Noise
+from sdrt.run import Run
+from sdrt.samplers import Denoise, Latents
+from sdrt.schedule import Steps
+from sdrt.stop import Stop
+from sdrt.tokenizer import Tokens
+
+FEEDS = {
+    "sample": "sample",
+    "timestep": "timestep",
+    "encoder_hidden_states": "embeddings",
+    "timestep_cond": "timestep_cond",
+}
+"""The U-Net's inputs, and what a golden file calls them."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a sampler got when it asked for clean latents, and how."""
+
+    sigma: float
+    feeds: Mapping[str, Array]
+    out: Array
+    denoised: Latents
+
+
+class StagedRun(Run):
+    """One picture, watched while it is made; its parts also work on what they are given."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self.answers: list[Answer] = []
+        self.embeddings: tuple[Embeddings, Embeddings | None] | None = None
+
+    @property
+    def steps(self) -> Steps:
+        """The noise levels."""
+        return self._steps
+
+    def tokens(self) -> list[Tokens]:
+        """Of the prompt, and of the negative prompt if the run is guided."""
+        texts = [self.request.prompt, self.request.negative_prompt]
+        return [self.pipeline.tokens(text) for text in texts[: 1 + self.request.is_guided]]
+
+    def encode(self, tokens: Sequence[Tokens], job: Job) -> list[Embeddings]:
+        """Embeddings of tokens, as the U-Net takes them: all of one length."""
+        self.job = job
+        return self._of_one_length(*[self.pipeline.encode_tokens(one, 1, job) for one in tokens])
+
+    def noise(self, draws: int) -> Array:
+        """The run's first draws: (draws, channels, h, w)."""
+        noise, shape = Noise(self.request.seeds), self._latent_shape()
+        return np.concatenate([noise.draw(shape) for _ in range(draws)])
+
+    def ask_unet(self, feeds: Mapping[str, Array], job: Job) -> Array:
+        """The U-Net's answer."""
+        shapes = {name: array.shape for name, array in feeds.items()}
+        graph = Guarded(self.pipeline, "unet", shapes, job)
+        out: Array = graph.run(feeds)["out_sample"]
+        graph.record()
+        return out
+
+    def denoise(self, network: Network, answer: Answer, embeddings: list[Embeddings]) -> Latents:
+        """Clean latents from an answer of the U-Net's; of its latents the first row counts."""
+        x = answer.feeds["sample"][:1] * np.float32(math.sqrt(1 + answer.sigma**2))
+        negative = embeddings[1] if len(embeddings) > 1 else None
+        denoiser = super()._denoiser(_Given(network, answer.out), embeddings[0], negative)
+        return denoiser(x, answer.sigma)
+
+    def walk(self, noise: Array, denoised: Array) -> tuple[Array, int]:
+        """Latents after each step, from given noise and clean latents, and how much was drawn."""
+        answers, draws = iter(denoised), iter(noise)
+        drawn = 1
+        x = next(draws)[None] * np.float32(math.sqrt(1 + self._steps.sigmas[0] ** 2))
+
+        def draw() -> Latents:
+            nonlocal drawn
+            drawn += 1
+            return _next(draws, noise)[None]
+
+        path = self.request.recipe.trajectory(
+            lambda x, sigma: _next(answers, denoised)[None], x, self._steps, draw
+        )
+        return np.concatenate([x for x, _ in path]), drawn
+
+    def pixels(self, latents: Array, job: Job) -> Array:
+        """The picture of the last latents: (height, width, 3)."""
+        scale = np.float32(math.sqrt(1 + self._steps.sigmas[-1] ** 2))
+        return np.asarray(to_image(self.pipeline.decode(latents[None] / scale, job)[0]))
+
+    def _embed_both(self) -> tuple[Embeddings, Embeddings | None]:
+        self.embeddings = super()._embed_both()
+        return self.embeddings
+
+    def _denoiser(self, unet: UNet, positive: Embeddings, negative: Embeddings | None) -> Denoise:
+        tap = _Tap(unet)
+        denoise = super()._denoiser(tap, positive, negative)
+
+        def watched(x: Latents, sigma: float) -> Latents:
+            denoised = denoise(x, sigma)
+            self.answers.append(Answer(sigma, *tap.last[-1], denoised.copy()))
+            return denoised
+
+        return watched
+
+
+@dataclass
+class _Tap:
+    """A U-Net that keeps its last question and answer."""
+
+    unet: UNet
+    last: list[tuple[dict[str, Array], Array]] = field(default_factory=list)
+
+    @property
+    def network(self) -> Network:
+        return self.unet.network
+
+    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+        outputs = self.unet.run(feeds, stop)
+        kept = {name: np.array(array, np.float32) for name, array in feeds.items()}
+        self.last = [(kept, outputs["out_sample"].copy())]
+        return outputs
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A U-Net whose answer is known."""
+
+    network: Network
+    out: Array
+
+    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+        return {"out_sample": self.out}
+
+
+def _next(rows: Iterator[Array], all_rows: Array) -> Array:
+    """The next row; the last once more where a sampler asks for more than there are."""
+    row = next(rows, None)
+    return all_rows[-1] if row is None else row

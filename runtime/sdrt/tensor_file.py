@@ -1,0 +1,138 @@
+"""Arrays by name in one file, in the format of safetensors, with nothing but numpy.
+
+Eight bytes with the header's length, a header in JSON, then the arrays' bytes in the header's
+order. What a file says of itself is checked before it is believed.
+"""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sdrt.backends import Array
+from sdrt.errors import ArtifactError
+from sdrt.files import whole_file
+
+MAX_HEADER = 1 << 24
+TYPES = {"I64": "<i8", "F32": "<f4", "F64": "<f8", "U8": "|u1"}
+LENGTH = struct.Struct("<Q")
+METADATA = "__metadata__"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
+    """Write a file, whole or not at all; raises `WriteError`."""
+    names = {np.dtype(kind): name for name, kind in TYPES.items()}
+    header: dict[str, Any] = {METADATA: dict(metadata)}
+    begin = 0
+    for name, tensor in tensors.items():
+        header[name] = {
+            "dtype": names[tensor.dtype],
+            "shape": list(tensor.shape),
+            "data_offsets": [begin, begin + tensor.nbytes],
+        }
+        begin += tensor.nbytes
+    text = json.dumps(header, ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # so that the arrays lie at multiples of eight
+    with whole_file(path) as partial, partial.open("wb") as file:
+        file.write(LENGTH.pack(len(text)) + text)
+        for tensor in tensors.values():
+            file.write(np.ascontiguousarray(tensor).tobytes())
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """Arrays by name, and the metadata; raises `ArtifactError` that says what is wrong."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            header, length = _header(path, file.read(LENGTH.size), file.read(MAX_HEADER), size)
+            data_size = size - LENGTH.size - length
+            metadata = header.pop(METADATA, {})
+            if not _is_text(metadata):
+                raise _wrong(path, f"its {METADATA} is not made of texts")
+            places = _places(path, header, data_size)
+            file.seek(LENGTH.size + length)
+            data = file.read(data_size)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    if len(data) != data_size:
+        raise _wrong(path, f"it ended after {len(data)} of {data_size} bytes of data")
+    tensors = {
+        # Copied: engines want arrays that are aligned, and theirs to write to.
+        name: np.frombuffer(data, kind, math.prod(shape), begin).reshape(shape).copy()
+        for name, (kind, shape, begin) in places.items()
+    }
+    return tensors, metadata
+
+
+def _header(path: Path, start: bytes, rest: bytes, size: int) -> tuple[dict[str, Any], int]:
+    if len(start) < LENGTH.size:
+        raise _wrong(path, f"it has {size} bytes")
+    (length,) = LENGTH.unpack(start)
+    if length > MAX_HEADER or length > size - LENGTH.size:
+        raise _wrong(path, f"its header has {length} bytes, and the file {size}")
+    try:
+        header = json.loads(rest[:length].decode("utf-8"), object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise _wrong(path, f"its header is not valid JSON ({error})") from error
+    if not isinstance(header, dict):
+        raise _wrong(path, "its header is no JSON object")
+    return header, length
+
+
+def _places(
+    path: Path, header: Mapping[str, Any], size: int
+) -> dict[str, tuple[str, tuple[int, ...], int]]:
+    """Type, shape and first byte of each array; together they cover all of `size` bytes once."""
+    places: dict[str, tuple[str, tuple[int, ...], int]] = {}
+    spans = []
+    for name, entry in header.items():
+        match entry:
+            case {
+                "dtype": str(kind),
+                "shape": list(shape),
+                "data_offsets": [int(begin), int(end)],
+            } if kind in TYPES and len(entry) == 3 and all(_is_count(n) for n in shape):
+                pass
+            case _:
+                raise _wrong(path, f"tensor {name!r} is described as {str(entry)[:100]}")
+        nbytes = math.prod(shape) * np.dtype(TYPES[kind]).itemsize
+        if not 0 <= begin <= end <= size or end - begin != nbytes:
+            raise _wrong(
+                path,
+                f"tensor {name!r} of {nbytes} bytes is said to lie from {begin} to {end} of {size}",
+            )
+        places[name] = TYPES[kind], tuple(shape), begin
+        spans.append((begin, end, name))
+    done = 0
+    for begin, end, name in sorted(spans):
+        if begin != done:
+            raise _wrong(path, f"tensor {name!r} begins at {begin}, and the one before ends {done}")
+        done = end
+    if done != size:
+        raise _wrong(path, f"its tensors have {done} bytes, and its data {size}")
+    return places
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32
+
+
+def _is_text(metadata: object) -> bool:
+    return isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) != len(pairs):
+        raise ValueError("a name stands there twice")
+    return names
+
+
+def _wrong(path: Path, finding: str) -> ArtifactError:
+    return ArtifactError(
+        f"{path} is no whole safetensors file: {finding}; write or copy the file again"
+    )
