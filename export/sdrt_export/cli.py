@@ -6,19 +6,21 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from sdrt import checks
+from sdrt.commands.generate import Size
 from sdrt.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from sdrt.manifest import Format
     from sdrt_export.checkpoint import Checkpoint
     from sdrt_export.config import Preset
-    from sdrt_export.exporter import Report
     from sdrt_export.quantization.artifact import Settings
+    from sdrt_export.report import Report
 
 MAX_CALIBRATION = 100_000
 BUILT_IN = "leave --calibration-prompts out"
@@ -68,6 +70,11 @@ BUILT_IN = "leave --calibration-prompts out"
 @click.option(
     "--publish-anyway", is_flag=True, help="int8: also when it fails its own verification."
 )
+@click.option("--single-graph", is_flag=True, help="One ONNX model of a whole run; see the docs.")
+@click.option("--sampler", help="Of the single graph; default: the model's own, as with all these.")
+@click.option("--scheduler", help="Of the single graph: karras, ...")
+@click.option("--steps", type=int, help="Of the single graph.")
+@click.option("--size", type=Size(), help="Of the single graph's pictures; default: any.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def export(
@@ -82,6 +89,11 @@ def export(
     allow_pickle: bool,
     prediction: str | None,
     zero_terminal_snr: bool,
+    single_graph: bool,
+    sampler: str | None,
+    scheduler: str | None,
+    steps: int | None,
+    size: tuple[int, int] | None,
     **int8: Any,
 ) -> None:
     """Export SOURCE, a model of Stable Diffusion 1 or 2, to the model folder DEST.
@@ -98,18 +110,52 @@ def export(
 
     With --precision int8, SOURCE may be a model folder in fp32 or bf16 as well: the model runs some
     prompts, and its layers are rounded to what was seen.
+
+    With --single-graph, DEST gets one ONNX model with the whole loop inside, for a sampler and a
+    number of steps; SOURCE may be a model folder in any precision.
     """
-    is_quiet = quiet or as_json
     said = {
         "config": config,
         "allow_pickle": allow_pickle,
         "prediction": prediction,
         "zero_terminal_snr": zero_terminal_snr,
     }
-    report = run_export(
-        paths, random, preset, precision, formats, quiet=is_quiet, int8=int8, said=said
-    )
+    built_in = {"sampler": sampler, "scheduler": scheduler, "steps": steps, "size": size}
+    asked = (random, preset, precision, formats)
+    settings: dict[str, Any] = {"quiet": quiet or as_json, "int8": int8, "said": said}
+    if single_graph:
+        report = _export_single_graph(paths, asked, built_in, settings)
+    elif given := [name for name, value in built_in.items() if value is not None]:
+        raise UsageError(f"--{given[0]} is for --single-graph; give both or none")
+    else:
+        report = run_export(paths, *asked, **settings)
     click.echo(json.dumps(record(report), indent=1) if as_json else summary(report))
+
+
+def _export_single_graph(
+    paths: Sequence[Path], asked: tuple[Any, ...], built_in: Mapping[str, Any], settings: Any
+) -> "Report":
+    """Join the graphs of a model folder; of anything else, an export is made on the way."""
+    from sdrt.artifact import is_artifact, open_artifact
+
+    try:
+        from sdrt_export.single_graph import Asked, export_single_graph
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "export") from error
+    random, preset, precision, formats = asked
+    if formats not in (None, "onnx"):
+        raise UsageError(f"--format is {formats!r}; a single graph is onnx")
+    wish = Asked(**built_in)
+    if len(paths) == 2 and is_artifact(paths[0]):
+        if random or preset or precision:
+            raise UsageError("a model folder has its precision; give no more than its path")
+        return export_single_graph(open_artifact(paths[0]), paths[1], wish)
+    parent = paths[-1].absolute().parent if paths else Path.cwd()
+    parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".export-", dir=parent) as folder:
+        inner = Path(folder) / "model"
+        run_export([*paths[:-1], inner], random, preset, precision, "onnx", **settings)
+        return export_single_graph(open_artifact(inner), paths[-1], wish)
 
 
 def run_export(

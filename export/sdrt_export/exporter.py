@@ -1,10 +1,8 @@
 """Checkpoint -> artifact, one network after the other: trace, store, convert, verify, publish."""
 
 import logging
-import resource
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +26,7 @@ from sdrt_export.networks import ExportableNetwork, networks
 from sdrt_export.prediction import decided, probe
 from sdrt_export.preview import with_preview
 from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
+from sdrt_export.report import Report, peak_bytes
 from sdrt_export.sources import open_checkpoint
 from sdrt_export.to_onnx import signature, trace, write_onnx
 from sdrt_export.verify import check_floor, reference_cases
@@ -38,17 +37,6 @@ BYTES_PER_WEIGHT: dict[Precision, int] = {"fp32": 4, "bf16": 2, "int8": 1}
 # Until it is rounded, a model lies on disk in fp32 as graphs of separate layers; and also as its
 # float export, unless that was the source.
 LAYERS_BYTES_PER_WEIGHT = FLOAT_BYTES_PER_WEIGHT = 4
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an export did: the artifact's manifest, how long it took, how much memory."""
-
-    path: Path
-    manifest: Manifest
-    seconds: float
-    peak_bytes: int
-    """Largest resident memory of the process."""
 
 
 def export(
@@ -76,8 +64,7 @@ def export(
         with staged(Path(destination), needed) as stage:
             manifest = stage.publish(_fill(stage, checkpoint, precision, chosen, defaults))
         path = stage.destination
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Report(path, manifest, time.perf_counter() - started, peak)
+    return Report(path, manifest, time.perf_counter() - started, peak_bytes())
 
 
 def _export_int8(

@@ -14,7 +14,8 @@ from sdrt.errors import ParityError
 from sdrt.manifest import Precision, TensorSpec
 from sdrt.measure import snr_db
 
-FREE_SIZE = {"batch": 1, "tokens": 77}
+FREE_SIZE = {"batch": 1, "tokens": 77, "chunks": 1}
+SCALARS = {"timestep": 500.0, "guidance_scale": 4.0}
 LATENT_SIDE = 8
 # Two engines in fp32 on the same stored weights. In int8 each rounds at places of its own, and
 # more or less by a level; 20 dB is what an export in int8 has to be of the float graph.
@@ -131,6 +132,6 @@ def _array(tensor: TensorSpec, sizes: Mapping[str, int], rng: np.random.Generato
     shape = [d if isinstance(d, int) else sizes.get(d, LATENT_SIDE) for d in tensor.shape]
     if tensor.dtype != "float32":
         return rng.integers(0, 256, shape).astype(tensor.dtype)
-    if not shape:
-        return np.array(500, np.float32)  # the timestep
+    if tensor.name in SCALARS:
+        return np.array(SCALARS[tensor.name], np.float32)
     return rng.standard_normal(shape, np.float32)

@@ -77,7 +77,7 @@ class StagedRun(Run):
         """Clean latents from an answer of the U-Net's; of its latents the first row counts."""
         x = answer.feeds["sample"][:1] * np.float32(math.sqrt(1 + answer.sigma**2))
         negative = embeddings[1] if len(embeddings) > 1 else None
-        denoiser = super()._denoiser(_Given(network, answer.out), embeddings[0], negative)
+        denoiser = super()._denoiser(_Given(network, answer.out), embeddings[0], negative, None)
         return denoiser(x, answer.sigma)
 
     def walk(self, noise: Array, denoised: Array) -> tuple[Array, int]:
@@ -105,9 +105,15 @@ class StagedRun(Run):
         self.embeddings = super()._embed_both()
         return self.embeddings
 
-    def _denoiser(self, unet: UNet, positive: Embeddings, negative: Embeddings | None) -> Denoise:
+    def _denoiser(
+        self,
+        unet: UNet,
+        positive: Embeddings,
+        negative: Embeddings | None,
+        conditions: Latents | None,
+    ) -> Denoise:
         tap = _Tap(unet)
-        denoise = super()._denoiser(tap, positive, negative)
+        denoise = super()._denoiser(tap, positive, negative, conditions)
 
         def watched(x: Latents, sigma: float) -> Latents:
             denoised = denoise(x, sigma)

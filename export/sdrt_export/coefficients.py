@@ -1,0 +1,138 @@
+"""What a whole run does to latents, as tables of numbers, from the runtime's own samplers.
+
+Samplers, the scales around the U-Net and the kinds of prediction are all linear in the latents and
+the U-Net's answers. So run them once on vectors of a basis, and what comes out are the
+coefficients: they cannot be out of step with the code that they come from.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sdrt.backends import Array, Network
+from sdrt.denoiser import Clipping, Denoiser
+from sdrt.errors import UnsupportedError
+from sdrt.manifest import Manifest
+from sdrt.recipe import Recipe
+from sdrt.samplers import Latents
+from sdrt.schedule import Steps, TrainingNoise
+from sdrt.stop import Stop
+
+Doubles = npt.NDArray[np.float64]
+START = 1  # rows of the basis before the draws
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """A run of `calls` questions to the U-Net, as sums over the rows of a basis.
+
+    The rows are the first noise, `draws` of more noise, then the clean latents of each call.
+    """
+
+    latents: Doubles
+    """(calls + 1, rows): x at each call, in the form x0 + sigma * noise; last, the result."""
+    scales: Doubles
+    """(calls,): what x is multiplied by for the U-Net."""
+    timesteps: Doubles
+    """(calls,)"""
+    of_x: Doubles
+    """(calls,): clean latents are x times this,"""
+    of_answer: Doubles
+    """(calls,): plus the U-Net's answer times this."""
+    draws: int
+    """How often the sampler draws noise on the way."""
+
+    @property
+    def calls(self) -> int:
+        """How often the U-Net runs."""
+        return len(self.timesteps)
+
+
+def coefficients(manifest: Manifest, recipe: Recipe, count: int) -> Coefficients:
+    """Tables of a run of `count` steps; raises `UsageError`, or `UnsupportedError`."""
+    if recipe.clipping != Clipping():
+        raise UnsupportedError(
+            "clip and thresholding are not linear, and one graph cannot hold them; leave them out"
+        )
+    steps = recipe.steps(TrainingNoise.of(manifest.schedule), count)
+    counted = _walk(recipe, steps, 0, 1)  # only to see how often it asks and draws
+    draws = counted.drawn
+    walked = _walk(recipe, steps, draws, len(counted.sigmas))
+    sigmas = walked.sigmas
+    denoisers = [_linear(manifest, recipe, steps, sigma) for sigma in sigmas]
+    return Coefficients(
+        latents=walked.latents,
+        scales=1 / np.sqrt(1 + np.square(sigmas)),
+        timesteps=np.array([steps.timestep(sigma) for sigma in sigmas]),
+        of_x=np.array([of_x for of_x, _ in denoisers]),
+        of_answer=np.array([of_answer for _, of_answer in denoisers]),
+        draws=draws,
+    )
+
+
+@dataclass(frozen=True)
+class _Walk:
+    sigmas: list[float]
+    latents: Doubles
+    drawn: int
+
+
+def _walk(recipe: Recipe, steps: Steps, draws: int, calls: int) -> _Walk:
+    """Sample with vectors of a basis; those that it has no room for are its last."""
+    basis = np.eye(START + draws + calls)
+    asked: list[Doubles] = []
+    sigmas: list[float] = []
+    drawn = 0
+
+    def vector(row: int) -> Latents:
+        chosen: Latents = basis[min(row, len(basis) - 1)].reshape(1, -1, 1, 1)
+        return chosen
+
+    def denoise(x: Latents, sigma: float) -> Latents:
+        asked.append(x.reshape(-1).astype(np.float64))
+        sigmas.append(sigma)
+        return vector(draws + len(sigmas))
+
+    def draw() -> Latents:
+        nonlocal drawn
+        drawn += 1
+        return vector(drawn)
+
+    x = vector(0) * math.sqrt(1 + steps.sigmas[0] ** 2)
+    for after, _ in recipe.trajectory(denoise, x, steps, draw):
+        x = after
+    result = x.reshape(-1) / math.sqrt(1 + steps.sigmas[-1] ** 2)
+    return _Walk(sigmas, np.stack([*asked, result]), drawn)
+
+
+def _linear(manifest: Manifest, recipe: Recipe, steps: Steps, sigma: float) -> tuple[float, float]:
+    """How much of x and of the U-Net's answer is in the clean latents."""
+    found = []
+    for x, answer in ((1.0, 0.0), (0.0, 1.0)):
+        denoiser = Denoiser(
+            unet=_Constant(manifest, answer),
+            steps=steps,
+            prediction=manifest.prediction,
+            positive=np.zeros((1, 1, 1), np.float32),
+            timestep_scaling=recipe.timestep_scaling,
+        )
+        found.append(float(denoiser(np.full((1, 1, 1, 1), x), sigma).item()))
+    return found[0], found[1]
+
+
+@dataclass(frozen=True)
+class _Constant:
+    """A U-Net that always answers the same."""
+
+    manifest: Manifest
+    answer: float
+
+    @property
+    def network(self) -> Network:
+        return Network("unet", self.manifest.graphs["unet"], (), self.manifest.stored("unet"))
+
+    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+        return {"out_sample": np.full((1, 1, 1, 1), self.answer)}
