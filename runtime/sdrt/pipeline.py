@@ -14,7 +14,7 @@ import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
 from sdrt.denoiser import Embeddings
-from sdrt.errors import UnsupportedError
+from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.guard import Guarded
 from sdrt.job import Job
 from sdrt.manifest import LAYER_STATES, Precision, Preview
@@ -99,6 +99,12 @@ class Pipeline:
 
     def start(self, prompt: str | None = None, **options: Unpack[Options]) -> Run:
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
+        if "unet" not in self.artifact.manifest.graphs:
+            raise ArtifactError(
+                f"{self.artifact.root} has no unet; it has: "
+                f"{', '.join(self.artifact.manifest.graphs)}; a single graph is run by itself "
+                "(docs/single-graph.md), so give the model folder that it was made from"
+            )
         return Run(self, resolve(self.artifact.manifest, prompt, options))
 
     def encode(

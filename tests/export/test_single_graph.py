@@ -17,7 +17,7 @@ from sdrt.denoiser import Denoiser
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.manifest import Manifest
 from sdrt.noise import Noise
-from sdrt.pipeline import Pipeline
+from sdrt.pipeline import Pipeline, load
 from sdrt.recipe import Recipe
 from sdrt.samplers import SAMPLERS
 from sdrt.schedule import TrainingNoise
@@ -116,6 +116,8 @@ def test_the_folder_is_an_artifact_that_verifies_and_has_the_weights_once(
     tiny: Artifact, tmp_path: Path
 ) -> None:
     export_single_graph(tiny, tmp_path / "one", Asked("euler", steps=2))
+    with pytest.raises(ArtifactError, match="has no unet; it has: pipeline"):
+        load(tmp_path / "one").start("x")
     report = verify_artifact(tmp_path / "one")
     assert report.graphs["pipeline"]["openvino against onnxruntime"] >= 60
     graphs = ("text_encoder", "unet", "vae_decoder")
