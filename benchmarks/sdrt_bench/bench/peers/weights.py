@@ -1,0 +1,148 @@
+"""The same weights in the layout that each peer reads, written once and kept.
+
+Ours are written from a checkpoint, one network in memory at a time. What a peer compiles for itself
+(OpenVINO IR, ONNX) is made by its own exporter in its own environment, as its users make it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sdrt.errors import UnsupportedError, WriteError
+from sdrt_bench.bench.peers.environments import (
+    Environment,
+    alone,
+    last_words,
+    peer_environment,
+)
+from sdrt_export.artifact import Stage
+from sdrt_export.checkpoint import WEIGHTS, Checkpoint, FolderCheckpoint
+from sdrt_export.layout import write_layout
+from sdrt_export.ldm.names import Part, to_ldm
+
+Layout = Literal["diffusers", "ldm", "openvino-fp32", "openvino-fp16", "openvino-int8", "onnx"]
+SINGLE_FILE = "model.safetensors"
+PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One checkpoint's layouts below one folder of the cache."""
+
+    checkpoint: Checkpoint
+    cache: Path
+
+    @property
+    def folder(self) -> Path:
+        """Of all layouts; its name changes with the geometry and with the weights."""
+        facts: dict[str, Any] = {part: dict(one) for part, one in self.checkpoint.configs.items()}
+        facts["seed"] = getattr(self.checkpoint, "seed", None)
+        if isinstance(self.checkpoint, FolderCheckpoint):
+            facts["files"] = _stamps(self.checkpoint.root)
+        text = json.dumps(facts, sort_keys=True, default=str)
+        key = hashlib.sha256(text.encode()).hexdigest()[:8]
+        return self.cache / "weights" / f"{self.checkpoint.name}-{key}"
+
+    def layout(self, layout: Layout, environment: Environment | None = None) -> Path:
+        """Folder (or file, of `ldm`) of a layout; written if it is not there yet.
+
+        OpenVINO's and ONNX's need the environment of their exporter. Raises `UnsupportedError`
+        with the exporter's last words, and `WriteError`.
+        """
+        if layout == "diffusers":
+            return self._once(layout, lambda folder: write_diffusers(self.checkpoint, folder))
+        source = self.layout("diffusers")
+        if layout == "ldm":
+            return self._once(layout, lambda folder: write_ldm(source, folder)) / SINGLE_FILE
+        if environment is None:
+            raise ValueError(f"{layout} is made by the peer's exporter, in its environment")
+        return self._once(layout, lambda folder: export(layout, source, folder, environment))
+
+    def _once(self, name: str, write: Callable[[Path], None]) -> Path:
+        folder = self.folder / name
+        partial = folder.with_name(f"{name}.partial")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with alone(folder):
+                if not folder.exists():
+                    shutil.rmtree(partial, ignore_errors=True)
+                    partial.mkdir()
+                    write(partial)
+                    partial.rename(folder)
+        except OSError as error:
+            raise WriteError(f"cannot write the weights for the peers: {error}") from error
+        return folder
+
+
+def write_diffusers(checkpoint: Checkpoint, folder: Path) -> None:
+    """A whole pipeline in fp32, with the names that all releases of its readers know."""
+    write_layout(Stage(folder, folder), checkpoint)
+    _write_old_vocabulary(folder / "tokenizer")
+    for part in PARTS:
+        module = getattr(checkpoint, part)()
+        weights = module.state_dict()
+        if part == "text_encoder":
+            weights = {f"text_model.{name}": weight for name, weight in weights.items()}
+            module.config.architectures = ["CLIPTextModel"]
+            module.config.save_pretrained(folder / part)
+        else:
+            module.save_config(folder / part)
+        save_file(weights, folder / part / f"{WEIGHTS[part]}.safetensors", {"format": "pt"})
+
+
+def write_ldm(source: Path, folder: Path) -> None:
+    """All networks in one file with the original code's names, from a folder of diffusers."""
+    weights: dict[str, torch.Tensor] = {}
+    for part in PARTS:
+        config = json.loads((source / part / "config.json").read_text(encoding="utf-8"))
+        with safe_open(source / part / f"{WEIGHTS[part]}.safetensors", "pt") as file:
+            own = {name.removeprefix("text_model."): file.get_tensor(name) for name in file.keys()}
+        weights |= {name: weight.contiguous() for name, weight in to_ldm(part, own, config).items()}
+    save_file(weights, folder / SINGLE_FILE, {"format": "pt"})
+
+
+def export(layout: Layout, source: Path, folder: Path, environment: Environment) -> None:
+    """Let the peer's own exporter write its format."""
+    kind, _, precision = layout.partition("-")
+    command = [str(environment.scripts / "optimum-cli"), "export", kind, "--model", str(source)]
+    command += ["--task", "text-to-image"]
+    command += ["--weight-format", precision] if precision else []
+    log = folder.with_name(f"{layout}.log")
+    with log.open("w", encoding="utf-8") as file:
+        code = subprocess.run(
+            [*command, str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=peer_environment(environment, os.environ),
+        ).returncode
+    if code:
+        raise UnsupportedError(
+            f"cannot export to {layout} with optimum-cli: {last_words(log)}; all of it is in {log}"
+        )
+
+
+def _write_old_vocabulary(folder: Path) -> None:
+    """`vocab.json` and `merges.txt`, which older releases of transformers want."""
+    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    merges = [one if isinstance(one, str) else " ".join(one) for one in model["merges"]]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), "utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), "utf-8")
+
+
+def _stamps(root: Path) -> list[tuple[str, int, int]]:
+    files = sorted(path for path in root.rglob("*") if path.is_file())
+    return [
+        (path.relative_to(root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns)
+        for path in files
+    ]
