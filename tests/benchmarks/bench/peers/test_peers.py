@@ -1,0 +1,161 @@
+"""The protocol between runner and workers, and the one worker that runs in our environment."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sdrt.errors import UsageError
+from sdrt_bench.bench.peers import peers
+from sdrt_bench.bench.peers.environments import READY, Environment, Recipe
+from sdrt_bench.bench.peers.peers import PEERS, WORKERS, PeerSource, cells, named
+from sdrt_bench.bench.peers.weights import Weights
+from sdrt_bench.bench.record import Params
+from sdrt_bench.bench.rounds import OUTCOME, Failure, Result, Spec
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import read_preset
+
+ASKED = Params(
+    model="tiny",
+    backend="",
+    precision="fp32",
+    width=64,
+    height=64,
+    steps=6,
+    threads=1,
+    prompt="a red boat",
+)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Weights:
+    return Weights(RandomCheckpoint.of(*read_preset("tiny")), tmp_path)
+
+
+def run(worker: Path, params: Params, model: Path, folder: Path, measure: int = 6) -> Any:
+    spec = Spec(
+        name="cell",
+        params=params,
+        measure=measure,
+        result=folder / "result.json",
+        folder=folder,
+        options={"model": str(model)},
+    )
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    environment.pop("PYTHONPATH", None)
+    subprocess.run(
+        [sys.executable, worker],
+        input=spec.model_dump_json(),
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return OUTCOME.validate_json((folder / "result.json").read_text())
+
+
+def test_diffusers_runs_the_first_steps_and_decodes(weights: Weights, tmp_path: Path) -> None:
+    params = cells(PEERS["diffusers"], ASKED)[2]
+    found = run(
+        WORKERS / "run_diffusers.py", params, weights.layout("diffusers"), tmp_path, measure=3
+    )
+    assert isinstance(found, Result)
+    assert (found.precision.requested, found.precision.executed) == ("bf16", "bf16")
+    assert found.options["channels_last"] is True
+    steps = found.round.step_s
+    assert (len(steps), found.round.steps_run) == (3, 3)
+    assert found.round.image_s is not None
+    assert found.round.image_s >= sum(steps) + 3 * sorted(steps[1:])[0]
+    assert found.round.peak_rss is not None
+    assert found.round.peak_rss >= (found.round.steady_rss or 0) > 0
+    assert found.latents is not None
+    assert found.picture is not None
+    assert np.load(found.latents)["latents"].shape == (3, 4, 8, 8)
+    with Image.open(found.picture) as picture:
+        assert picture.size == (64, 64)
+
+
+def test_a_peer_that_cannot_do_it_says_why_in_one_sentence(tmp_path: Path) -> None:
+    params = cells(PEERS["diffusers"], ASKED)[0]
+    found = run(WORKERS / "run_diffusers.py", params, tmp_path / "nothing", tmp_path)
+    assert isinstance(found, Failure)
+    assert "nothing" in found.error
+    assert "\n" not in found.error
+
+
+def test_a_worker_that_has_no_peer_to_import_leaves_no_result(tmp_path: Path) -> None:
+    params = cells(PEERS["openvino-genai"], ASKED)[0]
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        run(WORKERS / "run_openvino_genai.py", params, tmp_path, tmp_path)
+    assert "openvino_genai" in caught.value.stderr
+
+
+def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: Path) -> None:
+    worker = tmp_path / "stand_in.py"
+    worker.write_text(
+        f"import sys; sys.path.insert(0, {str(WORKERS)!r})\n"
+        "from harness import Clock, serve\n"
+        "def run(job):\n"
+        "    clock = Clock(job.measure)\n"
+        "    clock.start_loading()\n"
+        "    clock.start_picture()\n"
+        "    network = clock.timed('unet', lambda: None)\n"
+        "    network()\n"
+        "    while not clock.end_step():\n"
+        "        network()\n"
+        "    return {'round': clock.round(job.params['steps']), 'precision': {\n"
+        "        'requested': job.params['precision'], 'stored': 'fp32', 'executed': 'unknown'},\n"
+        "        'options': {'model': job.model, 'best': job.is_best}}\n"
+        "serve(run)\n"
+    )
+    found = run(worker, ASKED, tmp_path / "model", tmp_path, measure=4)
+    assert isinstance(found, Result)
+    assert found.options == {"model": str(tmp_path / "model"), "best": False}
+    assert found.round.steps_run == 4
+    assert (found.round.sampler_s or 0) + sum(found.round.load_s.values()) < 1
+
+
+def test_a_round_starts_in_the_environment_of_the_peer_with_the_same_weights(
+    weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(recipe: Recipe, cache: Path, options: Any) -> Environment:
+        folder = cache / recipe.name
+        folder.mkdir(exist_ok=True)
+        (folder / READY).write_text(json.dumps({}))
+        return Environment(folder)
+
+    monkeypatch.setattr(peers, "prepare", made)
+    source = PeerSource(weights, tmp_path)
+    params = cells(PEERS["stable-diffusion.cpp"], ASKED)[0]
+    start = source.start(params)
+    assert start.argv[0] == str(tmp_path / "ggml" / "bin" / "python")
+    assert Path(start.argv[1]).is_file()
+    assert start.options == {"model": str(weights.layout("ldm"))}
+    assert start.env is not None
+    assert start.env["OMP_NUM_THREADS"] == "1"
+
+
+def test_every_peer_has_a_worker_and_cells_as_it_comes_and_tuned() -> None:
+    for peer in PEERS.values():
+        assert (WORKERS / peer.worker).is_file()
+        made = cells(peer, ASKED)
+        assert {one.settings for one in made} == {"default", "best"}
+        assert {one.tool for one in made} == {peer.name}
+        assert {one.precision for one in made} <= peer.layouts.keys()
+
+
+def test_unknown_peers_and_precisions_are_errors(weights: Weights, tmp_path: Path) -> None:
+    assert [one.name for one in named("diffusers, optimum-onnx")] == ["diffusers", "optimum-onnx"]
+    assert named("all") == list(PEERS.values())
+    with pytest.raises(UsageError, match="did you mean 'diffusers'"):
+        named("diffuser")
+    with pytest.raises(UsageError, match="no precision 'q8_0'; expected one of fp32"):
+        PeerSource(weights, tmp_path).start(
+            ASKED.model_copy(update={"tool": "diffusers", "precision": "q8_0"})
+        )
