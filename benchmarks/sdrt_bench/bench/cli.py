@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sdrt import checks
-from sdrt.errors import UsageError
+from sdrt.errors import MissingExtraError, UsageError
 from sdrt.files import check_writable
 
 if TYPE_CHECKING:
@@ -53,7 +53,13 @@ GUIDANCE = {True: "guidance", False: "no_guidance"}
 @click.option("--no-probe", is_flag=True, help="Do not measure the machine's peaks.")
 @click.option("--ignore-memory", is_flag=True, help="Run cells that are predicted not to fit.")
 @click.option("--quick", is_flag=True, help="One round, few prompts: less than a minute.")
-@click.option("--peers", metavar="X,...", help="Other tools to measure in the same table.")
+@click.option("--peers", metavar="X,...|all", help="Other tools to measure in the same table.")
+@click.option(
+    "--peer-weights",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="What the model was exported from, in diffusers' layout; random weights are known.",
+)
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RECORD", help="Go on with it.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.json", help="The record."
@@ -87,6 +93,7 @@ def bench(
     other_machine: bool,
     schema: bool,
     peers: str | None,
+    peer_weights: Path | None,
     resume: Path | None,
     output: Path | None,
     html: Path | None,
@@ -125,7 +132,7 @@ def bench(
         _check_target(path)
     asked = _asked(options)
     models = _models(artifacts, preset, is_random, asked, quiet=is_silent)
-    cells, sources = _cells(models, asked, peers)
+    cells, sources = _cells(models, asked, peers, peer_weights)
     from sdrt_bench.bench.session import Session
 
     session = Session.of(models, cells, target, settings, resumed, sources)
@@ -252,14 +259,26 @@ def _models(
 
 
 def _cells(
-    models: "Models", asked: "Asked", peers: str | None
+    models: "Models", asked: "Asked", peers: str | None, weights: Path | None
 ) -> "tuple[list[Params], dict[str, Source]]":
+    """Ours, then the peers', and who runs the latter."""
+    from sdrt.integrity import cache_folder
     from sdrt_bench.bench.cells import cells
 
     ours = cells(models, asked)
-    if peers is not None:
-        raise UsageError("--peers is not there yet")
-    return ours, {}
+    if peers is None:
+        if weights is not None:
+            raise UsageError("--peer-weights was given without --peers; name some")
+        return ours, {}
+    try:
+        from sdrt_bench.bench.peers import peers as others
+        from sdrt_bench.bench.peers.weights import Weights
+    except ModuleNotFoundError as error:  # their weights are written with torch
+        raise MissingExtraError(str(error.name), "all") from error
+    chosen, cache = others.named(peers), cache_folder() / "peers"
+    theirs = others.cells(chosen, ours)
+    source = others.PeerSource(Weights.of(models.first.manifest.source.id, weights, cache), cache)
+    return [*ours, *theirs], {peer.name: source for peer in chosen}
 
 
 def _check_target(path: Path | None) -> None:

@@ -13,6 +13,7 @@ from sdrt_bench.bench.peers.weights import Layout, Weights
 from sdrt_bench.bench.record import Params
 from sdrt_bench.bench.rounds import Start
 
+SAMPLERS = ("ddim", "euler")  # that every peer has
 WORKERS = Path(__file__).parent / "workers"
 Variant = tuple[str, Literal["default", "best"]]
 """Precision in the peer's words, and whether it is tuned."""
@@ -101,10 +102,21 @@ def named(names: str) -> list[Peer]:
     return found
 
 
-def cells(peer: Peer, asked: Params) -> list[Params]:
-    """Every variant of a peer for one request; `asked` gives size, steps, guidance and the rest."""
+def cells(peers: Sequence[Peer], ours: Sequence[Params]) -> list[Params]:
+    """Every variant of every peer for all that is asked of us; raises `UsageError` for samplers.
+
+    Each request is made once, in whatever precision and on whatever engine we answer it.
+    """
+    requests: dict[Params, None] = {}
+    for one in ours:
+        if one.sampler not in SAMPLERS:
+            raise UsageError(
+                f"the peers cannot be compared with the sampler {one.sampler!r}; all know "
+                f"{' and '.join(SAMPLERS)}: add --sampler {SAMPLERS[0]}"
+            )
+        requests[one.model_copy(update={"backend": "", "precision": ""})] = None
     return [
-        asked.model_copy(
+        request.model_copy(
             update={
                 "tool": peer.name,
                 "backend": peer.backend,
@@ -112,6 +124,8 @@ def cells(peer: Peer, asked: Params) -> list[Params]:
                 "settings": settings,
             }
         )
+        for request in requests
+        for peer in peers
         for precision, settings in peer.variants
     ]
 

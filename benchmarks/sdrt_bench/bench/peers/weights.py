@@ -18,7 +18,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sdrt.errors import UnsupportedError, WriteError
+from sdrt.errors import UnsupportedError, UsageError, WriteError
 from sdrt_bench.bench.peers.environments import (
     Environment,
     alone,
@@ -26,7 +26,8 @@ from sdrt_bench.bench.peers.environments import (
     peer_environment,
 )
 from sdrt_export.artifact import Stage
-from sdrt_export.checkpoint import WEIGHTS, Checkpoint, FolderCheckpoint
+from sdrt_export.checkpoint import WEIGHTS, Checkpoint, FolderCheckpoint, RandomCheckpoint
+from sdrt_export.config import presets, read_preset
 from sdrt_export.layout import write_layout
 from sdrt_export.ldm.names import Part, to_ldm
 
@@ -41,6 +42,24 @@ class Weights:
 
     checkpoint: Checkpoint
     cache: Path
+
+    @classmethod
+    def of(cls, source: str, given: Path | None, cache: Path) -> "Weights":
+        """Those that a model was exported from: `source` is what its manifest says.
+
+        Random ones are made again; others have to be `given`, as a folder in diffusers' layout.
+        Raises `UsageError`, or `ArtifactError` for another folder.
+        """
+        if given is not None:
+            return cls(FolderCheckpoint.open(given), cache)
+        kind, _, preset = source.partition(":")
+        if kind == "random" and preset in presets():
+            return cls(RandomCheckpoint.of(*read_preset(preset)), cache)
+        raise UsageError(
+            f"the peers need the weights that the model was exported from ({source}); give that "
+            "diffusers folder with --peer-weights, or measure random weights: --preset sd15 "
+            "--random"
+        )
 
     @property
     def folder(self) -> Path:

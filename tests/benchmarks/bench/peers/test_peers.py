@@ -61,7 +61,7 @@ def run(worker: Path, params: Params, model: Path, folder: Path, measure: int = 
 
 
 def test_diffusers_runs_the_first_steps_and_decodes(weights: Weights, tmp_path: Path) -> None:
-    params = cells(PEERS["diffusers"], ASKED)[2]
+    params = cells([PEERS["diffusers"]], [ASKED])[2]
     found = run(
         WORKERS / "run_diffusers.py", params, weights.layout("diffusers"), tmp_path, measure=3
     )
@@ -82,7 +82,7 @@ def test_diffusers_runs_the_first_steps_and_decodes(weights: Weights, tmp_path: 
 
 
 def test_a_peer_that_cannot_do_it_says_why_in_one_sentence(tmp_path: Path) -> None:
-    params = cells(PEERS["diffusers"], ASKED)[0]
+    params = cells([PEERS["diffusers"]], [ASKED])[0]
     found = run(WORKERS / "run_diffusers.py", params, tmp_path / "nothing", tmp_path)
     assert isinstance(found, Failure)
     assert "nothing" in found.error
@@ -90,7 +90,7 @@ def test_a_peer_that_cannot_do_it_says_why_in_one_sentence(tmp_path: Path) -> No
 
 
 def test_a_worker_that_has_no_peer_to_import_leaves_no_result(tmp_path: Path) -> None:
-    params = cells(PEERS["openvino-genai"], ASKED)[0]
+    params = cells([PEERS["openvino-genai"]], [ASKED])[0]
     with pytest.raises(subprocess.CalledProcessError) as caught:
         run(WORKERS / "run_openvino_genai.py", params, tmp_path, tmp_path)
     assert "openvino_genai" in caught.value.stderr
@@ -132,7 +132,7 @@ def test_a_round_starts_in_the_environment_of_the_peer_with_the_same_weights(
 
     monkeypatch.setattr(peers, "prepare", made)
     source = PeerSource(weights, tmp_path)
-    params = cells(PEERS["stable-diffusion.cpp"], ASKED)[0]
+    params = cells([PEERS["stable-diffusion.cpp"]], [ASKED])[0]
     start = source.start(params)
     assert start.argv[0] == str(tmp_path / "ggml" / "bin" / "python")
     assert Path(start.argv[1]).is_file()
@@ -144,7 +144,7 @@ def test_a_round_starts_in_the_environment_of_the_peer_with_the_same_weights(
 def test_every_peer_has_a_worker_and_cells_as_it_comes_and_tuned() -> None:
     for peer in PEERS.values():
         assert (WORKERS / peer.worker).is_file()
-        made = cells(peer, ASKED)
+        made = cells([peer], [ASKED])
         assert {one.settings for one in made} == {"default", "best"}
         assert {one.tool for one in made} == {peer.name}
         assert {one.precision for one in made} <= peer.layouts.keys()
@@ -159,3 +159,24 @@ def test_unknown_peers_and_precisions_are_errors(weights: Weights, tmp_path: Pat
         PeerSource(weights, tmp_path).start(
             ASKED.model_copy(update={"tool": "diffusers", "precision": "q8_0"})
         )
+
+
+def test_each_request_is_made_once_of_every_variant() -> None:
+    ours = [ASKED.model_copy(update={"backend": one}) for one in ("openvino", "onnxruntime")]
+    made = cells([PEERS["optimum-onnx"]], ours)
+    assert [(one.tool, one.settings) for one in made] == [
+        ("optimum-onnx", "default"),
+        ("optimum-onnx", "best"),
+    ]
+
+
+def test_a_sampler_that_peers_do_not_have_is_refused() -> None:
+    ours = [ASKED.model_copy(update={"sampler": "dpm++2m"})]
+    with pytest.raises(UsageError, match="all know ddim and euler: add --sampler ddim"):
+        cells([PEERS["diffusers"]], ours)
+
+
+def test_weights_that_nobody_knows_have_to_be_given(tmp_path: Path) -> None:
+    assert Weights.of("random:tiny", None, tmp_path).checkpoint.name == "tiny"
+    with pytest.raises(UsageError, match="--peer-weights"):
+        Weights.of("someone/model", None, tmp_path)
