@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdrt import checks
-from sdrt.errors import UnsupportedError, UsageError
+from sdrt.errors import UsageError
 from sdrt.manifest import Latent
 from sdrt.metadata import Parameters
 from sdrt.pipeline import Pipeline
@@ -16,6 +15,7 @@ from sdrt.result import Step
 from sdrt.run import Run
 from sdrt.samplers import Latents
 from sdrt_bench.comparison import Comparison, Pair
+from sdrt_bench.executes import check_executed
 from sdrt_bench.prompts import Prompt
 from sdrt_bench.similarity import Pixels, latent_psnr_db, psnr_db, ssim
 
@@ -80,7 +80,8 @@ def compare(
     completed = complete(a, b, options or {})
     a.start("", **_seeded(completed, seed + len(prompts) - 1))  # is the last seed still one?
     for name, pipe in (("A", a), ("B", b)):
-        _check_precision(name, pipe)
+        if pipe.backend.precision:
+            check_executed(name, pipe.artifact, pipe.backend)
     warnings: dict[str, None] = {}  # in order, each once
 
     def paint(name: str, pipe: Pipeline, index: int) -> _Painted:
@@ -137,32 +138,4 @@ def _check_latents(a: Latent, b: Latent) -> None:
         raise UsageError(
             f"the latents of A and B do not fit: A has {ours}, B {theirs}; expected exports of "
             "one model, or of models with the same autoencoder"
-        )
-
-
-def _check_precision(name: str, pipe: Pipeline) -> None:
-    """Find out in one small step, and not after hours, whether an engine does what is asked.
-
-    Raises `UnsupportedError` where it executes another precision.
-    """
-    asked = pipe.backend.precision
-    if asked is None:
-        return
-    side = checks.MIN_LATENT * pipe.artifact.manifest.latent.downscale
-    result = pipe(
-        "",
-        seed=0,
-        width=side,
-        height=side,
-        num_inference_steps=1,
-        guidance_scale=1.0,
-        sampler="euler",
-        scheduler="default",
-    )
-    pipe.release()
-    executed = result.parameters[0].executed_precision
-    if executed != asked:
-        raise UnsupportedError(
-            f"{name}: {pipe.backend.name} was asked for {asked} and executes {executed}; leave "
-            "the precision out, or choose another backend"
         )

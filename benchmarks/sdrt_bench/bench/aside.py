@@ -13,13 +13,13 @@ from typing import Any
 
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, is_installed
-from sdrt.errors import NonFiniteError, OutOfMemoryError, SdrtError, UnsupportedError
+from sdrt.errors import NonFiniteError, OutOfMemoryError, SdrtError
 from sdrt.files import whole_file
 from sdrt.pipeline import Pipeline
-from sdrt.verify import run_network, seeded_feeds
 from sdrt_bench.bench.cells import cell_name
 from sdrt_bench.bench.record import Params
 from sdrt_bench.bench.worker import open_asked, options_of
+from sdrt_bench.executes import check_executed
 
 SQNR_TIMESTEPS = (21.0, 500.0, 901.0)
 NOT_FOR_PICTURES = "vae_encoder"
@@ -43,26 +43,11 @@ def check_cells(arguments: Arguments) -> dict[str, Any]:
     artifact = open_artifact(arguments["artifact"])
     cells = [Params.model_validate(one) for one in arguments["cells"]]
     backend = open_asked(cells[0])
-    check_precision(artifact, backend, cells[0])
+    check_executed(cell_name(cells[0]), artifact, backend)
     return {
         "skipped": {} if arguments["ignore_memory"] else too_large(artifact, backend, cells),
         "macs": count(artifact, cells) if is_installed("openvino") else {},
     }
-
-
-def check_precision(artifact: Artifact, backend: Backend, params: Params) -> None:
-    """Find out in one small step, and not after hours, whether an engine does what is asked.
-
-    Raises `UnsupportedError` that names the cell where it executes another precision.
-    """
-    ran = run_network(artifact, "unet", backend, [seeded_feeds(artifact, "unet")])
-    if ran.executed != params.precision:
-        why = "".join(f"; {warning}" for warning in ran.warnings)
-        raise UnsupportedError(
-            f"{cell_name(params)}: {backend.name} was asked for {params.precision} and executes "
-            f"{ran.executed} (stored in {artifact.manifest.stored('unet')}){why}; leave this "
-            "precision out, or name an artifact that is stored in it"
-        )
 
 
 def too_large(artifact: Artifact, backend: Backend, cells: list[Params]) -> dict[str, str]:

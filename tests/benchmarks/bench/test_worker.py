@@ -13,11 +13,12 @@ from sdrt.artifact import Artifact
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import UnsupportedError
 from sdrt.pipeline import load
-from sdrt_bench.bench.aside import check_precision
+from sdrt_bench.bench.cells import cell_name
 from sdrt_bench.bench.record import Params
 from sdrt_bench.bench.rounds import Result, Spec
 from sdrt_bench.bench.runner import environment, python
 from sdrt_bench.bench.worker import measure
+from sdrt_bench.executes import check_executed
 from tests.runtime.test_guard import compute
 
 
@@ -56,8 +57,8 @@ def test_an_engine_that_executes_something_else_is_an_error_that_names_the_cell(
         measure(spec(tmp_path), lambda _: liar)
     message = "fake bf16 demo 64x64 .* asked for bf16 and executes fp32"
     with pytest.raises(UnsupportedError, match=message):
-        check_precision(demo, liar, spec(tmp_path).params)
-    check_precision(demo, fake(), spec(tmp_path).params)
+        check_executed(cell_name(spec(tmp_path).params), demo, liar)
+    check_executed("the cell", demo, fake())
 
 
 def test_every_part_has_its_time(tmp_path: Path) -> None:

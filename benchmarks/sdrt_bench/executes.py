@@ -1,0 +1,22 @@
+"""Does an engine execute what it is asked for? Found out in one small step, and not after hours."""
+
+from sdrt.artifact import Artifact
+from sdrt.backends import Backend
+from sdrt.errors import UnsupportedError
+from sdrt.verify import run_network, seeded_feeds
+
+
+def check_executed(name: str, artifact: Artifact, backend: Backend) -> None:
+    """Run the U-Net on 8x8 latents.
+
+    Raises `UnsupportedError`, which begins with `name`, where the engine executes another precision
+    than it was asked for.
+    """
+    ran = run_network(artifact, "unet", backend, [seeded_feeds(artifact, "unet")])
+    if ran.executed != backend.precision:
+        why = "".join(f"; {warning}" for warning in ran.warnings)
+        raise UnsupportedError(
+            f"{name}: {backend.name} was asked for {backend.precision} and executes {ran.executed} "
+            f"(stored in {artifact.manifest.stored('unet')}){why}; leave this precision out, or "
+            "name an artifact that is stored in it"
+        )
