@@ -9,7 +9,7 @@ PROMPT ?= a red boat on the sea at sunset
 SEED ?= 7
 PICTURE ?= picture.png
 
-.PHONY: picture test check clean
+.PHONY: picture test check benchmark clean
 
 picture: $(VENV)/ready-to-run
 	$(BIN)/sdrt generate "$(PROMPT)" --seed $(SEED) --output $(PICTURE)
@@ -21,6 +21,19 @@ check: $(VENV)/ready-to-develop
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Half an hour and 50 GB of disk: the record in benchmarks/results, its report, and README's table.
+RESULTS := benchmarks/results
+PEERS := diffusers,optimum-intel,openvino-genai,optimum-onnx,stable-diffusion.cpp
+SD15 := $(foreach precision,fp32 bf16 int8,models/sd15-$(precision))
+
+benchmark: $(SD15)
+	$(BIN)/sdrt bench $(SD15) --sampler ddim --threads 2 --repeat 1 --peers $(PEERS) \
+		--output $(RESULTS)/sd15.json --html $(RESULTS)/sd15.html
+	$(BIN)/python -m sdrt_bench.bench.readme $(RESULTS)/sd15.json README.md
+
+models/sd15-%: | $(VENV)/ready-to-develop
+	$(BIN)/sdrt export --random sd15 $@ --precision $*
 
 clean:
 	rm -rf $(VENV)
