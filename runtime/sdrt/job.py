@@ -9,6 +9,7 @@ from sdrt.errors import CancelledError, NonFiniteError
 from sdrt.record import NetworkRecord, Retry
 from sdrt.result import Timings
 from sdrt.stop import Stop
+from sdrt.tiling import Tiling
 
 
 @dataclass
@@ -19,11 +20,17 @@ class Job:
     timings: Timings = field(default_factory=Timings)
     networks: dict[str, NetworkRecord] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    tiles_vae: bool = False
+    """Whether the VAE works in tiles."""
     place: str = ""
     """Where the run is: "step 3 of 20"."""
     fallbacks: dict[str, Backend] = field(default_factory=dict)
     """For networks that could not be executed as asked."""
     _retries: dict[str, Retry] = field(default_factory=dict)
+
+    def tiling_of(self, height: int, width: int) -> Tiling:
+        """How a picture of so many latents is cut: one tile of its own size if it is not to be."""
+        return Tiling() if self.tiles_vae else Tiling(tile=max(height, width))
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:

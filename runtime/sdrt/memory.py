@@ -7,6 +7,7 @@ and the U-Net of Stable Diffusion 1.5 at 512x512 with guidance. The estimates ar
 of these, or within 0.1 GB.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ from sdrt.errors import OutOfMemoryError, UnsupportedError
 from sdrt.foreign import read_json
 from sdrt.manifest import Precision
 from sdrt.request import Request
+from sdrt.tiling import Tiling
 
 BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "int8": 1}
 PICTURE_BYTES = 5  # for a value of a picture: as it is decoded, and as a pixel
@@ -66,6 +68,8 @@ class Plan:
     """Whether both halves of a guided step run as one batch."""
     has_image: bool = False
     """Whether there is a picture to be encoded first."""
+    is_tiled: bool = False
+    """Whether the VAE works in tiles."""
 
     @classmethod
     def of(
@@ -81,7 +85,8 @@ class Plan:
         size = request.width, request.height
         has_image = request.init is not None
         images = len(request.seeds)
-        return cls(artifact, backend, keep, loaded, *size, images, is_doubled, has_image)
+        is_tiled = request.vae_tiling is True
+        return cls(artifact, backend, keep, loaded, *size, images, is_doubled, has_image, is_tiled)
 
     def peak(self) -> tuple[str, int]:
         """The network at which the run needs most, and how many bytes more than now."""
@@ -130,9 +135,18 @@ class Plan:
             return int(values * rows * width)
         if name in ("vae_decoder", "vae_encoder"):
             last, given = self._decoder()
-            values = self._engine.decoder * (last + 2 * given) * self.width * self.height
+            values = self._engine.decoder * (last + 2 * given) * self._vae_pixels
             return int(values * width) + self.images * self.width * self.height * 3 * PICTURE_BYTES
         return 0
+
+    @property
+    def _vae_pixels(self) -> int:
+        """How many the VAE works on at once."""
+        if not self.is_tiled:
+            return self.width * self.height
+        downscale = self.artifact.manifest.latent.downscale
+        latents = Tiling().size(self.height // downscale, self.width // downscale)
+        return math.prod(latents) * downscale**2
 
     def precision_of(self, name: str) -> Precision:
         """What the floats of a network will run in."""
@@ -167,14 +181,19 @@ class Plan:
         return config if isinstance(config, dict) else {}
 
 
-def check_memory(plan: Plan) -> None:
-    """Raise `OutOfMemoryError` with figures if a run needs more memory than there is.
+def tiled_if_needed(plan: Plan) -> Plan:
+    """The plan with tiles if the whole picture would not fit, and they need less."""
+    tiled = replace(plan, is_tiled=True)
+    available = _available(plan)
+    if available is None or plan.peak()[1] <= available or tiled.peak()[1] >= plan.peak()[1]:
+        return plan
+    return tiled
 
-    Passes what it knows nothing about: devices with memory of their own, systems that do not tell.
-    """
-    is_on_cpu = getattr(plan.backend, "device", "CPU") == "CPU"
-    _, available = machine.memory_bytes()
-    if plan.backend.name not in ENGINES or not is_on_cpu or not available:
+
+def check_memory(plan: Plan) -> None:
+    """Raise `OutOfMemoryError` with figures if a run needs more memory than there is."""
+    available = _available(plan)
+    if available is None:
         return
     name, needed = plan.peak()
     if needed <= available:
@@ -192,16 +211,29 @@ def check_memory(plan: Plan) -> None:
     )
 
 
+def _available(plan: Plan) -> int | None:
+    """Bytes that a run may take.
+
+    None where nothing is known: devices with memory of their own, systems that do not tell.
+    """
+    is_on_cpu = getattr(plan.backend, "device", "CPU") == "CPU"
+    _, available = machine.memory_bytes()
+    return available if plan.backend.name in ENGINES and is_on_cpu and available else None
+
+
 def _changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
     """What could be changed, cheapest first: one thing, then several, at last the size.
 
-    Pictures stay what they are, then change by rounding, then become others.
+    Pictures stay what they are (in tiles: nearly), then change by rounding, then become others.
     """
     harmless: list[tuple[str, dict[str, Any]]] = []
     if plan.images > 1:
         harmless.append(("--batch-count 1", {"images": 1}))
     if plan.is_doubled:
         harmless.append(("--guidance-split", {"is_doubled": False}))
+    tiled = replace(plan, is_tiled=True)
+    if tiled._vae_pixels < plan._vae_pixels:
+        harmless.append(("--vae-tiling", {"is_tiled": True}))
     engines = list(_smaller_engines(plan))
     for flags, change in [*harmless, *engines]:
         yield flags, replace(plan, **change)

@@ -52,6 +52,8 @@ class Parameters:
     """which then has neither this"""
     paste: bool | None
     """nor this."""
+    vae_tiling: bool
+    """Whether the VAE worked in tiles."""
     sampler: str
     scheduler: str
     spacing: str

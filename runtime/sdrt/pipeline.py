@@ -18,7 +18,7 @@ from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.guard import Guarded
 from sdrt.job import Job
 from sdrt.manifest import LAYER_STATES, Precision, Preview
-from sdrt.memory import Plan, check_memory
+from sdrt.memory import Plan, check_memory, tiled_if_needed
 from sdrt.metadata import Parameters
 from sdrt.preview import fit_preview, to_previews
 from sdrt.prompt import Prompt, parse
@@ -28,6 +28,7 @@ from sdrt.run import Run
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
 from sdrt.start import Posterior
+from sdrt.tiling import in_tiles
 from sdrt.tokenizer import Tokenizer, Tokens, weighted
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
@@ -147,24 +148,42 @@ class Pipeline:
         job = job or Job()
         if "vae_encoder" not in self.artifact.manifest.graphs:
             raise UnsupportedError(f"{self.artifact.manifest.name!r} has no vae_encoder")
-        graph = Guarded(self, "vae_encoder", {"sample": picture.shape}, job)
+        downscale = self.artifact.manifest.latent.downscale
+        height, width = (side // downscale for side in picture.shape[2:])
+        tiling = job.tiling_of(height, width)
+        tile = tuple(side * downscale for side in tiling.size(height, width))
+        graph = Guarded(self, "vae_encoder", {"sample": (*picture.shape[:2], *tile)}, job)
+
+        def encode(part: Array) -> Array:
+            return graph.run({"sample": part}, job.stop)["latent_parameters"]
+
         started = time.perf_counter()
         with job.at("image"):
-            parameters = graph.run({"sample": picture}, job.stop)["latent_parameters"]
+            parameters = in_tiles(encode, picture, tiling, height, width)
         job.timings.vae_encoder_s += time.perf_counter() - started
         graph.record()
         return Posterior.of(parameters, self.artifact.manifest.latent.scale)
 
     def decode(self, latents: Latents, job: Job | None = None) -> list[Decoded]:
-        """Turn latents into pictures, one by one: memory does not grow with their number."""
+        """Turn latents into pictures, one by one: memory does not grow with their number.
+
+        With `Job(tiles_vae=True)` it does not grow with their size either, but for the pictures.
+        """
         job = job or Job()
-        graph = Guarded(self, "vae_decoder", {"latent_sample": (1, *latents.shape[1:])}, job)
+        channels, height, width = latents.shape[1:]
+        tiling = job.tiling_of(height, width)
+        tile = (1, channels, *tiling.size(height, width))
+        graph = Guarded(self, "vae_decoder", {"latent_sample": tile}, job)
+
+        def decode(part: Array) -> Array:
+            return graph.run({"latent_sample": part}, job.stop)["sample"]
+
         scaled = latents / np.float32(self.artifact.manifest.latent.scale)
         started = time.perf_counter()
         pictures = []
         for number, one in enumerate(scaled, 1):
             with job.at(f"image {number} of {len(scaled)}"):
-                pictures.append(graph.run({"latent_sample": one[None]}, job.stop)["sample"][0])
+                pictures.append(in_tiles(decode, one[None], tiling, height, width)[0])
         job.timings.vae_decoder_s += time.perf_counter() - started
         graph.record()
         return pictures
@@ -215,11 +234,17 @@ class Pipeline:
         if name not in self._keep:
             self.release(name)
 
-    def check_memory(self, request: Request) -> None:
-        """Raise `OutOfMemoryError` for a request that needs more memory than there is."""
+    def check_memory(self, request: Request) -> Plan:
+        """How a request is to be run, with what it leaves open decided.
+
+        Raises `OutOfMemoryError` if it needs more memory than there is.
+        """
+        plan = Plan.of(self.artifact, self.backend, request, self._keep, frozenset(self._graphs))
+        if request.vae_tiling == "auto":
+            plan = tiled_if_needed(plan)
         if self._checks_memory:
-            loaded = frozenset(self._graphs)
-            check_memory(Plan.of(self.artifact, self.backend, request, self._keep, loaded))
+            check_memory(plan)
+        return plan
 
     def steps(self, request: Request) -> Steps:
         """The noise levels that a request goes through."""
@@ -242,6 +267,7 @@ class Pipeline:
             init_image=request.init.digests if request.init else {},
             strength=request.init.strength if request.init else None,
             paste=request.init.pastes if request.init else None,
+            vae_tiling=job.tiles_vae,
             sampler=request.recipe.sampler,
             scheduler=request.recipe.scheduler,
             spacing=request.recipe.spacing,

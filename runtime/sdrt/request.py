@@ -4,7 +4,7 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy.typing as npt
 
@@ -25,6 +25,7 @@ from sdrt.styles import Style, find_style
 MAX_IMAGES = 64
 MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder is
 SCHEDULER_NAMES = ("default", *SCHEDULERS)
+VaeTiling = bool | Literal["auto"]
 STRENGTH = 0.8  # of a picture without a mask; under a mask everything is made anew
 
 
@@ -52,6 +53,9 @@ class Options(TypedDict, total=False):
     """White where the image is to be made anew, black where it stays; of the image's size."""
     paste: bool
     """Whether pixels outside of the mask are the image's own, as by default; else the decoder's."""
+    vae_tiling: VaeTiling
+    """Whether the VAE works in tiles of 512 pixels, so that its memory does not grow with the
+    picture; "auto", the default: only if the whole is not expected to fit."""
     num_inference_steps: int
     guidance_scale: float
     """Strength of classifier-free guidance; up to 1 there is none and a step costs half."""
@@ -106,6 +110,7 @@ class Request:
     """Where they are given, the prompt is empty."""
     init: InitImage | None = None
     """What the run starts from, if not from noise alone."""
+    vae_tiling: VaeTiling = "auto"
 
     @property
     def steps_to_run(self) -> int:
@@ -159,6 +164,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         prompt_embeds=_embeddings("prompt_embeds", manifest, options, len(seeds)),
         negative_prompt_embeds=_embeddings("negative_prompt_embeds", manifest, options, len(seeds)),
         init=init,
+        vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
     )
     if init and request.steps_to_run < 1:
         raise UsageError(
@@ -209,6 +215,12 @@ def _init_image(manifest: Manifest, options: Options) -> InitImage | None:
     pastes = checks.flag("paste", options.get("paste", True))
     strength = checks.number("strength", strength, 1)
     return read_init_image(image, mask, strength, size, downscale, pastes)
+
+
+def _vae_tiling(value: object) -> VaeTiling:
+    if value is True or value is False or value == "auto":
+        return value  # type: ignore[return-value]
+    raise UsageError(f"vae_tiling is {value!r}; expected True, False or 'auto'")
 
 
 def _check_conditions(manifest: Manifest, has_mask: bool) -> None:

@@ -83,7 +83,14 @@ class Run:
 
     def _generate(self) -> Iterator[Step]:
         self.job.stop.check()
-        self.pipeline.check_memory(self.request)
+        plan = self.pipeline.check_memory(self.request)
+        self.job.tiles_vae = plan.is_tiled
+        if plan.is_tiled and self.request.vae_tiling == "auto":
+            self.job.warnings.append(
+                "the VAE works in tiles, because the whole picture is not expected to fit into "
+                "memory; it may differ from an untiled one by little. --no-vae-tiling (in Python: "
+                "vae_tiling=False) never tiles"
+            )
         try:
             yield from self._make_steps()
         finally:

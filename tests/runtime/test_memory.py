@@ -117,7 +117,7 @@ def available(monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
             "openvino",
             {"width": 2048, "height": 1024, "images": 2},
             3.0,
-            "--batch-count 1 --guidance-split --precision bf16 --size 1920x960",
+            "--batch-count 1 --guidance-split --vae-tiling --precision bf16",
         ),
     ],
 )

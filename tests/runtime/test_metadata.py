@@ -27,6 +27,7 @@ PARAMETERS = Parameters(
     init_image={},
     strength=None,
     paste=None,
+    vae_tiling=False,
     sampler="dpm++2m",
     scheduler="karras",
     spacing="leading",

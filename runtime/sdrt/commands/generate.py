@@ -57,6 +57,11 @@ class Size(click.ParamType[tuple[int, int]]):
     default=None,
     help="Take what the mask leaves from the image itself (default), or as the decoder gives it.",
 )
+@click.option(
+    "--vae-tiling/--no-vae-tiling",
+    default=None,
+    help="Decode and encode in tiles of 512 pixels; default: if the whole would not fit.",
+)
 @click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
 @click.option("--style", metavar="NAME", help="Words around the prompt; see: sdrt styles.")
 @click.option(
