@@ -45,7 +45,13 @@ from sdrt_export.quantization.ranges import (
     weight_scales,
 )
 from sdrt_export.quantization.rounding import round_layers, round_results
-from sdrt_export.quantization.sensitivity import CHEAP_SHARE, DEAR_SHARE, Cost, keep_in_float
+from sdrt_export.quantization.sensitivity import (
+    CHEAP_SHARE,
+    DEAR_SHARE,
+    Cost,
+    by_input,
+    keep_in_float,
+)
 
 FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul")  # where not int8
 
@@ -201,6 +207,13 @@ def timesteps_of(artifact: Artifact, sampling: Sampling) -> list[float]:
     return told
 
 
+def test_of_a_large_array_the_middle_is_taken_and_a_small_one_is_whole() -> None:
+    array = np.arange(2 * 3 * 8 * 5).reshape(2, 3, 8, 5)
+    np.testing.assert_array_equal(calibration.middle(array, 4), array[:, :, 2:6, 0:4])
+    for most in (16, None):
+        assert calibration.middle(array, most).shape == array.shape
+
+
 def test_the_held_out_prompt_is_not_among_the_samples() -> None:
     assert HELD_OUT not in PROMPTS
 
@@ -268,6 +281,15 @@ def test_a_layer_that_is_kept_stays_as_it_is(tmp_path: Path) -> None:
     round_layers(model.graph, ranges, kept=names)
     round_results(model.graph, ranges)
     np.testing.assert_array_equal(run(model, feeds, tmp_path)["y"], expected)
+
+
+def test_layers_of_one_input_are_measured_together(demo: Artifact) -> None:
+    model = ir.load(demo.network("text_encoder", ("onnx",)).files[0])
+    widen(model)
+    layers = find_layers(model.graph)
+    groups = [[layer.name.rsplit(".", 1)[1] for layer in group] for group in by_input(layers)]
+    assert groups[:4] == [["q_proj", "k_proj", "v_proj"], ["out_proj"], ["fc1"], ["fc2"]]
+    assert sum(len(group) for group in groups) == len(layers)
 
 
 def test_the_layers_that_stay_are_the_worst_for_their_work_and_few() -> None:

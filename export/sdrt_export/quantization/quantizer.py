@@ -19,6 +19,7 @@ from sdrt_export.precision import widen
 from sdrt_export.quantization.calibration import (
     Observer,
     Sampling,
+    middle,
     observe_samples,
     record_held_out,
 )
@@ -170,7 +171,7 @@ class Quantizer:
         ir.save(model, folder / SWITCHED)
         latent = self.artifact.manifest.latent
         feeds = cases[(len(cases) - 1) // 2].feeds  # of the U-Net's timesteps, the middle one
-        probe = {tensor: _middle(array, latent.downscale) for tensor, array in feeds.items()}
+        probe = {tensor: _probe(array, latent.downscale) for tensor, array in feeds.items()}
         network = self.artifact.network(name, ("onnx",))
         switched, threads = folder / SWITCHED, usable_cores()
         return measure_costs(network, switched, layers, statistics, ranges, probe, threads)
@@ -188,15 +189,11 @@ class Quantizer:
         )
 
 
-def _middle(array: Array, downscale: int) -> Array:
+def _probe(array: Array, downscale: int) -> Array:
     """One row of a batch, and of latents or a picture the middle."""
     if array.ndim == 0:
         return array
     row = array[-1:]
     if array.ndim != 4:
         return row
-    most = PROBED_SIDE * (downscale if array.shape[1] == 3 else 1)
-    for axis in (2, 3):
-        start = max(0, (row.shape[axis] - most) // 2)
-        row = row.take(range(start, min(start + most, row.shape[axis])), axis)
-    return row
+    return middle(row, PROBED_SIDE * (downscale if array.shape[1] == 3 else 1))

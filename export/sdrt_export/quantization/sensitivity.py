@@ -2,12 +2,14 @@
 
 One graph holds every layer in both forms: switches, which are an input, choose which layers are
 rounded, in their input and, as ONNX Runtime needs it, in a convolution's result. So the network is
-loaded once, and one run for each layer measures it.
+loaded once, and one run for each layer measures it; or for several, if they have one input, as
+queries, keys and values do.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -100,8 +102,9 @@ def measure_costs(
     feeds: Mapping[str, Array],
     threads: int,
 ) -> dict[str, Cost]:
-    """Round one layer after the other, on one set of inputs.
+    """Round one layer after the other, on one set of inputs; those of one input together.
 
+    Of an error that layers make together, each has its share of their work.
     The rounding of a layer's weights is independent of that of its input and result and passes
     through the same rest of the network, so its share is scaled from the errors' ratio.
     """
@@ -113,12 +116,14 @@ def measure_costs(
     none = np.zeros(len(layers), bool)
     exact = graph.run({**feeds, SWITCHES: none})[output].astype(np.float64)
     power = float((exact**2).sum())
-    errors = []
-    for i in range(len(layers)):
-        one = none.copy()
-        one[i] = True
-        found = graph.run({**feeds, SWITCHES: one})[output]
-        errors.append(float(((found - exact) ** 2).sum()) / power)
+    errors: list[float] = []
+    for group in by_input(layers):
+        switches = none.copy()
+        switches[len(errors) : len(errors) + len(group)] = True
+        found = graph.run({**feeds, SWITCHES: switches})[output]
+        error = float(((found - exact) ** 2).sum()) / power
+        macs = [layer.macs(_positions(layer, statistics)) for layer in group]
+        errors += [error * own / sum(macs) for own in macs]
     del graph  # before the weights are read once more
     give_back_memory()
     costs = {}
@@ -127,6 +132,14 @@ def measure_costs(
         error *= 1 + _weight_error(layer) / max(measured, 1e-12)
         costs[layer.name] = Cost(error, layer.macs(_positions(layer, statistics)))
     return costs
+
+
+def by_input(layers: Sequence[Layer]) -> list[list[Layer]]:
+    """Layers in their order; those that follow each other and have one input are one group.
+
+    Of keys and values of the text, which all have one input, those of one attention.
+    """
+    return [list(group) for _, group in groupby(layers, lambda layer: layer.input)]
 
 
 def keep_in_float(costs: Mapping[str, Cost], network: str) -> list[str]:
