@@ -24,7 +24,7 @@ check: $(VENV)/ready-to-develop
 
 # Half an hour and 50 GB of disk: the record in benchmarks/results, its report, and README's table.
 RESULTS := benchmarks/results
-PEERS := diffusers,optimum-intel,openvino-genai,optimum-onnx,stable-diffusion.cpp
+PEERS := diffusers,optimum-intel,openvino-genai,optimum-onnx,stable-diffusion.cpp:f16
 SD15 := $(foreach precision,fp32 bf16 int8,models/sd15-$(precision))
 
 benchmark: $(SD15)

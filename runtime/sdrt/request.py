@@ -219,7 +219,7 @@ def _init_image(manifest: Manifest, options: Options) -> InitImage | None:
 
 def _vae_tiling(value: object) -> VaeTiling:
     if value is True or value is False or value == "auto":
-        return value  # type: ignore[return-value]
+        return value
     raise UsageError(f"vae_tiling is {value!r}; expected True, False or 'auto'")
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -88,18 +88,28 @@ PEERS = {
 
 
 def named(names: str) -> list[Peer]:
-    """Peers of a list with commas, or "all"; raises `UsageError` that lists those there are."""
+    """Peers of a list with commas, or "all"; NAME:PRECISION is one in that precision alone.
+
+    Raises `UsageError` that lists those there are.
+    """
     if names == "all":
         return list(PEERS.values())
-    found = []
-    for name in dict.fromkeys(one.strip() for one in names.split(",")):
+    found: dict[str, Peer] = {}
+    for part in dict.fromkeys(one.strip() for one in names.split(",")):
+        name, _, precision = part.partition(":")
         if name not in PEERS:
             known = ", ".join(PEERS)
             raise UsageError(
                 f"no peer is called {name!r}{hint(name, PEERS)}; expected some of {known}, or all"
             )
-        found.append(PEERS[name])
-    return found
+        peer = PEERS[name]
+        chosen = [one for one in peer.variants if precision in ("", one[0])]
+        if not chosen:
+            known = ", ".join(dict.fromkeys(one for one, _ in peer.variants))
+            raise UsageError(f"{name} has no precision {precision!r}; expected one of {known}")
+        before = found[name].variants if name in found else ()
+        found[name] = replace(peer, variants=(*before, *chosen))
+    return list(found.values())
 
 
 def cells(peers: Sequence[Peer], ours: Sequence[Params]) -> list[Params]:

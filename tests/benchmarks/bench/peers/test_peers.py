@@ -180,3 +180,10 @@ def test_weights_that_nobody_knows_have_to_be_given(tmp_path: Path) -> None:
     assert Weights.of("random:tiny", None, tmp_path).checkpoint.name == "tiny"
     with pytest.raises(UsageError, match="--peer-weights"):
         Weights.of("someone/model", None, tmp_path)
+
+
+def test_one_precision_of_a_peer_can_be_named() -> None:
+    (peer,) = named("stable-diffusion.cpp:f16")
+    assert [precision for precision, _ in peer.variants] == ["f16", "f16"]
+    with pytest.raises(UsageError, match="has no precision 'f17'; expected one of f16, q8_0"):
+        named("stable-diffusion.cpp:f17")
