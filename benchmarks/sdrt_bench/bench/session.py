@@ -229,6 +229,9 @@ class Session:
         self._write()
 
     def _fidelity(self, index: int, cell: Cell) -> Fidelity | None:
+        """None of peers: some draw noise of their own, and some decode what is still noisy."""
+        if cell.params.tool != OURS:
+            return None
         reference = reference_of(cell, self.record.benchmarks)
         if reference is None or not reference.rounds:
             return cell.fidelity
