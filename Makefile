@@ -28,7 +28,7 @@ PEERS := diffusers,optimum-intel,openvino-genai,optimum-onnx,stable-diffusion.cp
 SD15 := $(foreach precision,fp32 bf16 int8,models/sd15-$(precision))
 
 benchmark: $(SD15)
-	$(BIN)/sdrt bench $(SD15) --sampler ddim --threads 2 --repeat 1 --peers $(PEERS) \
+	$(BIN)/sdrt bench $(SD15) --sampler ddim --threads 2 --repeat 1 --peers $(PEERS) --no-pictures \
 		--output $(RESULTS)/sd15.json --html $(RESULTS)/sd15.html
 	$(BIN)/python -m sdrt_bench.bench.readme $(RESULTS)/sd15.json README.md
 

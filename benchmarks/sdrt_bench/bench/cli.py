@@ -50,6 +50,7 @@ GUIDANCE = {True: "guidance", False: "no_guidance"}
 @click.option("-s", "--seed", type=int, default=0, show_default=True)
 @click.option("--accuracy", type=int, metavar="N", help="Prompts with a known answer; default 24.")
 @click.option("--no-fidelity", is_flag=True, help="Do not compare single networks with fp32.")
+@click.option("--no-pictures", is_flag=True, help="Leave the pictures out of the record.")
 @click.option("--no-probe", is_flag=True, help="Do not measure the machine's peaks.")
 @click.option("--ignore-memory", is_flag=True, help="Run cells that are predicted not to fit.")
 @click.option("--quick", is_flag=True, help="One round, few prompts: less than a minute.")
@@ -169,6 +170,7 @@ def _settings(options: dict[str, Any]) -> "Settings":
         **quick,
         **{name: value for name, value in given.items() if value is not None},
         "with_fidelity": not options.pop("no_fidelity"),
+        "with_pictures": not options.pop("no_pictures"),
         "ignore_memory": options.pop("ignore_memory"),
         "sweep": options["sweep"],
         "command": ("sdrt", *sys.argv[1:]),

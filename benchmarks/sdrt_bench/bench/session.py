@@ -45,6 +45,8 @@ class Settings:
     accuracy: int = 24
     """Prompts with a known answer; only the embedded model has such."""
     with_fidelity: bool = True
+    with_pictures: bool = True
+    """Whether they are in the record; compared they are in any case."""
     probe_seconds: float = 0.5
     """For each layer of the roofline; 0: none."""
     ignore_memory: bool = False
@@ -117,6 +119,9 @@ class Session:
         if self.settings.with_fidelity:
             self._add_networks()
             self._add_accuracy()
+        if not self.settings.with_pictures:
+            for cell in self.record.benchmarks:
+                self._change(cell.name, picture=None)
         self._write()
         shutil.rmtree(self._folder, ignore_errors=True)
         return self.record
