@@ -119,8 +119,9 @@ def _fill(
     graphs, latent = {}, checkpoint.latent
     for network in networks(checkpoint):
         if network.name == "unet":
-            width = network.config["cross_attention_dim"]
-            found = probe(network.module, latent.channels, width, checkpoint.schedule)
+            width, channels = (network.config[k] for k in ("cross_attention_dim", "in_channels"))
+            beside = channels - latent.channels
+            found = probe(network.module, latent.channels, width, checkpoint.schedule, beside)
             checkpoint = decided(checkpoint, found)
         if network.name == "vae_decoder":
             latent = with_preview(latent, network.module)

@@ -58,17 +58,24 @@ class Probe:
 
 
 @torch.no_grad()
-def probe(unet: UNet, channels: int, width: int, schedule: Schedule) -> Probe:
-    """Show noise to a U-Net of that many input channels and that width of embeddings."""
+def probe(unet: UNet, channels: int, width: int, schedule: Schedule, conditions: int = 0) -> Probe:
+    """Show noise to a U-Net for that many channels of latents and that width of embeddings.
+
+    `conditions` are the channels that an inpainting model takes beside the latents: a mask of
+    ones, which hides everything, and nothing around it.
+    """
     noise = TrainingNoise.of(schedule)
     given = torch.randn((IMAGES, channels, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
     nothing = torch.zeros((IMAGES, TOKENS, width))
+    beside = torch.zeros((IMAGES, conditions, SIDE, SIDE))
+    beside[:, :1] = 1
     echoes = []
     for share in (HIGH, LOW):
         timestep = int(share * noise.steps)
         sigma = float(noise.sigmas[timestep])
         sample = given * (sigma / (1 + sigma * sigma) ** 0.5)
-        answer = unet(sample, torch.tensor(float(timestep)), nothing)
+        shown = torch.cat([sample, beside], dim=1)
+        answer = unet(shown, torch.tensor(float(timestep)), nothing)
         echoes.append(_echo(answer, given))
     return Probe(*echoes)
 
