@@ -139,7 +139,7 @@ def _export_single_graph(
     from sdrt.artifact import is_artifact, open_artifact
 
     try:
-        from sdrt_export.single_graph import Asked, export_single_graph
+        from sdrt_export.single_graph.artifact import Asked, export_single_graph
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
     random, preset, precision, formats = asked

@@ -23,8 +23,8 @@ from sdrt.samplers import SAMPLERS
 from sdrt.schedule import TrainingNoise
 from sdrt.stop import Stop
 from sdrt.verify import verify_artifact
-from sdrt_export.coefficients import coefficients
-from sdrt_export.single_graph import Asked, export_single_graph
+from sdrt_export.single_graph.artifact import Asked, export_single_graph
+from sdrt_export.single_graph.coefficients import coefficients
 from tests.export.test_export import export_command
 
 PROMPT, NEGATIVE, SEEDS = "a red boat on the sea", "blurry", (3, 4)

@@ -1,0 +1,138 @@
+"""A folder with one graph in place of networks: what to build in, weights, tokenizer, manifest."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx_ir as ir
+from onnx import ModelProto
+
+from sdrt.artifact import Artifact
+from sdrt.denoiser import guidance_width
+from sdrt.errors import ArtifactError, UnsupportedError
+from sdrt.manifest import GraphSpec, Manifest
+from sdrt.recipe import Recipe
+from sdrt.request import Options, resolve
+from sdrt_export.artifact import staged
+from sdrt_export.report import Report, peak_bytes
+from sdrt_export.single_graph.coefficients import coefficients
+from sdrt_export.single_graph.graph import NAME, build
+from sdrt_export.to_onnx import signature
+
+NETWORKS = ("text_encoder", "unet", "vae_decoder")
+GRAPH_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx_data"
+ALIGNMENT = 4096  # so that engines can map the file
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is built into the graph."""
+
+    sampler: str | None = None
+    """None: the model's own, as with everything here."""
+    scheduler: str | None = None
+    steps: int | None = None
+    size: tuple[int, int] | None = None
+    """Width and height in pixels; None: any, in every call."""
+
+    def options(self) -> Options:
+        """As keyword arguments of a pipeline."""
+        given: Options = {"seed": 0}
+        if self.sampler is not None:
+            given["sampler"] = self.sampler
+        if self.scheduler is not None:
+            given["scheduler"] = self.scheduler
+        if self.steps is not None:
+            given["num_inference_steps"] = self.steps
+        if self.size is not None:
+            given["width"], given["height"] = self.size
+        return given
+
+
+def export_single_graph(artifact: Artifact, destination: Path, asked: Asked) -> Report:
+    """Publish a folder with one graph, its tokenizer and a manifest.
+
+    Raises `UsageError`, `UnsupportedError` or `ArtifactError` before anything is written.
+    """
+    started = time.perf_counter()
+    request = resolve(artifact.manifest, "", asked.options())
+    _check(artifact)
+    tables = coefficients(artifact.manifest, request.recipe, request.num_inference_steps)
+    networks = [artifact.network(name, ("onnx",)) for name in NETWORKS]
+    size = sum(file.stat().st_size for network in networks for file in network.files)
+    with staged(destination, int(size * 1.1)) as stage:
+        folder = stage.folder / NAME
+        folder.mkdir()
+        models = _load([network.files for network in networks], folder / WEIGHTS_FILE)
+        model = build(models, artifact.manifest, tables, asked.size)
+        onnx.save(model, folder / GRAPH_FILE)
+        for encoder in artifact.manifest.text_encoders:
+            shutil.copytree(artifact.root / encoder.tokenizer, stage.folder / encoder.tokenizer)
+        manifest = stage.publish(_manifest(artifact.manifest, model, request.recipe, asked))
+    return Report(stage.destination, manifest, time.perf_counter() - started, peak_bytes())
+
+
+def _check(artifact: Artifact) -> None:
+    manifest = artifact.manifest
+    for name in NETWORKS:
+        if "onnx" not in (manifest.graphs[name].files if name in manifest.graphs else ()):
+            raise ArtifactError(
+                f"{artifact.root} has no {name} in ONNX, which one graph is made of; export the "
+                "model again with --format onnx"
+            )
+    if guidance_width(manifest.graphs["unet"]):
+        raise UnsupportedError(
+            "the U-Net was distilled with guidance inside, and one graph has no input for it; use "
+            "the networks by themselves"
+        )
+
+
+def _load(files: Iterable[tuple[Path, ...]], weights: Path) -> dict[str, ModelProto]:
+    """Read the graphs, and copy their weights one after the other into one file."""
+    models = {}
+    with weights.open("wb") as target:
+        for name, (graph, *data) in zip(NETWORKS, files, strict=True):
+            models[name] = onnx.load(graph, load_external_data=False)
+            if not data:
+                continue
+            target.write(b"\0" * (-target.tell() % ALIGNMENT))
+            start = target.tell()
+            with data[0].open("rb") as source:
+                shutil.copyfileobj(source, target)
+            for tensor in models[name].graph.initializer:
+                for entry in tensor.external_data:
+                    if entry.key == "location":
+                        entry.value = WEIGHTS_FILE
+                    elif entry.key == "offset":
+                        entry.value = str(int(entry.value) + start)
+        target.flush()
+        os.fsync(target.fileno())
+    return models
+
+
+def _manifest(manifest: Manifest, model: ModelProto, recipe: Recipe, asked: Asked) -> Manifest:
+    files = (f"{NAME}/{GRAPH_FILE}", f"{NAME}/{WEIGHTS_FILE}")
+    inputs, outputs = signature(ir.from_proto(model))
+    spec = GraphSpec(files={"onnx": files}, inputs=inputs, outputs=outputs)
+    built_in: dict[str, Any] = {
+        "sampler": recipe.sampler,
+        "scheduler": recipe.scheduler,
+        "sampler_options": dict(recipe.options),
+    }
+    if asked.steps is not None:
+        built_in["num_inference_steps"] = asked.steps
+    if asked.size is not None:
+        built_in["width"], built_in["height"] = asked.size
+    return manifest.model_copy(
+        update={
+            "graphs": {NAME: spec},
+            "defaults": manifest.defaults.model_copy(update=built_in),
+            "made_with": {**manifest.made_with, "onnx": version("onnx")},
+        }
+    )
