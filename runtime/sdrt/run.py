@@ -18,7 +18,7 @@ from sdrt.prompt import Prompt, parse
 from sdrt.request import Request
 from sdrt.result import Result, Step
 from sdrt.samplers import Denoise, Draw, Latents
-from sdrt.start import Posterior, Start, from_image, from_noise
+from sdrt.start import Posterior, Start, from_image, of_growing_variance
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -123,7 +123,7 @@ class Run:
         """Noisy latents of the first level, of noise alone or of a picture."""
         init, manifest = self.request.init, self.pipeline.artifact.manifest
         if init is None:
-            return Start(from_noise(draw(), sigma))
+            return Start(of_growing_variance(draw(), sigma))
         if init.has_alpha:
             self.job.warnings.append("the image has transparent parts; they were taken for white")
         takes_mask, downscale = manifest.conditions > 0, manifest.latent.downscale

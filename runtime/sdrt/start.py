@@ -88,16 +88,20 @@ class Start:
 
     def finished(self, x: Latents, sigma: float) -> Latents:
         """Clean latents from those of the last level, where some noise may be left."""
-        latents: Latents = x / np.float32(math.sqrt(1 + sigma**2))
+        latents = of_one_variance(x, sigma)
         return self.kept.restored(latents) if self.kept else latents
 
 
-def from_noise(noise: Latents, sigma: float) -> Latents:
-    """Noisy latents of nothing.
+def of_one_variance(x: Latents, sigma: float) -> Latents:
+    """Latents as the U-Net was trained on them, from x0 + sigma * noise."""
+    scaled: Latents = x / math.sqrt(1 + sigma**2)
+    return scaled
 
-    The U-Net was trained on noise of variance one; the scale undoes the denoiser's.
-    """
-    return noise * np.float32(math.sqrt(1 + sigma**2))
+
+def of_growing_variance(scaled: Latents, sigma: float) -> Latents:
+    """The way back: x0 + sigma * noise. Pure noise of variance one becomes the start of a run."""
+    x: Latents = scaled * math.sqrt(1 + sigma**2)
+    return x
 
 
 def from_image(
@@ -117,11 +121,11 @@ def from_image(
     is_new = mask is not None and init.strength == 1
     if takes_mask and is_new:
         noise = draw()
-        x = from_noise(noise, sigma)
+        x = of_growing_variance(noise, sigma)
     else:
         original = encode(init.tensor()).sample(draw())
         noise = draw()
-        x = from_noise(noise, sigma) if is_new else original + noise * np.float32(sigma)
+        x = of_growing_variance(noise, sigma) if is_new else original + noise * np.float32(sigma)
     if mask is None:
         return Start(x)
     surroundings = draw()  # is drawn in any case, so that samplers' noise is the same too

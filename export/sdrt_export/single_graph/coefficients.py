@@ -5,7 +5,6 @@ the U-Net's answers. So run them once on vectors of a basis, and what comes out 
 coefficients: they cannot be out of step with the code that they come from.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from sdrt.manifest import Manifest
 from sdrt.recipe import Recipe
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
+from sdrt.start import of_growing_variance, of_one_variance
 from sdrt.stop import Stop
 
 Doubles = npt.NDArray[np.float64]
@@ -101,10 +101,10 @@ def _walk(recipe: Recipe, steps: Steps, draws: int, calls: int) -> _Walk:
         drawn += 1
         return vector(drawn)
 
-    x = vector(0) * math.sqrt(1 + steps.sigmas[0] ** 2)
+    x = of_growing_variance(vector(0), float(steps.sigmas[0]))
     for after, _ in recipe.trajectory(denoise, x, steps, draw):
         x = after
-    result = x.reshape(-1) / math.sqrt(1 + steps.sigmas[-1] ** 2)
+    result = of_one_variance(x, float(steps.sigmas[-1])).reshape(-1)
     return _Walk(sigmas, np.stack([*asked, result]), drawn)
 
 

@@ -1,6 +1,5 @@
 """A run whose stages can be watched, and each be done by itself."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +14,7 @@ from sdrt.noise import Noise
 from sdrt.run import Run
 from sdrt.samplers import Denoise, Latents
 from sdrt.schedule import Steps
+from sdrt.start import of_growing_variance, of_one_variance
 from sdrt.stop import Stop
 from sdrt.tokenizer import Tokens
 
@@ -75,7 +75,7 @@ class StagedRun(Run):
 
     def denoise(self, network: Network, answer: Answer, embeddings: list[Embeddings]) -> Latents:
         """Clean latents from an answer of the U-Net's; of its latents the first row counts."""
-        x = answer.feeds["sample"][:1] * np.float32(math.sqrt(1 + answer.sigma**2))
+        x = of_growing_variance(answer.feeds["sample"][:1], answer.sigma)
         negative = embeddings[1] if len(embeddings) > 1 else None
         denoiser = super()._denoiser(_Given(network, answer.out), embeddings[0], negative, None)
         return denoiser(x, answer.sigma)
@@ -84,7 +84,7 @@ class StagedRun(Run):
         """Latents after each step, from given noise and clean latents, and how much was drawn."""
         answers, draws = iter(denoised), iter(noise)
         drawn = 1
-        x = next(draws)[None] * np.float32(math.sqrt(1 + self._steps.sigmas[0] ** 2))
+        x = of_growing_variance(next(draws)[None], float(self._steps.sigmas[0]))
 
         def draw() -> Latents:
             nonlocal drawn
@@ -98,8 +98,8 @@ class StagedRun(Run):
 
     def pixels(self, latents: Array, job: Job) -> Array:
         """The picture of the last latents: (height, width, 3)."""
-        scale = np.float32(math.sqrt(1 + self._steps.sigmas[-1] ** 2))
-        return np.asarray(to_image(self.pipeline.decode(latents[None] / scale, job)[0]))
+        scaled = of_one_variance(latents[None], float(self._steps.sigmas[-1]))
+        return np.asarray(to_image(self.pipeline.decode(scaled, job)[0]))
 
     def _embed_both(self) -> tuple[Embeddings, Embeddings | None]:
         self.embeddings = super()._embed_both()
