@@ -1,5 +1,7 @@
 """Does an engine execute what it is asked for? Found out in one small step, and not after hours."""
 
+from collections.abc import Sequence
+
 from sdrt.artifact import Artifact
 from sdrt.backends import Backend
 from sdrt.errors import UnsupportedError
@@ -13,10 +15,22 @@ def check_executed(name: str, artifact: Artifact, backend: Backend) -> None:
     than it was asked for.
     """
     ran = run_network(artifact, "unet", backend, [seeded_feeds(artifact, "unet")])
-    if ran.executed != backend.precision:
-        why = "".join(f"; {warning}" for warning in ran.warnings)
+    check_precision(name, artifact, backend, "executes", ran.executed, ran.warnings)
+
+
+def check_precision(
+    name: str,
+    artifact: Artifact,
+    backend: Backend,
+    verb: str,
+    executed: str,
+    warnings: Sequence[str] = (),
+) -> None:
+    """Raise the same of a precision that is known; `verb` is "executes", or "executed" in a run."""
+    if executed != backend.precision:
+        why = "".join(f"; {warning}" for warning in warnings)
         raise UnsupportedError(
-            f"{name}: {backend.name} was asked for {backend.precision} and executes {ran.executed} "
+            f"{name}: {backend.name} was asked for {backend.precision} and {verb} {executed} "
             f"(stored in {artifact.manifest.stored('unet')}){why}; leave this precision out, or "
             "name an artifact that is stored in it"
         )

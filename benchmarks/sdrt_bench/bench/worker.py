@@ -9,6 +9,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,14 +19,18 @@ from sdrt import machine
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, open_backend
 from sdrt.backends.executed import Executed
-from sdrt.errors import SdrtError, UnsupportedError
+from sdrt.errors import SdrtError
 from sdrt.files import whole_file
 from sdrt.pipeline import Pipeline
 from sdrt.request import Options
+from sdrt.result import Timings
+from sdrt.run import Run
+from sdrt.samplers import Latents
 from sdrt_bench.bench.clocked import ClockedBackend
 from sdrt_bench.bench.record import Params, Precision, Round
 from sdrt_bench.bench.rounds import Failure, Result, Spec
 from sdrt_bench.bench.system import Memory, Watch, resident_bytes
+from sdrt_bench.executes import check_precision
 from sdrt_bench.similarity import Pixels
 
 ENGINE_PACKAGES = ("onnxruntime", "openvino", "numpy")
@@ -79,62 +84,86 @@ def options_of(params: Params) -> Options:
 
 def measure(spec: Spec, open_engine: OpenBackend) -> Result:
     """Make the picture once; raises `UnsupportedError` where another precision was executed."""
-    params = spec.params
-    memory, started = Memory(), time.perf_counter()
+    params, started = spec.params, time.perf_counter()
     artifact = open_artifact(spec.options["artifact"])
     backend = ClockedBackend(open_engine(params))
     is_checked = not spec.options.get("ignore_memory", False)
     pipe = Pipeline(artifact, backend, retry_precision=False, check_memory=is_checked)
     run = pipe.start(params.prompt, **options_of(params))
-    begun, aside = time.perf_counter(), 0.0  # seconds that were spent on looking
-    watch, latents, denoised = Watch(), [], None
-    first_step_end, steady = None, None
-    for step in run:
-        if first_step_end is None:
-            first_step_end = time.perf_counter() - started
-        looked = time.perf_counter()
-        latents.append(step.latents[0])
-        denoised = step.denoised if step.index + 1 < step.count else step.latents
-        memory.look()
-        aside += time.perf_counter() - looked
-        if step.index + 1 == spec.measure:
-            break
-    looked = time.perf_counter()
-    steady = resident_bytes()
-    aside += time.perf_counter() - looked
-    assert denoised is not None
+    begun, watch = time.perf_counter(), Watch()
+    seen = _watch_steps(run, spec.measure, started)
     is_whole = spec.measure >= params.steps
-    image = run.result().images[0] if is_whole else run.decode(denoised)[0]
-    ended = time.perf_counter()
+    image = run.result().images[0] if is_whole else run.decode(seen.aim)[0]
+    seconds = time.perf_counter() - begun - seen.aside_s
     noise = watch.noise()
-    memory.look()
-    timings = run.job.timings
-    steps, loading = timings.step_s, sum(timings.load_s.values())
+    seen.memory.look()
     found = _precision(artifact, params, backend)
-    _check(spec.name, params, found)
-    missing = params.steps - len(steps)
-    typical = statistics.median(steps[1:] or steps)
+    check_precision(spec.name, artifact, backend, "executed", found.executed)
     return Result(
-        round=Round(
-            load_s=dict(timings.load_s),
-            first_step_end_s=first_step_end,
-            text_encoder_s=timings.text_encoder_s,
-            step_s=tuple(steps),
-            sampler_s=max(0.0, sum(steps) - backend.clocks.seconds.get("unet", 0.0)),
-            vae_decoder_s=timings.vae_decoder_s,
-            image_s=ended - begun - loading - aside + missing * typical,
-            steps_run=len(steps),
-            peak_rss=machine.peak_memory_bytes() or None,
-            steady_rss=steady,
-            peak_pss=memory.peak,
-            noise=noise,
+        round=_round(run.job.timings, params.steps, seconds, backend).model_copy(
+            update={
+                "first_step_end_s": seen.first_step_end_s,
+                "peak_rss": machine.peak_memory_bytes() or None,
+                "steady_rss": seen.steady_rss,
+                "peak_pss": seen.memory.peak,
+                "noise": noise,
+            }
         ),
         precision=found,
         artifact_bytes=_used_bytes(artifact, backend),
         versions=versions(),
-        latents=_write_latents(spec.folder, latents),
+        latents=_write_latents(spec.folder, seen.latents),
         picture=_write_picture(spec.folder, np.asarray(image)),
         warnings=tuple(dict.fromkeys(run.job.warnings)),
+    )
+
+
+@dataclass
+class _Seen:
+    """What was looked at between the steps of a run."""
+
+    memory: Memory = field(default_factory=Memory)
+    latents: list[Latents] = field(default_factory=list)
+    """The first image's, after each step."""
+    aim: Latents = field(default_factory=lambda: np.empty(0, np.float32))
+    """What can be decoded after the last step that was run, clean already."""
+    first_step_end_s: float | None = None
+    steady_rss: int | None = None
+    aside_s: float = 0.0
+    """Spent on looking."""
+
+
+def _watch_steps(run: Run, most: int, started: float) -> _Seen:
+    """Run so many steps; `started` is when the work on the model began."""
+    seen = _Seen()
+    for step in run:
+        looked = time.perf_counter()
+        if seen.first_step_end_s is None:
+            seen.first_step_end_s = looked - started
+        seen.latents.append(step.latents[0])
+        seen.aim = step.denoised if step.index + 1 < step.count else step.latents
+        seen.memory.look()
+        is_last = step.index + 1 == min(most, step.count)
+        if is_last:
+            seen.steady_rss = resident_bytes()
+        seen.aside_s += time.perf_counter() - looked
+        if is_last and most < step.count:
+            break
+    return seen
+
+
+def _round(timings: Timings, count: int, seconds: float, backend: ClockedBackend) -> Round:
+    """The times: of `count` steps those that were run, and `seconds` from prompt to pixels."""
+    steps = timings.step_s
+    missing = (count - len(steps)) * statistics.median(steps[1:] or steps)
+    return Round(
+        load_s=dict(timings.load_s),
+        text_encoder_s=timings.text_encoder_s,
+        step_s=tuple(steps),
+        sampler_s=max(0.0, sum(steps) - backend.clocks.seconds.get("unet", 0.0)),
+        vae_decoder_s=timings.vae_decoder_s,
+        image_s=seconds - sum(timings.load_s.values()) + missing,
+        steps_run=len(steps),
     )
 
 
@@ -176,15 +205,6 @@ def _layer_shares(executed: Executed, backend: str) -> dict[str, float]:
     total = sum(sums.values())
     ordered = sorted(sums.items(), key=lambda item: -item[1])
     return {name: round(macs / total, 4) for name, macs in ordered if macs}
-
-
-def _check(name: str, params: Params, found: Precision) -> None:
-    if found.executed != params.precision:
-        raise UnsupportedError(
-            f"{name}: {params.backend} was asked for {params.precision} and executed "
-            f"{found.executed} (stored in {found.stored}); leave this precision out, or name an "
-            "artifact that is stored in it"
-        )
 
 
 def _used_bytes(artifact: Artifact, backend: Backend) -> int:
