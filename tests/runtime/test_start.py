@@ -120,6 +120,16 @@ def test_image_to_image_equals_diffusers(
     assert psnr_db(theirs, ours) >= 50
 
 
+def painted_twice(
+    artifact: Artifact, preset: Preset, sampler: str, **options: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """By diffusers and by us, where the mask is."""
+    pipe, mask = load(artifact.root, "onnxruntime"), options.pop("mask")
+    ours = we_paint(pipe, sampler, mask=mask, paste=False, **options)
+    inpaint = StableDiffusionInpaintPipeline
+    return diffusers_paints(inpaint, preset, pipe, sampler, mask_image=mask, **options), ours
+
+
 @pytest.mark.parametrize("sampler", SCHEDULERS)
 @pytest.mark.parametrize("strength", [0.6, 1.0])
 def test_inpainting_equals_diffusers(
@@ -130,18 +140,8 @@ def test_inpainting_equals_diffusers(
     sampler: str,
     strength: float,
 ) -> None:
-    pipe = load(tiny.root, "onnxruntime")
-    ours = we_paint(pipe, sampler, image=picture, mask=mask, strength=strength, paste=False)
-    theirs = diffusers_paints(
-        StableDiffusionInpaintPipeline,
-        preset,
-        pipe,
-        sampler,
-        image=picture,
-        mask_image=mask,
-        strength=strength,
-    )
-    assert psnr_db(theirs, ours) >= 50
+    options = {"image": picture, "mask": mask, "strength": strength}
+    assert psnr_db(*painted_twice(tiny, preset, sampler, **options)) >= 50
 
 
 @pytest.mark.parametrize("sampler", SCHEDULERS)
@@ -154,18 +154,8 @@ def test_inpainting_models_equal_diffusers(
     sampler: str,
     strength: float,
 ) -> None:
-    pipe = load(inpainting_model.root, "onnxruntime")
-    ours = we_paint(pipe, sampler, image=picture, mask=mask, strength=strength, paste=False)
-    theirs = diffusers_paints(
-        StableDiffusionInpaintPipeline,
-        inpainting_preset,
-        pipe,
-        sampler,
-        image=picture,
-        mask_image=mask,
-        strength=strength,
-    )
-    assert psnr_db(theirs, ours) >= 50
+    options = {"image": picture, "mask": mask, "strength": strength}
+    assert psnr_db(*painted_twice(inpainting_model, inpainting_preset, sampler, **options)) >= 50
 
 
 def test_what_a_mask_leaves_is_the_image_itself(
