@@ -23,12 +23,13 @@ from sdrt_export.finish import Written, finish
 from sdrt_export.layout import write_layout
 from sdrt_export.memory import give_back_memory
 from sdrt_export.networks import ExportableNetwork, networks
+from sdrt_export.onnx_files import signature
 from sdrt_export.prediction import decided, probe
 from sdrt_export.preview import with_preview
 from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
 from sdrt_export.report import Report, peak_bytes
 from sdrt_export.sources import open_checkpoint
-from sdrt_export.to_onnx import signature, trace, write_onnx
+from sdrt_export.to_onnx import trace, write_onnx
 from sdrt_export.verify import check_floor, reference_cases
 
 logger = logging.getLogger(__name__)

@@ -12,15 +12,13 @@ import onnx_ir as ir
 import torch
 
 from sdrt.errors import SdrtError
-from sdrt.manifest import Precision, TensorSpec
+from sdrt.manifest import Precision
 from sdrt_export.networks import Axes, ExportableNetwork
+from sdrt_export.onnx_files import GRAPH_FILE, WEIGHTS_FILE
 from sdrt_export.precision import store_bf16
 
 # The first operator set with Attention as one node; GroupNormalization and Gelu are older.
 OPSET = 23
-GRAPH_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx_data"
-
-Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 def trace(network: ExportableNetwork) -> ir.Model:
@@ -57,12 +55,6 @@ def write_onnx(model: ir.Model, folder: Path, precision: Precision) -> list[Path
     ir.save(model, folder / GRAPH_FILE, external_data=WEIGHTS_FILE)
     _let_go(weights.union(model.graph.initializers.values()))
     return [folder / GRAPH_FILE, folder / WEIGHTS_FILE]
-
-
-def signature(model: ir.Model) -> Signature:
-    """Inputs and outputs as the manifest states them."""
-    inputs = tuple(_spec(value) for value in model.graph.inputs)
-    return inputs, tuple(_spec(value) for value in model.graph.outputs)
 
 
 def _let_go(weights: Iterable[ir.Value]) -> None:
@@ -113,13 +105,6 @@ def _name_axes(value: ir.Value, axes: Axes) -> None:
     assert value.shape is not None
     names = axes[str(value.name)]
     value.shape = ir.Shape([names.get(i, size) for i, size in enumerate(value.shape)])
-
-
-def _spec(value: ir.Value) -> TensorSpec:
-    assert value.shape is not None
-    assert value.dtype is not None
-    shape = [size if isinstance(size, int) else str(size.value) for size in value.shape]
-    return TensorSpec(name=str(value.name), dtype=value.dtype.numpy().name, shape=tuple(shape))
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Format, GraphSpec, Manifest, Precision
 from sdrt_export.artifact import Stage
 from sdrt_export.finish import Written, finish
+from sdrt_export.onnx_files import GRAPH_FILE, WEIGHTS_FILE
 from sdrt_export.precision import store_bf16
 from sdrt_export.quantization.calibration import Sampling
 from sdrt_export.quantization.observation import read_calibration
 from sdrt_export.quantization.quantizer import LAYERS, Quantizer
 from sdrt_export.quantization.ranges import Range
 from sdrt_export.quantization.rounding import round_results
-from sdrt_export.to_onnx import GRAPH_FILE, WEIGHTS_FILE
 from sdrt_export.verify import Case, check_floor
 
 logger = logging.getLogger(__name__)

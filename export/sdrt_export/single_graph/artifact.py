@@ -20,13 +20,12 @@ from sdrt.manifest import GraphSpec, Manifest
 from sdrt.recipe import Recipe
 from sdrt.request import Options, resolve
 from sdrt_export.artifact import staged
+from sdrt_export.onnx_files import GRAPH_FILE, WEIGHTS_FILE, signature
 from sdrt_export.report import Report, peak_bytes
 from sdrt_export.single_graph.coefficients import coefficients
 from sdrt_export.single_graph.graph import NAME, build
-from sdrt_export.to_onnx import signature
 
 NETWORKS = ("text_encoder", "unet", "vae_decoder")
-GRAPH_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx_data"
 ALIGNMENT = 4096  # so that engines can map the file
 
 
