@@ -62,6 +62,7 @@ GUIDANCE = {True: "guidance", False: "no_guidance"}
     help="What the model was exported from, in diffusers' layout; random weights are known.",
 )
 @click.option("--resume", type=click.Path(path_type=Path), metavar="RECORD", help="Go on with it.")
+@click.option("--redo-noisy", is_flag=True, help="With --resume: noisy cells anew.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), metavar="FILE.json", help="The record."
 )
@@ -122,6 +123,8 @@ def bench(
         return
     is_silent = quiet or as_json
     settings = _settings(options)
+    if settings.redo_noisy and resume is None:
+        raise UsageError("--redo-noisy goes with --resume RECORD")
     if resume is not None:
         from sdrt_bench.bench.record import read_record
 
@@ -172,6 +175,7 @@ def _settings(options: dict[str, Any]) -> "Settings":
         "with_fidelity": not options.pop("no_fidelity"),
         "with_pictures": not options.pop("no_pictures"),
         "ignore_memory": options.pop("ignore_memory"),
+        "redo_noisy": options.pop("redo_noisy"),
         "sweep": options["sweep"],
         "command": ("sdrt", *sys.argv[1:]),
     }

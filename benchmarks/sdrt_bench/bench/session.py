@@ -50,6 +50,8 @@ class Settings:
     probe_seconds: float = 0.5
     """For each layer of the roofline; 0: none."""
     ignore_memory: bool = False
+    redo_noisy: bool = False
+    """Whether what is resumed keeps no cell that was noisy."""
     sweep: Axis | None = None
     command: tuple[str, ...] = ()
 
@@ -81,7 +83,7 @@ class Session:
 
         Raises `UsageError` where that record is from another machine or release.
         """
-        kept = _kept(resumed) if resumed else {}
+        kept = _kept(resumed, settings.redo_noisy) if resumed else {}
         record = Record(
             version=sdrt.__version__,
             datetime=resumed.datetime if resumed else datetime.now(UTC).isoformat(),
@@ -339,8 +341,8 @@ class Session:
         return cache_folder() / "bench" / "rounds" / digest
 
 
-def _kept(resumed: Record) -> dict[str, Cell]:
-    """Cells to go on with: what failed or was skipped is tried again."""
+def _kept(resumed: Record, redo_noisy: bool) -> dict[str, Cell]:
+    """Cells to go on with: not what failed or was skipped, nor what was noisy, if that is asked."""
     here = machine_info()
     for what, found, expected in (
         ("another release of sdrt", resumed.version, sdrt.__version__),
@@ -351,7 +353,11 @@ def _kept(resumed: Record) -> dict[str, Cell]:
                 f"the record to resume is of {what} ({found}; this one is {expected}); measure "
                 "everything anew, and compare the records with --compare"
             )
-    return {cell.name: cell for cell in resumed.benchmarks if cell.status == "ok"}
+    return {
+        cell.name: cell
+        for cell in resumed.benchmarks
+        if cell.status == "ok" and not (redo_noisy and cell.noisy)
+    }
 
 
 def _accuracy(found: Mapping[str, float]) -> dict[str, object]:

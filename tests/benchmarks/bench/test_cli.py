@@ -106,6 +106,7 @@ def _elsewhere(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
         (["demo", "--preset", "tiny"], 2, "both artifacts and --preset were given"),
         (["--preset", "none", "--random"], 2, "none"),
         (["--resume", "none.json"], 2, "cannot read none.json"),
+        (["--redo-noisy"], 2, "--redo-noisy goes with --resume"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_the_work(

@@ -66,12 +66,13 @@ def session(
     precisions: Sequence[str] = ("a", "b", "c"),
     resumed: Record | None = None,
     repeat: int = 2,
+    redo_noisy: bool = False,
 ) -> Session:
     return Session.of(
         Models.of([demo]),
         [params(one) for one in precisions],
         folder / "record.json",
-        replace(SETTINGS, repeat=repeat),
+        replace(SETTINGS, repeat=repeat, redo_noisy=redo_noisy),
         resumed,
         {"peer": tool},
     )
@@ -158,6 +159,20 @@ def test_what_failed_is_tried_again(demo: Artifact, tmp_path: Path) -> None:
     again = session(demo, tmp_path, Tool(tmp_path / "again"), resumed=record).run()
     assert (tmp_path / "again").read_text().split() == ["b", "b"]
     assert [one.status for one in again.benchmarks] == ["ok"] * 3
+
+
+@pytest.mark.parametrize(("redo_noisy", "measured"), [(False, []), (True, ["b", "b"])])
+def test_what_was_noisy_is_measured_anew_where_that_is_asked_for(
+    demo: Artifact, tmp_path: Path, redo_noisy: bool, measured: list[str]
+) -> None:
+    record = session(demo, tmp_path, Tool(tmp_path / "log")).run()
+    quiet, *others = (one.model_copy(update={"noisy": ()}) for one in record.benchmarks)
+    noisy = others[0].model_copy(update={"noisy": ("others took 9 %",)})
+    record = record.model_copy(update={"benchmarks": (quiet, noisy, others[1])})
+    tool = Tool(tmp_path / "again")
+    again = session(demo, tmp_path, tool, resumed=record, redo_noisy=redo_noisy).run()
+    assert (tool.log.read_text().split() if tool.log.exists() else []) == measured
+    assert [len(one.rounds) for one in again.benchmarks] == [2, 2, 2]
 
 
 def test_another_machines_record_is_not_gone_on_with(demo: Artifact, tmp_path: Path) -> None:
