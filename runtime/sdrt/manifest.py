@@ -18,7 +18,8 @@ Format = Literal["onnx", "openvino"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Curve = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 Spacing = Literal["leading", "trailing", "linspace"]
-Dimension = Annotated[int, Field(gt=0)] | str  # a name stands for any size
+Positive = Annotated[int, Field(gt=0, lt=2**63)]  # other hosts count in 64 bits
+Dimension = Positive | str  # a name stands for any size
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 FORMATS: tuple[Format, ...] = ("onnx", "openvino")
@@ -66,8 +67,8 @@ class Preview(Model):
 class Latent(Model):
     """The space the U-Net works in: images divided by `downscale`, values times `scale`."""
 
-    channels: Annotated[int, Field(gt=0)]
-    downscale: Annotated[int, Field(gt=0)]
+    channels: Positive
+    downscale: Positive
     scale: float
     preview: Preview | None = None
     """Shows latents without the decoder; where it is missing, the runtime fits one."""
@@ -85,7 +86,7 @@ class TextEncoder(Model):
 
     graph: str
     tokenizer: str
-    length: Annotated[int, Field(gt=0)] = 77
+    length: Positive = 77
     layer: Literal["last", "penultimate"] = "last"
     """Which of the trained network's layers is the last of the graph; the rest is not in it."""
 
@@ -128,9 +129,9 @@ class GraphSpec(Model):
 class Defaults(Model):
     """What a picture is made with when the caller does not say."""
 
-    width: Annotated[int, Field(gt=0)] = 512
-    height: Annotated[int, Field(gt=0)] = 512
-    num_inference_steps: Annotated[int, Field(gt=0)] = 20
+    width: Positive = 512
+    height: Positive = 512
+    num_inference_steps: Positive = 20
     sampler: str = "dpm++2m"
     scheduler: str = "default"
     sampler_options: dict[str, bool | int | float | str] = {}
@@ -140,7 +141,7 @@ class Defaults(Model):
 class FileRecord(Model):
     """Size in bytes and SHA-256 of one file."""
 
-    size: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=0, lt=2**63)]
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -155,7 +156,7 @@ class Manifest(Model):
     prediction: Prediction
     schedule: Schedule
     latent: Latent
-    text_encoders: tuple[TextEncoder, ...]
+    text_encoders: Annotated[tuple[TextEncoder, ...], Field(min_length=1)]
     graphs: dict[str, GraphSpec]
     defaults: Defaults = Defaults()
     files: dict[str, FileRecord] = {}
@@ -208,7 +209,8 @@ def read_manifest(path: Path) -> Manifest:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ArtifactError(f"{path} has more than {MAX_BYTES} bytes: this is no manifest")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        data = json.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(f"cannot read {path}: {error}") from error
     except (json.JSONDecodeError, RecursionError) as error:
@@ -217,7 +219,7 @@ def read_manifest(path: Path) -> Manifest:
         ) from error
     _check_schema(path, data)
     try:
-        return Manifest.model_validate(data)
+        return Manifest.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise ArtifactError(f"{path}: {describe(error)}; export the model again") from error
 

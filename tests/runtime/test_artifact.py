@@ -1,6 +1,7 @@
 """An artifact is whole and ours, or the error says what it is instead."""
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +116,13 @@ def test_verification_covers_every_file_and_compares_the_engines(tiny: Artifact)
             "precision: input should be 'fp32', 'bf16' or 'int8'",
         ),
         (lambda m: m.update(surprise=1), "surprise: extra inputs are not permitted"),
-        (lambda m: m["latent"].update(scale="NaN"), "latent.scale: input should be a finite"),
+        (lambda m: m["latent"].update(scale=math.nan), "latent.scale: input should be a finite"),
+        (
+            lambda m: m["latent"].update(channels="4"),
+            "latent.channels: input should be a valid int",
+        ),
+        (lambda m: m["latent"].update(channels=2**63), "latent.channels: input should be less"),
+        (lambda m: m.update(text_encoders=[]), "text_encoders: tuple should have at least 1 item"),
         (lambda m: m["latent"].update(channels=-4), "latent.channels: input should be greater"),
         (lambda m: m["files"].update({"x": {"size": 1, "sha256": "abc"}}), "files.x.sha256"),
         (lambda m: m["graphs"].pop("unet"), "has no unet; it has: text_encoder"),
