@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sdrt.backends import Array, Shapes, first_nonfinite
+from sdrt.backends import Array, Shapes, check_shapes, first_nonfinite
 from sdrt.errors import NonFiniteError
 from sdrt.job import Job
 from sdrt.stop import Stop
@@ -23,6 +23,7 @@ class Guarded:
         self._pipeline, self._job = pipeline, job
         self._graph = pipeline.graph(name, shapes, job)
         self.network = self._graph.network
+        check_shapes(self.network, shapes)
 
     def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
         """Run once, or twice if need be; raises what `Graph.run` raises."""

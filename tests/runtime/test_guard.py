@@ -10,7 +10,7 @@ import pytest
 from sdrt.artifact import Artifact
 from sdrt.backends import Array, Network
 from sdrt.backends.fake import FakeBackend, FakeGraph, Fault
-from sdrt.errors import CancelledError, NonFiniteError
+from sdrt.errors import ArtifactError, CancelledError, NonFiniteError
 from sdrt.pipeline import Pipeline
 from sdrt.record import Retry
 from sdrt.run import Run
@@ -185,3 +185,16 @@ def test_large_finite_values_pass(demo: Artifact) -> None:
     largest = float(np.finfo(np.float32).max)
     fault = Fault("vae_decoder", 0, largest, precisions=("fp32",))
     Pipeline(demo, FakeBackend(compute, precision="fp32", faults=[fault]))("a boat", **SMALL)
+
+
+@pytest.mark.parametrize("shape", [("batch", 4, "height"), ("batch", 4, 2**70, "width")])
+def test_a_manifest_with_a_shape_that_no_run_has_is_a_typed_error(
+    demo: Artifact, shape: tuple[str | int, ...]
+) -> None:
+    unet = demo.manifest.graphs["unet"]
+    sample = unet.inputs[0].model_copy(update={"shape": shape})
+    changed = unet.model_copy(update={"inputs": (sample, *unet.inputs[1:])})
+    graphs = {**demo.manifest.graphs, "unet": changed}
+    artifact = Artifact(demo.root, demo.manifest.model_copy(update={"graphs": graphs}))
+    with pytest.raises(ArtifactError, match="unet takes sample as .*, and here it is"):
+        Pipeline(artifact, FakeBackend(compute))("x", **SMALL)

@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sdrt.backends.executed import Executed
-from sdrt.errors import MissingExtraError, NonFiniteError, UnsupportedError, UsageError
+from sdrt.errors import (
+    ArtifactError,
+    MissingExtraError,
+    NonFiniteError,
+    UnsupportedError,
+    UsageError,
+)
 from sdrt.machine import has_int8, usable_cores
 from sdrt.manifest import PRECISIONS, Format, GraphSpec, Precision, TensorSpec
 from sdrt.stop import Stop
@@ -145,12 +151,27 @@ def check_feeds(graph: str, inputs: tuple[TensorSpec, ...], feeds: Mapping[str, 
         array = feeds[spec.name]
         if array.dtype != np.dtype(spec.dtype):
             raise ValueError(f"{graph}: {spec.name} is {array.dtype}, expected {spec.dtype}")
-        fits = len(array.shape) == len(spec.shape) and all(
-            size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
-            for size, want in zip(array.shape, spec.shape, strict=True)
-        )
-        if not fits:
+        if not _fits(array.shape, spec, sizes):
             raise ValueError(f"{graph}: {spec.name} has shape {array.shape}, expected {spec.shape}")
+
+
+def check_shapes(network: Network, shapes: Shapes) -> None:
+    """Raise `ArtifactError` for a network that does not take what a pipeline will give it."""
+    sizes: dict[str, int] = {}
+    for spec in network.spec.inputs:
+        if spec.name not in shapes or not _fits(shapes[spec.name], spec, sizes):
+            found = shapes.get(spec.name, "missing")
+            raise ArtifactError(
+                f"{network.name} takes {spec.name} as {spec.shape} in the manifest, and here it "
+                f"is {found}; export the model again"
+            )
+
+
+def _fits(shape: tuple[int, ...], spec: TensorSpec, sizes: dict[str, int]) -> bool:
+    return len(shape) == len(spec.shape) and all(
+        size == (sizes.setdefault(want, size) if isinstance(want, str) else want)
+        for size, want in zip(shape, spec.shape, strict=True)
+    )
 
 
 def open_backend(
