@@ -1,0 +1,41 @@
+// What the tokenizer has to know of Unicode; each table is sorted by its first column.
+#pragma once
+
+#include <array>
+
+namespace sdrt::unicode {
+
+struct Range {
+    char32_t first, last;
+};
+
+struct MarkClass {
+    char32_t first, last;
+    int mark_class;
+};
+
+// A character is made of these two; the second is 0 where there is only one.
+struct Decomposition {
+    char32_t code, first, second;
+};
+
+struct Composition {
+    char32_t first, second, code;
+};
+
+// Every `step`th letter from `first` to `last` has its lower case at this distance.
+struct Lowering {
+    char32_t first, last, step;
+    int distance;
+};
+
+extern const std::array<Range, 677> kLetters;
+extern const std::array<Range, 144> kNumbers;
+extern const std::array<Range, 10> kSpaces;
+extern const std::array<char32_t, 66> kZeros;  // each is followed by the nine other digits
+extern const std::array<MarkClass, 334> kMarkClasses;
+extern const std::array<Decomposition, 2060> kDecompositions;
+extern const std::array<Composition, 940> kCompositions;
+extern const std::array<Lowering, 188> kLowerings;
+
+}  // namespace sdrt::unicode
