@@ -1,0 +1,137 @@
+// What an artifact holds, as one typed file: the contract of export, runtime and hosts. Fields and
+// checks are those of Python's manifest.py, which says what each field means.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace sdrt {
+
+constexpr const char* kManifestName = "manifest.json";
+constexpr int kManifestSchema = 1;
+
+// Values by their names, in the file's order.
+template <class T>
+using Named = std::vector<std::pair<std::string, T>>;
+
+// The value of that name; nullptr if there is none.
+template <class T>
+const T* find(const Named<T>& values, std::string_view name) {
+    for (const auto& [known, value] : values) {
+        if (known == name) {
+            return &value;
+        }
+    }
+    return nullptr;
+}
+
+using Dimension = std::variant<std::int64_t, std::string>;  // a name stands for any size
+using Option = std::variant<bool, std::int64_t, double, std::string>;
+
+struct Source {
+    std::string id;
+    std::optional<std::string> revision;
+};
+
+struct TrainingSchedule {
+    std::int64_t train_steps = 1000;
+    double beta_start = 0.00085;
+    double beta_end = 0.012;
+    std::string curve = "scaled_linear";  // or "linear", "squaredcos_cap_v2"
+    bool zero_terminal_snr = false;
+    std::string spacing = "leading";  // or "trailing", "linspace"
+    std::int64_t offset = 0;
+};
+
+struct Preview {
+    std::vector<std::vector<double>> matrix;  // (channels, 3)
+    std::vector<double> bias;                 // (3)
+};
+
+struct Latent {
+    std::int64_t channels = 0;
+    std::int64_t downscale = 0;
+    double scale = 0;
+    std::optional<Preview> preview;
+};
+
+struct TextEncoderSpec {
+    std::string graph;
+    std::string tokenizer;  // its folder
+    std::int64_t length = 77;
+    std::string layer = "last";
+};
+
+struct TensorSpec {
+    std::string name;
+    std::string dtype;  // "float32", "int64", "int32" or "bool"
+    std::vector<Dimension> shape;
+};
+
+struct Quantization {
+    Named<double> sqnr_db;
+    std::vector<std::string> kept;
+    double share = 0;
+    std::int64_t samples = 0;
+    std::int64_t steps = 0;
+    std::int64_t seed = 0;
+};
+
+struct GraphSpec {
+    Named<std::vector<std::string>> files;  // per format, "onnx" or "openvino"; the first to open
+    std::vector<TensorSpec> inputs;
+    std::vector<TensorSpec> outputs;
+    std::optional<std::string> precision;  // "fp32", "bf16" or "int8"
+    std::optional<Quantization> quantization;
+    Named<double> parity_db;
+};
+
+struct Defaults {
+    std::int64_t width = 512;
+    std::int64_t height = 512;
+    std::int64_t num_inference_steps = 20;
+    std::string sampler = "dpm++2m";
+    std::string scheduler = "default";
+    Named<Option> sampler_options;
+    double guidance_scale = 7.5;
+};
+
+struct FileRecord {
+    std::int64_t size = 0;
+    std::string sha256;
+};
+
+struct Manifest {
+    std::string name;
+    std::string family;
+    Source source;
+    std::string precision;
+    std::string prediction;  // "epsilon", "v_prediction" or "sample"
+    TrainingSchedule schedule;
+    Latent latent;
+    std::vector<TextEncoderSpec> text_encoders;  // one or more
+    Named<GraphSpec> graphs;
+    Defaults defaults;
+    Named<FileRecord> files;
+    Named<std::string> made_with;
+
+    // How a graph's weights are stored.
+    const std::string& stored(std::string_view graph) const;
+    // How many layers of the text encoder can be taken; 1 where its graph gives only the last.
+    std::int64_t text_layers() const;
+    // Channels that the U-Net takes beside the latents': 0, or 5 of an inpainting model.
+    std::int64_t conditions() const;
+    // Text of `manifest.json`, byte for byte what Python writes.
+    std::string to_json() const;
+};
+
+// Reads `manifest.json`; throws ArtifactError that names the first wrong field.
+Manifest read_manifest(const std::filesystem::path& path);
+
+}  // namespace sdrt

@@ -1,0 +1,131 @@
+#include "request.hpp"
+
+#include "checks.hpp"
+#include "errors.hpp"
+#include "noise.hpp"
+#include "sampler_names.hpp"
+#include "sampler_options.hpp"
+
+#include <limits>
+#include <random>
+
+namespace sdrt {
+namespace {
+
+constexpr std::int64_t kMaxImages = 64;
+constexpr std::int64_t kMaxClipSkip = 64;  // where the artifact does not say how deep its encoder is
+
+Guidance checked_guidance(double scale, const Options& options) {
+    Guidance guidance;
+    guidance.scale =
+        check_number("guidance scale", scale, std::numeric_limits<double>::infinity());
+    guidance.rescale = check_number("guidance rescale", options.guidance_rescale, 1);
+    guidance.start = check_number("guidance start", options.guidance_start, 1);
+    guidance.end = check_number("guidance end", options.guidance_end, 1);
+    guidance.is_split = options.guidance_split;
+    if (guidance.start > guidance.end) {
+        throw UsageError("guidance starts at " + number_text(guidance.start) + " and ends at " +
+                         number_text(guidance.end) + "; expected the start before the end");
+    }
+    return guidance;
+}
+
+std::vector<std::uint64_t> checked_seeds(const Options& options) {
+    const auto count =
+        check_whole("number of images", options.num_images_per_prompt, 1, kMaxImages);
+    std::int64_t first = 0;
+    if (options.seed) {
+        const auto highest = static_cast<std::int64_t>(kMaxSeed) - count + 1;
+        first = check_whole("seed", *options.seed, 0, highest);
+    } else {
+        first = std::random_device()();
+    }
+    std::vector<std::uint64_t> seeds;
+    for (std::int64_t i = 0; i < count; ++i) {
+        seeds.push_back(static_cast<std::uint64_t>(first + i));
+    }
+    return seeds;
+}
+
+std::int64_t checked_clip_skip(const Manifest& manifest, std::int64_t value) {
+    if (manifest.text_layers() > 1) {
+        return check_whole("clip_skip", value, 1, manifest.text_layers());
+    }
+    if (check_whole("clip_skip", value, 1, kMaxClipSkip) > 1) {
+        throw UnsupportedError("clip_skip is " + std::to_string(value) + ", and the model " +
+                               sdrt::quoted(manifest.name) +
+                               " gives only the last layer of its text encoder; leave clip_skip "
+                               "out, or export the model again with this sdrt");
+    }
+    return 1;
+}
+
+// Whether the U-Net's inputs are those of a model that makes pictures of text alone.
+void check_conditions(const Manifest& manifest) {
+    const auto extra = manifest.conditions();
+    const auto channels = manifest.latent.channels;
+    if (extra == 0) {
+        return;
+    }
+    if (extra == channels + 1) {
+        throw UnsupportedError(sdrt::quoted(manifest.name) +
+                               " is an inpainting model, which this host does not run; use: sdrt "
+                               "generate --image --mask");
+    }
+    throw UnsupportedError("the U-Net of " + sdrt::quoted(manifest.name) + " takes " +
+                           std::to_string(extra) + " channels beside the latents' " +
+                           std::to_string(channels) + "; expected none");
+}
+
+// The model's own way to sample, and what was asked for besides.
+Recipe checked_recipe(const Manifest& manifest, const Options& options) {
+    const Defaults& defaults = manifest.defaults;
+    const std::string asked = options.sampler.value_or(defaults.sampler);
+    const FoundSampler found = find_sampler(asked);
+    const bool is_own = found.sampler == defaults.sampler;
+    Recipe recipe;
+    recipe.sampler = found.sampler;
+    recipe.scheduler = options.scheduler.value_or(
+        found.scheduler.value_or(is_own ? defaults.scheduler : "default"));
+    check_scheduler(recipe.scheduler);
+    if (found.scheduler && *found.scheduler != recipe.scheduler) {
+        throw UsageError("sampler " + sdrt::quoted(asked) + " names the scheduler " +
+                         sdrt::quoted(*found.scheduler) + ", and scheduler is " +
+                         sdrt::quoted(recipe.scheduler) + "; give one of them");
+    }
+    recipe.spacing = check_known("spacing", options.spacing.value_or(manifest.schedule.spacing),
+                                 {"leading", "trailing", "linspace"});
+    recipe.offset = manifest.schedule.offset;
+    if (is_own) {
+        recipe.options = defaults.sampler_options;
+    }
+    check_sampler_options(recipe.sampler, recipe.options);
+    return recipe;
+}
+
+}  // namespace
+
+Request resolve(const Manifest& manifest, const Options& options) {
+    const Defaults& defaults = manifest.defaults;
+    const auto downscale = manifest.latent.downscale;
+    Request request;
+    request.guidance =
+        checked_guidance(options.guidance_scale.value_or(defaults.guidance_scale), options);
+    request.seeds = checked_seeds(options);
+    request.prompt = check_text("prompt", options.prompt);
+    request.negative_prompt = check_text("negative_prompt", options.negative_prompt);
+    check_conditions(manifest);
+    request.width = check_size("width", options.width.value_or(defaults.width), downscale);
+    request.height = check_size("height", options.height.value_or(defaults.height), downscale);
+    request.num_inference_steps =
+        check_whole("steps", options.num_inference_steps.value_or(defaults.num_inference_steps), 1,
+                    manifest.schedule.train_steps);
+    const Guidance& guidance = request.guidance;
+    request.is_guided = guidance.scale > 1 && guidance.start < guidance.end &&
+                        guidance_width(find(manifest.graphs, "unet")) == 0;
+    request.recipe = checked_recipe(manifest, options);
+    request.clip_skip = checked_clip_skip(manifest, options.clip_skip);
+    return request;
+}
+
+}  // namespace sdrt
