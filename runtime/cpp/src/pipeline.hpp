@@ -1,0 +1,110 @@
+// Prompt -> picture. Networks are loaded when they are first needed.
+#pragma once
+
+#include "artifact.hpp"
+#include "backend.hpp"
+#include "denoiser.hpp"
+#include "image.hpp"
+#include "job.hpp"
+#include "noise.hpp"
+#include "request.hpp"
+#include "schedule.hpp"
+#include "tokenizer.hpp"
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace sdrt {
+
+struct LoadOptions {
+    EngineOptions engine;
+    // Networks that stay in memory between uses; the others are released after each use.
+    std::set<std::string> keep = {"unet", "vae_decoder"};
+    // Whether a network that gives NaN or infinity runs again in fp32, unless it ran so.
+    bool retry_precision = true;
+};
+
+// One step: `latents` and the present guess `denoised`, (images, channels, h/8, w/8).
+struct Step {
+    std::size_t index;
+    std::size_t count;
+    double sigma;  // noise level of `latents`
+    const Tensor& latents;
+    const Tensor& denoised;
+    double seconds;
+};
+using Callback = std::function<void(const Step&)>;  // what it throws ends the run
+
+struct Result {
+    std::vector<Image> images;
+    std::vector<Parameters> parameters;
+    Timings timings;
+    std::vector<std::string> warnings;
+};
+
+// Embeddings of prompt and negative prompt, the latter nothing without guidance: (1, tokens, width).
+struct Embeddings {
+    Tensor positive;
+    std::optional<Tensor> negative;
+};
+
+class Pipeline {
+public:
+    // Opens a model; throws ArtifactError, UnsupportedError or UsageError.
+    Pipeline(const std::filesystem::path& path, LoadOptions options);
+
+    const Artifact& artifact() const { return artifact_; }
+    const Manifest& manifest() const { return artifact_.manifest(); }
+    const Backend& backend() const { return *backend_; }
+    const Tokenizer& tokenizer() const { return tokenizer_; }
+    const TrainingNoise& noise() const { return noise_; }
+
+    // Makes pictures of a request; everything that cannot be is refused before any work.
+    Result generate(const Request& request, Stop& stop, const Callback& callback);
+
+    // The parts of that, for whoever does them one by one.
+    Embeddings encode(const Tokens& positive, const Tokens* negative, std::int64_t clip_skip,
+                      Job& job);
+    // The U-Net's answer, ready for a denoiser.
+    UNet unet(Job& job);
+    Denoiser denoiser(UNet unet, const Steps& steps, const Request& request, Embeddings embeddings);
+    // One picture of one latent (1, channels, h, w), in the U-Net's space.
+    Image decode(const Tensor& latents, Job& job);
+
+    // Keeps in a job what a network executed that has run.
+    void record(const std::string& network, Job& job) const;
+
+    // Frees the memory of networks that were not asked to stay.
+    void release_after_use(const std::string& network);
+
+private:
+    Result make(const Request& request, Stop& stop, const Callback& callback);
+    Tensor ask(const std::string& network, const Feeds& feeds, const std::string& output, Job& job);
+    Graph& graph(const std::string& network, const Shapes& shapes, Job& job);
+    Tensor encode_chunks(const Tokens& tokens, std::int64_t clip_skip, Job& job);
+    Embeddings embed(const Request& request, Job& job);
+    Parameters parameters(const Request& request, std::uint64_t seed, const Job& job) const;
+
+    struct Opened {
+        std::shared_ptr<Backend> backend;
+        std::unique_ptr<Graph> graph;
+    };
+
+    LoadOptions options_;
+    Artifact artifact_;
+    std::shared_ptr<Backend> backend_;
+    Tokenizer tokenizer_;
+    TrainingNoise noise_;
+    std::map<std::string, Opened> graphs_;
+};
+
+// (channels, h/8, w/8)
+Shape latent_shape(const Manifest& manifest, const Request& request);
+
+}  // namespace sdrt
