@@ -1,4 +1,5 @@
-# `make picture` and `make test` need make and Python only; they set up an environment of their own.
+# `make picture`, `make cpp` and `make test` need make and Python only; they set up an environment of
+# their own.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,13 +10,17 @@ PROMPT ?= a red boat on the sea at sunset
 SEED ?= 7
 PICTURE ?= picture.png
 
-.PHONY: picture test check benchmark clean
+.PHONY: picture cpp test check benchmark clean
 
 picture: $(VENV)/ready-to-run
 	$(BIN)/sdrt generate "$(PROMPT)" --seed $(SEED) --output $(PICTURE)
 
+# build/cpp/sdrt-host and libsdrt.so; fetches compiler, libraries and headers where they are missing.
+cpp: $(VENV)/ready-to-run
+	runtime/cpp/build.sh build/cpp $(BIN)/python
+
 test: $(VENV)/ready-to-develop
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/ready-to-develop
 	$(BIN)/ruff format --check .

@@ -1,0 +1,348 @@
+"""`sdrt-host` beside `sdrt`: the same pictures, parameters, words and exit codes."""
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sdrt
+from sdrt.artifact import Artifact
+from sdrt.cli import main
+from sdrt.machine import has_bf16
+from sdrt.metadata import read_png
+from sdrt.pipeline import Pipeline
+from sdrt_bench.similarity import psnr_db
+
+SAMPLERS = ("ddim", "euler", "euler_a", "dpm++2m", "dpm++2m karras", "unipc", "lcm")
+PROMPT = "a (red:1.2) boat on the [calm] sea at sunset"
+NEGATIVE = "blurry"
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def run(host_build: Path) -> Run:
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [host_build / "sdrt-host", *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def python() -> Callable[[str, str], Pipeline]:
+    """Open pipelines of Python's, by engine and precision; each once."""
+    opened: dict[tuple[str, str], Pipeline] = {}
+
+    def find(backend: str, precision: str) -> Pipeline:
+        key = backend, precision
+        if key not in opened:
+            opened[key] = sdrt.load(backend=backend, precision=precision)  # type: ignore[arg-type]
+        return opened[key]
+
+    return find
+
+
+def assert_same_picture(
+    run: Run,
+    python: Callable[[str, str], Pipeline],
+    model: Path,
+    folder: Path,
+    backend: str,
+    precision: str,
+    **options: Any,
+) -> float:
+    """Make a picture with both; gives their distance in dB, after comparing their parameters."""
+    flags = {
+        "--backend": backend,
+        "--precision": precision,
+        "-m": model,
+        "-o": folder / "host.png",
+        "-n": options.get("negative_prompt", ""),
+        "--steps": options["num_inference_steps"],
+        "-s": options["seed"],
+        "-W": options["width"],
+        "-H": options["height"],
+        "--cfg-scale": options["guidance_scale"],
+        "--sampler": options["sampler"],
+    }
+    words = [str(word) for pair in flags.items() for word in pair]
+    done = run("generate", PROMPT, "--json", *words)
+    assert done.returncode == 0, done.stderr
+    result = python(backend, precision)(PROMPT, **options)
+    result.images[0].save(folder / "python.png")
+    (folder / "with.png").unlink(missing_ok=True)
+    (written,) = result.save(folder / "with.png")
+    host, own = read_png(folder / "host.png"), read_png(written)
+    assert host["parameters"] == own["parameters"]
+    assert host["sdrt"] == own["sdrt"]
+    record = json.loads(done.stdout)["images"][0]
+    assert record == {"file": str(folder / "host.png"), **_without_schema(own["sdrt"])}
+    with Image.open(folder / "host.png") as found:
+        return psnr_db(np.asarray(result.images[0]), np.asarray(found))
+
+
+def _without_schema(chunk: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in chunk.items() if name != "schema"}
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_picture_is_python_s(
+    run: Run,
+    python: Callable[[str, str], Pipeline],
+    demo: Artifact,
+    tmp_path: Path,
+    sampler: str,
+    backend: str,
+) -> None:
+    distance = assert_same_picture(
+        run,
+        python,
+        demo.root,
+        tmp_path,
+        backend,
+        "fp32",
+        negative_prompt=NEGATIVE,
+        num_inference_steps=4,
+        seed=11,
+        width=64,
+        height=96,
+        guidance_scale=4.0,
+        sampler=sampler,
+    )
+    assert distance >= 50
+
+
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+@pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16")
+def test_the_picture_in_bf16_is_python_s(
+    run: Run,
+    python: Callable[[str, str], Pipeline],
+    demo: Artifact,
+    tmp_path: Path,
+    scale: float,
+) -> None:
+    distance = assert_same_picture(
+        run,
+        python,
+        demo.root,
+        tmp_path,
+        "openvino",
+        "bf16",
+        num_inference_steps=6,
+        seed=2**32 + 1,
+        width=128,
+        height=64,
+        guidance_scale=scale,
+        sampler="dpm++2m",
+    )
+    assert distance >= 35
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_both_formats_and_other_layers_of_the_text_encoder(
+    run: Run, tiny_exports: dict[str, Path], tmp_path: Path, precision: str
+) -> None:
+    """The preset `tiny` has IR beside ONNX, which OpenVINO takes first."""
+    model = tiny_exports[precision]
+    common = ["-m", model, "--steps", 2, "-s", 3, "--size", "64x64", "--precision", "fp32"]
+    for backend in ("openvino", "onnxruntime"):
+        done = run(
+            *["generate", PROMPT, *common, "--backend", backend, "--clip-skip", 2],
+            *["-o", tmp_path / "host.png"],
+        )
+        assert done.returncode == 0, done.stderr
+        expected = sdrt.load(model, backend, precision="fp32")(
+            PROMPT, num_inference_steps=2, seed=3, width=64, height=64, clip_skip=2
+        )
+        with Image.open(tmp_path / "host.png") as found:
+            assert psnr_db(np.asarray(expected.images[0]), np.asarray(found)) >= 50
+
+
+@pytest.fixture(scope="module")
+def v_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stable Diffusion 2's ways: the last layer but one, v, no signal at the first level."""
+    from sdrt_export.checkpoint import RandomCheckpoint
+    from sdrt_export.config import read_preset
+    from sdrt_export.exporter import export
+
+    name, preset = read_preset("tiny-sd2-v")
+    folder = tmp_path_factory.mktemp("sd2") / "model"
+    export(RandomCheckpoint.of(name, preset), folder, "fp32", ("onnx",), preset.defaults)
+    return folder
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_model_that_predicts_v(run: Run, v_model: Path, tmp_path: Path, backend: str) -> None:
+    done = run(
+        *["generate", PROMPT, "-m", v_model, "--backend", backend, "--steps", 3],
+        *["-s", 3, "--size", "64x64", "--sampler", "euler", "-o", tmp_path / "host.png"],
+    )
+    assert done.returncode == 0, done.stderr
+    expected = sdrt.load(v_model, backend)(
+        PROMPT, num_inference_steps=3, seed=3, width=64, height=64, sampler="euler"
+    )
+    with Image.open(tmp_path / "host.png") as found:
+        assert psnr_db(np.asarray(expected.images[0]), np.asarray(found)) >= 50
+
+
+def test_several_pictures_and_a_split_guidance(run: Run, demo: Artifact, tmp_path: Path) -> None:
+    done = run(
+        *["generate", "a cat", "-m", demo.root, "--steps", 2, "-s", 4, "-b", 2, "--size", "64x64"],
+        *["--guidance-split", "--no-metadata", "--backend", "onnxruntime", "-o", "cat.png"],
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cat-1.png  seed 4\ncat-2.png  seed 5\n")
+    assert done.stderr == ""  # no progress where nobody watches
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cat-1.png", "cat-2.png"]
+    assert "sdrt" not in read_png(tmp_path / "cat-1.png")
+    expected = sdrt.load(backend="onnxruntime")(
+        "a cat",
+        num_inference_steps=2,
+        seed=5,
+        width=64,
+        height=64,
+        guidance_split=True,
+    )
+    with Image.open(tmp_path / "cat-2.png") as found:
+        assert psnr_db(np.asarray(expected.images[0]), np.asarray(found)) >= 50
+
+
+def test_info_is_python_s(
+    run: Run, demo: Artifact, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run("info", demo.root, "--json")
+    assert _python(["info", str(demo.root), "--json"], monkeypatch) == done.returncode == 0
+    assert json.loads(done.stdout) == json.loads(capsys.readouterr().out)
+    assert "model: demo (sd1)" in run("info", demo.root).stdout
+
+
+def test_help_and_version(run: Run) -> None:
+    assert run("--version").stdout.startswith(f"sdrt-host, version {sdrt.__version__}, with ")
+    for words in (["--help"], ["generate", "--help"], ["info", "-h"], ["check", "x", "--help"]):
+        done = run(*words)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("Usage: sdrt-host")
+
+
+def test_ctrl_c_ends_a_run_within_a_step(host_build: Path, demo: Artifact, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [host_build / "sdrt-host", "generate", "x", "-m", demo.root, "--steps", "1000"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "sdrt-host: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+BAD: dict[str, list[str]] = {
+    "no prompt": ["generate"],
+    "two prompts": ["generate", "a", "b"],
+    "unknown command": ["draw", "x"],
+    "unknown option": ["generate", "x", "--nonsense"],
+    "option without its value": ["generate", "x", "--steps"],
+    "value of a flag": ["generate", "x", "--quiet=1"],
+    "steps that are no number": ["generate", "x", "--steps", "many"],
+    "steps that are broken": ["generate", "x", "--steps", "2.5"],
+    "no steps": ["generate", "x", "--steps", "0"],
+    "too many steps": ["generate", "x", "--steps", "1001"],
+    "enormous number": ["generate", "x", "--steps", "99999999999999999999"],
+    "negative width": ["generate", "x", "--width", "-8"],
+    "width between two": ["generate", "x", "--width", "100"],
+    "enormous width": ["generate", "x", "--width", "8192"],
+    "size that is none": ["generate", "x", "--size", "64"],
+    "size with more": ["generate", "x", "--size", "64x64x64"],
+    "size with a sign": ["generate", "x", "--size", "-64x64"],
+    "size and width": ["generate", "x", "--size", "64x64", "--width", "64"],
+    "negative guidance": ["generate", "x", "--cfg-scale", "-1"],
+    "infinite guidance": ["generate", "x", "--cfg-scale", "inf"],
+    "guidance that is no number": ["generate", "x", "--cfg-scale", "nan"],
+    "rescale above one": ["generate", "x", "--guidance-rescale", "1.5"],
+    "guidance from behind": ["generate", "x", "--guidance-start", "0.9", "--guidance-end", "0.1"],
+    "unknown sampler": ["generate", "x", "--sampler", "euler_b"],
+    "unknown scheduler": ["generate", "x", "--scheduler", "linear"],
+    "two schedulers": ["generate", "x", "--sampler", "dpm++2m karras", "--scheduler", "default"],
+    "unknown spacing": ["generate", "x", "--spacing", "wide"],
+    "negative seed": ["generate", "x", "--seed", "-2"],
+    "seed beyond all": ["generate", "x", "--seed", "9223372036854775808"],
+    "no pictures": ["generate", "x", "--batch-count", "0"],
+    "too many pictures": ["generate", "x", "--batch-count", "65"],
+    "seeds beyond all": ["generate", "x", "--seed", "9223372036854775807", "--batch-count", "2"],
+    "layer zero": ["generate", "x", "--clip-skip", "0"],
+    "layer beyond all": ["generate", "x", "--clip-skip", "99"],
+    "unknown backend": ["generate", "x", "--backend", "tensorrt"],
+    "unknown device": ["generate", "x", "--backend", "openvino", "--device", "QPU"],
+    "device of the other": ["generate", "x", "--backend", "onnxruntime", "--device", "GPU"],
+    "unknown precision": ["generate", "x", "--precision", "fp8"],
+    "no threads": ["generate", "x", "--threads", "0"],
+    "other suffix": ["generate", "x", "-o", "x.jpg"],
+    "no suffix": ["generate", "x", "-o", "x"],
+    "missing folder": ["generate", "x", "-o", "nowhere/x.png"],
+    "folder as file": ["generate", "x", "-o", "folder.png"],
+    "no model there": ["generate", "x", "-m", "nowhere"],
+    "file as model": ["generate", "x", "-m", "file.safetensors"],
+    "empty model": ["generate", "x", "-m", "folder.png"],
+    "info of nothing": ["info", "nowhere"],
+    "info of a folder": ["info", "folder.png"],
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_has_the_same_exit_code(
+    run: Run,
+    demo: Artifact,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file.safetensors").touch()
+    words = BAD[name]
+    is_generate = words[0] == "generate" and "-m" not in words
+    words = [*words, *(["-m", str(demo.root)] if is_generate else []), *_quick(words)]
+    monkeypatch.chdir(tmp_path)
+    expected = _python(words, monkeypatch)
+    done = run(*words, cwd=tmp_path)
+    python_says = capfd.readouterr().err
+    assert done.returncode == expected != 0, f"{done.stderr}\nPython: {python_says}"
+    assert done.stderr.startswith("sdrt-host: ")
+    assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file.safetensors", "folder.png"]
+
+
+def test_errors_as_json(run: Run, demo: Artifact) -> None:
+    done = run("generate", "x", "-m", demo.root, "--steps", "0", "--json")
+    error = json.loads(done.stderr)["error"]
+    assert (error["type"], error["exit_code"]) == ("UsageError", 2)
+    assert error["message"] == "steps is 0; expected a whole number from 1 to 1000"
+
+
+def _quick(words: list[str]) -> list[str]:
+    """Options that end a run soon, should a bad input be taken for a good one."""
+    return ["--steps", "1"] if words[0] == "generate" and "--steps" not in words else []
+
+
+def _python(words: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr("sys.argv", ["sdrt", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
