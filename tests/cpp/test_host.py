@@ -221,6 +221,19 @@ def test_several_pictures_and_a_split_guidance(run: Run, demo: Artifact, tmp_pat
         assert psnr_db(np.asarray(expected.images[0]), np.asarray(found)) >= 50
 
 
+def test_no_second_is_counted_twice(run: Run, demo: Artifact, tmp_path: Path) -> None:
+    began = time.perf_counter()
+    done = run(
+        *["generate", "a cat", "-m", demo.root, "--steps", 2, "-s", 4, "--size", "64x64", "--json"],
+        *["-o", tmp_path / "cat.png"],
+    )
+    spent = time.perf_counter() - began
+    timings = json.loads(done.stdout)["timings"]
+    assert set(timings["load_s"]) == {"text_encoder", "unet", "vae_decoder"}
+    parts = [*timings["load_s"].values(), *timings["step_s"]]
+    assert sum(parts) + timings["text_encoder_s"] + timings["vae_decoder_s"] < spent
+
+
 def test_info_is_python_s(
     run: Run, demo: Artifact, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
-#include <numeric>
 
 namespace sdrt::host {
 namespace {
@@ -148,16 +147,13 @@ std::string summary_of(const Result& result, const std::vector<fs::path>& paths)
     }
     std::vector<double> steps = spent.step_s;
     std::sort(steps.begin(), steps.end());
-    const double load = std::accumulate(
-        spent.load_s.begin(), spent.load_s.end(), 0.0,
-        [](double sum, const auto& one) { return sum + one.second; });
     char line[256];
     std::snprintf(line, sizeof(line),
                   "%s in %s on %lld threads: %zu steps of %.3g s, text %.2g s, decode %.2g s, "
                   "load %.2g s",
                   made.backend.c_str(), made.executed_precision.c_str(),
                   static_cast<long long>(made.threads), steps.size(), steps[steps.size() / 2],
-                  spent.text_encoder_s, spent.vae_decoder_s, load);
+                  spent.text_encoder_s, spent.vae_decoder_s, spent.loading_s());
     return text + line;
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <numeric>
 
 namespace sdrt {
 
@@ -22,6 +23,11 @@ void Timings::add_load(const std::string& network, double seconds) {
         }
     }
     load_s.emplace_back(network, seconds);
+}
+
+double Timings::loading_s() const {
+    return std::accumulate(load_s.begin(), load_s.end(), 0.0,
+                           [](double sum, const auto& one) { return sum + one.second; });
 }
 
 std::string Timings::to_json() const {

@@ -21,6 +21,7 @@ struct Timings {
     double vae_decoder_s = 0;
 
     void add_load(const std::string& network, double seconds);
+    double loading_s() const;  // of all networks
     std::string to_json() const;
 };
 

@@ -108,14 +108,16 @@ Result Pipeline::make(const Request& request, Stop& stop, const Callback& callba
     Noise noise(request.seeds);
     Tensor x = noise.draw(shape) * variance_scale(steps.sigmas.front());
     double began = now_s();
+    double loaded = job.timings.loading_s();  // the first step opens the network, which is not its time
     const auto watch = [&](std::size_t index, const Tensor& latents, const Tensor& denoised) {
-        const double seconds = now_s() - began;
+        const double seconds = now_s() - began - (job.timings.loading_s() - loaded);
         job.timings.step_s.push_back(seconds);
         if (callback) {
             callback({index, steps.size(), steps.sigmas[index + 1], latents, denoised, seconds});
         }
         job.stop.check();
         began = now_s();
+        loaded = job.timings.loading_s();
     };
     const auto ask = [&](const Tensor& noisy, double sigma) {
         const std::size_t number = job.timings.step_s.size() + 1;
