@@ -22,6 +22,7 @@ from sdrt.foreign import describe, read_json
 from sdrt.manifest import Defaults, Family, Latent, Precision, Prediction, Schedule, Source
 from sdrt.scheduler_config import read_recipe, read_schedule
 from sdrt_export.config import Preset
+from sdrt_export.lora.adapter import Adapter
 from sdrt_export.vocabulary import CLIP_IDS, END, PADDING, byte_tokenizer, clip_tokenizer
 
 Settings = dict[str, Any]
@@ -53,6 +54,8 @@ class Checkpoint(ABC):
     """Who says what the U-Net predicts; empty if nobody does."""
     asked_precision: Precision | None = field(default=None, kw_only=True)
     """How the configuration wants the weights stored, if it says."""
+    adapters: tuple[Adapter, ...] = field(default=(), kw_only=True)
+    """LoRAs, which `lora.merge` adds to the networks after they are loaded."""
 
     @abstractmethod
     def text_encoder(self) -> CLIPTextModel:

@@ -51,6 +51,12 @@ BUILT_IN = "leave --calibration-prompts out"
     help="The model was trained with no signal left at the last timestep.",
 )
 @click.option(
+    "--lora",
+    metavar="FILE[:WEIGHT]",
+    multiple=True,
+    help="Merge a LoRA (.safetensors) into the weights; may be given several times. Weight 1.",
+)
+@click.option(
     "--calibration",
     type=click.Path(path_type=Path, dir_okay=False),
     help="int8: take the statistics from this file, or write them to it if there is none.",
@@ -89,6 +95,7 @@ def export(
     allow_pickle: bool,
     prediction: str | None,
     zero_terminal_snr: bool,
+    lora: tuple[str, ...],
     single_graph: bool,
     sampler: str | None,
     scheduler: str | None,
@@ -119,6 +126,7 @@ def export(
         "allow_pickle": allow_pickle,
         "prediction": prediction,
         "zero_terminal_snr": zero_terminal_snr,
+        "lora": lora,
     }
     built_in = {"sampler": sampler, "scheduler": scheduler, "steps": steps, "size": size}
     asked = (random, preset, precision, formats)
@@ -147,8 +155,10 @@ def _export_single_graph(
         raise UsageError(f"--format is {formats!r}; a single graph is onnx")
     wish = Asked(**built_in)
     if len(paths) == 2 and is_artifact(paths[0]):
-        if random or preset or precision:
-            raise UsageError("a model folder has its precision; give no more than its path")
+        if random or preset or precision or any(settings["said"].values()):
+            raise UsageError(
+                "a model folder has its precision and its weights; give no more than its path"
+            )
         return export_single_graph(open_artifact(paths[0]), paths[1], wish)
     parent = paths[-1].absolute().parent if paths else Path.cwd()
     parent.mkdir(parents=True, exist_ok=True)
@@ -204,6 +214,7 @@ def record(report: "Report") -> dict[str, Any]:
         "precision": report.manifest.precision,
         "family": report.manifest.family,
         "prediction": report.manifest.prediction,
+        "loras": [lora.model_dump() for lora in report.manifest.source.loras],
         "bytes": sum(file.size for file in report.manifest.files.values()),
         "parity_db": {name: graph.parity_db for name, graph in graphs},
         "seconds": round(report.seconds, 1),
@@ -214,8 +225,10 @@ def record(report: "Report") -> dict[str, Any]:
 def summary(report: "Report") -> str:
     """A report as a line."""
     size = sum(file.size for file in report.manifest.files.values())
+    loras = [f"with {one.file}:{one.weight:g}, " for one in report.manifest.source.loras]
     return (
         f"{report.path}: {report.manifest.precision}, {report.manifest.prediction}, "
+        f"{''.join(loras)}"
         f"{size / 1e6:.1f} MB, "
         f"in {report.seconds:.0f} s with at most {report.peak_bytes / 1e9:.2f} GB of memory"
     )
@@ -262,7 +275,7 @@ def _opened(source: "Path | Checkpoint", said: Mapping[str, Any]) -> "Path | Che
     if options != SourceOptions():
         raise UsageError(
             f"{source} is an artifact of sdrt, which says all about itself; --config, "
-            "--allow-pickle, --prediction and --zero-terminal-snr are for checkpoints"
+            "--allow-pickle, --prediction, --zero-terminal-snr and --lora are for checkpoints"
         )
     return source
 

@@ -22,6 +22,7 @@ from diffusers.models.attention_processor import Attention
 from transformers import CLIPTextModel
 
 from sdrt_export.checkpoint import Checkpoint
+from sdrt_export.lora.merge import merged
 from sdrt_export.optimum_configs import exporter_config
 
 TOKENS = 77  # of one chunk; CLIP's positions
@@ -48,8 +49,8 @@ class ExportableNetwork:
 
 def networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
     """Load and yield one network after the other, each with modules of its own."""
-    yield _exportable("text_encoder", TextEncoder(checkpoint.text_encoder()))
-    yield _exportable("unet", UNet(checkpoint.unet()))
+    yield _exportable("text_encoder", TextEncoder(merged(checkpoint, "text_encoder")))
+    yield _exportable("unet", UNet(merged(checkpoint, "unet")))
     yield _exportable("vae_decoder", VaeDecoder(checkpoint.vae()))
     yield _exportable("vae_encoder", VaeEncoder(checkpoint.vae()))
 

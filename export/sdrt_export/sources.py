@@ -8,6 +8,7 @@ from sdrt.manifest import Prediction
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
 from sdrt_export.hub import HubId, fetch
 from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
+from sdrt_export.lora.merge import Asked, with_loras
 from sdrt_export.prediction import OPTION
 
 PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
@@ -24,6 +25,8 @@ class SourceOptions:
     """What the U-Net predicts, whatever its configuration and its weights say."""
     zero_terminal_snr: bool = False
     """Whether the model was trained with no signal left at the last timestep."""
+    lora: tuple[str, ...] = ()
+    """LoRAs to merge, each as `FILE[:WEIGHT]`."""
 
     def check(self) -> None:
         """Raise `UsageError` for a prediction that does not exist."""
@@ -48,7 +51,7 @@ class SourceOptions:
                     f"--zero-terminal-snr: the {name} of {checkpoint.name} does not know it; "
                     "expected a scheduler such as DDIMScheduler in its scheduler_config.json"
                 )
-        return checkpoint
+        return with_loras(checkpoint, [Asked.parse(text) for text in self.lora])
 
 
 def open_checkpoint(source: str | Path, options: SourceOptions | None = None) -> Checkpoint:

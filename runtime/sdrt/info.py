@@ -49,6 +49,7 @@ def describe_model(where: str | None) -> Description:
     lines = [
         f"{artifact.root}",
         f"  model: {manifest.name} ({manifest.family}), from {manifest.source.id}",
+        *(f"  with the LoRA {one.file}, weight {one.weight:g}" for one in manifest.source.loras),
         f"  stored precision: {manifest.precision}",
         f"  size: {size / 1e6:.1f} MB in {len(manifest.files)} files",
         f"  hash: {artifact.hash[:12]}",

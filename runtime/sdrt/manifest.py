@@ -37,11 +37,20 @@ class Model(BaseModel):
     )
 
 
+class Lora(Model):
+    """A LoRA that was merged into the weights, and how much of it."""
+
+    file: str
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    weight: float
+
+
 class Source(Model):
     """Where the weights came from."""
 
     id: str
     revision: str | None = None
+    loras: tuple[Lora, ...] = ()
 
 
 class Schedule(Model):

@@ -1,0 +1,1 @@
+"""LoRAs: small additions to a checkpoint's layers, merged into its weights at export."""

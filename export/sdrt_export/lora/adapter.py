@@ -1,0 +1,202 @@
+"""One LoRA's file: every tensor accounted for when it is opened, read when it is merged."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt.foreign import describe
+from sdrt.integrity import sha256
+from sdrt.manifest import Lora
+from sdrt_export.ldm.files import WeightsFile, open_weights
+from sdrt_export.lora.names import (
+    OTHER_KINDS,
+    OTHER_MODELS,
+    PEFT,
+    Layer,
+    Layers,
+    Part,
+    Role,
+    Shape,
+    find,
+    recognised,
+)
+from sdrt_export.lora.scaling import read_scaling
+
+SHOWN = 8  # names in a message
+WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}
+"""Of the text encoders, as cross-attention meets them."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What is added to one layer: `factor * up @ down`."""
+
+    layer: Layer
+    down: str
+    """Name in the file; (rank, in), or (rank, in, height, width)."""
+    up: str
+    """Name in the file; (out, rank), or (out, rank, 1, 1)."""
+    factor: float
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA that fits a checkpoint, and how much of it is wanted."""
+
+    file: WeightsFile
+    pairs: tuple[Pair, ...]
+    record: Lora
+
+    @classmethod
+    def open(cls, path: Path, weight: float, layers: Layers) -> "Adapter":
+        """Find a place for each tensor; loads none but the alphas.
+
+        Raises `UnsupportedError` for a LoRA of an architecture or a kind that sdrt cannot merge,
+        `UsageError` for one of another model, `ArtifactError` for tensors that are left over,
+        missing or not finite.
+        """
+        if path.suffix.lower() != ".safetensors" or not path.is_file():
+            raise ArtifactError(
+                f"{path} is {describe(path)}; expected a LoRA as a .safetensors file"
+            )
+        file = open_weights(path)
+        if not file.shapes:
+            raise ArtifactError(f"{path} holds no tensors; expected a LoRA")
+        _check_kind(path, file.shapes)
+        pairs = _pairs(file, _places(path, file.shapes, layers))
+        return cls(file, pairs, Lora(file=path.name, sha256=sha256(path), weight=weight))
+
+    def changes(self, part: Part) -> Iterator[tuple[Layer, torch.Tensor]]:
+        """What is added to each layer's weight, in its shape and in fp32."""
+        for pair in self.pairs:
+            if pair.layer.part != part:
+                continue
+            tensors = self.file.read([pair.down, pair.up])
+            _check_finite(self.file.path, tensors)
+            product = tensors[pair.up].flatten(1) @ tensors[pair.down].flatten(1)
+            factor = self.record.weight * pair.factor
+            yield pair.layer, (factor * product).reshape(pair.layer.shape)
+
+
+def _check_kind(path: Path, names: Iterable[str]) -> None:
+    """Raise `UnsupportedError` for a relative of LoRA that is more than pairs of matrices."""
+    if found := list(recognised(names, OTHER_KINDS)):
+        raise UnsupportedError(
+            f"{path} holds {' and '.join(what for what, _ in found)}, for example {found[0][1]}, "
+            "which is not supported; sdrt merges plain LoRAs, a pair of matrices for each layer"
+        )
+
+
+def _refuse(path: Path, unknown: list[str], count: int) -> None:
+    """Raise `UnsupportedError` for names of another architecture, else `ArtifactError`."""
+    for what, example in recognised(unknown, OTHER_MODELS):
+        raise UnsupportedError(
+            f"{path} is a LoRA of {what} ({example}), which does not fit this model; sdrt merges "
+            "those of Stable Diffusion 1 and 2"
+        )
+    raise ArtifactError(
+        f"{path}: {len(unknown)} of {count} tensors belong to no layer of the model: "
+        f"{_listed(unknown)}; nothing is left out silently"
+    )
+
+
+def _places(path: Path, names: Iterable[str], layers: Layers) -> dict[Layer, dict[Role, str]]:
+    """Names of each layer's tensors; raises `ArtifactError` unless all have one place each."""
+    places: dict[Layer, dict[Role, str]] = {}
+    unknown = []
+    for name in names:
+        if not (found := find(name, layers)):
+            unknown.append(name)
+            continue
+        layer, role = found
+        given = places.setdefault(layer, {})
+        if role in given:
+            raise ArtifactError(f"{path}: {given[role]} and {name} are for the same layer")
+        given[role] = name
+    if unknown:
+        _refuse(path, unknown, len(unknown) + sum(map(len, places.values())))
+    alone = [
+        name
+        for given in places.values()
+        for name in given.values()
+        if not given.keys() >= {"down", "up"}
+    ]
+    if alone:
+        raise ArtifactError(
+            f"{path}: {len(alone)} tensors lack the other half of their pair: {_listed(alone)}; "
+            "the file is incomplete"
+        )
+    return places
+
+
+def _pairs(file: WeightsFile, places: Mapping[Layer, Mapping[Role, str]]) -> tuple[Pair, ...]:
+    scalings = read_scaling(file.path, any(name.startswith(PEFT) for name in file.shapes))
+    alphas = _alphas(file, [given["alpha"] for given in places.values() if "alpha" in given])
+    pairs, misfits = [], []
+    for layer, given in places.items():
+        down, up = file.shapes[given["down"]], file.shapes[given["up"]]
+        if not _fit(layer.shape, down, up):
+            misfits.append((given["down"], down, up, layer))
+            continue
+        rank = down[0]
+        if "alpha" in given:
+            factor = alphas[given["alpha"]] / rank
+        else:
+            factor = scalings[layer.part].factor(layer, rank)
+        pairs.append(Pair(layer, given["down"], given["up"], factor))
+    if misfits:
+        name, down, up, layer = misfits[0]
+        whose = _whose(file, places)
+        raise UsageError(
+            f"{file.path} does not belong to this model: {len(misfits)} of {len(places)} layers "
+            f"have another shape ({name} is {_size(down)} with {_size(up)}, the layer is "
+            f"{_size(layer.shape)}); " + (f"it is a LoRA of {whose}" if whose else "give another")
+        )
+    return tuple(pairs)
+
+
+def _alphas(file: WeightsFile, names: list[str]) -> dict[str, float]:
+    if wrong := [name for name in names if any(side != 1 for side in file.shapes[name])]:
+        raise ArtifactError(f"{file.path}: {wrong[0]} is no single number")
+    tensors = file.read(names)
+    _check_finite(file.path, tensors)
+    return {name: float(tensor) for name, tensor in tensors.items()}
+
+
+def _fit(layer: Shape, down: Shape, up: Shape) -> bool:
+    """A convolution's size is that of `down`; a 1x1 may be written as a matrix, or the reverse."""
+    layer, down, up = _bare(layer), _bare(down), _bare(up)
+    return len(up) == 2 and down[:1] == up[1:] != (0,) and (up[0], *down[1:]) == layer
+
+
+def _bare(shape: Shape) -> Shape:
+    return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
+
+
+def _whose(file: WeightsFile, places: Mapping[Layer, Mapping[Role, str]]) -> str | None:
+    """The family whose text encoder has the width that cross-attention takes."""
+    for layer, given in places.items():
+        if (
+            layer.path.endswith(("attn2.to_k", "attn2.to_v"))
+            and len(file.shapes[given["down"]]) > 1
+        ):
+            return WIDTHS.get(file.shapes[given["down"]][1])
+    return None
+
+
+def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ArtifactError(f"{path}: {name} has values that are not finite; take another copy")
+
+
+def _size(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "a number"
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(sorted(names)[:SHOWN]) + more

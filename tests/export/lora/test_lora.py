@@ -1,0 +1,365 @@
+"""A LoRA gives the same weights however it is named, and the picture that diffusers makes."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+
+import sdrt
+from sdrt.artifact import open_artifact
+from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
+from sdrt.info import describe_model
+from sdrt.integrity import sha256
+from sdrt_bench.picture_parity import Torch, compare, make_scheduler
+from sdrt_bench.similarity import psnr_db
+from sdrt_export import cli
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import read_preset
+from sdrt_export.ldm.names import to_ldm
+from sdrt_export.lora.merge import Asked, merged, with_loras
+from sdrt_export.lora.names import PARTS
+from tests.export.lora.writing import (
+    ALPHA,
+    RANK,
+    Key,
+    Pair,
+    Tensors,
+    diffusers,
+    kohya,
+    peft,
+    processors,
+    random_lora,
+    save,
+    save_peft,
+)
+
+Weights = dict[Key, torch.Tensor]
+WEIGHT = 0.7
+IN_FILE = {
+    f"{part}.{name}": value
+    for part in PARTS
+    for name, value in (("r", RANK), ("lora_alpha", ALPHA))
+}
+
+
+@pytest.fixture(scope="module")
+def tiny_checkpoint() -> RandomCheckpoint:
+    return RandomCheckpoint.of(*read_preset("tiny"))
+
+
+@pytest.fixture(scope="module")
+def lora(tiny_checkpoint: RandomCheckpoint) -> dict[Key, Pair]:
+    return random_lora(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def kohya_file(lora: dict[Key, Pair], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("lora") / "style.safetensors", kohya(lora))
+
+
+def of_part(lora: dict[Key, Pair], part: str) -> dict[Key, Pair]:
+    return {key: pair for key, pair in lora.items() if key[0] == part}
+
+
+def weights(checkpoint: RandomCheckpoint, *asked: Asked) -> Weights:
+    both = with_loras(checkpoint, asked)
+    return {
+        (part, name): weight
+        for part in PARTS
+        for name, weight in merged(both, part).state_dict().items()
+    }
+
+
+def assert_same(found: Weights, expected: Weights) -> None:
+    assert found.keys() == expected.keys()
+    for key, weight in expected.items():
+        assert torch.equal(found[key], weight), key
+
+
+def test_a_layers_weight_grows_by_the_product_of_the_two_matrices(
+    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], kohya_file: Path
+) -> None:
+    before = weights(tiny_checkpoint)
+    after = weights(tiny_checkpoint, Asked(kohya_file, WEIGHT))
+    sizes = set()
+    for (part, name), weight in after.items():
+        key = (part, name.removesuffix(".weight"))
+        change = torch.zeros(())
+        if name.endswith(".weight") and key in lora:
+            pair = lora[key]
+            product = torch.einsum("or...,ri...->oi...", pair.up, pair.down)
+            change = WEIGHT * ALPHA / RANK * product
+            sizes.add(tuple(weight.shape[2:]))
+        torch.testing.assert_close(weight, before[part, name] + change)
+    assert sizes == {(), (1, 1), (3, 3)}
+
+
+def test_all_schemes_give_the_same_weights(
+    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], kohya_file: Path, tmp_path: Path
+) -> None:
+    expected = weights(tiny_checkpoint, Asked(kohya_file, WEIGHT))
+    file = save(tmp_path / "d.safetensors", diffusers(lora), lora_adapter_metadata=IN_FILE)
+    assert_same(weights(tiny_checkpoint, Asked(file, WEIGHT)), expected)
+    files = [save_peft(tmp_path / part, of_part(lora, part)) for part in PARTS]
+    assert_same(weights(tiny_checkpoint, *(Asked(one, WEIGHT) for one in files)), expected)
+    renamed = {name.replace("_A.", "_A.default."): one for name, one in peft(lora).items()}
+    save(files[0], renamed)
+    assert_same(weights(tiny_checkpoint, Asked(files[0], WEIGHT)), expected)
+
+
+def test_names_of_attentions_processors_and_of_the_original_code_are_known(
+    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], tmp_path: Path
+) -> None:
+    attention = {key: pair for key, pair in lora.items() if ".attn" in key[1] or "self_" in key[1]}
+    assert {part for part, _ in attention} == set(PARTS)
+    new = save(tmp_path / "new.safetensors", diffusers(attention))
+    old = save(tmp_path / "old.safetensors", processors(attention))
+    expected = weights(tiny_checkpoint, Asked(new))
+    assert_same(weights(tiny_checkpoint, Asked(old)), expected)
+    bare = {name.removeprefix("unet."): one for name, one in processors(attention).items()}
+    save(old, bare)
+    assert_same(weights(tiny_checkpoint, Asked(old)), expected)
+
+    unet = of_part(lora, "unet")
+    config = tiny_checkpoint.unet().config
+    ldm = to_ldm("unet", {f"{path}.weight": pair.down for (_, path), pair in unet.items()}, config)
+    names = [name.removeprefix("model.diffusion_model.").removesuffix(".weight") for name in ldm]
+    assert "input_blocks.3.1.proj_in" in names
+    assert "middle_block.1.transformer_blocks.0.attn1.to_q" in names
+    theirs = {("unet", name): pair for name, pair in zip(names, unet.values(), strict=True)}
+    found = weights(tiny_checkpoint, Asked(save(tmp_path / "ldm.safetensors", kohya(theirs))))
+    ours = save(tmp_path / "ours.safetensors", kohya(unet))
+    assert_same(found, weights(tiny_checkpoint, Asked(ours)))
+
+
+def test_matrices_may_stand_for_convolutions_of_one_pixel(
+    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], tmp_path: Path
+) -> None:
+    (key, pair), *_ = ((k, p) for k, p in lora.items() if p.down.shape[2:] == (1, 1))
+    flat = Pair(pair.down.flatten(1), pair.up.flatten(1))
+    files = [
+        save(tmp_path / f"{i}.safetensors", kohya({key: one})) for i, one in enumerate([pair, flat])
+    ]
+    assert_same(*(weights(tiny_checkpoint, Asked(file)) for file in files))
+
+
+def test_several_add_up_and_the_opposite_takes_one_away(
+    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], kohya_file: Path, tmp_path: Path
+) -> None:
+    plain = weights(tiny_checkpoint)
+    there_and_back = weights(tiny_checkpoint, Asked(kohya_file, 0.5), Asked(kohya_file, -0.5))
+    twice = weights(tiny_checkpoint, Asked(kohya_file, 0.25), Asked(kohya_file, 0.5))
+    once = weights(tiny_checkpoint, Asked(kohya_file, 0.75))
+    for key, weight in plain.items():
+        torch.testing.assert_close(there_and_back[key], weight, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(twice[key], once[key], atol=1e-6, rtol=1e-5)
+
+
+def test_pefts_alphas_are_read_layer_by_layer(
+    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], tmp_path: Path
+) -> None:
+    """`rank` is 4, so that the root is 2."""
+    unet = of_part(lora, "unet")
+    path = next(path for _, path in unet if path.endswith("to_q"))
+    asked = save_peft(tmp_path / "a", unet, alpha_pattern={path: 12.0}, use_rslora=True)
+    plain, found = weights(tiny_checkpoint), weights(tiny_checkpoint, Asked(asked))
+    for (_, name), pair in unet.items():
+        product = torch.einsum("or...,ri...->oi...", pair.up, pair.down)
+        key = ("unet", f"{name}.weight")
+        factor = (12.0 if name == path else ALPHA) / math.sqrt(RANK)
+        torch.testing.assert_close(found[key], plain[key] + factor * product)
+    bad = save_peft(tmp_path / "b", unet, alpha_pattern={"(a+)+": 12.0})
+    with pytest.raises(UnsupportedError, match=r"alpha_pattern has the expression '\(a\+\)\+'"):
+        weights(tiny_checkpoint, Asked(bad))
+    bad = save_peft(tmp_path / "c", unet, lora_alpha="much")
+    with pytest.raises(ArtifactError, match="lora_alpha is 'much'; expected a finite number"):
+        weights(tiny_checkpoint, Asked(bad))
+
+
+@pytest.fixture(scope="module")
+def exported(kohya_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The preset `tiny` with the LoRA, through the command line."""
+    folder = tmp_path_factory.mktemp("exported") / "tiny"
+    options = ["--random", "tiny", "--format", "onnx", "--lora", f"{kohya_file}:{WEIGHT}"]
+    done = CliRunner().invoke(cli.export, [*options, str(folder)], catch_exceptions=False)
+    assert f"with style.safetensors:{WEIGHT}" in done.output
+    return folder
+
+
+def attach(networks: Torch, lora: dict[Key, Pair], scale: float) -> None:
+    """The LoRA beside the layers, as trainers run it."""
+
+    def hook(pair: Pair) -> Callable[..., torch.Tensor]:
+        def added(module: Any, inputs: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
+            if pair.down.ndim == 4:
+                low = F.conv2d(inputs[0], pair.down, None, module.stride, module.padding)
+                return output + scale * F.conv2d(low, pair.up)
+            return output + scale * F.linear(F.linear(inputs[0], pair.down), pair.up)
+
+        return added
+
+    for (part, path), pair in lora.items():
+        getattr(networks, part).get_submodule(path).register_forward_hook(hook(pair))
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # inside of diffusers
+def test_the_picture_is_that_of_diffusers_with_the_lora_beside_its_layers(
+    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], exported: Path
+) -> None:
+    networks = Torch.of(tiny_checkpoint)
+    pipes = {"onnxruntime": sdrt.load(exported, backend="onnxruntime", precision="fp32")}
+    scheduler = make_scheduler("ddim", tiny_checkpoint.configs["scheduler"])
+    without, (ours,) = compare(networks, pipes, scheduler, "a boat", seed=3, steps=6)
+    assert psnr_db(without, ours) < 35
+    attach(networks, lora, WEIGHT * ALPHA / RANK)
+    theirs, (ours,) = compare(networks, pipes, scheduler, "a boat", seed=3, steps=6)
+    assert psnr_db(theirs, ours) >= 50
+
+
+def test_the_manifest_says_what_was_merged(exported: Path, kohya_file: Path) -> None:
+    (record,) = open_artifact(exported).manifest.source.loras
+    assert record.model_dump() == {
+        "file": "style.safetensors",
+        "sha256": sha256(kohya_file),
+        "weight": WEIGHT,
+    }
+    assert f"with the LoRA style.safetensors, weight {WEIGHT}" in describe_model(str(exported))[1]
+
+
+def test_int8_is_made_from_the_merged_weights(exported: Path, tmp_path: Path) -> None:
+    int8 = {"calibration_samples": 1, "calibration_steps": 1, "publish_anyway": True}
+    paths = [exported, tmp_path / "int8"]
+    report = cli.run_export(paths, None, None, "int8", "onnx", quiet=True, int8=int8)
+    assert report.manifest.source == open_artifact(exported).manifest.source
+    assert cli.record(report)["loras"][0]["weight"] == WEIGHT
+
+
+@pytest.mark.parametrize("weight", ["nan", "inf", "1e999", "much", ""])
+def test_a_weight_is_a_finite_number(kohya_file: Path, weight: str) -> None:
+    with pytest.raises(UsageError, match=f"the weight is '{weight}'; expected a finite number"):
+        Asked.parse(f"{kohya_file}:{weight}")
+
+
+def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a:1"
+    path.touch()
+    assert Asked.parse(str(path)) == Asked(path, 1.0)
+    assert Asked.parse(f"{path}:-2") == Asked(path, -2.0)
+
+
+UNET = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
+XL = "lora_unet_mid_block_attentions_0_transformer_blocks_3_attn2_to_k"
+
+
+def pair(down: tuple[int, ...], up: tuple[int, ...], name: str = UNET) -> Tensors:
+    return {
+        f"{name}.lora_down.weight": torch.ones(down),
+        f"{name}.lora_up.weight": torch.ones(up),
+    }
+
+
+GOOD = pair((4, 16), (32, 4))
+NAN = torch.full((32, 4), float("nan"))
+
+
+@pytest.mark.parametrize(
+    ("tensors", "error", "message"),
+    [
+        (GOOD | pair((4, 8), (8, 4), "lora_unet_nowhere"), ArtifactError, "2 of 4 tensors belong "
+         "to no layer of the model: lora_unet_nowhere.lora_down.weight, lora_unet_nowhere.lora_up"),
+        (GOOD | {f"{UNET}.weight": torch.ones(1)}, ArtifactError, f"1 of 3 .* {UNET}.weight"),
+        ({}, ArtifactError, "holds no tensors"),
+        ({f"{UNET}.lora_up.weight": torch.ones(32, 4)}, ArtifactError, "lack the other half"),
+        (GOOD | pair((4, 16), (32, 4), "unet.mid_block.attentions.0.transformer_blocks.0.attn2"
+         ".processor.to_k"), ArtifactError, "are for the same layer"),
+        (pair((4, 17), (32, 4)), UsageError, "does not belong to this model: 1 of 1 layers have "
+         r"another shape \(.* is 4x17 with 32x4, the layer is 32x16\); give another"),
+        (pair((4, 16), (32, 5)), UsageError, "does not belong to this model"),
+        (pair((0, 16), (32, 0)), UsageError, "does not belong to this model"),
+        (pair((4, 16, 3, 3), (32, 4, 1, 1)), UsageError, "does not belong to this model"),
+        (pair((4, 768), (320, 4)), UsageError, "it is a LoRA of Stable Diffusion 1"),
+        (pair((4, 1024), (320, 4)), UsageError, "it is a LoRA of Stable Diffusion 2"),
+        (pair((4, 2048), (640, 4)), UsageError, "it is a LoRA of Stable Diffusion XL"),
+        (pair((4, 16), (32, 4), XL), UnsupportedError, "is a LoRA of Stable Diffusion XL"),
+        (GOOD | pair((4, 8), (8, 4), "lora_te2_text_model_encoder_layers_0_mlp_fc1"),
+         UnsupportedError, "is a LoRA of Stable Diffusion XL .lora_te2_"),
+        (pair((4, 8), (8, 4), "lora_unet_double_blocks_0_img_attn_qkv"),
+         UnsupportedError, "is a LoRA of Flux"),
+        (pair((4, 8), (8, 4), "lora_unet_joint_blocks_0_x_block_attn_qkv"),
+         UnsupportedError, "is a LoRA of Stable Diffusion 3"),
+        ({"transformer.transformer_blocks.0.attn.to_q.lora_A.weight": torch.ones(4, 8)},
+         UnsupportedError, "is a LoRA of a transformer"),
+        ({f"{UNET}.hada_w1_a": torch.ones(4, 4)}, UnsupportedError, "holds LoHa .*not supported"),
+        ({f"{UNET}.lokr_w1": torch.ones(4, 4)}, UnsupportedError, "holds LoKr .*not supported"),
+        (GOOD | {f"{UNET}.dora_scale": torch.ones(32, 1)}, UnsupportedError,
+         f"holds DoRA .*{UNET}.dora_scale, which is not supported"),
+        (GOOD | {f"{UNET}.lora_mid.weight": torch.ones(4, 4, 3, 3)}, UnsupportedError, "LoCon"),
+        (GOOD | {f"{UNET}.alpha": torch.ones(2)}, ArtifactError, "alpha is no single number"),
+        (GOOD | {f"{UNET}.alpha": torch.tensor(float("inf"))}, ArtifactError, "alpha has values"),
+        (GOOD | {f"{UNET}.lora_up.weight": NAN}, ArtifactError, "up.weight has values"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_merged_is_said(
+    tiny_checkpoint: RandomCheckpoint,
+    tmp_path: Path,
+    tensors: Tensors,
+    error: type[SdrtError],
+    message: str,
+) -> None:
+    file = save(tmp_path / "a.safetensors", tensors)
+    with pytest.raises(error, match=message):
+        weights(tiny_checkpoint, Asked(file))
+
+
+def test_only_whole_safetensors_files_are_read(
+    tiny_checkpoint: RandomCheckpoint, kohya_file: Path, tmp_path: Path
+) -> None:
+    torn = tmp_path / "torn.safetensors"
+    torn.write_bytes(kohya_file.read_bytes()[:-100])
+    pickled = tmp_path / "a.pt"
+    torch.save(GOOD, pickled)
+    for path, message in (
+        (tmp_path / "none.safetensors", "is nothing: the path does not exist"),
+        (tmp_path, "expected a LoRA as a .safetensors file"),
+        (pickled, "is a pickled checkpoint; expected a LoRA as a .safetensors file"),
+        (torn, "cannot read .*expected complete safetensors weights"),
+    ):
+        with pytest.raises(ArtifactError, match=message):
+            with_loras(tiny_checkpoint, [Asked(path)])
+    text = save(tmp_path / "m.safetensors", GOOD, lora_adapter_metadata=[1])
+    with pytest.raises(ArtifactError, match="lora_adapter_metadata is no JSON object"):
+        with_loras(tiny_checkpoint, [Asked(text)])
+
+
+def test_a_lora_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    file = save(tmp_path / "a.safetensors", pair((4, 768), (320, 4)))
+    said = {"lora": (str(file),)}
+    with pytest.raises(UsageError, match="it is a LoRA of Stable Diffusion 1"):
+        cli.run_export([tmp_path / "out"], "tiny", None, None, None, quiet=True, said=said)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@pytest.mark.parametrize("options", [["--precision", "int8"], ["--single-graph"]])
+def test_a_model_folder_takes_no_lora(
+    exported: Path, kohya_file: Path, tmp_path: Path, options: list[str]
+) -> None:
+    arguments = [str(exported), str(tmp_path / "out"), "--lora", str(kohya_file), *options]
+    done = CliRunner().invoke(cli.export, arguments)
+    assert isinstance(done.exception, UsageError)
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_stays_with_a_checkpoint_whose_settings_change(
+    tiny_checkpoint: RandomCheckpoint, kohya_file: Path
+) -> None:
+    """As export changes them, once the weights have shown what they predict."""
+    both = with_loras(tiny_checkpoint, [Asked(kohya_file)])
+    later = replace(both.with_scheduler(prediction_type="epsilon"), name="other")
+    assert later.adapters == both.adapters
+    assert later.source.loras == both.source.loras
