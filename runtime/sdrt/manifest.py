@@ -4,7 +4,15 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from sdrt.errors import ArtifactError
 
@@ -51,6 +59,14 @@ class Source(Model):
     id: str
     revision: str | None = None
     loras: tuple[Lora, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Say nothing about LoRAs where there are none: artifacts keep their text and hash."""
+        written: dict[str, Any] = handler(self)
+        if not self.loras:
+            del written["loras"]
+        return written
 
 
 class Schedule(Model):

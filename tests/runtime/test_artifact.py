@@ -12,7 +12,7 @@ import pytest
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.errors import ArtifactError
 from sdrt.integrity import cache_folder
-from sdrt.manifest import Manifest, read_manifest
+from sdrt.manifest import Lora, Manifest, Source, read_manifest
 from sdrt.pipeline import Pipeline
 from sdrt.tokenizer import Tokenizer
 from sdrt.verify import verify_artifact
@@ -42,6 +42,13 @@ def test_nothing_given_opens_the_embedded_model() -> None:
 
 def test_the_manifest_survives_a_round_trip(tiny: Artifact) -> None:
     assert Manifest.model_validate_json(tiny.manifest.to_json()) == tiny.manifest
+
+
+def test_a_manifest_is_silent_about_loras_where_there_are_none() -> None:
+    """So that a model's hash stays what it was before there were any."""
+    assert "loras" not in Source(id="x").model_dump_json()
+    some = Source(id="x", loras=(Lora(file="a.safetensors", sha256="0" * 64, weight=-0.5),))
+    assert Source.model_validate_json(some.model_dump_json()) == some
 
 
 @pytest.mark.parametrize(

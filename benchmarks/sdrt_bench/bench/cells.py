@@ -56,6 +56,11 @@ class Models:
                 f"these are exports of several models, {', '.join(names)}; measure one model at "
                 "a time, so that its cells can be compared"
             )
+        if len({one.manifest.source.loras for one in artifacts}) > 1:
+            raise UsageError(
+                f"these exports of {names[0]} have different LoRAs in them; give exports with the "
+                "same, so that their pictures can be compared"
+            )
         found: dict[str, Artifact] = {}
         for artifact in artifacts:
             other = found.setdefault(artifact.manifest.stored("unet"), artifact)

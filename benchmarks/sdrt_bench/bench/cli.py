@@ -283,7 +283,7 @@ def _cells(
         raise MissingExtraError(str(error.name), "all") from error
     chosen, cache = others.named(peers), cache_folder() / "peers"
     theirs = others.cells(chosen, ours)
-    source = others.PeerSource(Weights.of(models.first.manifest.source.id, weights, cache), cache)
+    source = others.PeerSource(Weights.of(models.first.manifest.source, weights, cache), cache)
     return [*ours, *theirs], {peer.name: source for peer in chosen}
 
 

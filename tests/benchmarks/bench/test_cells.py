@@ -6,6 +6,7 @@ import pytest
 
 from sdrt.artifact import Artifact
 from sdrt.errors import SdrtError, UnsupportedError, UsageError
+from sdrt.manifest import Lora
 from sdrt_bench.bench import cells as module
 from sdrt_bench.bench.cells import Asked, Models, cell_name, cells
 from sdrt_bench.bench.record import Params
@@ -147,3 +148,8 @@ def test_two_exports_of_one_precision_or_of_two_models_are_no_table(demo: Artifa
     other = replace(demo, manifest=demo.manifest.model_copy(update={"name": "sd15"}))
     with pytest.raises(UsageError, match="exports of several models, demo, sd15"):
         Models.of([demo, other])
+    lora = Lora(file="ink.safetensors", sha256="0" * 64, weight=0.8)
+    source = demo.manifest.source.model_copy(update={"loras": (lora,)})
+    other = replace(demo, manifest=demo.manifest.model_copy(update={"source": source}))
+    with pytest.raises(UsageError, match="have different LoRAs in them"):
+        Models.of([demo, stored_in(other, "fp32")])

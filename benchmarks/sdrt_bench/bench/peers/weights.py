@@ -19,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from sdrt.errors import UnsupportedError, UsageError, WriteError
+from sdrt.manifest import Source
 from sdrt_bench.bench.peers.environments import (
     Environment,
     alone,
@@ -44,19 +45,24 @@ class Weights:
     cache: Path
 
     @classmethod
-    def of(cls, source: str, given: Path | None, cache: Path) -> "Weights":
+    def of(cls, source: Source, given: Path | None, cache: Path) -> "Weights":
         """Those that a model was exported from: `source` is what its manifest says.
 
         Random ones are made again; others have to be `given`, as a folder in diffusers' layout.
         Raises `UsageError`, or `ArtifactError` for another folder.
         """
+        if source.loras:
+            raise UsageError(
+                f"{source.loras[0].file} is merged into the model's weights, and the peers would "
+                "compute without it; measure an export without --lora, or leave --peers out"
+            )
         if given is not None:
             return cls(FolderCheckpoint.open(given), cache)
-        kind, _, preset = source.partition(":")
+        kind, _, preset = source.id.partition(":")
         if kind == "random" and preset in presets():
             return cls(RandomCheckpoint.of(*read_preset(preset)), cache)
         raise UsageError(
-            f"the peers need the weights that the model was exported from ({source}); give that "
+            f"the peers need the weights that the model was exported from ({source.id}); give that "
             "diffusers folder with --peer-weights, or measure random weights: --preset sd15 "
             "--random"
         )

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from sdrt.errors import UsageError
+from sdrt.manifest import Lora, Source
 from sdrt_bench.bench.peers import peers
 from sdrt_bench.bench.peers.environments import READY, Environment, Recipe
 from sdrt_bench.bench.peers.peers import PEERS, WORKERS, PeerSource, cells, named
@@ -177,9 +178,17 @@ def test_a_sampler_that_peers_do_not_have_is_refused() -> None:
 
 
 def test_weights_that_nobody_knows_have_to_be_given(tmp_path: Path) -> None:
-    assert Weights.of("random:tiny", None, tmp_path).checkpoint.name == "tiny"
+    assert Weights.of(Source(id="random:tiny"), None, tmp_path).checkpoint.name == "tiny"
     with pytest.raises(UsageError, match="--peer-weights"):
-        Weights.of("someone/model", None, tmp_path)
+        Weights.of(Source(id="someone/model"), None, tmp_path)
+
+
+@pytest.mark.parametrize("given", [None, Path("some/folder")])
+def test_a_model_with_loras_has_no_peers(tmp_path: Path, given: Path | None) -> None:
+    """Their weights come from the checkpoint, which has none of them."""
+    lora = Lora(file="ink.safetensors", sha256="0" * 64, weight=0.8)
+    with pytest.raises(UsageError, match="ink.safetensors is merged into the model's weights"):
+        Weights.of(Source(id="random:tiny", loras=(lora,)), given, tmp_path)
 
 
 def test_one_precision_of_a_peer_can_be_named() -> None:
