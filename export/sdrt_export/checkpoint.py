@@ -19,10 +19,10 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe, read_json
+from sdrt.lora.adapter import Adapter
 from sdrt.manifest import Defaults, Family, Latent, Precision, Prediction, Schedule, Source
 from sdrt.scheduler_config import read_recipe, read_schedule
 from sdrt_export.config import Preset
-from sdrt_export.lora.adapter import Adapter
 from sdrt_export.vocabulary import CLIP_IDS, END, PADDING, byte_tokenizer, clip_tokenizer
 
 Settings = dict[str, Any]

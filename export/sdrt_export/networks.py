@@ -22,7 +22,7 @@ from diffusers.models.attention_processor import Attention
 from transformers import CLIPTextModel
 
 from sdrt_export.checkpoint import Checkpoint
-from sdrt_export.lora.merge import merged
+from sdrt_export.lora import merged
 from sdrt_export.optimum_configs import exporter_config
 
 TOKENS = 77  # of one chunk; CLIP's positions

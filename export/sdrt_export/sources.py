@@ -4,11 +4,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdrt.errors import UsageError
+from sdrt.lora.asked import Asked
 from sdrt.manifest import Prediction
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
 from sdrt_export.hub import HubId, fetch
 from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
-from sdrt_export.lora.merge import Asked, with_loras
+from sdrt_export.lora import with_loras
 from sdrt_export.prediction import OPTION
 
 PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")

@@ -66,6 +66,8 @@ class Parameters:
     model: str
     model_hash: str
     """SHA-256 of the artifact's manifest, and so of every file in it."""
+    loras: list[dict[str, Any]]
+    """Name, SHA-256 and weight of each that was added to the model's weights for this picture."""
     stored_precision: str
     executed_precision: str
     """Both of the U-Net, which takes most of the time."""
@@ -77,7 +79,7 @@ class Parameters:
 
     def to_a1111(self) -> str:
         """The text that AUTOMATIC1111 writes into `parameters`."""
-        lines = [self.prompt]
+        lines = [" ".join(filter(None, [self.prompt, *self._lora_words()]))]
         if self.negative_prompt:
             lines.append(f"Negative prompt: {self.negative_prompt}")
         fields = {
@@ -96,6 +98,10 @@ class Parameters:
         }
         lines.append(", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items()))
         return "\n".join(lines)
+
+    def _lora_words(self) -> list[str]:
+        """In A1111 a LoRA is asked for in the prompt."""
+        return [f"<lora:{Path(one['file']).stem}:{one['weight']:g}>" for one in self.loras]
 
     def _schedule_type(self) -> dict[str, str]:
         return {} if self.scheduler == "default" else {"Schedule type": self.scheduler.title()}

@@ -1,7 +1,8 @@
 """Prompt -> picture. Reads like a table of contents; each verb lives in a module of its own."""
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Unpack
@@ -17,6 +18,10 @@ from sdrt.denoiser import Embeddings
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.guard import Guarded
 from sdrt.job import Job
+from sdrt.lora.adapter import Adapter
+from sdrt.lora.asked import Asked
+from sdrt.lora.fitting import changes_of, open_loras
+from sdrt.lora.names import PARTS
 from sdrt.manifest import LAYER_STATES, Precision, Preview
 from sdrt.memory import Plan, check_memory, tiled_if_needed
 from sdrt.metadata import Parameters
@@ -45,6 +50,7 @@ def load(
     keep: Collection[str] = KEPT,
     retry_precision: bool = True,
     check_memory: bool = True,
+    loras: Sequence[str] = (),
 ) -> "Pipeline":
     """Open a model for generation.
 
@@ -52,12 +58,15 @@ def load(
     engine should execute; by default what the artifact stores, where the engine can. Networks
     named in `keep` stay in memory between uses, the others are released after each use. With
     `retry_precision` a network that gives NaN or infinity runs again in fp32, unless it ran so.
-    With `check_memory` a run that would not fit is refused before anything is loaded.
+    With `check_memory` a run that would not fit is refused before anything is loaded. `loras` are
+    added to the weights, as `Pipeline.use_loras` does.
     Raises `ArtifactError`, `UnsupportedError`, `MissingExtraError` or `UsageError`.
     """
     artifact = open_artifact(path_or_name)
     engine = open_backend(backend, device, threads, precision)
-    return Pipeline(artifact, engine, keep, retry_precision, check_memory)
+    pipe = Pipeline(artifact, engine, keep, retry_precision, check_memory)
+    pipe.use_loras(*loras)
+    return pipe
 
 
 class Pipeline:
@@ -76,6 +85,7 @@ class Pipeline:
         self._checks_memory = check_memory
         self._keep = frozenset(keep)
         self._graphs: dict[str, tuple[Backend, Graph]] = {}
+        self._loras: tuple[Adapter, ...] = ()
         self._noise = TrainingNoise.of(artifact.manifest.schedule)
         encoder = artifact.manifest.text_encoders[0]
         self._check_tokenizer(encoder.tokenizer)
@@ -97,6 +107,18 @@ class Pipeline:
             for step in run:
                 callback(step)
         return run.result()
+
+    def use_loras(self, *loras: str) -> None:
+        """Add these LoRAs to the model's weights in place of those before; none takes all away.
+
+        Each is `FILE[:WEIGHT]`, as on the command line. Files of the model stay as they are;
+        networks are loaded anew when they are next needed, so change nothing while a run is under
+        way. Raises `ArtifactError`, `UnsupportedError` or `UsageError` for what does not fit the
+        model, down to one tensor; then all is as before.
+        """
+        asked = [Asked.parse(text) for text in loras]
+        self._loras = open_loras(self.artifact, self.backend, asked)
+        self.release(*PARTS)
 
     def start(self, prompt: str | None = None, **options: Unpack[Options]) -> Run:
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
@@ -203,7 +225,8 @@ class Pipeline:
             self.release(name)
         if name not in self._graphs:
             network = self.artifact.network(name, backend.formats)
-            self._graphs[name] = backend, backend.open(network)
+            changed = replace(network, changes=changes_of(self._loras, name))
+            self._graphs[name] = backend, backend.open(changed)
         graph = self._graphs[name][1]
         graph.prepare(shapes)
         spent = time.perf_counter() - started
@@ -279,6 +302,7 @@ class Pipeline:
             guidance_end=request.guidance.end,
             model=manifest.name,
             model_hash=self.artifact.hash,
+            loras=[adapter.record.model_dump() for adapter in self._loras],
             stored_precision=job.networks["unet"].stored,
             executed_precision=job.networks["unet"].executed,
             networks=dict(job.networks),

@@ -7,18 +7,22 @@ order. What a file says of itself is checked before it is believed.
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sdrt.backends import Array
+from sdrt.bf16 import widened
 from sdrt.errors import ArtifactError
 from sdrt.files import whole_file
 
 MAX_HEADER = 1 << 24
-TYPES = {"I64": "<i8", "F32": "<f4", "F64": "<f8", "U8": "|u1"}
+TYPES = {"I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "|u1"}
+BF16 = "BF16"  # numpy has none: it is read as fp32
+READ = {**TYPES, BF16: "<u2"}
 LENGTH = struct.Struct("<Q")
 METADATA = "__metadata__"
 
@@ -43,29 +47,72 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[st
             file.write(np.ascontiguousarray(tensor).tobytes())
 
 
-def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Arrays by name, and the metadata; raises `ArtifactError` that says what is wrong."""
+@dataclass(frozen=True)
+class Place:
+    """Where in a file's data an array lies, and as what."""
+
+    kind: str
+    shape: tuple[int, ...]
+    begin: int
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class TensorFile:
+    """A file whose header was read and checked; arrays are read when they are asked for."""
+
+    path: Path
+    metadata: Mapping[str, str]
+    places: Mapping[str, Place]
+    data: int
+    """Where in the file the arrays' bytes begin."""
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of all arrays."""
+        return {name: place.shape for name, place in self.places.items()}
+
+    def read(self, names: Iterable[str]) -> dict[str, Array]:
+        """Some of the arrays; raises `ArtifactError` for a file that became shorter."""
+        try:
+            with self.path.open("rb") as file:
+                arrays = {}
+                for name in names:
+                    place = self.places[name]
+                    file.seek(self.data + place.begin)
+                    arrays[name] = _array(self.path, name, place, file.read(place.nbytes))
+        except OSError as error:
+            raise ArtifactError(f"cannot read {self.path}: {error.strerror or error}") from error
+        return arrays
+
+
+def open_tensors(path: Path) -> TensorFile:
+    """Read a file's header; raises `ArtifactError` that says what is wrong."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             header, length = _header(path, file.read(LENGTH.size), file.read(MAX_HEADER), size)
-            data_size = size - LENGTH.size - length
-            metadata = header.pop(METADATA, {})
-            if not _is_text(metadata):
-                raise _wrong(path, f"its {METADATA} is not made of texts")
-            places = _places(path, header, data_size)
-            file.seek(LENGTH.size + length)
-            data = file.read(data_size)
     except OSError as error:
         raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
-    if len(data) != data_size:
-        raise _wrong(path, f"it ended after {len(data)} of {data_size} bytes of data")
-    tensors = {
-        # Copied: engines want arrays that are aligned, and theirs to write to.
-        name: np.frombuffer(data, kind, math.prod(shape), begin).reshape(shape).copy()
-        for name, (kind, shape, begin) in places.items()
-    }
-    return tensors, metadata
+    metadata = header.pop(METADATA, {})
+    if not _is_text(metadata):
+        raise _wrong(path, f"its {METADATA} is not made of texts")
+    data = LENGTH.size + length
+    return TensorFile(path, metadata, _places(path, header, size - data), data)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
+    """Arrays by name, and the metadata; raises `ArtifactError` that says what is wrong."""
+    file = open_tensors(path)
+    return file.read(file.places), dict(file.metadata)
+
+
+def _array(path: Path, name: str, place: Place, data: bytes) -> Array:
+    if len(data) != place.nbytes:
+        raise _wrong(path, f"it ended after {len(data)} of {place.nbytes} bytes of {name!r}")
+    array: Array = np.frombuffer(data, READ[place.kind]).reshape(place.shape)
+    # Copied: engines want arrays that are aligned, and theirs to write to.
+    return widened(array) if place.kind == BF16 else array.copy()
 
 
 def _header(path: Path, start: bytes, rest: bytes, size: int) -> tuple[dict[str, Any], int]:
@@ -83,11 +130,9 @@ def _header(path: Path, start: bytes, rest: bytes, size: int) -> tuple[dict[str,
     return header, length
 
 
-def _places(
-    path: Path, header: Mapping[str, Any], size: int
-) -> dict[str, tuple[str, tuple[int, ...], int]]:
-    """Type, shape and first byte of each array; together they cover all of `size` bytes once."""
-    places: dict[str, tuple[str, tuple[int, ...], int]] = {}
+def _places(path: Path, header: Mapping[str, Any], size: int) -> dict[str, Place]:
+    """Where each array lies; together they cover all of `size` bytes once."""
+    places: dict[str, Place] = {}
     spans = []
     for name, entry in header.items():
         match entry:
@@ -95,17 +140,17 @@ def _places(
                 "dtype": str(kind),
                 "shape": list(shape),
                 "data_offsets": [int(begin), int(end)],
-            } if kind in TYPES and len(entry) == 3 and all(_is_count(n) for n in shape):
+            } if kind in READ and len(entry) == 3 and all(_is_count(n) for n in shape):
                 pass
             case _:
                 raise _wrong(path, f"tensor {name!r} is described as {str(entry)[:100]}")
-        nbytes = math.prod(shape) * np.dtype(TYPES[kind]).itemsize
+        nbytes = math.prod(shape) * np.dtype(READ[kind]).itemsize
         if not 0 <= begin <= end <= size or end - begin != nbytes:
             raise _wrong(
                 path,
                 f"tensor {name!r} of {nbytes} bytes is said to lie from {begin} to {end} of {size}",
             )
-        places[name] = TYPES[kind], tuple(shape), begin
+        places[name] = Place(kind, tuple(shape), begin, nbytes)
         spans.append((begin, end, name))
     done = 0
     for begin, end, name in sorted(spans):

@@ -39,6 +39,7 @@ PARAMETERS = Parameters(
     guidance_end=1.0,
     model="demo",
     model_hash="ab" * 32,
+    loras=[],
     stored_precision="bf16",
     executed_precision="fp32",
     networks={"unet": NetworkRecord("bf16", "fp32", {"fp32": 1.0}, "avx512f", "processor")},

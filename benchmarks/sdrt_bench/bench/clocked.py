@@ -63,6 +63,10 @@ class ClockedBackend:
         wider = self.inner.in_fp32(network)
         return None if wider is None else replace(self, inner=wider)
 
+    def layers(self, network: Network) -> Shapes:
+        """Of the engine."""
+        return self.inner.layers(network)
+
     def open(self, network: Network) -> Graph:
         """Open a network."""
         graph = ClockedGraph(self.inner.open(network), self.clocks, self.clock)

@@ -5,30 +5,21 @@ the autoencoder's attention is a 1x1 convolution there and a linear layer here, 
 queries, keys and values as one matrix.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 
+from sdrt.unet_names import Config, Names, renamed, unet_names
+
 Part = Literal["text_encoder", "unet", "vae"]
 Weights = Mapping[str, torch.Tensor]
-Config = Mapping[str, Any]
-Names = dict[str, str]
-"""Beginnings of names, up to a dot or the end: LDM's -> diffusers'."""
 
 CLIP, OPEN_CLIP = "cond_stage_model.transformer.text_model.", "cond_stage_model.model."
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 FUSED = "attn.in_proj_"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 
-_RESNET = {
-    "in_layers.0": "norm1",
-    "in_layers.2": "conv1",
-    "emb_layers.1": "time_emb_proj",
-    "out_layers.0": "norm2",
-    "out_layers.3": "conv2",
-    "skip_connection": "conv_shortcut",
-}
 _VAE_ATTENTION = {
     "norm": "group_norm",
     "q": "to_q",
@@ -66,7 +57,7 @@ def to_diffusers(
         if FUSED in own and is_open_clip:
             converted |= _split(own, weight)
         else:
-            new = _renamed(own, table)
+            new = renamed(own, table)
             converted[new] = _as_linear(new, weight) if part == "vae" else weight
     return converted
 
@@ -88,41 +79,8 @@ def to_ldm(
                 converted[f"{start}{before}.in_proj_{kind}"] = joined
         else:
             new = weight[:, :, None, None] if part == "vae" and _is_linear(name, weight) else weight
-            converted[start + _renamed(name, table)] = new
+            converted[start + renamed(name, table)] = new
     return converted
-
-
-def unet_names(config: Config) -> Names:
-    """Layers of the U-Net; `config` has `block_out_channels`, `layers_per_block` and the blocks."""
-    levels, layers = len(config["block_out_channels"]), int(config["layers_per_block"])
-    names = {
-        "time_embed.0": "time_embedding.linear_1",
-        "time_embed.2": "time_embedding.linear_2",
-        "label_emb.0.0": "add_embedding.linear_1",
-        "label_emb.0.2": "add_embedding.linear_2",
-        "input_blocks.0.0": "conv_in",
-        "middle_block.1": "mid_block.attentions.0",
-        "out.0": "conv_norm_out",
-        "out.2": "conv_out",
-        **_resnet("middle_block.0", "mid_block.resnets.0"),
-        **_resnet("middle_block.2", "mid_block.resnets.1"),
-    }
-    for level in range(levels):
-        first, block = 1 + level * (layers + 1), f"down_blocks.{level}"
-        for i in range(layers):
-            names |= _resnet(f"input_blocks.{first + i}.0", f"{block}.resnets.{i}")
-            names[f"input_blocks.{first + i}.1"] = f"{block}.attentions.{i}"
-        names[f"input_blocks.{first + layers}.0.op"] = f"{block}.downsamplers.0.conv"
-    for level, kind in enumerate(config["up_block_types"]):
-        first, block = level * (layers + 1), f"up_blocks.{level}"
-        has_attention = "CrossAttn" in kind
-        for i in range(layers + 1):
-            names |= _resnet(f"output_blocks.{first + i}.0", f"{block}.resnets.{i}")
-            if has_attention:
-                names[f"output_blocks.{first + i}.1"] = f"{block}.attentions.{i}"
-        place = 2 if has_attention else 1
-        names[f"output_blocks.{first + layers}.{place}.conv"] = f"{block}.upsamplers.0.conv"
-    return names
 
 
 def vae_names(config: Config) -> Names:
@@ -165,26 +123,8 @@ def _table(part: Part, config: Config, is_open_clip: bool) -> Names:
     return unet_names(config) if part == "unet" else vae_names(config)
 
 
-def _resnet(theirs: str, ours: str) -> Names:
-    return {f"{theirs}.{a}": f"{ours}.{b}" for a, b in _RESNET.items()}
-
-
 def _shortcut(theirs: str, ours: str) -> Names:
     return {f"{theirs}.nin_shortcut": f"{ours}.conv_shortcut", theirs: ours}
-
-
-def _renamed(name: str, table: Names) -> str:
-    """Replace the longest beginning that the table has."""
-    for start in _beginnings(name):
-        if start in table:
-            return table[start] + name[len(start) :]
-    return name
-
-
-def _beginnings(name: str) -> Iterator[str]:
-    while name:
-        yield name
-        name = name.rpartition(".")[0]
 
 
 def _split(name: str, weight: torch.Tensor) -> dict[str, torch.Tensor]:

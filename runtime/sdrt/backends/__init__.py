@@ -1,8 +1,8 @@
 """What runs graphs: the seam of one method, and the choice of an engine behind it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +24,9 @@ from sdrt.stop import Stop
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
+Changes = Mapping[str, Callable[[], Array]]
+"""By a layer's name, what makes the array that is added to its weight: in fp32, (out, in) or
+(out, in, height, width)."""
 
 BACKENDS = ("openvino", "onnxruntime")  # fastest first
 
@@ -37,6 +40,8 @@ class Network:
     files: tuple[Path, ...]
     """The one to open, then its weights."""
     stored: Precision
+    changes: Changes = field(default_factory=dict)
+    """What the weights in the files become when an engine opens them."""
 
 
 class Graph(ABC):
@@ -129,6 +134,13 @@ class Backend(Protocol):
 
     def in_fp32(self, network: Network) -> "Backend | None":
         """The same engine asked for fp32; None where the network's floats ran in that already."""
+        ...
+
+    def layers(self, network: Network) -> Shapes:
+        """Layers whose weights can be changed, by name: (out, in), or (out, in, height, width).
+
+        Loads no weights. Raises `ArtifactError` for a graph that does not name its layers.
+        """
         ...
 
     def open(self, network: Network) -> Graph:

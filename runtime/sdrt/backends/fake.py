@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.backends import Array, Graph, Network
+from sdrt.backends import Array, Graph, Network, Shapes
 from sdrt.backends.executed import Executed, executed_only
 from sdrt.errors import CancelledError
 from sdrt.manifest import Format, Precision
@@ -51,6 +51,10 @@ class FakeBackend:
     faults: Sequence[Fault] = ()
     opened: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
+
+    def layers(self, network: Network) -> Shapes:
+        """None: a function has no weights."""
+        return {}
 
     def executed(self, network: Network) -> Precision:
         """What a network runs in: as the backend was told, as it was asked, or as is stored."""

@@ -1,4 +1,5 @@
-"""Sizes of a network's convolutions, read from its ONNX file without the package `onnx`.
+"""Sizes of a network's convolutions, and weights of its layers: read from its ONNX file without the
+package `onnx`.
 
 ONNX Runtime does not show weights that it packed, and so not how large a convolution's kernel is.
 The file is a protocol buffer (protobuf.dev/programming-guides/encoding) whose fields have the
@@ -7,17 +8,88 @@ numbers of onnx.proto.
 
 import mmap
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+import numpy as np
+
+from sdrt.backends import Array
+from sdrt.backends.changes import check_named, layer_name
+from sdrt.errors import ArtifactError
+
 GRAPH = 7  # of a model
 NODE, INITIALIZER = 1, 5  # of a graph
-INPUT, OUTPUT, NAME, KIND = 1, 2, 3, 4  # of a node
-DIMENSION, TENSOR_NAME = 1, 8  # of an initializer
+INPUT, OUTPUT, NAME, KIND, ATTRIBUTE = 1, 2, 3, 4, 5  # of a node
+DIMENSION, TYPE, TENSOR_NAME, EXTERNAL = 1, 2, 8, 13  # of an initializer
+ATTRIBUTE_NAME, ATTRIBUTE_INTEGER = 1, 3
+KEY, VALUE = 1, 2  # of what is said about external data
+FLOAT, BFLOAT16 = 1, 16  # types
+STORED = {FLOAT: "<f4", BFLOAT16: "<u2"}
+LAYERS = ("Conv", "MatMul", "Gemm")
 WIDENING = ("Cast", "DequantizeLinear")
 FIXED_BYTES = {1: 8, 5: 4}  # of the wire types of one size; 0 is a number, 2 has its length before
 
 Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class StoredWeight:
+    """Where a layer's weight lies: in fp32, or in bf16, which is read as uint16."""
+
+    name: str
+    """Of the initializer."""
+    kind: int
+    shape: tuple[int, ...]
+    is_turned: bool
+    """Stored as (in, out), as a product of matrices takes it."""
+    file: Path
+    offset: int
+
+    @property
+    def layer_shape(self) -> tuple[int, ...]:
+        """As layers have it: (out, in), or (out, in, height, width)."""
+        return self.shape[::-1] if self.is_turned else self.shape
+
+    def read(self) -> Array:
+        """The numbers, as they are stored."""
+        dtype = np.dtype(STORED[self.kind])
+        array = np.fromfile(self.file, dtype, prod(self.shape), offset=self.offset)
+        if array.size != prod(self.shape):
+            raise ArtifactError(f"{self.file} ended inside of {self.name}; export the model again")
+        return array.reshape(self.shape)
+
+
+def layer_weights(path: Path) -> dict[str, StoredWeight]:
+    """Weights of linear layers and convolutions that are stored in float, by their layers' names.
+
+    Raises `ArtifactError` where they do not bear the names.
+    """
+    found: dict[str, StoredWeight] = {}
+    nameless = []
+    with _opened(path) as reader:
+        (graph,) = reader.parts((0, reader.size), GRAPH)
+        tensors = {
+            reader.texts(tensor, TENSOR_NAME)[0]: tensor
+            for tensor in reader.parts(graph, INITIALIZER)
+            if reader.numbers(tensor, TYPE)[0] in STORED and reader.parts(tensor, EXTERNAL)
+        }
+        casts: dict[str, str] = {}  # weights in fp32, and what they are in the file
+        for node in reader.parts(graph, NODE):
+            kind, inputs = reader.texts(node, KIND)[0], reader.texts(node, INPUT)
+            if kind == "Cast":
+                casts[reader.texts(node, OUTPUT)[0]] = inputs[0]
+            if kind not in LAYERS or (stored := casts.get(inputs[1], inputs[1])) not in tensors:
+                continue
+            layer = layer_name(stored)
+            if layer is None:
+                nameless.append(stored)
+                continue
+            is_turned = kind == "MatMul" or (kind == "Gemm" and not reader.is_set(node, "transB"))
+            found[layer] = reader.weight(path, tensors[stored], is_turned)
+    check_named(path, nameless)
+    return found
 
 
 def convolution_sizes(path: Path) -> dict[str, int]:
@@ -25,9 +97,8 @@ def convolution_sizes(path: Path) -> dict[str, int]:
     shapes: dict[str, list[int]] = {}
     stored: dict[str, str] = {}  # weights in float, and what they are in the file
     weights: dict[str, str] = {}
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        reader = _Reader(data)
-        (graph,) = reader.parts((0, len(data)), GRAPH)
+    with _opened(path) as reader:
+        (graph,) = reader.parts((0, reader.size), GRAPH)
         for tensor in reader.parts(graph, INITIALIZER):
             shapes[reader.texts(tensor, TENSOR_NAME)[0]] = reader.numbers(tensor, DIMENSION)
         for node in reader.parts(graph, NODE):
@@ -40,11 +111,45 @@ def convolution_sizes(path: Path) -> dict[str, int]:
     return {name: prod(shape[1:]) for name, shape in found.items() if shape}
 
 
+@contextmanager
+def _opened(path: Path) -> "Iterator[_Reader]":
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield _Reader(data)
+
+
 class _Reader:
     """Reads fields of messages, which are spans of bytes in a file, without copying them."""
 
     def __init__(self, data: mmap.mmap) -> None:
         self._data = data
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return len(self._data)
+
+    def weight(self, path: Path, tensor: Span, is_turned: bool) -> StoredWeight:
+        """An initializer whose numbers lie beside the file."""
+        said = dict(
+            (self.texts(entry, KEY)[0], self.texts(entry, VALUE)[0])
+            for entry in self.parts(tensor, EXTERNAL)
+        )
+        return StoredWeight(
+            name=self.texts(tensor, TENSOR_NAME)[0],
+            kind=self.numbers(tensor, TYPE)[0],
+            shape=tuple(self.numbers(tensor, DIMENSION)),
+            is_turned=is_turned,
+            file=path.with_name(said["location"]),
+            offset=int(said.get("offset", "0")),
+        )
+
+    def is_set(self, node: Span, attribute: str) -> bool:
+        """Whether a node has an integer attribute that is not 0."""
+        return any(
+            self.numbers(one, ATTRIBUTE_INTEGER)[:1] not in ([], [0])
+            for one in self.parts(node, ATTRIBUTE)
+            if self.texts(one, ATTRIBUTE_NAME) == [attribute]
+        )
 
     def parts(self, message: Span, field: int) -> list[Span]:
         """Messages and texts in a field."""

@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
 
 import openvino as ov
@@ -12,6 +13,7 @@ from sdrt.backends import Array, Graph, Network, Shapes
 from sdrt.backends.ends import Head, Tail, cut_head, cut_tail
 from sdrt.backends.executed import Executed, executed
 from sdrt.backends.mapped import dropping_pages
+from sdrt.backends.openvino_changes import apply_changes, layer_shapes
 from sdrt.backends.openvino_kernels import layer_macs, read_kernels
 from sdrt.backends.selftest import FLOOR_DB, RunLayer, Setup, Verdict, examine, recall, run_layer
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
@@ -112,6 +114,10 @@ class OpenVinoBackend:
         hint = self.settings(network.stored)["INFERENCE_PRECISION_HINT"]
         return None if hint == PRECISION_HINT["fp32"] else replace(self, precision="fp32")
 
+    def layers(self, network: Network) -> Shapes:
+        """Layers whose weights can be changed."""
+        return layer_shapes(network.files[0], read_model(self.core, network.files[0]))
+
     def open(self, network: Network) -> "OpenVinoGraph":
         """Read a network; it is compiled when shapes are known."""
         return OpenVinoGraph(network, self)
@@ -206,6 +212,7 @@ class OpenVinoGraph(Graph):
         try:
             with dropping_pages(self.network.files[1:]):
                 model = self._read()
+                apply_changes(model, self.network.changes)
                 model.reshape(
                     {name: ov.PartialShape(list(shape)) for name, shape in shapes.items()}
                 )
@@ -220,10 +227,15 @@ class OpenVinoGraph(Graph):
             raise _translated(error, self.name) from error
 
     def _read(self) -> ov.Model:
-        try:
-            return self._backend.core.read_model(self.network.files[0])
-        except RuntimeError as error:
-            raise _translated(error, str(self.network.files[0])) from error
+        return read_model(self._backend.core, self.network.files[0])
+
+
+def read_model(core: ov.Core, path: Path) -> ov.Model:
+    """A network as its file has it; its weights are mapped and not loaded."""
+    try:
+        return core.read_model(path)
+    except RuntimeError as error:
+        raise _translated(error, str(path)) from error
 
 
 def _translated(error: RuntimeError, what: str) -> SdrtError:

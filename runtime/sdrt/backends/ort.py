@@ -11,8 +11,10 @@ from typing import ClassVar
 
 import onnxruntime as ort
 
-from sdrt.backends import Array, Graph, Network
+from sdrt.backends import Array, Graph, Network, Shapes
+from sdrt.backends.changes import changed
 from sdrt.backends.executed import Executed, Kernel, executed, executed_only
+from sdrt.backends.onnx_weights import layer_weights
 from sdrt.backends.ort_profile import read_profile
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
 from sdrt.machine import usable_cores
@@ -37,6 +39,11 @@ class OrtBackend:
     def in_fp32(self, network: Network) -> None:
         """Floats run in fp32 always."""
 
+    def layers(self, network: Network) -> Shapes:
+        """Layers whose weights can be changed, read from the file's header."""
+        weights = layer_weights(network.files[0])
+        return {name: weight.layer_shape for name, weight in weights.items()}
+
     def open(self, network: Network) -> "OrtGraph":
         """Load a network into a session of its own."""
         return OrtGraph(network, self.threads, self.in_order)
@@ -57,7 +64,8 @@ class OrtGraph(Graph):
         options = _options(threads, self._profile)
         if in_order:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
-        self._session = _open_session(network.files[0], options)
+        self._changed = _changed(network)  # the session does not own them
+        self._session = _open_session(network.files[0], options, self._changed)
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         outputs = self._run(self._session, feeds, stop)
@@ -89,7 +97,8 @@ class OrtGraph(Graph):
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
         """Run in a second session that takes the time of each kernel."""
         profile = _Profile(self.network)
-        session = _open_session(self.network.files[0], _options(self._threads, profile))
+        options = _options(self._threads, profile)
+        session = _open_session(self.network.files[0], options, self._changed)
         for _ in range(2):  # the second one counts
             self._run(session, feeds, Stop())
         return executed(profile.end(session))
@@ -130,8 +139,24 @@ def _options(threads: int, profile: _Profile | None = None) -> ort.SessionOption
     return options
 
 
-def _open_session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
+def _changed(network: Network) -> dict[str, ort.OrtValue]:
+    """Initializers that take the place of the file's."""
+    if not network.changes:
+        return {}
+    values, weights = {}, layer_weights(network.files[0])
+    for layer, change in network.changes.items():
+        weight = weights[layer]
+        array = changed(layer, weight.read(), change, weight.is_turned)
+        values[weight.name] = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, weight.kind)
+    return values
+
+
+def _open_session(
+    path: Path, options: ort.SessionOptions, weights: Mapping[str, ort.OrtValue]
+) -> ort.InferenceSession:
     try:
+        if weights:
+            options.add_external_initializers(list(weights), list(weights.values()))
         return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise _translated(error, str(path)) from error

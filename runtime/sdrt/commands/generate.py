@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sdrt.styles import Style
 
 
-ENGINE = ("backend", "device", "threads", "precision", "retry_precision", "check_memory")
+ENGINE = ("backend", "device", "threads", "precision", "retry_precision", "check_memory", "loras")
 FILES = ("output", "grid", "trajectory", "no_metadata")
 PREVIEWS = ("preview", "preview_path", "preview_interval")
 FILE = click.Path(path_type=Path)
@@ -35,6 +35,13 @@ class Size(click.ParamType[tuple[int, int]]):
 @click.command()
 @click.argument("prompt")
 @click.option("-m", "--model", metavar="PATH", help="Model folder; default: the embedded model.")
+@click.option(
+    "--lora",
+    "loras",
+    metavar="FILE[:WEIGHT]",
+    multiple=True,
+    help="Add a LoRA (.safetensors) to the weights; may be given several times. Weight 1.",
+)
 @click.option("-o", "--output", type=FILE, help="Default: sdrt-SEED.png.")
 @click.option("--grid", type=FILE, metavar="FILE", help="Also all pictures on one sheet.")
 @click.option("--trajectory", type=FILE, metavar="FILE", help="Also the way there, on one sheet.")

@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-
-from sdrt_export.ldm.names import UNET, to_ldm
+from sdrt.unet_names import Config, renamed, unet_names
 
 Part = Literal["text_encoder", "unet"]
 Role = Literal["down", "up", "alpha"]
@@ -70,18 +68,18 @@ Layers = Mapping[tuple[Part, str], Layer]
 """By network and name, dots written as underscores; a layer may have several names."""
 
 
-def layers_of(part: Part, network: torch.nn.Module) -> Iterator[tuple[tuple[Part, str], Layer]]:
-    """Entries of `Layers` for one network, under every name that trainers give its layers."""
-    weights = network.state_dict()
-    old = {}
-    if part == "unet":  # some trainers work on the original code's U-Net
-        named = to_ldm("unet", weights, network.config)  # type: ignore[arg-type]
-        old = dict(zip(weights, (name.removeprefix(UNET) for name in named), strict=True))
-    for path, module in network.named_modules():
-        if not isinstance(module, torch.nn.Linear | torch.nn.Conv2d):
-            continue
-        layer = Layer(part, path, tuple(module.weight.shape))
-        names = {path, old.get(f"{path}.weight", path).removesuffix(".weight")}
+def layers_of(
+    part: Part, shapes: Mapping[str, Shape], unet: Config | None = None
+) -> Iterator[tuple[tuple[Part, str], Layer]]:
+    """Entries of `Layers` for one network, under every name that trainers give its layers.
+
+    `shapes` are those of its layers' weights, `unet` is diffusers' configuration of a U-Net, whose
+    layers some trainers call as the original code does.
+    """
+    old = {ours: theirs for theirs, ours in unet_names(unet).items()} if unet else {}
+    for path, shape in shapes.items():
+        layer = Layer(part, path, shape)
+        names = {path, renamed(path, old)}
         if part == "text_encoder":  # as older versions of transformers have it
             names.add(f"text_model.{path}")
         for name in names:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.foreign import read_json
-from sdrt_export.lora.names import Layer, Part
+from sdrt.lora.names import Layer, Part
+from sdrt.tensor_file import TensorFile
 
 IN_FILE, BESIDE = "lora_adapter_metadata", "adapter_config.json"
 PLAIN = re.compile(r"\^?[\w.\\]+\$?")
@@ -40,13 +39,12 @@ class Scaling:
         return alpha / (math.sqrt(rank) if self.by_root else rank)
 
 
-def read_scaling(path: Path, is_peft: bool) -> dict[Part, Scaling]:
+def read_scaling(file: TensorFile, is_peft: bool) -> dict[Part, Scaling]:
     """From the file's metadata as diffusers writes them, or from PEFT's configuration beside it.
 
     Raises `ArtifactError` for metadata that are no such thing.
     """
-    with safe_open(path, "pt") as file:
-        text = (file.metadata() or {}).get(IN_FILE)
+    path, text = file.path, file.metadata.get(IN_FILE)
     if text is not None:
         try:
             said = json.loads(text)

@@ -1,17 +1,16 @@
-"""One LoRA's file: every tensor accounted for when it is opened, read when it is merged."""
+"""One LoRA's file: every tensor accounted for when it is opened, read when it is needed."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+import numpy as np
+import numpy.typing as npt
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe
 from sdrt.integrity import sha256
-from sdrt.manifest import Lora
-from sdrt_export.ldm.files import WeightsFile, open_weights
-from sdrt_export.lora.names import (
+from sdrt.lora.names import (
     OTHER_KINDS,
     OTHER_MODELS,
     PEFT,
@@ -23,7 +22,11 @@ from sdrt_export.lora.names import (
     find,
     recognised,
 )
-from sdrt_export.lora.scaling import read_scaling
+from sdrt.lora.scaling import read_scaling
+from sdrt.manifest import Lora
+from sdrt.tensor_file import TensorFile, open_tensors
+
+Floats = npt.NDArray[np.float32]
 
 SHOWN = 8  # names in a message
 WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}
@@ -44,9 +47,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA that fits a checkpoint, and how much of it is wanted."""
+    """A LoRA that fits a model, and how much of it is wanted."""
 
-    file: WeightsFile
+    file: TensorFile
     pairs: tuple[Pair, ...]
     record: Lora
 
@@ -54,7 +57,7 @@ class Adapter:
     def open(cls, path: Path, weight: float, layers: Layers) -> "Adapter":
         """Find a place for each tensor; loads none but the alphas.
 
-        Raises `UnsupportedError` for a LoRA of an architecture or a kind that sdrt cannot merge,
+        Raises `UnsupportedError` for a LoRA of an architecture or a kind that sdrt does not know,
         `UsageError` for one of another model, `ArtifactError` for tensors that are left over,
         missing or not finite.
         """
@@ -62,23 +65,24 @@ class Adapter:
             raise ArtifactError(
                 f"{path} is {describe(path)}; expected a LoRA as a .safetensors file"
             )
-        file = open_weights(path)
+        file = open_tensors(path)
         if not file.shapes:
             raise ArtifactError(f"{path} holds no tensors; expected a LoRA")
         _check_kind(path, file.shapes)
         pairs = _pairs(file, _places(path, file.shapes, layers))
         return cls(file, pairs, Lora(file=path.name, sha256=sha256(path), weight=weight))
 
-    def changes(self, part: Part) -> Iterator[tuple[Layer, torch.Tensor]]:
-        """What is added to each layer's weight, in its shape and in fp32."""
-        for pair in self.pairs:
-            if pair.layer.part != part:
-                continue
-            tensors = self.file.read([pair.down, pair.up])
-            _check_finite(self.file.path, tensors)
-            product = tensors[pair.up].flatten(1) @ tensors[pair.down].flatten(1)
-            factor = self.record.weight * pair.factor
-            yield pair.layer, (factor * product).reshape(pair.layer.shape)
+    def of(self, part: Part) -> Iterator[Pair]:
+        """What it has for one network."""
+        return (pair for pair in self.pairs if pair.layer.part == part)
+
+    def change(self, pair: Pair) -> Floats:
+        """What is added to the layer's weight, in its shape and in fp32."""
+        tensors = _floats(self.file, [pair.down, pair.up])
+        down, up = tensors[pair.down], tensors[pair.up]
+        product = up.reshape(len(up), -1) @ down.reshape(len(down), -1)
+        scaled: Floats = product * np.float32(self.record.weight * pair.factor)
+        return scaled.reshape(pair.layer.shape)
 
 
 def _check_kind(path: Path, names: Iterable[str]) -> None:
@@ -86,7 +90,7 @@ def _check_kind(path: Path, names: Iterable[str]) -> None:
     if found := list(recognised(names, OTHER_KINDS)):
         raise UnsupportedError(
             f"{path} holds {' and '.join(what for what, _ in found)}, for example {found[0][1]}, "
-            "which is not supported; sdrt merges plain LoRAs, a pair of matrices for each layer"
+            "which is not supported; sdrt takes plain LoRAs, a pair of matrices for each layer"
         )
 
 
@@ -94,7 +98,7 @@ def _refuse(path: Path, unknown: list[str], count: int) -> None:
     """Raise `UnsupportedError` for names of another architecture, else `ArtifactError`."""
     for what, example in recognised(unknown, OTHER_MODELS):
         raise UnsupportedError(
-            f"{path} is a LoRA of {what} ({example}), which does not fit this model; sdrt merges "
+            f"{path} is a LoRA of {what} ({example}), which does not fit this model; sdrt takes "
             "those of Stable Diffusion 1 and 2"
         )
     raise ArtifactError(
@@ -132,8 +136,8 @@ def _places(path: Path, names: Iterable[str], layers: Layers) -> dict[Layer, dic
     return places
 
 
-def _pairs(file: WeightsFile, places: Mapping[Layer, Mapping[Role, str]]) -> tuple[Pair, ...]:
-    scalings = read_scaling(file.path, any(name.startswith(PEFT) for name in file.shapes))
+def _pairs(file: TensorFile, places: Mapping[Layer, Mapping[Role, str]]) -> tuple[Pair, ...]:
+    scalings = read_scaling(file, any(name.startswith(PEFT) for name in file.shapes))
     alphas = _alphas(file, [given["alpha"] for given in places.values() if "alpha" in given])
     pairs, misfits = [], []
     for layer, given in places.items():
@@ -158,12 +162,10 @@ def _pairs(file: WeightsFile, places: Mapping[Layer, Mapping[Role, str]]) -> tup
     return tuple(pairs)
 
 
-def _alphas(file: WeightsFile, names: list[str]) -> dict[str, float]:
+def _alphas(file: TensorFile, names: list[str]) -> dict[str, float]:
     if wrong := [name for name in names if any(side != 1 for side in file.shapes[name])]:
         raise ArtifactError(f"{file.path}: {wrong[0]} is no single number")
-    tensors = file.read(names)
-    _check_finite(file.path, tensors)
-    return {name: float(tensor) for name, tensor in tensors.items()}
+    return {name: float(tensor) for name, tensor in _floats(file, names).items()}
 
 
 def _fit(layer: Shape, down: Shape, up: Shape) -> bool:
@@ -176,7 +178,7 @@ def _bare(shape: Shape) -> Shape:
     return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
 
 
-def _whose(file: WeightsFile, places: Mapping[Layer, Mapping[Role, str]]) -> str | None:
+def _whose(file: TensorFile, places: Mapping[Layer, Mapping[Role, str]]) -> str | None:
     """The family whose text encoder has the width that cross-attention takes."""
     for layer, given in places.items():
         if (
@@ -187,10 +189,14 @@ def _whose(file: WeightsFile, places: Mapping[Layer, Mapping[Role, str]]) -> str
     return None
 
 
-def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+def _floats(file: TensorFile, names: list[str]) -> dict[str, Floats]:
+    tensors = {name: array.astype(np.float32) for name, array in file.read(names).items()}
     for name, tensor in tensors.items():
-        if not bool(tensor.isfinite().all()):
-            raise ArtifactError(f"{path}: {name} has values that are not finite; take another copy")
+        if not np.isfinite(tensor).all():
+            raise ArtifactError(
+                f"{file.path}: {name} has values that are not finite; take another copy"
+            )
+    return tensors
 
 
 def _size(shape: Shape) -> str:

@@ -1,1 +1,0 @@
-"""LoRAs: small additions to a checkpoint's layers, merged into its weights at export."""

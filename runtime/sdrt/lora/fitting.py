@@ -1,0 +1,56 @@
+"""LoRAs onto a model folder: which layers they change, and by what, when an engine opens it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from sdrt.artifact import Artifact
+from sdrt.backends import Array, Backend, Changes
+from sdrt.errors import UnsupportedError
+from sdrt.foreign import read_json
+from sdrt.lora.adapter import Adapter
+from sdrt.lora.asked import Asked
+from sdrt.lora.names import PARTS, Layer, Part, layers_of
+
+FLOATS = ("fp32", "bf16")
+
+
+def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> tuple[Adapter, ...]:
+    """Check LoRAs with the layers of a model; loads no weights.
+
+    Raises `UnsupportedError` for a model in int8, `ArtifactError` for graphs that do not name their
+    layers, and as `Adapter.open`.
+    """
+    if not asked:
+        return ()
+    layers: dict[tuple[Part, str], Layer] = {}
+    for part in PARTS:
+        if part not in artifact.manifest.graphs:
+            continue
+        network = artifact.network(part, backend.formats)
+        if network.stored not in FLOATS:
+            raise UnsupportedError(
+                f"{artifact.root} stores {part} in {network.stored}, whose scales fit the weights "
+                "as they are; merge the LoRA when the model is exported (sdrt export ... "
+                "--precision int8 --lora FILE:WEIGHT), or use a model in fp32 or bf16"
+            )
+        config = read_json(artifact.root / part / "config.json") if part == "unet" else None
+        layers |= dict(layers_of(part, backend.layers(network), config))
+    return tuple(Adapter.open(one.path, one.weight, layers) for one in asked)
+
+
+def changes_of(adapters: Sequence[Adapter], part: str) -> Changes:
+    """What LoRAs add to the weights of a network, by layer; computed when it is asked for."""
+    found: dict[str, list[Callable[[], Array]]] = {}
+    for adapter in adapters:
+        for pair in adapter.pairs:
+            if pair.layer.part == part and adapter.record.weight:
+                found.setdefault(pair.layer.path, []).append(partial(adapter.change, pair))
+    return {path: partial(_sum, changes) for path, changes in found.items()}
+
+
+def _sum(changes: Sequence[Callable[[], Array]]) -> Array:
+    first, *others = changes
+    total = first()
+    for other in others:
+        total += other()
+    return total

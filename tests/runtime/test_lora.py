@@ -1,0 +1,202 @@
+"""LoRAs at run time: the pictures of a merged export, without an export and without torch."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from click.testing import CliRunner
+
+import sdrt
+from sdrt.artifact import Artifact, open_artifact
+from sdrt.backends import open_backend
+from sdrt.commands.generate import generate
+from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt.info import describe_picture
+from sdrt.integrity import sha256
+from sdrt.lora.asked import Asked
+from sdrt.lora.names import PARTS
+from sdrt.manifest import Precision
+from sdrt.metadata import read_png
+from sdrt.pipeline import Pipeline
+from sdrt_bench.similarity import psnr_db
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import read_preset
+from sdrt_export.exporter import export
+from sdrt_export.lora import with_loras
+from tests.export.lora.writing import Key, Pair, kohya, random_lora, save
+
+WEIGHT = 0.7
+ENGINES = ("onnxruntime", "openvino")
+FLOATS: tuple[Precision, ...] = ("fp32", "bf16")
+Exports = dict[str, Path]
+Pixels = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> RandomCheckpoint:
+    return RandomCheckpoint.of(*read_preset("tiny"))
+
+
+@pytest.fixture(scope="module")
+def lora(checkpoint: RandomCheckpoint) -> dict[Key, Pair]:
+    return random_lora(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def ink(lora: dict[Key, Pair], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(tmp_path_factory.mktemp("lora") / "ink.safetensors", kohya(lora))
+
+
+@pytest.fixture(scope="module")
+def merged(
+    checkpoint: RandomCheckpoint, ink: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Exports:
+    """Exports with the LoRA in their weights."""
+    both, folder = with_loras(checkpoint, [Asked(ink, WEIGHT)]), tmp_path_factory.mktemp("merged")
+    defaults = read_preset("tiny")[1].defaults
+    return {one: export(both, folder / one, one, defaults=defaults).path for one in FLOATS}
+
+
+def picture(pipe: Pipeline) -> Pixels:
+    result = pipe("a boat", seed=3, num_inference_steps=6, guidance_scale=4.0)
+    return np.asarray(result.images[0])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("precision", FLOATS)
+def test_graphs_name_every_layer_as_torch_does(
+    checkpoint: RandomCheckpoint, tiny_exports: Exports, precision: str, engine: str
+) -> None:
+    artifact, backend = open_artifact(tiny_exports[precision]), open_backend(engine)
+    for part in PARTS:
+        layers = {
+            name: tuple(module.weight.shape)
+            for name, module in getattr(checkpoint, part)().named_modules()
+            if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
+        }
+        assert backend.layers(artifact.network(part, backend.formats)) == layers
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("precision", FLOATS)
+def test_the_picture_is_that_of_a_merged_export(
+    tiny_exports: Exports, merged: Exports, ink: Path, precision: str, engine: str
+) -> None:
+    plain, both = (
+        sdrt.load(one[precision], engine, precision="fp32") for one in (tiny_exports, merged)
+    )
+    expected = picture(both)
+    assert psnr_db(picture(plain), expected) < 35
+    plain.use_loras(f"{ink}:{WEIGHT}")
+    assert psnr_db(picture(plain), expected) >= 50
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_they_are_swapped_while_the_model_is_open(
+    tiny_exports: Exports, ink: Path, engine: str
+) -> None:
+    pipe = sdrt.load(tiny_exports["fp32"], engine, precision="fp32")
+    plain = picture(pipe)
+    pipe.use_loras(f"{ink}:0.5", f"{ink}:0.25")
+    twice = picture(pipe)
+    pipe.use_loras(f"{ink}:0.75")
+    assert psnr_db(picture(pipe), twice) >= 50
+    assert psnr_db(plain, twice) < 35
+    pipe.use_loras(f"{ink}:0.75", f"{ink}:-0.75")
+    assert psnr_db(picture(pipe), plain) >= 50
+    with pytest.raises(UsageError, match="the weight is 'much'"):
+        pipe.use_loras(f"{ink}:much")
+    pipe.use_loras()
+    assert np.array_equal(picture(pipe), plain)
+
+
+def test_changes_too_small_for_bf16_are_not_lost(
+    tiny_exports: Exports, lora: dict[Key, Pair], tmp_path: Path
+) -> None:
+    """A fiftieth as strong, most of a weight's changes are less than half of its last bit."""
+    weak = 0.02
+    file = save(tmp_path / "weak.safetensors", kohya(lora))
+    for engine in ENGINES:
+        exact = sdrt.load(tiny_exports["fp32"], engine, precision="fp32")
+        rounded = sdrt.load(tiny_exports["bf16"], engine, precision="fp32")
+        found = []
+        for pipe in (exact, rounded):
+            before = latents(pipe)
+            pipe.use_loras(f"{file}:{weak}")
+            found.append((latents(pipe) - before).ravel())
+        share = float(found[0] @ found[1] / (found[0] @ found[0]))
+        assert 0.7 < share < 1.3
+
+
+def latents(pipe: Pipeline) -> npt.NDArray[np.float32]:
+    *_, last = pipe.start("a boat", seed=3, num_inference_steps=6, guidance_scale=4.0)
+    return last.latents
+
+
+def test_a_picture_says_what_was_added(tiny_exports: Exports, ink: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    options = ["a boat", "-m", str(tiny_exports["fp32"]), "-o", str(path), "--steps", "2"]
+    record = {"file": "ink.safetensors", "sha256": sha256(ink), "weight": WEIGHT}
+    options += ["--lora", f"{ink}:{WEIGHT}", "--lora", str(ink), "--json"]
+    done = CliRunner().invoke(generate, options, catch_exceptions=False)
+    (image,) = json.loads(done.stdout)["images"]
+    found = read_png(path)
+    assert image["loras"] == found["sdrt"]["loras"] == [record, {**record, "weight": 1.0}]
+    assert found["parameters"].startswith(f"a boat <lora:ink:{WEIGHT}> <lora:ink:1>\n")
+    assert "ink.safetensors" in describe_picture(path)[1]
+
+
+def stored_in_int8(artifact: Artifact) -> Artifact:
+    manifest = artifact.manifest
+    unet = manifest.graphs["unet"].model_copy(update={"precision": "int8"})
+    graphs = {**manifest.graphs, "unet": unet}
+    return replace(artifact, manifest=manifest.model_copy(update={"graphs": graphs}))
+
+
+def test_integers_are_left_alone(tiny: Artifact, ink: Path) -> None:
+    pipe = Pipeline(stored_in_int8(tiny), open_backend("onnxruntime"))
+    with pytest.raises(UnsupportedError, match="merge the LoRA when the model is exported"):
+        pipe.use_loras(str(ink))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_graph_without_its_layers_names_is_to_be_exported_again(engine: str, ink: Path) -> None:
+    """The embedded model is one; older releases wrote such."""
+    with pytest.raises(ArtifactError, match="which layer .* of its weights .* export the model"):
+        sdrt.load(backend=engine, loras=[str(ink)])
+
+
+Break = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+
+
+@pytest.mark.parametrize(
+    ("broken", "error", "message"),
+    [
+        (lambda t: t | {"lora_unet_nowhere.alpha": torch.ones(())}, ArtifactError,
+         "1 of .* tensors belong to no layer of the model: lora_unet_nowhere.alpha"),
+        (lambda t: t | {"lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha": torch.ones(())},
+         UnsupportedError, "is a LoRA of Stable Diffusion XL"),
+        (lambda t: {name: one[..., :3] if one.ndim else one for name, one in t.items()},
+         UsageError, "does not belong to this model"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_and_changes_nothing(
+    tiny_exports: Exports,
+    lora: dict[Key, Pair],
+    tmp_path: Path,
+    broken: Break,
+    error: type[Exception],
+    message: str,
+) -> None:
+    pipe = sdrt.load(tiny_exports["fp32"], "onnxruntime")
+    before = picture(pipe)
+    loaded = pipe.loaded
+    with pytest.raises(error, match=message):
+        pipe.use_loras(str(save(tmp_path / "a.safetensors", broken(kohya(lora)))))
+    assert pipe.loaded == loaded
+    assert np.array_equal(picture(pipe), before)
