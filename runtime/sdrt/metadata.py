@@ -68,6 +68,8 @@ class Parameters:
     """SHA-256 of the artifact's manifest, and so of every file in it."""
     loras: list[dict[str, Any]]
     """Name, SHA-256 and weight of each that was added to the model's weights for this picture."""
+    words: list[dict[str, str]]
+    """Those that the model knew by textual inversion: word, name and SHA-256 of its file."""
     stored_precision: str
     executed_precision: str
     """Both of the U-Net, which takes most of the time."""

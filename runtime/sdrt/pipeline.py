@@ -13,10 +13,11 @@ from PIL import Image
 
 import sdrt
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, Backend, Graph, Shapes, open_backend
+from sdrt.backends import Array, Backend, Graph, Network, Shapes, open_backend
 from sdrt.denoiser import Embeddings
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.guard import Guarded
+from sdrt.inversion import Inversions
 from sdrt.job import Job
 from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
@@ -51,6 +52,7 @@ def load(
     retry_precision: bool = True,
     check_memory: bool = True,
     loras: Sequence[str] = (),
+    embeddings: Sequence[str] = (),
 ) -> "Pipeline":
     """Open a model for generation.
 
@@ -59,13 +61,15 @@ def load(
     named in `keep` stay in memory between uses, the others are released after each use. With
     `retry_precision` a network that gives NaN or infinity runs again in fp32, unless it ran so.
     With `check_memory` a run that would not fit is refused before anything is loaded. `loras` are
-    added to the weights, as `Pipeline.use_loras` does.
+    added to the weights, as `Pipeline.use_loras` does, and words of `embeddings` to the vocabulary,
+    as `Pipeline.use_embeddings` does.
     Raises `ArtifactError`, `UnsupportedError`, `MissingExtraError` or `UsageError`.
     """
     artifact = open_artifact(path_or_name)
     engine = open_backend(backend, device, threads, precision)
     pipe = Pipeline(artifact, engine, keep, retry_precision, check_memory)
     pipe.use_loras(*loras)
+    pipe.use_embeddings(*embeddings)
     return pipe
 
 
@@ -86,6 +90,7 @@ class Pipeline:
         self._keep = frozenset(keep)
         self._graphs: dict[str, tuple[Backend, Graph]] = {}
         self._loras: tuple[Adapter, ...] = ()
+        self._inversions = Inversions()
         self._noise = TrainingNoise.of(artifact.manifest.schedule)
         encoder = artifact.manifest.text_encoders[0]
         self._check_tokenizer(encoder.tokenizer)
@@ -120,6 +125,14 @@ class Pipeline:
         self._loras = open_loras(self.artifact, self.backend, asked)
         self.release(*PARTS)
 
+    def use_embeddings(self, *embeddings: str) -> None:
+        """Know the words of these textual inversions in place of those before; none forgets all.
+
+        Each is `FILE[:WORD]`, as on the command line; see `use_loras` for what it does and raises.
+        """
+        self._inversions = Inversions.open(self.artifact, self.backend, embeddings)
+        self.release("text_encoder")
+
     def start(self, prompt: str | None = None, **options: Unpack[Options]) -> Run:
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
         if "unet" not in self.artifact.manifest.graphs:
@@ -144,7 +157,8 @@ class Pipeline:
 
     def tokens(self, prompt: str | Prompt) -> Tokens:
         """Turn a prompt into token ids and weights, a row for each chunk."""
-        return self._tokenizer.encode(parse(prompt) if isinstance(prompt, str) else prompt)
+        parsed = parse(prompt) if isinstance(prompt, str) else prompt
+        return self._tokenizer.encode(parsed, self._inversions.ids)
 
     def encode_tokens(
         self, tokens: Tokens, clip_skip: int = 1, job: Job | None = None
@@ -225,8 +239,7 @@ class Pipeline:
             self.release(name)
         if name not in self._graphs:
             network = self.artifact.network(name, backend.formats)
-            changed = replace(network, changes=changes_of(self._loras, name))
-            self._graphs[name] = backend, backend.open(changed)
+            self._graphs[name] = backend, backend.open(self._changed(network))
         graph = self._graphs[name][1]
         graph.prepare(shapes)
         spent = time.perf_counter() - started
@@ -303,6 +316,7 @@ class Pipeline:
             model=manifest.name,
             model_hash=self.artifact.hash,
             loras=[adapter.record.model_dump() for adapter in self._loras],
+            words=[one.record for one in self._inversions.words],
             stored_precision=job.networks["unet"].stored,
             executed_precision=job.networks["unet"].executed,
             networks=dict(job.networks),
@@ -310,6 +324,11 @@ class Pipeline:
             threads=self.backend.threads,
             version=sdrt.__version__,
         )
+
+    def _changed(self, network: Network) -> Network:
+        """The network with what was added to the model."""
+        words = self._inversions.changes if network.name == "text_encoder" else {}
+        return replace(network, changes={**changes_of(self._loras, network.name), **words})
 
     @cached_property
     def _preview_map(self) -> Preview:

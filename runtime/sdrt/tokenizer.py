@@ -1,6 +1,8 @@
 """Text -> token ids, with the tokenizer that export put into the artifact."""
 
 import json
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from sdrt.prompt import Prompt
 TokenIds = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float32]
 States = npt.NDArray[np.float32]
+Words = Mapping[str, tuple[int, ...]]
+"""Ids of words that the vocabulary does not have; found in any case of their letters."""
 
 # A mean that shrank by more has cancelled out; restoring it would only blow up the rest.
 MAX_RESTORED = 100.0
@@ -47,22 +51,37 @@ class Tokenizer:
         )
         self._length = length
 
-    def encode(self, prompt: Prompt) -> Tokens:
-        """Turn a prompt into ids and weights; what does not fit a chunk goes into the next."""
+    def encode(self, prompt: Prompt, words: Words | None = None) -> Tokens:
+        """Turn a prompt into ids and weights; what does not fit a chunk goes into the next.
+
+        `words` give ids of their own, which stay together.
+        """
         room, ids, weights = self._length - 2, [], []
         for fragments in prompt.chunks:
-            pieces = [
-                (token, fragment.weight)
-                for fragment in fragments
-                for token in self._tokenizer.encode(fragment.text, add_special_tokens=False).ids
-            ]
-            for start in range(0, max(len(pieces), 1), room):
-                piece = pieces[start : start + room]
-                padding = self._length - 2 - len(piece)
-                inner = [token for token, _ in piece]
+            rows: list[list[tuple[int, float]]] = [[]]
+            for fragment in fragments:
+                for group in self._groups(fragment.text, words or {}):
+                    if len(rows[-1]) + len(group) > room:
+                        rows.append([])
+                    rows[-1] += [(token, fragment.weight) for token in group]
+            for row in rows:
+                padding = room - len(row)
+                inner = [token for token, _ in row]
                 ids.append([self._start, *inner, self._end, *[self._padding] * padding])
-                weights.append([1.0, *[weight for _, weight in piece], *[1.0] * (padding + 1)])
+                weights.append([1.0, *[weight for _, weight in row], *[1.0] * (padding + 1)])
         return Tokens(np.array(ids, np.int64), np.array(weights, np.float32))
+
+    def _groups(self, text: str, words: Words) -> Iterator[tuple[int, ...]]:
+        """Ids that belong together: those of a word, else each one alone."""
+        ids, done = {word.casefold(): those for word, those in words.items()}, 0
+        for found in _pattern(words).finditer(text) if words else ():
+            yield from self._plain(text[done : found.start()])
+            yield ids[found[0].casefold()]
+            done = found.end()
+        yield from self._plain(text[done:])
+
+    def _plain(self, text: str) -> Iterator[tuple[int]]:
+        return ((one,) for one in self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     @property
     def vocabulary(self) -> int:
@@ -76,6 +95,20 @@ class Tokenizer:
                 f"the tokenizer has no {kind} ({special.get(kind)!r}); export the model again"
             )
         return int(found)
+
+
+def _pattern(words: Words) -> re.Pattern[str]:
+    """Any of the words, the longest that is there, and not inside of a longer one."""
+    longest_first = sorted(words, key=len, reverse=True)
+    whole = (
+        f"{_border('<!', word[0])}{re.escape(word)}{_border('!', word[-1])}"
+        for word in longest_first
+    )
+    return re.compile("|".join(whole), re.IGNORECASE)
+
+
+def _border(side: str, letter: str) -> str:
+    return rf"(?{side}\w)" if re.match(r"\w", letter) else ""
 
 
 def weighted(states: States, weights: Weights) -> States:

@@ -78,6 +78,7 @@ def test_graphs_name_every_layer_as_torch_does(
             name: tuple(module.weight.shape)
             for name, module in getattr(checkpoint, part)().named_modules()
             if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
+            or name == "embeddings.token_embedding"
         }
         assert backend.layers(artifact.network(part, backend.formats)) == layers
 

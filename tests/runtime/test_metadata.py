@@ -40,6 +40,7 @@ PARAMETERS = Parameters(
     model="demo",
     model_hash="ab" * 32,
     loras=[],
+    words=[],
     stored_precision="bf16",
     executed_precision="fp32",
     networks={"unet": NetworkRecord("bf16", "fp32", {"fp32": 1.0}, "avx512f", "processor")},

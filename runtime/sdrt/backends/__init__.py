@@ -24,9 +24,9 @@ from sdrt.stop import Stop
 
 Array = npt.NDArray[Any]
 Shapes = Mapping[str, tuple[int, ...]]
-Changes = Mapping[str, Callable[[], Array]]
-"""By a layer's name, what makes the array that is added to its weight: in fp32, (out, in) or
-(out, in, height, width)."""
+Changes = Mapping[str, Callable[[Array], Array]]
+"""By a layer's name, what makes its new weight of that in the file: both in fp32, as (out, in) or
+(out, in, height, width). A table of tokens, (tokens, width), may grow."""
 
 BACKENDS = ("openvino", "onnxruntime")  # fastest first
 
@@ -137,7 +137,7 @@ class Backend(Protocol):
         ...
 
     def layers(self, network: Network) -> Shapes:
-        """Layers whose weights can be changed, by name: (out, in), or (out, in, height, width).
+        """Layers whose weights can be changed, by name, with shapes as `Changes` has them.
 
         Loads no weights. Raises `ArtifactError` for a graph that does not name its layers.
         """

@@ -12,6 +12,8 @@ from sdrt.backends import Array
 from sdrt.bf16 import rounded_by_chance, widened
 from sdrt.errors import ArtifactError
 
+TOKENS = "embeddings.token_embedding"
+"""The layer of a text encoder that has a vector for each token."""
 START, END, STORED_BF16 = "network.", ".weight", "_bf16"
 
 
@@ -23,17 +25,17 @@ def layer_name(weight: str) -> str | None:
     return name[len(START) : -len(END)]
 
 
-def changed(name: str, stored: Array, change: Callable[[], Array], is_turned: bool) -> Array:
-    """A layer's weight with what is added, as it is stored: in fp32, or in bf16 as uint16.
+def changed(name: str, stored: Array, change: Callable[[Array], Array], is_turned: bool) -> Array:
+    """A layer's new weight as it is to be stored: in fp32, or in bf16 as uint16, like the old one.
 
     `is_turned` says that it is stored as (in, out).
     """
-    added = change()
-    added = added.T if is_turned else added
-    if stored.dtype == np.float32:
-        return np.ascontiguousarray(stored + added)
-    # The same numbers in every run and on every engine.
-    return rounded_by_chance(widened(stored) + added, zlib.crc32(name.encode()))
+    is_bf16 = stored.dtype == np.uint16
+    before = widened(stored) if is_bf16 else stored
+    after = change(before.T if is_turned else before)
+    after = np.ascontiguousarray(after.T if is_turned else after, np.float32)
+    # By chance, but the same numbers in every run and on every engine.
+    return rounded_by_chance(after, zlib.crc32(name.encode())) if is_bf16 else after
 
 
 def check_named(where: object, nameless: Iterable[str]) -> None:

@@ -16,18 +16,20 @@ from pathlib import Path
 import numpy as np
 
 from sdrt.backends import Array
-from sdrt.backends.changes import check_named, layer_name
+from sdrt.backends.changes import TOKENS, check_named, layer_name
 from sdrt.errors import ArtifactError
 
 GRAPH = 7  # of a model
 NODE, INITIALIZER = 1, 5  # of a graph
 INPUT, OUTPUT, NAME, KIND, ATTRIBUTE = 1, 2, 3, 4, 5  # of a node
-DIMENSION, TYPE, TENSOR_NAME, EXTERNAL = 1, 2, 8, 13  # of an initializer
+DIMENSION, TYPE, TENSOR_NAME, EXTERNAL, LOCATION = 1, 2, 8, 13, 14  # of an initializer
 ATTRIBUTE_NAME, ATTRIBUTE_INTEGER = 1, 3
 KEY, VALUE = 1, 2  # of what is said about external data
 FLOAT, BFLOAT16 = 1, 16  # types
 STORED = {FLOAT: "<f4", BFLOAT16: "<u2"}
 LAYERS = ("Conv", "MatMul", "Gemm")
+TABLE = "Gather"
+IS_EXTERNAL = 1  # a location
 WIDENING = ("Cast", "DequantizeLinear")
 FIXED_BYTES = {1: 8, 5: 4}  # of the wire types of one size; 0 is a number, 2 has its length before
 
@@ -62,7 +64,8 @@ class StoredWeight:
 
 
 def layer_weights(path: Path) -> dict[str, StoredWeight]:
-    """Weights of linear layers and convolutions that are stored in float, by their layers' names.
+    """Weights that are stored in float, by their layers' names: of linear layers, of convolutions,
+    and the table of tokens.
 
     Raises `ArtifactError` where they do not bear the names.
     """
@@ -80,9 +83,13 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
             kind, inputs = reader.texts(node, KIND)[0], reader.texts(node, INPUT)
             if kind == "Cast":
                 casts[reader.texts(node, OUTPUT)[0]] = inputs[0]
-            if kind not in LAYERS or (stored := casts.get(inputs[1], inputs[1])) not in tensors:
+            if kind not in (*LAYERS, TABLE):
                 continue
+            weight = inputs[0 if kind == TABLE else 1]
+            stored = casts.get(weight, weight)
             layer = layer_name(stored)
+            if stored not in tensors or (kind == TABLE and layer != TOKENS):
+                continue
             if layer is None:
                 nameless.append(stored)
                 continue
@@ -90,6 +97,31 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
             found[layer] = reader.weight(path, tensors[stored], is_turned)
     check_named(path, nameless)
     return found
+
+
+def resized(path: Path, weight: StoredWeight, shape: tuple[int, ...]) -> bytes:
+    """The file's content where one weight has another shape; its numbers have to be given."""
+    with _opened(path) as reader:
+        (graph,) = reader.parts((0, reader.size), GRAPH)
+        old = next(
+            tensor
+            for tensor in reader.parts(graph, INITIALIZER)
+            if reader.texts(tensor, TENSOR_NAME) == [weight.name]
+        )
+    entry = _text(KEY, "location") + _text(VALUE, weight.file.name)
+    tensor = b"".join(
+        [
+            *(_number(DIMENSION, size) for size in shape),
+            _number(TYPE, weight.kind),
+            _text(TENSOR_NAME, weight.name),
+            _bytes(EXTERNAL, entry),
+            _number(LOCATION, IS_EXTERNAL),
+        ]
+    )
+    data = path.read_bytes()
+    inner = data[graph[0] : _before(INITIALIZER, old)] + _bytes(INITIALIZER, tensor)
+    inner += data[old[1] : graph[1]]
+    return data[: _before(GRAPH, graph)] + _bytes(GRAPH, inner) + data[graph[1] :]
 
 
 def convolution_sizes(path: Path) -> dict[str, int]:
@@ -115,6 +147,33 @@ def convolution_sizes(path: Path) -> dict[str, int]:
 def _opened(path: Path) -> "Iterator[_Reader]":
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield _Reader(data)
+
+
+def _before(field: int, part: Span) -> int:
+    """Where the field begins that has this content."""
+    start, end = part
+    return start - len(_bytes(field, b"")) + 1 - len(_varint(end - start))
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _text(field: int, text: str) -> bytes:
+    return _bytes(field, text.encode())
+
+
+def _bytes(field: int, content: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    """Groups of seven bits, the lowest first."""
+    groups = bytearray()
+    while value > 127:
+        groups.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*groups, value])
 
 
 class _Reader:

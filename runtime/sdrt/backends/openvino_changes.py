@@ -7,13 +7,14 @@ import numpy as np
 import openvino as ov
 
 from sdrt.backends import Changes, Shapes
-from sdrt.backends.changes import changed, check_named, layer_name
+from sdrt.backends.changes import TOKENS, changed, check_named, layer_name
 
 LAYERS = ("MatMul", "Convolution")
+TABLE = "Gather"
 
 
 def layer_shapes(path: Path, model: ov.Model) -> Shapes:
-    """Layers whose weights can be changed, by name: (out, in), or (out, in, height, width).
+    """Layers whose weights can be changed, by name, with shapes as `Changes` has them.
 
     Raises `ArtifactError` for a file that does not name them.
     """
@@ -53,12 +54,14 @@ def _weights(model: ov.Model) -> Iterator[tuple[ov.op.Constant, bool]]:
     """Constants in fp32 or bf16 that layers multiply with, and whether they are (in, out)."""
     for node in model.get_ops():
         kind = node.get_type_name()
-        if kind not in LAYERS:
+        if kind not in (*LAYERS, TABLE):
             continue
-        source = node.input_value(1).get_node()
+        source = node.input_value(0 if kind == TABLE else 1).get_node()
         if source.get_type_name() == "Convert":
             source = source.input_value(0).get_node()
         is_weight = source.get_type_name() == "Constant"
-        if is_weight and source.get_element_type() in (ov.Type.f32, ov.Type.bf16):
+        if not is_weight or source.get_element_type() not in (ov.Type.f32, ov.Type.bf16):
+            continue
+        if kind != TABLE or layer_name(source.get_friendly_name()) == TOKENS:
             is_turned = kind == "MatMul" and not node.get_attributes()["transpose_b"]
             yield source, is_turned

@@ -14,12 +14,14 @@ import onnxruntime as ort
 from sdrt.backends import Array, Graph, Network, Shapes
 from sdrt.backends.changes import changed
 from sdrt.backends.executed import Executed, Kernel, executed, executed_only
-from sdrt.backends.onnx_weights import layer_weights
+from sdrt.backends.onnx_weights import layer_weights, resized
 from sdrt.backends.ort_profile import read_profile
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
 from sdrt.stop import Stop
+
+WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class OrtGraph(Graph):
         options = _options(threads, self._profile)
         if in_order:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
-        self._changed = _changed(network)  # the session does not own them
-        self._session = _open_session(network.files[0], options, self._changed)
+        self._source = _Source(network)
+        self._session = self._source.session(options)
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         outputs = self._run(self._session, feeds, stop)
@@ -97,8 +99,7 @@ class OrtGraph(Graph):
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
         """Run in a second session that takes the time of each kernel."""
         profile = _Profile(self.network)
-        options = _options(self._threads, profile)
-        session = _open_session(self.network.files[0], options, self._changed)
+        session = self._source.session(_options(self._threads, profile))
         for _ in range(2):  # the second one counts
             self._run(session, feeds, Stop())
         return executed(profile.end(session))
@@ -139,27 +140,33 @@ def _options(threads: int, profile: _Profile | None = None) -> ort.SessionOption
     return options
 
 
-def _changed(network: Network) -> dict[str, ort.OrtValue]:
-    """Initializers that take the place of the file's."""
-    if not network.changes:
-        return {}
-    values, weights = {}, layer_weights(network.files[0])
-    for layer, change in network.changes.items():
-        weight = weights[layer]
-        array = changed(layer, weight.read(), change, weight.is_turned)
-        values[weight.name] = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, weight.kind)
-    return values
+class _Source:
+    """A network's file, and the weights that take the place of those in it."""
 
+    def __init__(self, network: Network) -> None:
+        self.path = network.files[0]
+        self._content: bytes | None = None
+        self._weights: dict[str, ort.OrtValue] = {}  # sessions do not own them
+        stored = layer_weights(self.path) if network.changes else {}
+        for layer, change in network.changes.items():
+            weight = stored[layer]
+            array = changed(layer, weight.read(), change, weight.is_turned)
+            value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, weight.kind)
+            self._weights[weight.name] = value
+            if array.shape != weight.shape:
+                self._content = resized(self.path, weight, array.shape)
 
-def _open_session(
-    path: Path, options: ort.SessionOptions, weights: Mapping[str, ort.OrtValue]
-) -> ort.InferenceSession:
-    try:
-        if weights:
-            options.add_external_initializers(list(weights), list(weights.values()))
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise _translated(error, str(path)) from error
+    def session(self, options: ort.SessionOptions) -> ort.InferenceSession:
+        """Open it; raises what the engine's errors are translated to."""
+        try:
+            if self._weights:
+                options.add_external_initializers(list(self._weights), list(self._weights.values()))
+            if self._content:
+                options.add_session_config_entry(WEIGHTS_FOLDER, str(self.path.parent))
+            content = self._content or self.path
+            return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise _translated(error, str(self.path)) from error
 
 
 def _translated(error: Exception, what: str) -> SdrtError:

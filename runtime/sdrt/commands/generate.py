@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from sdrt.styles import Style
 
 
-ENGINE = ("backend", "device", "threads", "precision", "retry_precision", "check_memory", "loras")
+ENGINE = ("backend", "device", "threads", "precision", "retry_precision", "check_memory")
+ADDED = ("loras", "embeddings")
 FILES = ("output", "grid", "trajectory", "no_metadata")
 PREVIEWS = ("preview", "preview_path", "preview_interval")
 FILE = click.Path(path_type=Path)
@@ -41,6 +42,13 @@ class Size(click.ParamType[tuple[int, int]]):
     metavar="FILE[:WEIGHT]",
     multiple=True,
     help="Add a LoRA (.safetensors) to the weights; may be given several times. Weight 1.",
+)
+@click.option(
+    "--embedding",
+    "embeddings",
+    metavar="FILE[:WORD]",
+    multiple=True,
+    help="Know a word by textual inversion (.safetensors); default: the file's word, or its name.",
 )
 @click.option("-o", "--output", type=FILE, help="Default: sdrt-SEED.png.")
 @click.option("--grid", type=FILE, metavar="FILE", help="Also all pictures on one sheet.")
@@ -143,7 +151,8 @@ def generate(
     from sdrt.trajectory import Trajectory
 
     engine, files, shown = (
-        {name: settings.pop(name) for name in names} for names in (ENGINE, FILES, PREVIEWS)
+        {name: settings.pop(name) for name in names}
+        for names in ((*ENGINE, *ADDED), FILES, PREVIEWS)
     )
     outputs, previews, trajectory = Outputs(**files), Previews(**shown), Trajectory()
     pipe = load(model, **engine)

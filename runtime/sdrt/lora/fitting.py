@@ -5,6 +5,7 @@ from functools import partial
 
 from sdrt.artifact import Artifact
 from sdrt.backends import Array, Backend, Changes
+from sdrt.backends.changes import TOKENS
 from sdrt.errors import UnsupportedError
 from sdrt.foreign import read_json
 from sdrt.lora.adapter import Adapter
@@ -34,23 +35,22 @@ def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> 
                 "--precision int8 --lora FILE:WEIGHT), or use a model in fp32 or bf16"
             )
         config = read_json(artifact.root / part / "config.json") if part == "unet" else None
-        layers |= dict(layers_of(part, backend.layers(network), config))
+        shapes = {name: one for name, one in backend.layers(network).items() if name != TOKENS}
+        layers |= dict(layers_of(part, shapes, config))
     return tuple(Adapter.open(one.path, one.weight, layers) for one in asked)
 
 
 def changes_of(adapters: Sequence[Adapter], part: str) -> Changes:
-    """What LoRAs add to the weights of a network, by layer; computed when it is asked for."""
+    """How LoRAs change the weights of a network, by layer; computed when it is asked for."""
     found: dict[str, list[Callable[[], Array]]] = {}
     for adapter in adapters:
         for pair in adapter.pairs:
             if pair.layer.part == part and adapter.record.weight:
                 found.setdefault(pair.layer.path, []).append(partial(adapter.change, pair))
-    return {path: partial(_sum, changes) for path, changes in found.items()}
+    return {path: partial(_added, changes) for path, changes in found.items()}
 
 
-def _sum(changes: Sequence[Callable[[], Array]]) -> Array:
-    first, *others = changes
-    total = first()
-    for other in others:
-        total += other()
-    return total
+def _added(changes: Sequence[Callable[[], Array]], weight: Array) -> Array:
+    for change in changes:
+        weight = weight + change()
+    return weight
