@@ -8,8 +8,8 @@ of these, or within 0.1 GB.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdrt import machine
@@ -70,6 +70,8 @@ class Plan:
     """Whether there is a picture to be encoded first."""
     is_tiled: bool = False
     """Whether the VAE works in tiles."""
+    changed: Mapping[str, int] = field(default_factory=dict)
+    """How many weights of a network are changed when it is opened; they are there once more."""
 
     @classmethod
     def of(
@@ -117,11 +119,12 @@ class Plan:
         records = [manifest.files.get(file) for file in files[format]] if format else []
         size = sum(record.size for record in records if record)
         stored, engine = manifest.stored(name), self._engine
+        changed = self.changed.get(name, 0) * BYTES[stored]
         if stored == "int8":
             return engine.fixed + size
         executed = self.precision_of(name)
         held = size // BYTES[stored] * BYTES[executed]
-        return engine.fixed + held + (size if engine.widens and stored != executed else 0)
+        return engine.fixed + held + changed + (size if engine.widens and stored != executed else 0)
 
     def _activations(self, name: str) -> int:
         """Bytes of what a network holds while it runs."""

@@ -21,7 +21,7 @@ from sdrt.inversion import Inversions
 from sdrt.job import Job
 from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
-from sdrt.lora.fitting import changes_of, open_loras
+from sdrt.lora.fitting import changed_weights, changes_of, open_loras
 from sdrt.lora.names import PARTS
 from sdrt.manifest import LAYER_STATES, Precision, Preview
 from sdrt.memory import Plan, check_memory, tiled_if_needed
@@ -276,6 +276,7 @@ class Pipeline:
         Raises `OutOfMemoryError` if it needs more memory than there is.
         """
         plan = Plan.of(self.artifact, self.backend, request, self._keep, frozenset(self._graphs))
+        plan = replace(plan, changed={part: changed_weights(self._loras, part) for part in PARTS})
         if request.vae_tiling == "auto":
             plan = tiled_if_needed(plan)
         if self._checks_memory:

@@ -78,6 +78,12 @@ def test_what_stays_in_memory_counts_for_those_that_come_later(demo: Artifact) -
     assert kept.peak()[1] - loaded.peak()[1] > WEIGHTS["unet"] * 4
 
 
+def test_weights_that_are_changed_are_there_once_more(demo: Artifact) -> None:
+    whole = plan(sd15(demo, "bf16"), "onnxruntime", "fp32")
+    more = replace(whole, changed={"unet": 100_000_000})
+    assert more.peak()[1] - whole.peak()[1] == 200_000_000
+
+
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize(
     "smaller", [{"is_doubled": False}, {"images": 1}, {"width": 256}, {"height": 448}]

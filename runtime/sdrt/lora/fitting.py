@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import prod
 
 from sdrt.artifact import Artifact
 from sdrt.backends import Array, Backend, Changes
@@ -48,6 +49,12 @@ def changes_of(adapters: Sequence[Adapter], part: str) -> Changes:
             if pair.layer.part == part and adapter.record.weight:
                 found.setdefault(pair.layer.path, []).append(partial(adapter.change, pair))
     return {path: partial(_added, changes) for path, changes in found.items()}
+
+
+def changed_weights(adapters: Sequence[Adapter], part: str) -> int:
+    """How many numbers of a network LoRAs change."""
+    layers = {pair.layer for adapter in adapters for pair in adapter.pairs}
+    return sum(prod(layer.shape) for layer in layers if layer.part == part)
 
 
 def _added(changes: Sequence[Callable[[], Array]], weight: Array) -> Array:

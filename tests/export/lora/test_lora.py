@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from diffusers import StableDiffusionPipeline
 
 import sdrt
 from sdrt.artifact import open_artifact
@@ -220,6 +221,26 @@ def test_the_picture_is_that_of_diffusers_with_the_lora_beside_its_layers(
     assert psnr_db(without, ours) < 35
     attach(networks, lora, WEIGHT * ALPHA / RANK)
     theirs, (ours,) = compare(networks, pipes, scheduler, "a boat", seed=3, steps=6)
+    assert psnr_db(theirs, ours) >= 50
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # inside of diffusers
+def test_the_picture_is_that_of_diffusers_with_peft(
+    tiny_checkpoint: RandomCheckpoint, kohya_file: Path, exported: Path
+) -> None:
+    """As diffusers loads LoRAs itself, where PEFT is installed, which sdrt does not need."""
+    pytest.importorskip("peft")
+    networks = Torch.of(tiny_checkpoint)
+    loader = StableDiffusionPipeline(
+        **{"vae": networks.vae, "text_encoder": networks.text_encoder, "unet": networks.unet},
+        **dict.fromkeys(("tokenizer", "safety_checker", "feature_extractor")),
+        scheduler=make_scheduler("ddim", tiny_checkpoint.configs["scheduler"]),
+        requires_safety_checker=False,
+    )
+    loader.load_lora_weights(kohya_file.parent, weight_name=kohya_file.name, adapter_name="style")
+    loader.set_adapters("style", WEIGHT)
+    pipes = {"onnxruntime": sdrt.load(exported, backend="onnxruntime", precision="fp32")}
+    theirs, (ours,) = compare(networks, pipes, loader.scheduler, "a boat", seed=3, steps=6)
     assert psnr_db(theirs, ours) >= 50
 
 
