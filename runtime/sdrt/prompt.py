@@ -17,6 +17,7 @@ TOKEN = re.compile(
     r"|(?P<chunk>(?:(?<!\s)\s++)?\bBREAK\b\s*+)"
     r"|(?P<bracket>[()\[\]])"
 )
+LORA = re.compile(r"<lora:[^<>]++>")
 BAD_WEIGHT = re.compile(r":\s*+((?=[^\s:()\[\]\d]*+\d)[^\s:()\[\]]++)\s*+$")
 
 
@@ -90,6 +91,9 @@ class _Reader:
 
     def finish(self) -> Prompt:
         """Weigh the fragments, and join those of one weight."""
+        found = (LORA.search(fragment.text) for fragment in self._fragments)
+        if name := next((one[0] for one in found if one), None):
+            self._prompt.warn(f"{name!r} was read as text; LoRAs are given as --lora FILE:WEIGHT")
         for kind, factor in (("(", STEP), ("[", 1 / STEP)):
             while self._opened[kind]:
                 self._prompt.warn(f"{kind!r} is never closed and weighs everything after it")

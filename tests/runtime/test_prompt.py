@@ -64,6 +64,7 @@ def test_break_begins_a_chunk() -> None:
         ("(cat:2000)", "a weight of 2000 is limited to 1000"),
         ("(cat:-2000)", "a weight of -2000 is limited to 1000"),
         (f"((cat:0):{'9' * 400})", "a weight of inf is limited to 1000"),
+        ("a (cat <lora:ink:0.8>:1.2) <lora:b:1>", "'<lora:ink:0.8>' was read as text; LoRAs are"),
     ],
 )
 def test_what_may_be_meant_otherwise_is_a_warning(text: str, warning: str) -> None:
