@@ -148,6 +148,10 @@ def test_the_hash_is_pythons_for_any_number_and_text(ask: Ask, model: Path) -> N
     unet["parity_db"] = {f"n{i}": s * v for i, v in enumerate(values) for s in (1, -1)}
     unet["parity_db"]["zero"] = -0.0
     data["defaults"]["sampler_options"] = {"a": True, "b": 1, "c": 1.0, "d": "x"}
+    data["source"]["loras"] = [
+        {"file": f"{i}.safetensors", "sha256": "0" * 64, "weight": w}
+        for i, w in ((0, 1), (1, -0.8))
+    ]
     path.write_text(json.dumps(data))
     (answer,) = ask(open_command(model))
     assert answer["result"]["manifest"] == open_artifact(model).manifest.to_json()
@@ -179,6 +183,11 @@ FIELDS: list[tuple[tuple[Any, ...], Any]] = [
     (("prediction",), "flow"),
     (("source", "id"), 7),
     (("source", "more"), 7),
+    (("source", "loras"), {}),
+    (("source", "loras"), [{"file": "a", "sha256": "0" * 64}]),
+    (("source", "loras"), [{"file": "a", "sha256": "0" * 63, "weight": 1}]),
+    (("source", "loras"), [{"file": "a", "sha256": "0" * 64, "weight": "much"}]),
+    (("source", "loras"), [{"file": "a", "sha256": "0" * 64, "weight": math.inf}]),
     *((("schedule", "train_steps"), value) for value in (0, -1, 100_001, 2.5, "x", None, 2**80)),
     *((("schedule", name), v) for name in ("beta_start", "beta_end") for v in (0, 1, -0.1, "x")),
     (("schedule", "curve"), "cosine"),

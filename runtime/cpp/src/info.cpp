@@ -40,7 +40,11 @@ std::string summary(const Artifact& artifact) {
     }
     std::ostringstream text;
     text << artifact.root().string() << "\n  model: " << manifest.name << " (" << manifest.family
-         << "), from " << manifest.source.id << "\n  stored precision: " << manifest.precision
+         << "), from " << manifest.source.id;
+    for (const auto& lora : manifest.source.loras) {
+        text << "\n  with the LoRA " << lora.file << ", weight " << lora.weight;
+    }
+    text << "\n  stored precision: " << manifest.precision
          << "\n  size: " << static_cast<double>(bytes) / 1e6 << " MB in " << manifest.files.size()
          << " files\n  hash: " << artifact.hash().substr(0, 12)
          << "\n  prediction: " << manifest.prediction << "; schedule: " << schedule.curve << ", "

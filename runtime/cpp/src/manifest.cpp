@@ -28,6 +28,16 @@ Json or_null(const std::optional<T>& value) {
     return value ? Json(*value) : Json();
 }
 
+// Says nothing about LoRAs where there are none.
+Json weights_source(const Source& source) {
+    Json json = {{"id", source.id}, {"revision", or_null(source.revision)}};
+    for (const auto& lora : source.loras) {
+        json["loras"].push_back(
+            {{"file", lora.file}, {"sha256", lora.sha256}, {"weight", lora.weight}});
+    }
+    return json;
+}
+
 Json tensors(const std::vector<TensorSpec>& specs) {
     Json list = Json::array();
     for (const auto& spec : specs) {
@@ -138,7 +148,7 @@ std::string Manifest::to_json() const {
     const Json json = {{"schema", kManifestSchema},
                        {"name", name},
                        {"family", family},
-                       {"source", {{"id", source.id}, {"revision", or_null(source.revision)}}},
+                       {"source", weights_source(source)},
                        {"precision", precision},
                        {"prediction", prediction},
                        {"schedule", training_schedule(schedule)},

@@ -34,9 +34,17 @@ const T* find(const Named<T>& values, std::string_view name) {
 using Dimension = std::variant<std::int64_t, std::string>;  // a name stands for any size
 using Option = std::variant<bool, std::int64_t, double, std::string>;
 
+// Merged into the weights when the model was exported.
+struct Lora {
+    std::string file;
+    std::string sha256;
+    double weight = 0;
+};
+
 struct Source {
     std::string id;
     std::optional<std::string> revision;
+    std::vector<Lora> loras;
 };
 
 struct TrainingSchedule {

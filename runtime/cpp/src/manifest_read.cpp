@@ -38,12 +38,31 @@ const Json* present(Fields& fields, const std::string& name) {
     return found != nullptr && !found->is_null() ? found : nullptr;
 }
 
+std::string read_sha256(Fields& fields) {
+    const std::string digits = fields.text("sha256");
+    const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+    if (digits.size() != 64 || !std::all_of(digits.begin(), digits.end(), is_digit)) {
+        throw FieldProblem(fields.place("sha256"), "expected 64 hexadecimal digits");
+    }
+    return digits;
+}
+
+Lora read_lora(const Json& json, const std::string& where) {
+    Fields fields(json, where);
+    Lora lora{fields.text("file"), read_sha256(fields), fields.number("weight")};
+    fields.finish();
+    return lora;
+}
+
 Source read_source(const Json& json, const std::string& where) {
     Fields fields(json, where);
     Source source;
     source.id = fields.text("id");
     if (present(fields, "revision") != nullptr) {
         source.revision = fields.text("revision");
+    }
+    if (const Json* found = fields.find("loras")) {
+        source.loras = as_list(*found, fields.place("loras"), read_lora);
     }
     fields.finish();
     return source;
@@ -207,13 +226,8 @@ Defaults read_defaults(const Json& json, const std::string& where) {
 
 FileRecord read_record(const Json& json, const std::string& where) {
     Fields fields(json, where);
-    FileRecord record{fields.whole("size", 0), fields.text("sha256")};
+    FileRecord record{fields.whole("size", 0), read_sha256(fields)};
     fields.finish();
-    const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-    if (record.sha256.size() != 64 ||
-        !std::all_of(record.sha256.begin(), record.sha256.end(), is_digit)) {
-        throw FieldProblem(fields.place("sha256"), "expected 64 hexadecimal digits");
-    }
     return record;
 }
 

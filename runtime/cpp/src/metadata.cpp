@@ -105,6 +105,8 @@ std::string Parameters::to_json() const {
                        {"guidance_end", guidance_end},
                        {"model", model},
                        {"model_hash", model_hash},
+                       {"loras", Json::array()},
+                       {"words", Json::array()},
                        {"stored_precision", stored_precision},
                        {"executed_precision", executed_precision},
                        {"networks", records},
