@@ -13,7 +13,7 @@ from sdrt import checks
 from sdrt.errors import UsageError
 
 Picture = str | Path | Image.Image
-Pixels = npt.NDArray[np.uint8]  # (height, width, 3)
+Pixels = npt.NDArray[np.uint8]  # (images, height, width, 3): one for all images, or one for each
 Mask = npt.NDArray[np.bool_]  # (height, width), true where to paint anew
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -36,6 +36,12 @@ class InitImage:
     """Whether what the mask leaves out is taken from the picture itself at the end."""
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        height, width = self.pixels.shape[1:3]
+        return width, height
+
+    @property
     def digests(self) -> dict[str, str]:
         """SHA-256 of the pixels that are used, row by row, and of the mask's, a byte for each."""
         arrays = {"image": self.pixels, "mask": self.mask}
@@ -46,12 +52,12 @@ class InitImage:
         }
 
     def tensor(self, without_masked: bool = False) -> npt.NDArray[np.float32]:
-        """The picture as the VAE takes it, (1, 3, height, width) in -1..1; grey under the mask."""
-        values: npt.NDArray[np.float32] = self.pixels.transpose(2, 0, 1).astype(np.float32, "C")
+        """As the VAE takes it, (images, 3, height, width) in -1..1; grey under the mask."""
+        values: npt.NDArray[np.float32] = self.pixels.transpose(0, 3, 1, 2).astype(np.float32, "C")
         values = values / np.float32(127.5) - np.float32(1)
         if without_masked and self.mask is not None:
             values = np.where(self.mask, np.float32(0), values)
-        return np.expand_dims(values, 0)
+        return values
 
     def latent_mask(self, downscale: int) -> npt.NDArray[np.float32]:
         """1 for each latent of which any pixel is to be painted anew: (1, 1, h/8, w/8)."""
@@ -64,7 +70,7 @@ class InitImage:
         """The painted picture, and the first one's own pixels outside of the mask."""
         if self.mask is None or not self.pastes:
             return painted
-        joined = np.where(self.mask[..., None], np.asarray(painted), self.pixels)
+        joined = np.where(self.mask[..., None], np.asarray(painted), self.pixels[0])
         return Image.fromarray(joined)
 
 
@@ -100,7 +106,7 @@ def read_init_image(
                 "be made anew"
             )
     fitted = np.asarray(_fit(opened, (width, height), Image.Resampling.LANCZOS))
-    return InitImage(fitted, strength, hidden, has_alpha, pastes)
+    return InitImage(fitted[None], strength, hidden, has_alpha, pastes)
 
 
 def _open(what: str, given: Picture, mode: str) -> tuple[Image.Image, bool]:

@@ -84,8 +84,9 @@ class Plan:
     ) -> "Plan":
         """The plan of a request."""
         is_doubled = request.is_guided and not request.guidance.is_split
-        size = request.width, request.height
-        has_image = request.init is not None
+        largest = request.hires or request
+        size = largest.width, largest.height
+        has_image = request.init is not None or request.hires is not None
         images = len(request.seeds)
         is_tiled = request.vae_tiling is True
         return cls(artifact, backend, keep, loaded, *size, images, is_doubled, has_image, is_tiled)

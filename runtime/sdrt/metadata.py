@@ -54,6 +54,8 @@ class Parameters:
     """nor this."""
     vae_tiling: bool
     """Whether the VAE worked in tiles."""
+    hires: dict[str, float] | None
+    """Scale, strength, steps and size of the second pass; width and height are the first's."""
     sampler: str
     scheduler: str
     spacing: str
@@ -91,7 +93,7 @@ class Parameters:
             "CFG scale": f"{self.guidance_scale:g}",
             "Seed": self.seed,
             "Size": f"{self.width}x{self.height}",
-            **({} if self.strength is None else {"Denoising strength": f"{self.strength:g}"}),
+            **self._denoising(),
             "Model hash": self.model_hash[:10],
             "Model": self.model,
             **({} if self.clip_skip == 1 else {"Clip skip": self.clip_skip}),
@@ -104,6 +106,17 @@ class Parameters:
     def _lora_words(self) -> list[str]:
         """In A1111 a LoRA is asked for in the prompt."""
         return [f"<lora:{Path(one['file']).stem}:{one['weight']:g}>" for one in self.loras]
+
+    def _denoising(self) -> dict[str, object]:
+        """A1111 has one strength: with a second pass it is that one's."""
+        if self.hires:
+            return {
+                "Denoising strength": f"{self.hires['strength']:g}",
+                "Hires upscale": f"{self.hires['scale']:g}",
+                "Hires steps": self.hires["num_inference_steps"],
+                "Hires upscaler": "Lanczos",
+            }
+        return {} if self.strength is None else {"Denoising strength": f"{self.strength:g}"}
 
     def _schedule_type(self) -> dict[str, str]:
         return {} if self.scheduler == "default" else {"Schedule type": self.scheduler.title()}

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Unpack
@@ -36,6 +36,7 @@ from sdrt.schedule import Steps, TrainingNoise
 from sdrt.start import Posterior
 from sdrt.tiling import in_tiles
 from sdrt.tokenizer import Tokenizer, Tokens, weighted
+from sdrt.two_passes import TwoPasses
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
 
@@ -141,7 +142,8 @@ class Pipeline:
                 f"{', '.join(self.artifact.manifest.graphs)}; a single graph is run by itself "
                 "(docs/single-graph.md), so give the model folder that it was made from"
             )
-        return Run(self, resolve(self.artifact.manifest, prompt, options))
+        request = resolve(self.artifact.manifest, prompt, options)
+        return TwoPasses(self, request) if request.hires else Run(self, request)
 
     def encode(
         self,
@@ -176,8 +178,8 @@ class Pipeline:
         graph.record()
         return np.concatenate(chunks, axis=1)
 
-    def encode_image(self, picture: Decoded, job: Job | None = None) -> Posterior:
-        """Turn a picture, (1, 3, height, width) in -1..1, into the distribution of its latents.
+    def encode_image(self, pictures: Decoded, job: Job | None = None) -> Posterior:
+        """Turn pictures, (images, 3, height, width) in -1..1, into the distributions of latents.
 
         Raises `UnsupportedError` for a model without the encoder.
         """
@@ -185,20 +187,20 @@ class Pipeline:
         if "vae_encoder" not in self.artifact.manifest.graphs:
             raise UnsupportedError(f"{self.artifact.manifest.name!r} has no vae_encoder")
         downscale = self.artifact.manifest.latent.downscale
-        height, width = (side // downscale for side in picture.shape[2:])
+        height, width = (side // downscale for side in pictures.shape[2:])
         tiling = job.tiling_of(height, width)
         tile = tuple(side * downscale for side in tiling.size(height, width))
-        graph = Guarded(self, "vae_encoder", {"sample": (*picture.shape[:2], *tile)}, job)
+        graph = Guarded(self, "vae_encoder", {"sample": (1, 3, *tile)}, job)
 
         def encode(part: Array) -> Array:
             return graph.run({"sample": part}, job.stop)["latent_parameters"]
 
         started = time.perf_counter()
         with job.at("image"):
-            parameters = in_tiles(encode, picture, tiling, height, width)
+            parts = [in_tiles(encode, one[None], tiling, height, width) for one in pictures]
         job.timings.vae_encoder_s += time.perf_counter() - started
         graph.record()
-        return Posterior.of(parameters, self.artifact.manifest.latent.scale)
+        return Posterior.of(np.concatenate(parts), self.artifact.manifest.latent.scale)
 
     def decode(self, latents: Latents, job: Job | None = None) -> list[Decoded]:
         """Turn latents into pictures, one by one: memory does not grow with their number.
@@ -305,6 +307,7 @@ class Pipeline:
             strength=request.init.strength if request.init else None,
             paste=request.init.pastes if request.init else None,
             vae_tiling=job.tiles_vae,
+            hires=asdict(request.hires) if request.hires else None,
             sampler=request.recipe.sampler,
             scheduler=request.recipe.scheduler,
             spacing=request.recipe.spacing,

@@ -3,7 +3,7 @@
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypedDict
 
 import numpy.typing as npt
@@ -12,6 +12,8 @@ from sdrt import checks
 from sdrt.denoiser import Embeddings, Guidance, guidance_width
 from sdrt.embeddings import check_lengths, checked_embeddings, digest
 from sdrt.errors import UnsupportedError, UsageError
+from sdrt.hires import STRENGTH as HIRES_STRENGTH
+from sdrt.hires import Hires, second_pass
 from sdrt.init_image import InitImage, Picture, read_init_image
 from sdrt.manifest import SPACINGS, Manifest, Spacing
 from sdrt.noise import MAX_SEED
@@ -56,6 +58,13 @@ class Options(TypedDict, total=False):
     vae_tiling: VaeTiling
     """Whether the VAE works in tiles of 512 pixels, so that its memory does not grow with the
     picture; "auto", the default: only if the whole is not expected to fit."""
+    hires: float
+    """Paint the pictures over in so many times the size, for example 2.0: a second pass, from what
+    the first one made, with the same prompt and seed."""
+    hires_strength: float
+    """Share of the second pass's steps that change the picture: 0.5 by default."""
+    hires_steps: int
+    """Of which the second pass makes its share; as many as the first pass has, by default."""
     num_inference_steps: int
     guidance_scale: float
     """Strength of classifier-free guidance; up to 1 there is none and a step costs half."""
@@ -111,6 +120,8 @@ class Request:
     init: InitImage | None = None
     """What the run starts from, if not from noise alone."""
     vae_tiling: VaeTiling = "auto"
+    hires: Hires | None = None
+    """The second pass, if there is one."""
 
     @property
     def steps_to_run(self) -> int:
@@ -148,7 +159,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     )
     prompt, negative_prompt = style.apply(*texts) if style else texts
     init = _init_image(manifest, options)
-    own_height, own_width = init.pixels.shape[:2] if init else (defaults.height, defaults.width)
+    own_width, own_height = init.size if init else (defaults.width, defaults.height)
     request = Request(
         prompt=prompt,
         negative_prompt=negative_prompt,
@@ -171,6 +182,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
             f"{steps} steps at a strength of {init.strength:g} are no step at all; expected a "
             f"strength of at least {math.ceil(1000 / steps) / 1000:g}, or more steps"
         )
+    request = replace(request, hires=_hires(manifest, request, options))
     if request.is_guided:
         chunk = manifest.text_encoders[0].length
         check_lengths(request.prompt_embeds, request.negative_prompt_embeds, chunk)
@@ -215,6 +227,30 @@ def _init_image(manifest: Manifest, options: Options) -> InitImage | None:
     pastes = checks.flag("paste", options.get("paste", True))
     strength = checks.number("strength", strength, 1)
     return read_init_image(image, mask, strength, size, downscale, pastes)
+
+
+def _hires(manifest: Manifest, request: Request, options: Options) -> Hires | None:
+    """The second pass; raises `UsageError` for one that cannot be, or has nothing to do."""
+    if options.get("hires") is None:
+        for name in ("hires_strength", "hires_steps"):
+            if options.get(name) is not None:
+                raise UsageError(f"{name} was given without hires; give both")
+        return None
+    if request.init and request.init.mask is not None:
+        raise UsageError("both hires and a mask were given; give one of them")
+    if "vae_encoder" not in manifest.graphs:
+        raise UnsupportedError(
+            f"the model {manifest.name!r} has no vae_encoder, which hires needs; export it again "
+            "with this sdrt"
+        )
+    return second_pass(
+        options["hires"],
+        options.get("hires_strength", HIRES_STRENGTH),
+        options.get("hires_steps", request.num_inference_steps),
+        (request.width, request.height),
+        manifest.latent.downscale,
+        manifest.schedule.train_steps,
+    )
 
 
 def _vae_tiling(value: object) -> VaeTiling:

@@ -33,6 +33,8 @@ class Trajectory:
         Over each stand the step's number and the noise level that it leaves.
         """
         decoded = [run.decode(step.denoised) for step in self.steps]
+        largest = decoded[-1][0].size  # a second pass has larger pictures than the first
+        decoded = [[one.resize(largest) for one in column] for column in decoded]
         titles = [f"step {step.index + 1}\nsigma {step.sigma:.3g}" for step in self.steps]
         return titled_grid([image for row in zip(*decoded, strict=True) for image in row], titles)
 

@@ -28,6 +28,7 @@ PARAMETERS = Parameters(
     strength=None,
     paste=None,
     vae_tiling=False,
+    hires=None,
     sampler="dpm++2m",
     scheduler="karras",
     spacing="leading",

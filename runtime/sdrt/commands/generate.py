@@ -72,6 +72,9 @@ class Size(click.ParamType[tuple[int, int]]):
     default=None,
     help="Take what the mask leaves from the image itself (default), or as the decoder gives it.",
 )
+@click.option("--hires", metavar="2x", help="Paint it over in so many times the size.")
+@click.option("--hires-strength", type=float, help="Share of these steps; default: 0.5.")
+@click.option("--hires-steps", type=int, help="Of the second pass; default: as --steps.")
 @click.option(
     "--vae-tiling/--no-vae-tiling",
     default=None,
@@ -183,6 +186,7 @@ def _options(
     **given: Any,
 ) -> Any:
     """The options that were given, under the names of the Python interface."""
+    from sdrt.hires import read_scale
     from sdrt.recipe import parse_option
     from sdrt.scheduler_config import read_config
 
@@ -196,6 +200,8 @@ def _options(
         given["scheduler_config"] = read_config(scheduler_config)
     if styles_file is not None:
         given["style"] = _style(given["style"], styles_file)
+    if given["hires"] is not None:
+        given["hires"] = read_scale(given["hires"])
     given["num_inference_steps"] = given.pop("steps")
     given["num_images_per_prompt"] = batch_count
     given["seed"] = None if seed == -1 else seed

@@ -1,0 +1,71 @@
+"""A second pass over larger pictures: what is asked for, and how a picture is scaled up."""
+
+import re
+from dataclasses import dataclass
+
+from PIL import Image
+
+from sdrt import checks
+from sdrt.errors import UsageError
+
+STRENGTH = 0.5
+LARGEST = 8.0  # times the first pass's sides
+
+
+@dataclass(frozen=True)
+class Hires:
+    """The second pass of a run."""
+
+    scale: float
+    strength: float
+    """Share of its steps that are made."""
+    num_inference_steps: int
+    width: int
+    height: int
+
+    @property
+    def steps_to_run(self) -> int:
+        """How many of the steps are made: the last ones."""
+        return int(self.num_inference_steps * self.strength)
+
+    def enlarged(self, picture: Image.Image) -> Image.Image:
+        """The picture in the second pass's size."""
+        return picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
+
+
+def second_pass(
+    scale: object,
+    strength: object,
+    steps: object,
+    size: tuple[int, int],
+    downscale: int,
+    train_steps: int,
+) -> Hires:
+    """Check what was asked for; sides are rounded to whole latents. Raises `UsageError`."""
+    factor = checks.number("hires", scale, LARGEST)
+    if factor <= 1:
+        raise UsageError(f"hires is {scale!r}; expected a factor above 1, for example 2.0")
+    width, height = (
+        checks.size("hires size", round(side * factor / downscale) * downscale, downscale)
+        for side in size
+    )
+    hires = Hires(
+        factor,
+        checks.number("hires_strength", strength, 1),
+        checks.whole("hires_steps", steps, 1, train_steps),
+        width,
+        height,
+    )
+    if hires.steps_to_run < 1:
+        raise UsageError(
+            f"{hires.num_inference_steps} hires steps at a hires strength of {hires.strength:g} "
+            "are no step at all; raise one of them"
+        )
+    return hires
+
+
+def read_scale(text: str) -> float:
+    """The factor in "2x", "1.5x" or "2"; raises `UsageError`."""
+    if not re.fullmatch(r"\d+(\.\d+)?x?", text.lower()):
+        raise UsageError(f"hires is {text!r}; expected for example 2x or 1.5x")
+    return float(text.lower().rstrip("x"))

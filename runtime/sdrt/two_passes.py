@@ -1,0 +1,69 @@
+"""A run of two passes: pictures, then the same pictures painted over in a larger size."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sdrt.denoiser import Embeddings
+from sdrt.init_image import InitImage
+from sdrt.request import Request
+from sdrt.result import Step
+from sdrt.run import Run
+from sdrt.samplers import Latents
+
+if TYPE_CHECKING:
+    from sdrt.pipeline import Pipeline
+
+
+class TwoPasses(Run):
+    """A run whose steps are those of both passes; latents grow from one step to the next.
+
+    The second pass is image to image, from what the first one painted.
+    """
+
+    def __init__(self, pipeline: "Pipeline", request: Request) -> None:
+        super().__init__(pipeline, request)
+        assert request.hires
+        self._hires = request.hires
+        steps = self._hires.num_inference_steps
+        pipeline.steps(replace(request, num_inference_steps=steps))  # refuses what cannot be now
+        self._found: tuple[Embeddings, Embeddings | None] | None = None
+
+    def __len__(self) -> int:
+        """How many steps both passes have."""
+        return super().__len__() + self._hires.steps_to_run
+
+    def _embeddings(self) -> tuple[Embeddings, Embeddings | None]:
+        self._found = super()._embeddings()
+        return self._found
+
+    def _make_steps(self) -> Iterator[Step]:
+        for step in super()._make_steps():
+            yield replace(step, count=len(self))
+        assert self._latents is not None
+        first, self._latents = self._latents, None
+        second = Run(self.pipeline, self._second(first))
+        second.job = self.job
+        with self.job.at("second pass"):
+            for step in second._make_steps():
+                # Before the step is shown: after the last one nobody may come back.
+                self._latents = second._latents
+                yield replace(step, index=super().__len__() + step.index, count=len(self))
+
+    def _second(self, first: Latents) -> Request:
+        """What the second pass is to make of the first one's latents."""
+        assert self._found
+        positive, negative = self._found
+        pictures = [np.asarray(self._hires.enlarged(one)) for one in self.decode(first)]
+        return replace(
+            self.request,
+            prompt_embeds=positive,
+            negative_prompt_embeds=negative,
+            width=self._hires.width,
+            height=self._hires.height,
+            num_inference_steps=self._hires.num_inference_steps,
+            init=InitImage(np.stack(pictures), self._hires.strength),
+            hires=None,
+        )
