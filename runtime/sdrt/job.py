@@ -22,6 +22,8 @@ class Job:
     warnings: list[str] = field(default_factory=list)
     tiles_vae: bool = False
     """Whether the VAE works in tiles."""
+    releases: bool = False
+    """Whether no network may stay in memory after its use."""
     place: str = ""
     """Where the run is: "step 3 of 20"."""
     fallbacks: dict[str, Backend] = field(default_factory=dict)

@@ -88,14 +88,26 @@ def memory_bytes() -> tuple[int, int]:
     return min(total, limit), min(available, free)
 
 
+def resident_bytes() -> int:
+    """What this process has in memory now; 0 where the system does not tell."""
+    return _own_memory("VmRSS")
+
+
 def peak_memory_bytes() -> int:
     """Largest resident set of this process so far; 0 where the system does not tell."""
+    if peak := _own_memory("VmHWM"):
+        return peak  # the figure below may be that of the process which started this one
     try:
         import resource
     except ImportError:  # Windows
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _own_memory(name: str) -> int:
+    match = re.search(rf"^{name}:\s+(\d+) kB$", _read("/proc/self/status"), re.MULTILINE)
+    return int(match.group(1)) * 1024 if match else 0
 
 
 def _allowed_processors() -> set[int]:

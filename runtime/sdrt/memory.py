@@ -1,4 +1,4 @@
-"""How much memory a run will take, told before anything is loaded, and what would make it fit.
+"""How much memory a run will take, told before anything is loaded.
 
 Weights follow from the sizes of files. What is held between them is estimated from a few factors
 for each engine, measured with onnxruntime 1.32 and openvino 2026.4 on x86: the embedded model's
@@ -8,15 +8,13 @@ of these, or within 0.1 GB.
 """
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from sdrt import machine
 from sdrt.artifact import Artifact
-from sdrt.backends import Backend, Network, open_backend, usable_backends
-from sdrt.checks import MIN_LATENT
-from sdrt.errors import OutOfMemoryError, UnsupportedError
+from sdrt.backends import Backend, Network
 from sdrt.foreign import read_json
 from sdrt.manifest import Precision
 from sdrt.request import Request
@@ -24,7 +22,6 @@ from sdrt.tiling import Tiling
 
 BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "int8": 1}
 PICTURE_BYTES = 5  # for a value of a picture: as it is decoded, and as a pixel
-SIDE_STEP = 64  # pixels between the smaller sizes that are tried
 # Of Stable Diffusion 1.5, for models that come without their configuration.
 UNET_CHANNELS, UNET_HEADS, DECODER_CHANNELS = [320, 640, 1280, 1280], 8, [128, 256, 512, 512]
 
@@ -33,8 +30,11 @@ UNET_CHANNELS, UNET_HEADS, DECODER_CHANNELS = [320, 640, 1280, 1280], 8, [128, 2
 class Engine:
     """What an engine holds in memory beside one copy of the weights."""
 
-    fixed: int
-    """Bytes of a network's code and structure."""
+    library: int
+    """Bytes of what it loads with its first network."""
+    unet_structure: int
+    structure: int
+    """Bytes of a network that are no weights: the U-Net's, and another's."""
     unet: float
     """Values, for each latent pixel, row of the batch and channel of the U-Net's first level."""
     decoder: float
@@ -46,8 +46,8 @@ class Engine:
 
 
 ENGINES = {
-    "openvino": Engine(130_000_000, 12.1, 1.16, 0.0, widens=False),
-    "onnxruntime": Engine(40_000_000, 33.0, 3.7, 0.7, widens=True),
+    "openvino": Engine(48_000_000, 110_000_000, 22_000_000, 12.1, 1.16, 0.0, widens=False),
+    "onnxruntime": Engine(34_000_000, 4_000_000, 4_000_000, 33.0, 3.85, 0.7, widens=True),
 }
 
 
@@ -72,6 +72,10 @@ class Plan:
     """Whether the VAE works in tiles."""
     changed: Mapping[str, int] = field(default_factory=dict)
     """How many weights of a network are changed when it is opened; they are there once more."""
+    is_guided: bool = False
+    """Whether there are halves at all."""
+    before: int = 0
+    """Bytes that the process has in memory already."""
 
     @classmethod
     def of(
@@ -89,14 +93,26 @@ class Plan:
         has_image = request.init is not None or request.hires is not None
         images = len(request.seeds)
         is_tiled = request.vae_tiling is True
-        return cls(artifact, backend, keep, loaded, *size, images, is_doubled, has_image, is_tiled)
+        return cls(
+            artifact,
+            backend,
+            keep,
+            loaded,
+            *size,
+            images,
+            is_doubled,
+            has_image,
+            is_tiled,
+            is_guided=request.is_guided,
+            before=machine.resident_bytes(),
+        )
 
     def peak(self) -> tuple[str, int]:
         """The network at which the run needs most, and how many bytes more than now."""
         encoder = ("vae_encoder",) if self.has_image else ()
         order = ("text_encoder", *encoder, "unet", "vae_decoder")
         names = [name for name in order if self._has(name)]
-        kept, peaks = 0, {}
+        kept, peaks = 0 if self.loaded else self._engine.library, {}
         for name in names:
             weights, activations = self._weights(name), self._activations(name)
             peaks[name] = kept + weights + activations
@@ -121,11 +137,12 @@ class Plan:
         size = sum(record.size for record in records if record)
         stored, engine = manifest.stored(name), self._engine
         changed = self.changed.get(name, 0) * BYTES[stored]
+        structure = engine.unet_structure if name == "unet" else engine.structure
         if stored == "int8":
-            return engine.fixed + size
+            return structure + size
         executed = self.precision_of(name)
         held = size // BYTES[stored] * BYTES[executed]
-        return engine.fixed + held + changed + (size if engine.widens and stored != executed else 0)
+        return structure + held + changed + (size if engine.widens and stored != executed else 0)
 
     def _activations(self, name: str) -> int:
         """Bytes of what a network holds while it runs."""
@@ -185,113 +202,8 @@ class Plan:
         return config if isinstance(config, dict) else {}
 
 
-def tiled_if_needed(plan: Plan) -> Plan:
-    """The plan with tiles if the whole picture would not fit, and they need less."""
-    tiled = replace(plan, is_tiled=True)
-    available = _available(plan)
-    if available is None or plan.peak()[1] <= available or tiled.peak()[1] >= plan.peak()[1]:
-        return plan
-    return tiled
-
-
-def check_memory(plan: Plan) -> None:
-    """Raise `OutOfMemoryError` with figures if a run needs more memory than there is."""
-    available = _available(plan)
-    if available is None:
-        return
-    name, needed = plan.peak()
-    if needed <= available:
-        return
-    fitting = (
-        f"it would fit with {flags} (about {_gb(changed.peak()[1])})"
-        for flags, changed in _changes(plan)
-        if changed.peak()[1] <= available
-    )
-    change = next(fitting, "nothing that could be changed makes it fit; take a smaller model")
-    raise OutOfMemoryError(
-        f"the run needs about {_gb(needed)} of memory while {name} runs, and {_gb(available)} are "
-        f"available; {change}. Estimates are wrong by up to 30 %: to try nevertheless, "
-        "--ignore-memory (in Python: check_memory=False)"
-    )
-
-
-def _available(plan: Plan) -> int | None:
-    """Bytes that a run may take.
-
-    None where nothing is known: devices with memory of their own, systems that do not tell.
-    """
-    is_on_cpu = getattr(plan.backend, "device", "CPU") == "CPU"
-    _, available = machine.memory_bytes()
-    return available if plan.backend.name in ENGINES and is_on_cpu and available else None
-
-
-def _changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
-    """What could be changed, cheapest first: one thing, then several, at last the size.
-
-    Pictures stay what they are (in tiles: nearly), then change by rounding, then become others.
-    """
-    harmless: list[tuple[str, dict[str, Any]]] = []
-    if plan.images > 1:
-        harmless.append(("--batch-count 1", {"images": 1}))
-    if plan.is_doubled:
-        harmless.append(("--guidance-split", {"is_doubled": False}))
-    tiled = replace(plan, is_tiled=True)
-    if tiled._vae_pixels < plan._vae_pixels:
-        harmless.append(("--vae-tiling", {"is_tiled": True}))
-    engines = list(_smaller_engines(plan))
-    for flags, change in [*harmless, *engines]:
-        yield flags, replace(plan, **change)
-    flags, smaller = "", plan
-    for flag, change in harmless:
-        flags, smaller = f"{flags} {flag}".lstrip(), replace(smaller, **change)
-    yield flags, smaller
-    for flag, change in engines:
-        yield f"{flags} {flag}".lstrip(), replace(smaller, **change)
-    if engines:
-        flags, smaller = f"{flags} {engines[-1][0]}".lstrip(), replace(smaller, **engines[-1][1])
-    for width, height in _smaller_sizes(plan):
-        size = f"{flags} --size {width}x{height}".lstrip()
-        yield size, replace(smaller, width=width, height=height)
-
-
-def _smaller_engines(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
-    """OpenVINO in place of another engine, then its bf16: each needs less than the one before."""
-    graphs = plan.artifact.manifest.graphs.values()
-    flags, backend = "", plan.backend
-    if backend.name != "openvino":
-        if "openvino" not in usable_backends():
-            return
-        flags, backend = "--backend openvino ", open_backend("openvino", None, backend.threads)
-        if not all(set(backend.formats) & set(graph.files) for graph in graphs):
-            return
-        yield flags.strip(), {"backend": backend}
-    if replace(plan, backend=backend).precision_of("unet") == "fp32":
-        try:
-            narrow = open_backend("openvino", None, backend.threads, "bf16")
-        except UnsupportedError:
-            return  # this processor has none
-        yield f"{flags}--precision bf16", {"backend": narrow}
-
-
-def _smaller_sizes(plan: Plan) -> Iterator[tuple[int, int]]:
-    """Sizes of about the same shape, the largest first."""
-    least = MIN_LATENT * plan.artifact.manifest.latent.downscale
-    longest = max(plan.width, plan.height)
-    for side in range(longest - SIDE_STEP, 0, -SIDE_STEP):
-        width, height = (
-            max(round(one * side / longest / SIDE_STEP) * SIDE_STEP, least)
-            for one in (plan.width, plan.height)
-        )
-        if max(width, height) < longest:
-            yield width, height
-
-
 def _numbers(value: object, otherwise: list[int]) -> list[int]:
     """A configuration's whole number, or whole numbers; a file may hold anything."""
     listed = value if isinstance(value, list) else [value]
     numbers = [one for one in listed if isinstance(one, int) and one > 0]
     return numbers if numbers and len(numbers) == len(listed) else otherwise
-
-
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"

@@ -14,6 +14,7 @@ from PIL import Image
 import sdrt
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Network, Shapes, open_backend
+from sdrt.budget import Budget, read_bytes
 from sdrt.denoiser import Embeddings
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.guard import Guarded
@@ -24,7 +25,7 @@ from sdrt.lora.asked import Asked
 from sdrt.lora.fitting import changed_weights, changes_of, open_loras
 from sdrt.lora.names import PARTS
 from sdrt.manifest import LAYER_STATES, Precision, Preview
-from sdrt.memory import Plan, check_memory, tiled_if_needed
+from sdrt.memory import Plan
 from sdrt.metadata import Parameters
 from sdrt.preview import fit_preview, to_previews
 from sdrt.prompt import Prompt, parse
@@ -52,6 +53,7 @@ def load(
     keep: Collection[str] = KEPT,
     retry_precision: bool = True,
     check_memory: bool = True,
+    max_memory: int | str | None = None,
     loras: Sequence[str] = (),
     embeddings: Sequence[str] = (),
 ) -> "Pipeline":
@@ -61,14 +63,15 @@ def load(
     engine should execute; by default what the artifact stores, where the engine can. Networks
     named in `keep` stay in memory between uses, the others are released after each use. With
     `retry_precision` a network that gives NaN or infinity runs again in fp32, unless it ran so.
-    With `check_memory` a run that would not fit is refused before anything is loaded. `loras` are
-    added to the weights, as `Pipeline.use_loras` does, and words of `embeddings` to the vocabulary,
-    as `Pipeline.use_embeddings` does.
+    With `check_memory` a run that would not fit is refused before anything is loaded. `max_memory`,
+    in bytes or as "4G", is what the process may have at its peak: runs are made so that they are
+    expected to keep to it, or refused. `loras` are added to the weights, as `Pipeline.use_loras`
+    does, and words of `embeddings` to the vocabulary, as `Pipeline.use_embeddings` does.
     Raises `ArtifactError`, `UnsupportedError`, `MissingExtraError` or `UsageError`.
     """
     artifact = open_artifact(path_or_name)
     engine = open_backend(backend, device, threads, precision)
-    pipe = Pipeline(artifact, engine, keep, retry_precision, check_memory)
+    pipe = Pipeline(artifact, engine, keep, retry_precision, check_memory, max_memory)
     pipe.use_loras(*loras)
     pipe.use_embeddings(*embeddings)
     return pipe
@@ -84,10 +87,12 @@ class Pipeline:
         keep: Collection[str] = KEPT,
         retry_precision: bool = True,
         check_memory: bool = True,
+        max_memory: int | str | None = None,
     ) -> None:
         self.artifact, self.backend = artifact, backend
         self.retry_precision = retry_precision
-        self._checks_memory = check_memory
+        limit = read_bytes(max_memory) if isinstance(max_memory, str) else max_memory
+        self.budget = Budget(limit, heeds_machine=check_memory)
         self._keep = frozenset(keep)
         self._graphs: dict[str, tuple[Backend, Graph]] = {}
         self._loras: tuple[Adapter, ...] = ()
@@ -267,22 +272,20 @@ class Pipeline:
         for name in names or tuple(self._graphs):
             self._graphs.pop(name, None)
 
-    def release_after_use(self, name: str) -> None:
-        """Free a network unless it was asked to stay."""
-        if name not in self._keep:
+    def release_after_use(self, name: str, job: Job | None = None) -> None:
+        """Free a network unless it was asked to stay, and may stay in this job."""
+        if name not in self._keep or (job and job.releases):
             self.release(name)
 
     def check_memory(self, request: Request) -> Plan:
         """How a request is to be run, with what it leaves open decided.
 
-        Raises `OutOfMemoryError` if it needs more memory than there is.
+        Raises `OutOfMemoryError` if it needs more memory than there is, or than it may take.
         """
         plan = Plan.of(self.artifact, self.backend, request, self._keep, frozenset(self._graphs))
         plan = replace(plan, changed={part: changed_weights(self._loras, part) for part in PARTS})
-        if request.vae_tiling == "auto":
-            plan = tiled_if_needed(plan)
-        if self._checks_memory:
-            check_memory(plan)
+        plan = self.budget.fit(plan, may_tile=request.vae_tiling == "auto")
+        self.budget.check(plan)
         return plan
 
     def steps(self, request: Request) -> Steps:

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,7 @@ from sdrt.guard import Guarded
 from sdrt.image import to_image
 from sdrt.job import Job
 from sdrt.machine import has_int8
+from sdrt.memory import Plan
 from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
 from sdrt.request import Request
@@ -46,6 +49,14 @@ class Run:
         """How many steps the run has."""
         return len(self._steps)
 
+    @cached_property
+    def plan(self) -> Plan:
+        """How it is run within the memory that there is; asking loads nothing yet.
+
+        Raises `OutOfMemoryError` for what does not fit.
+        """
+        return self.pipeline.check_memory(self.request)
+
     def cancel(self) -> None:
         """Stop at once, also inside a network; whoever waits for the run gets `CancelledError`.
 
@@ -60,7 +71,7 @@ class Run:
         try:
             decoded = self.pipeline.decode(latents, self.job)
         finally:
-            self.pipeline.release_after_use("vae_decoder")
+            self.pipeline.release_after_use("vae_decoder", self.job)
         return [to_image(picture) for picture in decoded]
 
     def result(self) -> Result:
@@ -83,20 +94,25 @@ class Run:
 
     def _generate(self) -> Iterator[Step]:
         self.job.stop.check()
-        plan = self.pipeline.check_memory(self.request)
-        self.job.tiles_vae = plan.is_tiled
+        plan = self.plan
+        self.job.tiles_vae, self.job.releases = plan.is_tiled, not plan.keep
+        guidance = replace(self.request.guidance, is_split=not plan.is_doubled)
+        self.request = replace(self.request, guidance=guidance)
         if plan.is_tiled and self.request.vae_tiling == "auto":
             self.job.warnings.append(
                 "the VAE works in tiles, because the whole picture is not expected to fit into "
                 "memory; it may differ from an untiled one by little. --no-vae-tiling (in Python: "
                 "vae_tiling=False) never tiles"
             )
-        try:
-            yield from self._make_steps()
-        finally:
-            self.pipeline.release_after_use("unet")
+        yield from self._make_steps()
 
     def _make_steps(self) -> Iterator[Step]:
+        try:
+            yield from self._denoise()
+        finally:
+            self.pipeline.release_after_use("unet", self.job)
+
+    def _denoise(self) -> Iterator[Step]:
         steps, sigmas = self._steps, self._steps.sigmas
         positive, negative = self._embeddings()
         noise, shape = Noise(self.request.seeds), self._latent_shape()
@@ -130,7 +146,7 @@ class Run:
         try:
             return from_image(init, self._encode_image, draw, sigma, downscale, takes_mask)
         finally:
-            self.pipeline.release_after_use("vae_encoder")
+            self.pipeline.release_after_use("vae_encoder", self.job)
 
     def _encode_image(self, picture: Array) -> Posterior:
         self.job.stop.check()
@@ -200,7 +216,7 @@ class Run:
         try:
             positive, negative = self._embed_both()
         finally:
-            self.pipeline.release_after_use("text_encoder")
+            self.pipeline.release_after_use("text_encoder", self.job)
         self.job.stop.check()
         return positive, negative
 

@@ -1,22 +1,17 @@
-"""What a run will need is told before it begins, with what would make it fit."""
+"""What a run will need is told before it begins."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from sdrt import machine, memory
+from sdrt import machine
 from sdrt.artifact import Artifact
 from sdrt.backends.fake import FakeBackend
-from sdrt.cli import cli
-from sdrt.errors import OutOfMemoryError, UnsupportedError
 from sdrt.manifest import FileRecord, Precision
-from sdrt.memory import Plan, check_memory
-from sdrt.pipeline import Pipeline
-from tests.runtime.test_guard import SMALL, compute
+from sdrt.memory import Plan
+from tests.runtime.test_guard import compute
 
 GB = 10**9
 # Parameters of Stable Diffusion 1.5.
@@ -91,118 +86,6 @@ def test_weights_that_are_changed_are_there_once_more(demo: Artifact) -> None:
 def test_each_change_needs_less(demo: Artifact, name: str, smaller: dict[str, Any]) -> None:
     whole = plan(sd15(demo, "fp32"), name, "fp32", images=4)
     assert replace(whole, **smaller).peak()[1] < whole.peak()[1]
-
-
-@pytest.fixture
-def openvino(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with OpenVINO and bf16, whatever this one is."""
-
-    def opened(name: str, device: None, threads: int, precision: Any = None) -> FakeBackend:
-        return engine(name, precision or "fp32")
-
-    monkeypatch.setattr(memory, "open_backend", opened)
-    monkeypatch.setattr(memory, "usable_backends", lambda: ["openvino"])
-
-
-def available(monkeypatch: pytest.MonkeyPatch, gigabytes: float) -> None:
-    monkeypatch.setattr(machine, "memory_bytes", lambda: (64 * GB, int(gigabytes * GB)))
-
-
-@pytest.mark.usefixtures("openvino")
-@pytest.mark.parametrize(
-    ("name", "changes", "gigabytes", "flags"),
-    [
-        ("onnxruntime", {"images": 2}, 5.4, "--batch-count 1"),
-        ("onnxruntime", {}, 4.5, "--guidance-split"),
-        ("onnxruntime", {"images": 2}, 4.5, "--backend openvino"),
-        ("onnxruntime", {"is_doubled": False}, 3.0, "--backend openvino --precision bf16"),
-        ("onnxruntime", {"is_doubled": False}, 3.9, "--backend openvino"),
-        ("openvino", {"is_doubled": False}, 3.0, "--precision bf16"),
-        ("openvino", {"images": 16}, 3.0, "--precision bf16"),
-        (
-            "openvino",
-            {"width": 2048, "height": 1024, "images": 2},
-            3.0,
-            "--batch-count 1 --guidance-split --vae-tiling --precision bf16",
-        ),
-    ],
-)
-def test_the_cheapest_change_that_would_fit_is_named(
-    demo: Artifact,
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    changes: dict[str, Any],
-    gigabytes: float,
-    flags: str,
-) -> None:
-    available(monkeypatch, gigabytes)
-    artifact = sd15(demo, "fp32")
-    with pytest.raises(OutOfMemoryError) as caught:
-        check_memory(plan(artifact, name, "fp32", keep=frozenset(), **changes))
-    message = str(caught.value)
-    found = re.fullmatch(
-        r"the run needs about (.*) GB of memory while \w+ runs, and (.*) GB are available; "
-        r"it would fit with (.*) \(about (.*) GB\)\. Estimates .*--ignore-memory.*",
-        message,
-    )
-    assert found, message
-    needed, there, offered, less = found.groups()
-    assert offered == flags
-    assert float(needed) > float(there) == gigabytes >= float(less)
-
-
-@pytest.mark.usefixtures("openvino")
-def test_if_nothing_helps_that_is_said(demo: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    available(monkeypatch, 0.5)
-    with pytest.raises(OutOfMemoryError, match="nothing that could be changed makes it fit"):
-        check_memory(plan(sd15(demo, "fp32"), "onnxruntime", "fp32"))
-
-
-def test_no_engine_is_offered_that_this_machine_does_not_have(
-    demo: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> FakeBackend:
-        raise UnsupportedError("no bf16 here")
-
-    monkeypatch.setattr(memory, "open_backend", refuse)
-    available(monkeypatch, 3.0)
-    with pytest.raises(OutOfMemoryError, match="nothing that could be changed"):
-        check_memory(plan(sd15(demo, "fp32"), "openvino", "fp32"))
-    monkeypatch.setattr(memory, "usable_backends", lambda: ["onnxruntime"])
-    with pytest.raises(OutOfMemoryError, match="nothing that could be changed"):
-        check_memory(plan(sd15(demo, "fp32"), "onnxruntime", "fp32"))
-
-
-def test_what_fits_or_is_not_known_passes(demo: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
-    available(monkeypatch, 8.0)
-    check_memory(plan(sd15(demo, "fp32"), "onnxruntime", "fp32"))
-    available(monkeypatch, 0.0)  # a system that does not tell
-    check_memory(plan(sd15(demo, "fp32"), "onnxruntime", "fp32"))
-    available(monkeypatch, 0.1)
-    check_memory(plan(sd15(demo, "fp32"), "tensorrt", "fp32"))
-
-
-def test_a_run_that_does_not_fit_loads_nothing(
-    demo: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    available(monkeypatch, 0.05)
-    backend = engine("onnxruntime", "fp32")
-    with pytest.raises(OutOfMemoryError, match="0.1 GB are available"):
-        Pipeline(demo, backend)("a boat", **SMALL)
-    assert backend.opened == []
-    assert Pipeline(demo, backend, check_memory=False)("a boat", **SMALL).images
-
-
-def test_the_command_line_can_try_nevertheless(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    available(monkeypatch, 0.05)
-    command = ["generate", "a cat", "--steps", "1", "-o", str(tmp_path / "cat.png")]
-    refused = CliRunner().invoke(cli, command)
-    assert isinstance(refused.exception, OutOfMemoryError)
-    assert list(tmp_path.iterdir()) == []
-    assert CliRunner().invoke(cli, [*command, "--ignore-memory"]).exit_code == 0
-    assert (tmp_path / "cat.png").exists()
 
 
 @pytest.mark.parametrize("content", ["no JSON", "[1]", '{"block_out_channels": "many"}', "{}"])

@@ -94,6 +94,7 @@ std::string Parameters::to_json() const {
                        {"strength", nullptr},
                        {"paste", nullptr},
                        {"vae_tiling", false},
+                       {"hires", nullptr},
                        {"sampler", sampler},
                        {"scheduler", scheduler},
                        {"spacing", spacing},

@@ -30,8 +30,8 @@ struct NetworkRecord {
 };
 
 // Everything needed to make a picture again. What this host cannot do (styles, embeddings, images to
-// start from, a VAE in tiles, LoRAs, words of one's own) is written as Python writes a picture
-// without it.
+// start from, a VAE in tiles, a second pass, LoRAs, words of one's own) is written as Python writes a
+// picture without it.
 struct Parameters {
     std::string prompt;
     std::string negative_prompt;

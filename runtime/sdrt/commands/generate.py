@@ -9,11 +9,20 @@ import click
 from sdrt.errors import UsageError
 
 if TYPE_CHECKING:
+    from sdrt.budget import Forecast
     from sdrt.result import Result
     from sdrt.styles import Style
 
 
-ENGINE = ("backend", "device", "threads", "precision", "retry_precision", "check_memory")
+ENGINE = (
+    "backend",
+    "device",
+    "threads",
+    "precision",
+    "retry_precision",
+    "check_memory",
+    "max_memory",
+)
 ADDED = ("loras", "embeddings")
 FILES = ("output", "grid", "trajectory", "no_metadata")
 PREVIEWS = ("preview", "preview_path", "preview_interval")
@@ -137,6 +146,11 @@ class Size(click.ParamType[tuple[int, int]]):
     default=True,
     help="Try what is not expected to fit into memory.",
 )
+@click.option(
+    "--max-memory",
+    metavar="4G",
+    help="What the process may have at its peak: the run is made to fit, or refused.",
+)
 @click.option("--no-metadata", is_flag=True, help="Keep the parameters out of the PNG.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no summary.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
@@ -162,6 +176,9 @@ def generate(
     run = pipe.start(prompt, **_options(**settings))
     previews.check(pipe.artifact.manifest.latent)
     outputs.check(run.request, previews.paths(len(run)))
+    forecast = pipe.budget.forecast(run.plan)
+    if forecast and not (quiet or as_json):
+        click.echo(f"sdrt: {forecast.sentence()}", err=True)
     with cancelled_by_ctrl_c(run):
         for step in progress(run, quiet or as_json):
             trajectory.see(step)
@@ -171,7 +188,7 @@ def generate(
     for warning in result.warnings:
         click.echo(f"sdrt: warning: {warning}", err=True)
     if as_json:
-        click.echo(json.dumps(_record(result, paths), indent=1))
+        click.echo(json.dumps(_record(result, paths, forecast), indent=1))
     elif not quiet:
         click.echo(_summary(result, paths))
 
@@ -219,9 +236,11 @@ def _style(name: str | None, file: Path) -> "Style":
     return find_style(name, {**known_styles(), **own})
 
 
-def _record(result: "Result", paths: list[Path]) -> dict[str, Any]:
+def _record(result: "Result", paths: list[Path], forecast: "Forecast | None") -> dict[str, Any]:
     """The pictures with their parameters; sheets, which come after them, have only a name."""
     from dataclasses import asdict
+
+    from sdrt.machine import peak_memory_bytes
 
     images = [
         {"file": str(path), **asdict(parameters)}
@@ -231,6 +250,7 @@ def _record(result: "Result", paths: list[Path]) -> dict[str, Any]:
         "images": images,
         "sheets": [str(path) for path in paths[len(images) :]],
         "timings": asdict(result.timings),
+        "memory": asdict(forecast) | {"peak_bytes": peak_memory_bytes()} if forecast else None,
         "warnings": result.warnings,
     }
 
