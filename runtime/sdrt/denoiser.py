@@ -15,6 +15,8 @@ from sdrt.schedule import Steps
 from sdrt.stop import Stop
 
 Embeddings = npt.NDArray[np.float32]  # (images, tokens, width)
+Added = Mapping[str, Array]
+"""Inputs of a U-Net beside latents, timestep and embeddings, by name; a row for each image."""
 
 GUIDANCE_INPUT = "timestep_cond"
 """Input of networks that were distilled with guidance inside: its strength, as an embedding."""
@@ -115,6 +117,10 @@ class Denoiser:
     """For consistency models: how many timesteps are a unit of their boundary condition's time."""
     conditions: Latents | None = None
     """Channels that stand beside the latents, of models that take any; (images, n, h/8, w/8)."""
+    added: Added = field(default_factory=dict)
+    """What stands beside the positive embeddings, of models that take anything,"""
+    negative_added: Added = field(default_factory=dict)
+    """and beside the negative ones."""
     stop: Stop = field(default_factory=Stop)
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
@@ -142,18 +148,25 @@ class Denoiser:
     def _output(self, sample: Latents, sigma: float) -> Latents:
         timestep = self.steps.timestep(sigma)
         if self.negative is None or not self.guidance.covers(self.steps.progress(sigma)):
-            return self._run(sample, timestep, self.positive)
+            return self._run(sample, timestep, self.positive, self.added)
         if self.guidance.is_split:
-            negative = self._run(sample, timestep, self.negative)
-            return self.guidance.combine(negative, self._run(sample, timestep, self.positive))
+            negative = self._run(sample, timestep, self.negative, self.negative_added)
+            positive = self._run(sample, timestep, self.positive, self.added)
+            return self.guidance.combine(negative, positive)
         both = self._run(
             np.concatenate([sample, sample]),
             timestep,
             np.concatenate([self.negative, self.positive]),
+            {
+                name: np.concatenate([self.negative_added[name], array])
+                for name, array in self.added.items()
+            },
         )
         return self.guidance.combine(*np.split(both, 2))
 
-    def _run(self, sample: Latents, timestep: float, embeddings: Embeddings) -> Latents:
+    def _run(
+        self, sample: Latents, timestep: float, embeddings: Embeddings, added: Added
+    ) -> Latents:
         if self.conditions is not None:
             beside = np.tile(self.conditions, (len(sample) // len(self.conditions), 1, 1, 1))
             sample = np.concatenate([sample, beside], axis=1)
@@ -161,6 +174,7 @@ class Denoiser:
             "sample": sample,
             "timestep": np.array(timestep, np.float32),
             "encoder_hidden_states": embeddings,
+            **added,
         }
         if width := guidance_width(self.unet.network.spec):
             row = guidance_embedding(self.guidance.scale - 1, width)

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 
+from sdrt.backends import Array
 from sdrt.denoiser import Embeddings
 from sdrt.errors import UsageError
 from sdrt.manifest import Dimension
@@ -15,12 +16,7 @@ def checked_embeddings(name: str, value: object, width: Dimension, images: int) 
     Taken are (tokens, width) too, any floating type, and what numpy makes an array of by itself,
     as of a torch tensor on the CPU.
     """
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{name} cannot be read as a numpy array: {error}") from error
-    if not np.issubdtype(array.dtype, np.floating):
-        raise UsageError(f"{name} has the type {array.dtype}; expected an array of float32")
+    array = _floats(name, value)
     stack = array[None] if array.ndim == 2 else array
     is_right = stack.ndim == 3 and stack.shape[0] in (1, images) and stack.shape[1] > 0
     if not is_right or (isinstance(width, int) and stack.shape[2] != width):
@@ -29,8 +25,36 @@ def checked_embeddings(name: str, value: object, width: Dimension, images: int) 
             f"{name} has the shape {array.shape}; expected (tokens, {width}), (1, tokens, {width})"
             f"{several}, as Pipeline.encode gives them"
         )
+    return _finite(name, stack)
+
+
+def checked_pooled(name: str, value: object, width: Dimension, images: int) -> Embeddings:
+    """The same for embeddings of whole prompts, (1 or images, width); taken are (width,) too."""
+    array = _floats(name, value)
+    rows = array[None] if array.ndim == 1 else array
+    is_right = rows.ndim == 2 and rows.shape[0] in (1, images)
+    if not is_right or (isinstance(width, int) and rows.shape[1] != width):
+        several = f" or ({images}, {width})" if images > 1 else ""
+        raise UsageError(
+            f"{name} has the shape {array.shape}; expected ({width},), (1, {width}){several}, as "
+            "Pipeline.encode_text gives them"
+        )
+    return _finite(name, rows)
+
+
+def _floats(name: str, value: object) -> Array:
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{name} cannot be read as a numpy array: {error}") from error
+    if not np.issubdtype(array.dtype, np.floating):
+        raise UsageError(f"{name} has the type {array.dtype}; expected an array of float32")
+    return array
+
+
+def _finite(name: str, array: Array) -> Embeddings:
     with np.errstate(over="ignore"):
-        copy = stack.astype(np.float32)
+        copy = array.astype(np.float32)
     if not np.all(np.isfinite(copy)):
         raise UsageError(f"{name} has NaN or infinity; expected finite numbers in float32's range")
     return copy

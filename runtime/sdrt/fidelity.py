@@ -13,9 +13,10 @@ from sdrt.backends import Array, Backend, is_installed, open_backend
 from sdrt.checks import number
 from sdrt.checks import size as checked_size
 from sdrt.errors import UsageError
-from sdrt.manifest import Precision
+from sdrt.manifest import POOLED, Precision
 from sdrt.measure import snr_db
 from sdrt.prompt import parse
+from sdrt.text import Text, states_of
 from sdrt.tokenizer import Tokenizer
 from sdrt.verify import Ran, run_network, seeded_feeds
 
@@ -108,19 +109,18 @@ class Comparison:
     def _measure(
         self, reference: Backend, graphs: dict[str, GraphFidelity], notes: list[str]
     ) -> None:
-        states: list[Array] = []  # what a text encoder makes of the prompts
+        texts: list[Text] = []  # what the text encoders make of the prompts
         for name in self._names():
             stored = self.artifact.manifest.stored(name)
             if stored == "int8" and self.other is self.artifact:
                 notes.append(f"{name} is stored in int8: name an fp32 export by --against")
                 continue
-            timesteps, feeds = zip(*self._draws(name, states), strict=True)
+            timesteps, feeds = zip(*self._draws(name, texts), strict=True)
             expected = run_network(self.other, name, reference, feeds)
             found = run_network(self.artifact, name, self.backend, feeds)
             graphs[name] = _compare(stored, timesteps, expected, found)
             notes += [note for note in found.warnings if note not in notes]
-            if "last_hidden_state" in expected.outputs[0]:
-                states = [outputs["last_hidden_state"] for outputs in expected.outputs]
+            texts = self._with_text(name, texts, expected.outputs)
 
     def _against(self) -> str | None:
         if self.reference is None:
@@ -134,9 +134,21 @@ class Comparison:
         first = [encoder.graph for encoder in encoders if encoder.graph in graphs]
         return [*first, *(name for name in graphs if name not in first)]
 
-    def _draws(self, name: str, states: Sequence[Array]) -> list[tuple[str, dict[str, Array]]]:
+    def _with_text(
+        self, graph: str, texts: list[Text], outputs: Sequence[Mapping[str, Array]]
+    ) -> list[Text]:
+        """The texts, and beside them what one more text encoder says, if the graph is one."""
+        encoders = self.artifact.manifest.text_encoders
+        encoder = next((one for one in encoders if one.graph == graph), None)
+        if encoder is None:
+            return texts
+        more = [Text(states_of(said, encoder), said.get(POOLED)) for said in outputs]
+        joined = [Text.joined(pair) for pair in zip(texts, more, strict=True)] if texts else more
+        return joined
+
+    def _draws(self, name: str, texts: Sequence[Text]) -> list[tuple[str, dict[str, Array]]]:
         """Inputs of a network, each with the timestep that it is at, if the network is told one."""
-        draws = [(draw, self._inputs(name, draw, states)) for draw in range(len(PROMPTS))]
+        draws = [(draw, self._inputs(name, draw, texts)) for draw in range(len(PROMPTS))]
         if "timestep" not in draws[0][1]:
             return [("", inputs) for _, inputs in draws]
         return [
@@ -145,15 +157,17 @@ class Comparison:
             for _, inputs in draws
         ]
 
-    def _inputs(self, name: str, draw: int, states: Sequence[Array]) -> dict[str, Array]:
+    def _inputs(self, name: str, draw: int, texts: Sequence[Text]) -> dict[str, Array]:
         """Seeded noise; but tokens of a prompt, its embeddings, and latents of a picture's size."""
         inputs = seeded_feeds(self.artifact, name, self.size, draw)
         if "input_ids" in inputs:
             dtype = inputs["input_ids"].dtype
             inputs["input_ids"] = self._tokens(name, PROMPTS[draw]).astype(dtype)
-        given = inputs.get("encoder_hidden_states")
-        if given is not None and states and states[draw].shape == given.shape:
-            inputs["encoder_hidden_states"] = states[draw]
+        text = texts[draw] if texts else None
+        said = {"encoder_hidden_states": text.states, POOLED: text.pooled} if text else {}
+        for feed, array in said.items():
+            if feed in inputs and array is not None and array.shape == inputs[feed].shape:
+                inputs[feed] = array
         if "latent_sample" in inputs:
             inputs["latent_sample"] /= np.float32(self.artifact.manifest.latent.scale)
         return inputs

@@ -97,6 +97,11 @@ class Inversions:
         """
         if not texts:
             return cls()
+        if artifact.manifest.family == "sdxl":
+            raise UnsupportedError(
+                f"{artifact.manifest.name!r} is a Stable Diffusion XL, with two text encoders; "
+                "embeddings are for versions 1 and 2"
+            )
         words = tuple(Inversion.read(text) for text in texts)
         encoder = artifact.manifest.text_encoders[0]
         table = backend.layers(artifact.network(encoder.graph, backend.formats)).get(TOKENS)

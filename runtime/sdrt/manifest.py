@@ -20,7 +20,7 @@ MANIFEST_NAME = "manifest.json"
 SCHEMA: Literal[1] = 1
 MAX_BYTES = 4_000_000  # a manifest of a large model has some tens of kilobytes
 
-Family = Literal["sd1", "sd2"]
+Family = Literal["sd1", "sd2", "sdxl"]
 Precision = Literal["fp32", "bf16", "int8"]
 Format = Literal["onnx", "openvino"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -35,6 +35,19 @@ SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "linspace")
 
 LAYER_STATES = "layer_states"
 """Output of a text encoder: (batch, layers, tokens, width), each layer through the last norm."""
+HIDDEN_STATES = "hidden_states."
+"""Beginning of outputs of SDXL's text encoders: (batch, tokens, width), each without the last norm.
+
+0 is what enters the first layer, N what leaves the Nth.
+"""
+POOLED = "text_embeds"
+"""An embedding of a whole text (batch, width): output of a text encoder, input of a U-Net."""
+PICTURE = "time_ids"
+"""Input of a U-Net: original height and width, top and left of the crop, target height and width.
+
+That is (batch, 6); of a refiner it is (batch, 5), with an aesthetic score in place of the last two.
+Podell et al. 2023, arXiv 2307.01952, sections 2.2 and 2.3.
+"""
 
 
 class Model(BaseModel):
@@ -113,7 +126,11 @@ class TextEncoder(Model):
     tokenizer: str
     length: Positive = 77
     layer: Literal["last", "penultimate"] = "last"
-    """Which of the trained network's layers is the last of the graph; the rest is not in it."""
+    """Which of the trained network's layers the U-Net takes.
+
+    It is the last of the graph, and the rest is not in it; but where the graph has the outputs
+    `hidden_states.N`, they are all there, and this one has not gone through the last norm.
+    """
 
 
 class TensorSpec(Model):
@@ -187,6 +204,18 @@ class Manifest(Model):
     files: dict[str, FileRecord] = {}
     made_with: dict[str, str] = {}
     """Versions of the packages that made the artifact."""
+    zeros_for_empty_prompt: bool = False
+    """Whether an empty negative prompt is zeros, in place of what the text encoders say of it.
+
+    Written where it is true only, so that manifests of models without it stay what they were.
+    """
+
+    @model_serializer(mode="wrap")
+    def _without_absent(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        data: dict[str, Any] = serialize(self)
+        if not self.zeros_for_empty_prompt:
+            del data["zeros_for_empty_prompt"]
+        return data
 
     def stored(self, graph: str) -> Precision:
         """How a graph's weights are stored."""
@@ -194,35 +223,57 @@ class Manifest(Model):
 
     @property
     def text_layers(self) -> int:
-        """How many layers of the text encoder can be taken; 1 where its graph gives only the last.
+        """How many layers of the text encoders can be taken; 1 where a graph gives only the last.
 
         Artifacts of older exporters do.
         """
-        encoder = self.graphs.get(self.text_encoders[0].graph)
-        for output in encoder.outputs if encoder else ():
+        return min(self._layers(encoder) for encoder in self.text_encoders)
+
+    @property
+    def text_width(self) -> Dimension:
+        """Width of the embeddings that the U-Net takes."""
+        return self._width("encoder_hidden_states") or "width"
+
+    @property
+    def pooled_width(self) -> Dimension | None:
+        """Width of the pooled embedding that the U-Net takes; None if it takes none."""
+        return self._width(POOLED)
+
+    @property
+    def picture_numbers(self) -> int:
+        """How many numbers about the picture the U-Net takes: 0, 6, or 5 of a refiner."""
+        width = self._width(PICTURE)
+        return width if isinstance(width, int) else 0
+
+    @property
+    def conditions(self) -> int:
+        """Channels that the U-Net takes beside the latents': 0, or 5 of an inpainting model."""
+        match self._unet_input("sample"):
+            case (_, int(channels), *_):
+                return channels - self.latent.channels
+        return 0
+
+    def _layers(self, encoder: TextEncoder) -> int:
+        graph = self.graphs.get(encoder.graph)
+        outputs = graph.outputs if graph else ()
+        states = sum(output.name.startswith(HIDDEN_STATES) for output in outputs)
+        if states and encoder.layer == "penultimate":
+            return states - 2  # without the embeddings and the last
+        for output in outputs:
             match output.name, output.shape:
                 case (name, (_, int(layers), _, _)) if name == LAYER_STATES:
                     return layers
         return 1
 
-    @property
-    def text_width(self) -> Dimension:
-        """Width of the embeddings that the U-Net takes."""
-        unet = self.graphs.get("unet")
-        for tensor in unet.inputs if unet else ():
-            if tensor.name == "encoder_hidden_states" and tensor.shape:
-                return tensor.shape[-1]
-        return "width"
+    def _width(self, name: str) -> Dimension | None:
+        shape = self._unet_input(name)
+        return shape[-1] if shape else None
 
-    @property
-    def conditions(self) -> int:
-        """Channels that the U-Net takes beside the latents': 0, or 5 of an inpainting model."""
+    def _unet_input(self, name: str) -> tuple[Dimension, ...]:
+        """Shape of an input of the U-Net; empty where there is none of that name."""
         unet = self.graphs.get("unet")
-        for tensor in unet.inputs if unet else ():
-            match tensor.name, tensor.shape:
-                case "sample", (_, int(channels), *_):
-                    return channels - self.latent.channels
-        return 0
+        inputs = unet.inputs if unet else ()
+        return next((tensor.shape for tensor in inputs if tensor.name == name), ())
 
     def to_json(self) -> str:
         """Text of `manifest.json`."""

@@ -110,12 +110,16 @@ class Plan:
     def peak(self) -> tuple[str, int]:
         """The network at which the run needs most, and how many bytes more than now."""
         encoder = ("vae_encoder",) if self.has_image else ()
-        order = ("text_encoder", *encoder, "unet", "vae_decoder")
+        texts = [encoder.graph for encoder in self.artifact.manifest.text_encoders]
+        order = (*texts, *encoder, "unet", "vae_decoder")
         names = [name for name in order if self._has(name)]
         kept, peaks = 0 if self.loaded else self._engine.library, {}
         for name in names:
             weights, activations = self._weights(name), self._activations(name)
-            peaks[name] = kept + weights + activations
+            # Several text encoders are released together.
+            before = texts[: texts.index(name)] if name in texts else []
+            together = sum(self._weights(one) for one in before if one not in self.keep)
+            peaks[name] = kept + together + weights + activations
             # OpenVINO's buffers stay with the network; ONNX Runtime gives them back.
             stays = activations if self.backend.name == "openvino" else 0
             kept += weights + stays if name in self.keep else 0

@@ -56,6 +56,8 @@ class Parameters:
     """Whether the VAE worked in tiles."""
     hires: dict[str, float] | None
     """Scale, strength, steps and size of the second pass; width and height are the first's."""
+    framing: dict[str, tuple[int, int] | float]
+    """What SDXL was told of the picture, as options; empty for models that are told nothing."""
     sampler: str
     scheduler: str
     spacing: str

@@ -1,7 +1,7 @@
 """Prompt -> picture. Reads like a table of contents; each verb lives in a module of its own."""
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
 from sdrt.lora.fitting import changed_weights, changes_of, open_loras
 from sdrt.lora.names import PARTS
-from sdrt.manifest import LAYER_STATES, Precision, Preview
+from sdrt.manifest import POOLED, Precision, Preview, TextEncoder
 from sdrt.memory import Plan
 from sdrt.metadata import Parameters
 from sdrt.preview import fit_preview, to_previews
@@ -35,6 +35,7 @@ from sdrt.run import Run
 from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
 from sdrt.start import Posterior
+from sdrt.text import Text, states_of
 from sdrt.tiling import in_tiles
 from sdrt.tokenizer import Tokenizer, Tokens, weighted
 from sdrt.two_passes import TwoPasses
@@ -98,9 +99,13 @@ class Pipeline:
         self._loras: tuple[Adapter, ...] = ()
         self._inversions = Inversions()
         self._noise = TrainingNoise.of(artifact.manifest.schedule)
-        encoder = artifact.manifest.text_encoders[0]
-        self._check_tokenizer(encoder.tokenizer)
-        self._tokenizer = Tokenizer(artifact.root / encoder.tokenizer, encoder.length)
+        self._encoders = artifact.manifest.text_encoders
+        for encoder in self._encoders:
+            self._check_tokenizer(encoder.tokenizer)
+        self._tokenizers = [
+            Tokenizer(artifact.root / encoder.tokenizer, encoder.length)
+            for encoder in self._encoders
+        ]
 
     def __call__(
         self,
@@ -160,28 +165,53 @@ class Pipeline:
 
         Raises `UsageError` or `UnsupportedError` for a layer that the text encoder does not give.
         """
-        return self.encode_tokens(self.tokens(prompt), clip_skip, job)
+        return self.encode_text(prompt, clip_skip, job).states
+
+    def encode_text(
+        self,
+        prompt: str | Prompt,
+        clip_skip: int = 1,
+        job: Job | None = None,
+    ) -> Text:
+        """Turn a prompt into all that the U-Net takes of it; raises as `encode` does.
+
+        Of SDXL that is an embedding of the whole prompt too: of its first chunk, as in
+        AUTOMATIC1111's web UI.
+        """
+        prompt = parse(prompt) if isinstance(prompt, str) else prompt
+        job = job or Job()
+        return Text.joined(
+            [
+                self._encode(
+                    encoder, tokenizer.encode(prompt, self._inversions.ids), clip_skip, job
+                )
+                for encoder, tokenizer in zip(self._encoders, self._tokenizers, strict=True)
+            ]
+        )
 
     def tokens(self, prompt: str | Prompt) -> Tokens:
-        """Turn a prompt into token ids and weights, a row for each chunk."""
+        """Turn a prompt into the first encoder's token ids and weights, a row for each chunk."""
         parsed = parse(prompt) if isinstance(prompt, str) else prompt
-        return self._tokenizer.encode(parsed, self._inversions.ids)
+        return self._tokenizers[0].encode(parsed, self._inversions.ids)
 
     def encode_tokens(
         self, tokens: Tokens, clip_skip: int = 1, job: Job | None = None
     ) -> Embeddings:
-        """Turn tokens into embeddings, as `encode` does and with its errors."""
-        job = job or Job()
+        """Turn tokens into the first encoder's embeddings, with the errors of `encode`."""
+        return self._encode(self._encoders[0], tokens, clip_skip, job or Job()).states
+
+    def _encode(self, encoder: TextEncoder, tokens: Tokens, clip_skip: int, job: Job) -> Text:
         layer = checked_clip_skip(self.artifact.manifest, clip_skip)
-        graph = Guarded(self, "text_encoder", {"input_ids": (1, tokens.ids.shape[1])}, job)
+        graph = Guarded(self, encoder.graph, {"input_ids": (1, tokens.ids.shape[1])}, job)
         started = time.perf_counter()
-        chunks = [
-            weighted(_states(graph.run({"input_ids": ids[None]}, job.stop), layer), weights)
-            for ids, weights in zip(tokens.ids, tokens.weights, strict=True)
+        chunks = [graph.run({"input_ids": ids[None]}, job.stop) for ids in tokens.ids]
+        states = [
+            weighted(states_of(chunk, encoder, layer), weights)
+            for chunk, weights in zip(chunks, tokens.weights, strict=True)
         ]
         job.timings.text_encoder_s += time.perf_counter() - started
         graph.record()
-        return np.concatenate(chunks, axis=1)
+        return Text(np.concatenate(states, axis=1), chunks[0].get(POOLED))
 
     def encode_image(self, pictures: Decoded, job: Job | None = None) -> Posterior:
         """Turn pictures, (images, 3, height, width) in -1..1, into the distributions of latents.
@@ -260,7 +290,7 @@ class Pipeline:
     @property
     def vocabulary(self) -> int:
         """How many token ids there are."""
-        return self._tokenizer.vocabulary
+        return self._tokenizers[0].vocabulary
 
     @property
     def loaded(self) -> set[str]:
@@ -311,6 +341,7 @@ class Pipeline:
             paste=request.init.pastes if request.init else None,
             vae_tiling=job.tiles_vae,
             hires=asdict(request.hires) if request.hires else None,
+            framing=request.framings,
             sampler=request.recipe.sampler,
             scheduler=request.recipe.scheduler,
             spacing=request.recipe.spacing,
@@ -350,10 +381,3 @@ class Pipeline:
         for file in self.artifact.manifest.files:
             if file.startswith(f"{folder}/"):
                 self.artifact.check(file)
-
-
-def _states(outputs: Mapping[str, Array], layer: int) -> Embeddings:
-    """What a text encoder says in one of its layers, counted from the last, which is 1."""
-    if layer == 1:
-        return outputs["last_hidden_state"]
-    return outputs[LAYER_STATES][:, -layer]

@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from sdrt import checks
 from sdrt.denoiser import Embeddings, Guidance, guidance_width
-from sdrt.embeddings import check_lengths, checked_embeddings, digest
+from sdrt.embeddings import check_lengths, checked_embeddings, checked_pooled, digest
 from sdrt.errors import UnsupportedError, UsageError
+from sdrt.framing import NEGATIVE, OPTIONS, Framing, read_framing
 from sdrt.hires import STRENGTH as HIRES_STRENGTH
 from sdrt.hires import Hires, second_pass
 from sdrt.init_image import InitImage, Picture, read_init_image
@@ -28,6 +29,17 @@ MAX_IMAGES = 64
 MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder is
 SCHEDULER_NAMES = ("default", *SCHEDULERS)
 VaeTiling = bool | Literal["auto"]
+EMBEDDINGS = (
+    "prompt_embeds",
+    "negative_prompt_embeds",
+    "pooled_prompt_embeds",
+    "negative_pooled_prompt_embeds",
+)
+POOLED_EMBEDDINGS = {
+    "pooled_prompt_embeds": "prompt_embeds",
+    "negative_pooled_prompt_embeds": "negative_prompt_embeds",
+}
+"""Embeddings of whole prompts, and what they come with."""
 STRENGTH = 0.8  # of a picture without a mask; under a mask everything is made anew
 
 
@@ -43,6 +55,12 @@ class Options(TypedDict, total=False):
     """Embeddings in place of a prompt, as `Pipeline.encode` gives them.
 
     (tokens, width), (1, tokens, width), or (images, tokens, width) for one of each image.
+    """
+    pooled_prompt_embeds: npt.ArrayLike | None
+    negative_pooled_prompt_embeds: npt.ArrayLike | None
+    """With them, for SDXL: of the whole prompt, as `Pipeline.encode_text` gives them.
+
+    (width,), (1, width), or (images, width).
     """
     width: int
     """Pixels; a multiple of the model's downscale, which is 8."""
@@ -95,6 +113,20 @@ class Options(TypedDict, total=False):
 
     The numbers are those of AUTOMATIC1111 and stable-diffusion.cpp; diffusers' are less by one.
     """
+    original_size: tuple[int, int]
+    crops_coords_top_left: tuple[int, int]
+    target_size: tuple[int, int]
+    """What SDXL is told of the picture, (height, width) or (top, left), as in diffusers.
+
+    By default its own size, and not cut.
+    """
+    aesthetic_score: float
+    """What a refiner is told in place of the target size: 0 to 10, by default 6."""
+    negative_original_size: tuple[int, int]
+    negative_crops_coords_top_left: tuple[int, int]
+    negative_target_size: tuple[int, int]
+    negative_aesthetic_score: float
+    """The same beside the negative prompt; by default what is told beside the prompt, and 2.5."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +149,11 @@ class Request:
     prompt_embeds: Embeddings | None = field(default=None, compare=False)
     negative_prompt_embeds: Embeddings | None = field(default=None, compare=False)
     """Where they are given, the prompt is empty."""
+    pooled_prompt_embeds: Embeddings | None = field(default=None, compare=False)
+    negative_pooled_prompt_embeds: Embeddings | None = field(default=None, compare=False)
+    framing: Framing | None = None
+    """What the U-Net is told of the picture; None for models that are told nothing."""
+    negative_framing: Framing | None = None
     init: InitImage | None = None
     """What the run starts from, if not from noise alone."""
     vae_tiling: VaeTiling = "auto"
@@ -133,11 +170,17 @@ class Request:
     @property
     def digests(self) -> dict[str, str]:
         """SHA-256 of the embeddings that stand for a prompt, by their name."""
-        given = {
-            "prompt_embeds": self.prompt_embeds,
-            "negative_prompt_embeds": self.negative_prompt_embeds,
-        }
+        given = {name: getattr(self, name) for name in EMBEDDINGS}
         return {name: digest(array) for name, array in given.items() if array is not None}
+
+    @property
+    def framings(self) -> dict[str, tuple[int, int] | float]:
+        """What the U-Net is told of the picture, as options; beside the negative prompt if else."""
+        told = self.framing.options if self.framing else {}
+        if self.negative_framing and self.negative_framing != self.framing:
+            more = self.negative_framing.options
+            told |= {NEGATIVE + name: value for name, value in more.items()}
+        return told
 
 
 def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request:
@@ -160,11 +203,15 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     prompt, negative_prompt = style.apply(*texts) if style else texts
     init = _init_image(manifest, options)
     own_width, own_height = init.size if init else (defaults.width, defaults.height)
+    width = checks.size("width", options.get("width", own_width), downscale)
+    height = checks.size("height", options.get("height", own_height), downscale)
+    framing, negative_framing = _framings(manifest, options, (height, width))
+    embeddings = {name: _embeddings(name, manifest, options, len(seeds)) for name in EMBEDDINGS}
     request = Request(
         prompt=prompt,
         negative_prompt=negative_prompt,
-        width=checks.size("width", options.get("width", own_width), downscale),
-        height=checks.size("height", options.get("height", own_height), downscale),
+        width=width,
+        height=height,
         num_inference_steps=checks.whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance=guidance,
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
@@ -172,8 +219,12 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         seeds=seeds,
         clip_skip=checked_clip_skip(manifest, options.get("clip_skip", 1)),
         style=style.name if style else None,
-        prompt_embeds=_embeddings("prompt_embeds", manifest, options, len(seeds)),
-        negative_prompt_embeds=_embeddings("negative_prompt_embeds", manifest, options, len(seeds)),
+        prompt_embeds=embeddings["prompt_embeds"],
+        negative_prompt_embeds=embeddings["negative_prompt_embeds"],
+        pooled_prompt_embeds=embeddings["pooled_prompt_embeds"],
+        negative_pooled_prompt_embeds=embeddings["negative_pooled_prompt_embeds"],
+        framing=framing,
+        negative_framing=negative_framing,
         init=init,
         vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
     )
@@ -344,7 +395,33 @@ def _embeddings(
     name: str, manifest: Manifest, options: Mapping[str, object], images: int
 ) -> Embeddings | None:
     given = options.get(name)
-    return None if given is None else checked_embeddings(name, given, manifest.text_width, images)
+    if name not in POOLED_EMBEDDINGS:
+        width = manifest.text_width
+        return None if given is None else checked_embeddings(name, given, width, images)
+    partner, pooled = POOLED_EMBEDDINGS[name], manifest.pooled_width
+    if given is None and (pooled is None or options.get(partner) is None):
+        return None
+    if pooled is None:
+        raise UsageError(f"{name} is for models of Stable Diffusion XL, not for {manifest.name!r}")
+    if given is None or options.get(partner) is None:
+        found, missing = (name, partner) if options.get(partner) is None else (partner, name)
+        raise UsageError(f"{found} was given without {missing}; {manifest.name!r} takes both")
+    return checked_pooled(name, given, pooled, images)
+
+
+def _framings(
+    manifest: Manifest, options: Options, size: tuple[int, int]
+) -> tuple[Framing | None, Framing | None]:
+    """What the U-Net is told of the picture beside the prompt, and beside the negative one."""
+    if manifest.picture_numbers:
+        framing = read_framing(options, "", Framing.of(manifest.picture_numbers, size))
+        return framing, read_framing(options, NEGATIVE, framing.negative)
+    for name in OPTIONS:
+        if options.get(name) is not None or options.get(NEGATIVE + name) is not None:
+            raise UsageError(
+                f"{name} is for models of Stable Diffusion XL, not for {manifest.name!r}"
+            )
+    return None, None
 
 
 def _guidance(scale: float, options: Options) -> Guidance:

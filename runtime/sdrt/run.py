@@ -10,11 +10,13 @@ import numpy as np
 from PIL import Image
 
 from sdrt.backends import Array
-from sdrt.denoiser import GUIDANCE_INPUT, Denoiser, Embeddings, UNet, guidance_width
+from sdrt.denoiser import GUIDANCE_INPUT, Added, Denoiser, Embeddings, UNet, guidance_width
+from sdrt.framing import Framing
 from sdrt.guard import Guarded
 from sdrt.image import to_image
 from sdrt.job import Job
 from sdrt.machine import has_int8
+from sdrt.manifest import PICTURE, POOLED
 from sdrt.memory import Plan
 from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
@@ -22,6 +24,7 @@ from sdrt.request import Request
 from sdrt.result import Result, Step
 from sdrt.samplers import Denoise, Draw, Latents
 from sdrt.start import Posterior, Start, from_image, of_growing_variance
+from sdrt.text import Text
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -117,7 +120,7 @@ class Run:
         positive, negative = self._embeddings()
         noise, shape = Noise(self.request.seeds), self._latent_shape()
         start = self._start(lambda: noise.draw(shape), float(sigmas[0]))
-        unet = self._unet(positive.shape[1:])
+        unet = self._unet(positive)
         denoise = start.led(self._denoiser(unet, positive, negative, start.conditions))
         trajectory = self.request.recipe.trajectory(
             denoise, start.x, steps, lambda: noise.draw(shape)
@@ -176,16 +179,18 @@ class Run:
             )
         return warnings
 
-    def _unet(self, states: tuple[int, ...]) -> Guarded:
-        """The U-Net, ready for embeddings of this many tokens and this width."""
+    def _unet(self, text: Text) -> Guarded:
+        """The U-Net, ready for as many tokens as a text has."""
         is_double = self.request.is_guided and not self.request.guidance.is_split
         batch = len(self.request.seeds) * (2 if is_double else 1)
         channels, *size = self._latent_shape()
         shapes: dict[str, tuple[int, ...]] = {
             "sample": (batch, channels + self.pipeline.artifact.manifest.conditions, *size),
             "timestep": (),
-            "encoder_hidden_states": (batch, *states),
+            "encoder_hidden_states": (batch, *text.states.shape[1:]),
         }
+        for name, array in self._added(text, self.request.framing).items():
+            shapes[name] = (batch, *array.shape[1:])
         if width := guidance_width(self.pipeline.artifact.manifest.graphs.get("unet")):
             shapes[GUIDANCE_INPUT] = (batch, width)
         return Guarded(self.pipeline, "unet", shapes, self.job)
@@ -193,8 +198,8 @@ class Run:
     def _denoiser(
         self,
         unet: UNet,
-        positive: Embeddings,
-        negative: Embeddings | None,
+        positive: Text,
+        negative: Text | None,
         conditions: Latents | None,
     ) -> Denoise:
         request = self.request
@@ -202,52 +207,67 @@ class Run:
             unet=unet,
             steps=self._steps,
             prediction=self.pipeline.artifact.manifest.prediction,
-            positive=positive,
-            negative=negative,
+            positive=positive.states,
+            negative=negative.states if negative else None,
             conditions=conditions,
+            added=self._added(positive, request.framing),
+            negative_added=self._added(negative, request.negative_framing) if negative else {},
             guidance=request.guidance,
             clipping=request.recipe.clipping,
             timestep_scaling=request.recipe.timestep_scaling,
             stop=self.job.stop,
         )
 
-    def _embeddings(self) -> tuple[Embeddings, Embeddings | None]:
+    def _added(self, text: Text, framing: Framing | None) -> Added:
+        """What the U-Net takes beside embeddings: of most models nothing."""
+        added: dict[str, Array] = {}
+        if text.pooled is not None and self.pipeline.artifact.manifest.pooled_width is not None:
+            added[POOLED] = text.pooled
+        if framing:
+            added[PICTURE] = np.repeat(framing.row, len(text.states), axis=0)
+        return added
+
+    def _embeddings(self) -> tuple[Text, Text | None]:
         """Of prompt and negative prompt, the latter None without guidance."""
         try:
             positive, negative = self._embed_both()
         finally:
-            self.pipeline.release_after_use("text_encoder", self.job)
+            for encoder in self.pipeline.artifact.manifest.text_encoders:
+                self.pipeline.release_after_use(encoder.graph, self.job)
         self.job.stop.check()
         return positive, negative
 
-    def _embed_both(self) -> tuple[Embeddings, Embeddings | None]:
-        request = self.request
-        positive = self._embed("prompt", request.prompt, request.prompt_embeds)
+    def _embed_both(self) -> tuple[Text, Text | None]:
+        request, manifest = self.request, self.pipeline.artifact.manifest
+        given = _given(request.prompt_embeds, request.pooled_prompt_embeds)
+        positive = self._embed("prompt", request.prompt, given)
         if not request.is_guided:
             return positive, None
-        given = request.negative_prompt_embeds
+        given = _given(request.negative_prompt_embeds, request.negative_pooled_prompt_embeds)
+        if given is None and not request.negative_prompt and manifest.zeros_for_empty_prompt:
+            return positive, positive.zeros()
         negative = self._embed("negative prompt", request.negative_prompt, given)
-        positive, negative = self._of_one_length(positive, negative)
-        return positive, negative
+        states = self._of_one_length(positive.states, negative.states)
+        return replace(positive, states=states[0]), replace(negative, states=states[1])
 
-    def _embed(self, what: str, text: str, given: Embeddings | None) -> Embeddings:
+    def _embed(self, what: str, text: str, given: Text | None) -> Text:
         """Embeddings of a text, or those that stand for it: one for each image."""
         if given is None:
             prompt = parse(text)
             self.job.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
             given = self._encode(what, prompt)
-        return np.repeat(given, len(self.request.seeds) // len(given), axis=0)
+        return given.repeated(len(self.request.seeds))
 
-    def _encode(self, what: str, prompt: str | Prompt) -> Embeddings:
+    def _encode(self, what: str, prompt: str | Prompt) -> Text:
         with self.job.at(what):
-            return self.pipeline.encode(prompt, self.request.clip_skip, self.job)
+            return self.pipeline.encode_text(prompt, self.request.clip_skip, self.job)
 
     def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
         """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""
         longest = max(one.shape[1] for one in embeddings)
         if all(one.shape[1] == longest for one in embeddings):
             return list(embeddings)
-        nothing = self._encode("empty prompt", "")
+        nothing = self._encode("empty prompt", "").states
         filled = []
         for one in embeddings:
             missing = (longest - one.shape[1]) // nothing.shape[1]
@@ -258,3 +278,7 @@ class Run:
         latent, request = self.pipeline.artifact.manifest.latent, self.request
         size = request.height // latent.downscale, request.width // latent.downscale
         return latent.channels, *size
+
+
+def _given(states: Embeddings | None, pooled: Embeddings | None) -> Text | None:
+    return None if states is None else Text(states, pooled)

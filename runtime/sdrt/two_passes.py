@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdrt.denoiser import Embeddings
+from sdrt.framing import Framing
 from sdrt.init_image import InitImage
 from sdrt.request import Request
 from sdrt.result import Step
 from sdrt.run import Run
 from sdrt.samplers import Latents
+from sdrt.text import Text
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -29,13 +30,13 @@ class TwoPasses(Run):
         self._hires = request.hires
         steps = self._hires.num_inference_steps
         pipeline.steps(replace(request, num_inference_steps=steps))  # refuses what cannot be now
-        self._found: tuple[Embeddings, Embeddings | None] | None = None
+        self._found: tuple[Text, Text | None] | None = None
 
     def __len__(self) -> int:
         """How many steps both passes have."""
         return super().__len__() + self._hires.steps_to_run
 
-    def _embeddings(self) -> tuple[Embeddings, Embeddings | None]:
+    def _embeddings(self) -> tuple[Text, Text | None]:
         self._found = super()._embeddings()
         return self._found
 
@@ -59,11 +60,19 @@ class TwoPasses(Run):
         pictures = [np.asarray(self._hires.enlarged(one)) for one in self.decode(first)]
         return replace(
             self.request,
-            prompt_embeds=positive,
-            negative_prompt_embeds=negative,
+            prompt_embeds=positive.states,
+            negative_prompt_embeds=negative.states if negative else None,
+            pooled_prompt_embeds=positive.pooled,
+            negative_pooled_prompt_embeds=negative.pooled if negative else None,
+            framing=self._framing(self.request.framing),
+            negative_framing=self._framing(self.request.negative_framing),
             width=self._hires.width,
             height=self._hires.height,
             num_inference_steps=self._hires.num_inference_steps,
             init=InitImage(np.stack(pictures), self._hires.strength),
             hires=None,
         )
+
+    def _framing(self, told: Framing | None) -> Framing | None:
+        before = self.request.height, self.request.width
+        return told.of_size(before, (self._hires.height, self._hires.width)) if told else None

@@ -11,7 +11,8 @@ import numpy as np
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, open_backend, usable_backends
 from sdrt.errors import ParityError
-from sdrt.manifest import Precision, TensorSpec
+from sdrt.framing import Framing
+from sdrt.manifest import PICTURE, Precision, TensorSpec
 from sdrt.measure import snr_db
 
 FREE_SIZE = {"batch": 1, "tokens": 77, "chunks": 1}
@@ -125,7 +126,11 @@ def seeded_feeds(
         "width": width // downscale,
         "height": height // downscale,
     }
-    return {tensor.name: _array(tensor, sizes, rng) for tensor in inputs}
+    feeds = {tensor.name: _array(tensor, sizes, rng) for tensor in inputs}
+    if PICTURE in feeds:
+        count, numbers = feeds[PICTURE].shape
+        feeds[PICTURE] = np.repeat(Framing.of(numbers, (height, width)).row, count, axis=0)
+    return feeds
 
 
 def _array(tensor: TensorSpec, sizes: Mapping[str, int], rng: np.random.Generator) -> Array:

@@ -650,6 +650,7 @@ def parameters() -> Parameters:
         paste=None,
         vae_tiling=False,
         hires=None,
+        framing={},
         sampler="dpm++2m",
         scheduler="karras",
         spacing="trailing",

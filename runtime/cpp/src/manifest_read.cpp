@@ -236,7 +236,12 @@ Manifest read(const Json& json) {
     Manifest manifest;
     fields.get("schema");
     manifest.name = fields.text("name");
-    manifest.family = fields.choice("family", {"sd1", "sd2"});
+    manifest.family = fields.choice("family", {"sd1", "sd2", "sdxl"});
+    if (manifest.family == "sdxl") {
+        throw UnsupportedError(sdrt::quoted(manifest.name) +
+                               " is a Stable Diffusion XL, which this host does not run; use "
+                               "Python's sdrt");
+    }
     manifest.source = read_source(fields.get("source"), "source");
     manifest.precision = fields.choice("precision", precisions());
     manifest.prediction = fields.choice("prediction", {"epsilon", "v_prediction", "sample"});

@@ -42,6 +42,19 @@ class Size(click.ParamType[tuple[int, int]]):
         return int(width), int(height)
 
 
+class Point(click.ParamType[tuple[int, int]]):
+    """X,Y in pixels from the left and the top."""
+
+    name = "X,Y"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        """Parse; click turns the failure into a usage error."""
+        x, _, y = str(value).partition(",")
+        if not (x.isdigit() and y.isdigit()):
+            self.fail(f"{value!r} is no point; expected for example 0,0", param, ctx)
+        return int(x), int(y)
+
+
 @click.command()
 @click.argument("prompt")
 @click.option("-m", "--model", metavar="PATH", help="Model folder; default: the embedded model.")
@@ -124,6 +137,10 @@ class Size(click.ParamType[tuple[int, int]]):
     help="Sample as this scheduler_config.json of diffusers says.",
 )
 @click.option("--clip-skip", type=int, help="Layer of the text encoder, from the end: 1 the last.")
+@click.option("--original-size", type=Size(), help="SDXL is told that the picture had this size,")
+@click.option("--crop", type=Point(), help="was cut at this point,")
+@click.option("--target-size", type=Size(), help="to this size; default: its own size, uncut.")
+@click.option("--aesthetic-score", type=float, help="A refiner is told so much: 0 to 10.")
 @click.option("-s", "--seed", type=int, default=-1, help="-1 draws one.", show_default=True)
 @click.option("-b", "--batch-count", type=int, default=1, help="How many pictures.")
 @click.option("-W", "--width", type=int, help="Pixels, a multiple of 8.")
@@ -200,6 +217,7 @@ def _options(
     sampler_options: tuple[str, ...],
     scheduler_config: Path | None,
     styles_file: Path | None,
+    crop: tuple[int, int] | None,
     **given: Any,
 ) -> Any:
     """The options that were given, under the names of the Python interface."""
@@ -211,6 +229,10 @@ def _options(
         if given["width"] or given["height"]:
             raise UsageError("both --size and --width or --height were given; give one of them")
         given["width"], given["height"] = size
+    given["crops_coords_top_left"] = crop
+    for name in ("original_size", "target_size", "crops_coords_top_left"):
+        if given[name] is not None:
+            given[name] = given[name][::-1]  # heights and tops first, as in diffusers
     if sampler_options:
         given["sampler_options"] = dict(parse_option(text) for text in sampler_options)
     if scheduler_config is not None:

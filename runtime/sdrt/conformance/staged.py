@@ -7,6 +7,7 @@ import numpy as np
 
 from sdrt.backends import Array, Network
 from sdrt.denoiser import Embeddings, UNet
+from sdrt.errors import UnsupportedError
 from sdrt.guard import Guarded
 from sdrt.image import to_image
 from sdrt.job import Job
@@ -16,6 +17,7 @@ from sdrt.samplers import Denoise, Latents
 from sdrt.schedule import Steps
 from sdrt.start import of_growing_variance, of_one_variance
 from sdrt.stop import Stop
+from sdrt.text import Text
 from sdrt.tokenizer import Tokens
 
 FEEDS = {
@@ -42,6 +44,12 @@ class StagedRun(Run):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
+        manifest = self.pipeline.artifact.manifest
+        if len(manifest.text_encoders) > 1 or manifest.pooled_width is not None:
+            raise UnsupportedError(
+                f"{manifest.name!r} is a Stable Diffusion XL; golden vectors are of models with "
+                "one text encoder, and without a pooled embedding"
+            )
         self.answers: list[Answer] = []
         self.embeddings: tuple[Embeddings, Embeddings | None] | None = None
 
@@ -76,8 +84,9 @@ class StagedRun(Run):
     def denoise(self, network: Network, answer: Answer, embeddings: list[Embeddings]) -> Latents:
         """Clean latents from an answer of the U-Net's; of its latents the first row counts."""
         x = of_growing_variance(answer.feeds["sample"][:1], answer.sigma)
-        negative = embeddings[1] if len(embeddings) > 1 else None
-        denoiser = super()._denoiser(_Given(network, answer.out), embeddings[0], negative, None)
+        texts = [Text(one) for one in embeddings]
+        negative = texts[1] if len(texts) > 1 else None
+        denoiser = super()._denoiser(_Given(network, answer.out), texts[0], negative, None)
         return denoiser(x, answer.sigma)
 
     def walk(self, noise: Array, denoised: Array) -> tuple[Array, int]:
@@ -101,15 +110,16 @@ class StagedRun(Run):
         scaled = of_one_variance(latents[None], float(self._steps.sigmas[-1]))
         return np.asarray(to_image(self.pipeline.decode(scaled, job)[0]))
 
-    def _embed_both(self) -> tuple[Embeddings, Embeddings | None]:
-        self.embeddings = super()._embed_both()
-        return self.embeddings
+    def _embed_both(self) -> tuple[Text, Text | None]:
+        positive, negative = super()._embed_both()
+        self.embeddings = positive.states, negative.states if negative else None
+        return positive, negative
 
     def _denoiser(
         self,
         unet: UNet,
-        positive: Embeddings,
-        negative: Embeddings | None,
+        positive: Text,
+        negative: Text | None,
         conditions: Latents | None,
     ) -> Denoise:
         tap = _Tap(unet)

@@ -24,6 +24,10 @@ def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> 
     """
     if not asked:
         return ()
+    if artifact.manifest.family == "sdxl":
+        raise UnsupportedError(
+            f"{artifact.manifest.name!r} is a Stable Diffusion XL; LoRAs are for versions 1 and 2"
+        )
     layers: dict[tuple[Part, str], Layer] = {}
     for part in PARTS:
         if part not in artifact.manifest.graphs:

@@ -1,0 +1,54 @@
+"""What text encoders say of a prompt, in the form in which a U-Net takes it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sdrt.backends import Array
+from sdrt.denoiser import Embeddings
+from sdrt.manifest import HIDDEN_STATES, LAYER_STATES, TextEncoder
+
+
+@dataclass(frozen=True)
+class Text:
+    """A prompt's embeddings."""
+
+    states: Embeddings
+    """(images, tokens, width); of several encoders, their states side by side."""
+    pooled: Embeddings | None = None
+    """(images, width), of the whole prompt, where an encoder gives such an embedding."""
+
+    @classmethod
+    def joined(cls, texts: Sequence["Text"]) -> "Text":
+        """What several encoders say of one prompt."""
+        states = np.concatenate([one.states for one in texts], axis=2)
+        pooled = (one.pooled for one in texts if one.pooled is not None)
+        return cls(states, next(pooled, None))
+
+    def repeated(self, images: int) -> "Text":
+        """A row for each of so many images, where there is one for all."""
+        states, pooled = (
+            None if one is None else np.repeat(one, images // len(one), axis=0)
+            for one in (self.states, self.pooled)
+        )
+        assert states is not None
+        return Text(states, pooled)
+
+    def zeros(self) -> "Text":
+        """Zeros of the same shapes."""
+        pooled = None if self.pooled is None else np.zeros_like(self.pooled)
+        return Text(np.zeros_like(self.states), pooled)
+
+
+def states_of(outputs: Mapping[str, Array], encoder: TextEncoder, layer: int = 1) -> Embeddings:
+    """What a text encoder says in one of its layers, (chunks, tokens, width).
+
+    Layers are counted from the one that the U-Net was trained with, which is 1.
+    """
+    count = sum(name.startswith(HIDDEN_STATES) for name in outputs)
+    if count and encoder.layer == "penultimate":
+        return outputs[f"{HIDDEN_STATES}{count - 1 - layer}"]
+    if layer == 1:
+        return outputs["last_hidden_state"]
+    return outputs[LAYER_STATES][:, -layer]
