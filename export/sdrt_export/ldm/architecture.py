@@ -8,12 +8,25 @@ from pathlib import Path
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt_export.ldm.config import LdmConfig
 from sdrt_export.ldm.files import Shape
-from sdrt_export.ldm.names import CLIP, OPEN_CLIP, UNET, VAE
+from sdrt_export.ldm.names import (
+    CLIP,
+    OPEN_CLIP,
+    REFINER_OPEN_CLIP,
+    UNET,
+    VAE,
+    XL_CLIP,
+    XL_OPEN_CLIP,
+    Naming,
+)
 
 Shapes = Mapping[str, Shape]
 
-# What a name gives away, first match first. Everything else that is no whole Stable Diffusion 1 or
-# 2 is named by what is missing.
+EXPORTED = "sdrt exports Stable Diffusion 1, 2 and XL"
+LABELS = f"{UNET}label_emb.0.0.weight"
+"""Takes what a U-Net is told beside timestep and embeddings."""
+
+# What a name gives away, first match first. Everything else that is no whole Stable Diffusion is
+# named by what is missing.
 RELATIVES = (
     (r"lora_(unet|te)|\.lora_(down|up|A|B)\.|\.hada_w", "a LoRA, not a whole model"),
     (r"^(string_to_param|emb_params)", "a textual inversion embedding, not a whole model"),
@@ -27,11 +40,9 @@ RELATIVES = (
     (r"\bpatchify_proj\.", "LTX-Video"),
     (r"\bhead\.modulation", "Wan"),
     (r"motion_modules\.", "AnimateDiff"),
-    (r"^conditioner\.embedders\.1\.", "Stable Diffusion XL"),
-    (r"^conditioner\.embedders\.0\.model\.", "the refiner of Stable Diffusion XL"),
     (r"^(unet\.)?down_blocks\.\d+\.(resnets|attentions)\.", "a U-Net in diffusers' naming, alone"),
-    (r"^label_emb|diffusion_model\.label_emb\.", "a U-Net with a condition of its own (unCLIP)"),
 )
+UNCLIP = "a U-Net with a condition of its own (unCLIP)"
 OTHER_INPUTS = {
     9: "an inpainting model (9 input channels)",
     8: "an editing model (8 input channels)",
@@ -44,8 +55,8 @@ OTHER_INPUTS = {
 class Architecture:
     """Sizes of the networks; the same from the weights and from a configuration, to compare."""
 
-    is_open_clip: bool
-    """Whether the text encoder is OpenCLIP's: Stable Diffusion 2."""
+    family: Naming
+    """As its text encoders show: CLIP's, OpenCLIP's, or both."""
     in_channels: int
     out_channels: int
     unet_channels: tuple[int, ...]
@@ -53,7 +64,10 @@ class Architecture:
     attention_levels: tuple[int, ...]
     num_res_blocks: int
     context_dim: int
-    transformer_depth: int
+    transformer_depth: tuple[int, ...]
+    """Of each level with attention."""
+    added_width: int
+    """Width of what the U-Net is told beside timestep and embeddings; 0: nothing."""
     use_linear_in_transformer: bool
     vae_channels: tuple[int, ...]
     vae_res_blocks: int
@@ -63,7 +77,7 @@ class Architecture:
 
 
 def recognise(path: Path, shapes: Shapes) -> Architecture:
-    """Sizes of a whole Stable Diffusion 1 or 2; raises for everything else, by its name."""
+    """Sizes of a whole Stable Diffusion; raises for everything else, by its name."""
     _check_kind(path, shapes)
     try:
         found = _architecture(shapes)
@@ -74,7 +88,10 @@ def recognise(path: Path, shapes: Shapes) -> Architecture:
         ) from error
     if found.in_channels != found.out_channels:
         kind = OTHER_INPUTS.get(found.in_channels, f"a U-Net with {found.in_channels} inputs")
-        raise UnsupportedError(f"{path} is {kind}; sdrt exports Stable Diffusion 1 and 2")
+        raise UnsupportedError(f"{path} is {kind}; {EXPORTED}")
+    if bool(found.added_width) != found.family.startswith("sdxl"):
+        kind = UNCLIP if found.added_width else "Stable Diffusion XL without label_emb"
+        raise UnsupportedError(f"{path} is {kind}; {EXPORTED}")
     return found
 
 
@@ -83,15 +100,17 @@ def described(config: LdmConfig) -> Architecture:
     params = config.params
     unet, vae = params.unet_config.params, params.first_stage_config.params
     levels = range(len(unet.channel_mult))
+    attention_levels = tuple(i for i in levels if 2**i in unet.attention_resolutions)
     return Architecture(
-        is_open_clip=config.is_open_clip,
+        family="sd2" if config.is_open_clip else "sd1",
         in_channels=unet.in_channels,
         out_channels=unet.out_channels,
         unet_channels=tuple(unet.model_channels * factor for factor in unet.channel_mult),
-        attention_levels=tuple(i for i in levels if 2**i in unet.attention_resolutions),
+        attention_levels=attention_levels,
         num_res_blocks=unet.num_res_blocks,
         context_dim=unet.context_dim,
-        transformer_depth=unet.transformer_depth,
+        transformer_depth=(unet.transformer_depth,) * len(attention_levels),
+        added_width=0,
         use_linear_in_transformer=unet.use_linear_in_transformer,
         vae_channels=tuple(vae.ddconfig.ch * factor for factor in vae.ddconfig.ch_mult),
         vae_res_blocks=vae.ddconfig.num_res_blocks,
@@ -120,11 +139,13 @@ def check_agreement(path: Path, found: Architecture, config: LdmConfig) -> None:
 def _check_kind(path: Path, shapes: Shapes) -> None:
     for pattern, kind in RELATIVES:
         if any(re.search(pattern, name) for name in shapes):
-            raise UnsupportedError(f"{path} is {kind}; sdrt exports Stable Diffusion 1 and 2")
+            raise UnsupportedError(f"{path} is {kind}; {EXPORTED}")
+    is_xl = _has(shapes, XL_CLIP) and _has(shapes, XL_OPEN_CLIP)
     parts = {
         "U-Net": _has(shapes, UNET),
         "autoencoder": _has(shapes, VAE),
-        "text encoder": _has(shapes, CLIP) or _has(shapes, OPEN_CLIP),
+        "text encoder": is_xl
+        or any(_has(shapes, start) for start in (CLIP, OPEN_CLIP, REFINER_OPEN_CLIP)),
     }
     if all(parts.values()):
         return
@@ -135,6 +156,14 @@ def _check_kind(path: Path, shapes: Shapes) -> None:
     there = " and ".join(name for name, is_there in parts.items() if is_there)
     missing = " and ".join(name for name, is_there in parts.items() if not is_there)
     raise ArtifactError(f"{path} has {there} alone, no {missing}; expected a whole model")
+
+
+def _family(shapes: Shapes) -> Naming:
+    if _has(shapes, REFINER_OPEN_CLIP):
+        return "sdxl-refiner"
+    if _has(shapes, XL_OPEN_CLIP):
+        return "sdxl"
+    return "sd2" if _has(shapes, OPEN_CLIP) else "sd1"
 
 
 def _has(shapes: Iterable[str], prefix: str) -> bool:
@@ -150,16 +179,18 @@ def _architecture(shapes: Shapes) -> Architecture:
     levels = _unet_levels(unet)
     attention = min(name for name in unet if name.endswith("attn2.to_k.weight"))
     place = attention[: attention.index("transformer_blocks.")]
+    depths = tuple(level.depth for level in levels if level.depth)
     steps = _count(vae, "encoder.down.{}.block.0.conv1.weight")
     return Architecture(
-        is_open_clip=_has(shapes, OPEN_CLIP),
+        family=_family(shapes),
         in_channels=unet["input_blocks.0.0.weight"][1],
         out_channels=unet["out.2.weight"][0],
         unet_channels=tuple(level.channels for level in levels),
-        attention_levels=tuple(i for i, level in enumerate(levels) if level.has_attention),
+        attention_levels=tuple(i for i, level in enumerate(levels) if level.depth),
         num_res_blocks=levels[0].blocks,
         context_dim=unet[attention][1],
-        transformer_depth=_count(unet, place + "transformer_blocks.{}.norm1.weight"),
+        transformer_depth=depths,
+        added_width=shapes[LABELS][1] if LABELS in shapes else 0,
         use_linear_in_transformer=len(unet[f"{place}proj_in.weight"]) == 2,
         vae_channels=tuple(vae[f"encoder.down.{i}.block.0.conv1.weight"][0] for i in range(steps)),
         vae_res_blocks=_count(vae, "encoder.down.0.block.{}.conv1.weight"),
@@ -173,7 +204,8 @@ def _architecture(shapes: Shapes) -> Architecture:
 class _Level:
     channels: int
     blocks: int = 0
-    has_attention: bool = False
+    depth: int = 0
+    """Of its transformers; 0: it has none."""
 
 
 def _unet_levels(unet: Shapes) -> list[_Level]:
@@ -187,7 +219,8 @@ def _unet_levels(unet: Shapes) -> list[_Level]:
         else:
             levels[-1].channels = unet[f"{at}.0.in_layers.2.weight"][0]
             levels[-1].blocks += 1
-            levels[-1].has_attention |= f"{at}.1.norm.weight" in unet
+            depth = _count(unet, f"{at}.1.transformer_blocks.{{}}.norm1.weight")
+            levels[-1].depth = max(levels[-1].depth, depth)
         number += 1
     if len({level.blocks for level in levels}) != 1:
         raise ValueError("levels with different numbers of blocks")

@@ -5,27 +5,27 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTokenizer
 
 from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Defaults, Source
 from sdrt.schedule import TrainingNoise
 from sdrt.scheduler_config import read_schedule
-from sdrt_export.checkpoint import BUILD, Checkpoint, Settings, fitting_tokenizer
+from sdrt_export.checkpoint import BUILD, GUIDANCE, Checkpoint, Settings, fitting_tokenizer
+from sdrt_export.config import Preset
 from sdrt_export.ldm.architecture import check_agreement, recognise
 from sdrt_export.ldm.config import LdmConfig, read_ldm_config
 from sdrt_export.ldm.files import Shape, WeightsFile, open_weights
-from sdrt_export.ldm.geometry import settings_of
-from sdrt_export.ldm.names import VAE, Part, prefix, to_diffusers, to_ldm
+from sdrt_export.ldm.geometry import SIZES, settings_of
+from sdrt_export.ldm.names import OPEN_CLIP, VAE, Naming, Part, to_diffusers, to_ldm
 
 logger = logging.getLogger(__name__)
 
-PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+SPACING = ("timestep_spacing", "steps_offset")
 SHOWN = 8  # names in a message
 
 LEFTOVERS = re.compile(
@@ -36,6 +36,9 @@ LEFTOVERS = re.compile(
     r"|cond_stage_model\.transformer\.text_model\.embeddings\.position_ids"
     r"|cond_stage_model\.(model\.)?(text_projection|logit_scale|attn_mask)"
     r"|cond_stage_model\.transformer\.text_projection\.weight"
+    r"|conditioner\.embedders\.0\.transformer\.(text_model\.embeddings\.position_ids"
+    r"|text_projection\.weight)"
+    r"|conditioner\.embedders\.[01]\.model\.(logit_scale|attn_mask)|denoiser\.sigmas"
 )
 """What training leaves in a checkpoint: moving averages, its schedule, its losses, CLIP's head."""
 
@@ -68,7 +71,7 @@ class SingleFileCheckpoint(Checkpoint):
             check_agreement(path, found, said)
         configs = settings_of(path, file.shapes, found, said)
         configs["scheduler"] |= _noise_table(file, configs["scheduler"], said)
-        _account(file, configs, found.is_open_clip)
+        _account(file, configs, found.family)
         params = said.params if said else None
         return cls(
             path.stem,
@@ -78,37 +81,44 @@ class SingleFileCheckpoint(Checkpoint):
             prediction_from=said.name if said else "",
             said_size=params.image_size * 2 ** (len(found.vae_channels) - 1) if params else None,
             asked_precision=said.precision if said else None,
+            zeros_for_empty_prompt=found.family == "sdxl",  # its refiner was not trained so
         )
 
-    def text_encoder(self) -> CLIPTextModel:
-        """Load the text encoder in fp32."""
-        return self._load("text_encoder")
-
-    def unet(self) -> UNet2DConditionModel:
-        """Load the U-Net in fp32."""
-        return self._load("unet")
-
-    def vae(self) -> AutoencoderKL:
-        """Load the autoencoder in fp32."""
-        return self._load("vae")
-
-    def tokenizer(self) -> CLIPTokenizer:
+    def tokenizer(self, encoder: str = "text_encoder") -> CLIPTokenizer:
         """CLIP's, which comes with sdrt."""
-        return fitting_tokenizer(self.configs["text_encoder"], self.family)
+        return fitting_tokenizer(self.configs[encoder])
+
+    @property
+    def naming(self) -> Naming:
+        """Whose names the file's weights have."""
+        return "sdxl-refiner" if self.is_refiner else self.family
 
     @property
     def defaults(self) -> Defaults:
         """Those of any model, in the size that it was trained for."""
         is_large = self.family == "sd2" and self.prediction == "v_prediction"
-        size = self.said_size or (768 if is_large else 512)
-        return Defaults(width=size, height=size)
+        own = SIZES[self.naming] * self.latent.downscale
+        size = self.said_size or (768 if is_large else own)
+        return Defaults(width=size, height=size, guidance_scale=GUIDANCE[self.family])
 
-    def _load(self, part: Part) -> Any:
-        is_open_clip, config = self.family == "sd2", self.configs[part]
+    def spaced_as(self, preset: Preset) -> "SingleFileCheckpoint":
+        """The same with the steps of a preset, which a file says nothing of.
+
+        A model without signal at the last timestep begins there, whatever a preset says.
+        """
+        if preset.geometry is None or self.schedule.zero_terminal_snr:
+            return self
+        said = preset.geometry.scheduler
+        spacing = {name: said[name] for name in SPACING if name in said}
+        return self.with_scheduler(**spacing)
+
+    def network(self, part: str) -> Any:
+        """Load a network in fp32."""
+        name, config = cast(Part, part), self.configs[part]
         with torch.device("meta"):
             module = BUILD[part](config)
-        names = to_ldm(part, module.state_dict(), config, is_open_clip)
-        weights = to_diffusers(part, self.file.read(names), config, is_open_clip)
+        names = to_ldm(name, module.state_dict(), config, self.naming)
+        weights = to_diffusers(name, self.file.read(names), config, self.naming)
         module.load_state_dict(weights, assign=True)
         _materialise(module)
         return module.eval().requires_grad_(False)
@@ -147,16 +157,18 @@ def _noise_table(file: WeightsFile, scheduler: Settings, said: LdmConfig | None)
     )
 
 
-def _account(file: WeightsFile, configs: Mapping[str, Settings], is_open_clip: bool) -> None:
+def _account(file: WeightsFile, configs: Mapping[str, Settings], naming: Naming) -> None:
     """Every weight is used once or a known leftover; raises `ArtifactError` that lists the rest."""
     expected: dict[str, Shape] = {}
-    for part in PARTS:
+    for part in BUILD:
+        if part not in configs:
+            continue
         with torch.device("meta"):
             state = BUILD[part](configs[part]).state_dict()
-        named = to_ldm(part, state, configs[part], is_open_clip)
+        named = to_ldm(cast(Part, part), state, configs[part], naming)
         expected |= {name: tuple(weight.shape) for name, weight in named.items()}
-    unused_layer = f"{prefix('text_encoder', True)}transformer.resblocks."
-    unused_layer += f"{configs['text_encoder']['num_hidden_layers']}."
+    layers = configs["text_encoder"]["num_hidden_layers"] if "text_encoder" in configs else 0
+    unused_layer = f"{OPEN_CLIP}transformer.resblocks.{layers}."
     left = [name for name in file.shapes if name not in expected]
     known = [name for name in left if LEFTOVERS.fullmatch(name) or name.startswith(unused_layer)]
     problems = {

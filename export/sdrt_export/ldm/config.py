@@ -29,7 +29,8 @@ RELATIVES = {
     "LatentUpscaleDiffusion": "an upscaler",
     "LatentUpscaleFinetuneDiffusion": "an upscaler",
     "ImageEmbeddingConditionedLatentDiffusion": "an unCLIP model",
-    "DiffusionEngine": "a model of Stability's generative-models (Stable Diffusion XL)",
+    "DiffusionEngine": "a model of Stability's generative-models (Stable Diffusion XL), which is "
+    "exported without a configuration",
 }
 PREDICTIONS: dict[str, Prediction] = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
 CURVES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # LDM's names -> diffusers'

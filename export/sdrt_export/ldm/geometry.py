@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt_export.checkpoint import Settings
+from sdrt_export.checkpoint import PICTURE_NUMBERS, Settings
 from sdrt_export.ldm.architecture import Architecture, Shapes
 from sdrt_export.ldm.config import CURVES, LdmConfig
-from sdrt_export.ldm.names import CLIP, OPEN_CLIP
+from sdrt_export.ldm.names import HEAD, PREFIXES, Naming
 from sdrt_export.vocabulary import VOCABULARIES
 
 OPEN_CLIP_LAYERS = {1024: 24}
@@ -14,28 +14,60 @@ OPEN_CLIP_LAYERS = {1024: 24}
 
 # What the weights cannot tell, of the models that everybody has: by the width of the embeddings and
 # the channels of the first level.
-KNOWN_HEADS = {(768, 320): {"num_heads": 8}, (1024, 320): {"num_head_channels": 64}}
+KNOWN_HEADS = {
+    (768, 320): {"num_heads": 8},
+    (1024, 320): {"num_head_channels": 64},
+    (2048, 320): {"num_head_channels": 64},
+    (1280, 384): {"num_head_channels": 64},
+}
+SIZES: dict[Naming, int] = {"sd1": 64, "sd2": 64, "sdxl": 128, "sdxl-refiner": 128}  # of latents
+SCALES: dict[Naming, float] = {
+    "sd1": 0.18215,
+    "sd2": 0.18215,
+    "sdxl": 0.13025,
+    "sdxl-refiner": 0.13025,
+}
 
 
 def settings_of(
     path: Path, shapes: Shapes, found: Architecture, said: LdmConfig | None
 ) -> dict[str, Settings]:
-    """Settings of the three networks and the scheduler.
+    """Settings of the networks and the scheduler.
 
     What neither weights nor a configuration say is that of the published models. Raises
     `UsageError` where there is nothing to go by, `UnsupportedError` for what sdrt has no parts for.
     """
+    encoders = _text_encoders(path, shapes, found)
     return {
-        "text_encoder": _text_encoder(path, shapes, found),
-        "unet": _unet(path, found, said),
+        **encoders,
+        "unet": _unet(path, encoders, found, said),
         "vae": _vae(path, found, said),
         "scheduler": _scheduler(said),
     }
 
 
-def _text_encoder(path: Path, shapes: Shapes, found: Architecture) -> Settings:
-    start = OPEN_CLIP if found.is_open_clip else CLIP
-    if found.is_open_clip:
+def _text_encoders(path: Path, shapes: Shapes, found: Architecture) -> dict[str, Settings]:
+    encoders, starts = {}, PREFIXES[found.family]
+    if "text_encoder" in starts:
+        is_two = found.family == "sd2"
+        first = _text_encoder(path, shapes, starts["text_encoder"], is_open_clip=is_two)
+        if is_two:
+            # It takes the last layer but one; what comes after it is not exported.
+            layers, width = first["num_hidden_layers"], first["hidden_size"]
+            first["num_hidden_layers"] = (OPEN_CLIP_LAYERS.get(width) or layers) - 1
+        encoders["text_encoder"] = first
+    if "text_encoder_2" in starts:
+        start = starts["text_encoder_2"]
+        second = _text_encoder(path, shapes, start, is_open_clip=True)
+        if start + HEAD not in shapes:
+            raise ArtifactError(f"{path} has no {start}{HEAD}; expected a complete checkpoint")
+        second["projection_dim"] = shapes[start + HEAD][1]
+        encoders["text_encoder_2"] = second
+    return encoders
+
+
+def _text_encoder(path: Path, shapes: Shapes, start: str, is_open_clip: bool) -> Settings:
+    if is_open_clip:
         tokens, positions, layer = (
             "token_embedding.weight",
             "positional_embedding",
@@ -63,35 +95,48 @@ def _text_encoder(path: Path, shapes: Shapes, found: Architecture) -> Settings:
         "vocab_size": vocabulary,
         "hidden_size": width,
         "intermediate_size": shapes[needed[2]][0],
-        # Stable Diffusion 2 takes the last layer but one; what comes after it is not exported.
-        "num_hidden_layers": OPEN_CLIP_LAYERS.get(width, count) - 1
-        if found.is_open_clip
-        else count,
+        "num_hidden_layers": count,
         "num_attention_heads": max(width // 64, 1),  # all of CLIP's text encoders
         "projection_dim": width,
         "max_position_embeddings": shapes[needed[1]][0],
-        "hidden_act": "gelu" if found.is_open_clip else "quick_gelu",
+        "hidden_act": "gelu" if is_open_clip else "quick_gelu",
         "bos_token_id": vocabulary - 2,
         "eos_token_id": vocabulary - 1,
-        "pad_token_id": 0 if found.is_open_clip else vocabulary - 1,
+        "pad_token_id": 0 if is_open_clip else vocabulary - 1,
     }
 
 
-def _unet(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
+def _unet(
+    path: Path, encoders: dict[str, Settings], found: Architecture, said: LdmConfig | None
+) -> Settings:
     levels = range(len(found.unet_channels))
     kinds = ["CrossAttn" if level in found.attention_levels else "" for level in levels]
+    depths = dict(zip(found.attention_levels, found.transformer_depth, strict=True))
+    added: Settings = {}
+    if found.added_width:
+        numbers = found.added_width - encoders["text_encoder_2"]["projection_dim"]
+        added = {
+            "addition_embed_type": "text_time",
+            "addition_time_embed_dim": numbers // PICTURE_NUMBERS[len(encoders)],
+            "projection_class_embeddings_input_dim": found.added_width,
+        }
     return {
-        "sample_size": said.params.image_size if said else 64,
+        "sample_size": said.params.image_size if said else SIZES[found.family],
         "in_channels": found.in_channels,
         "out_channels": found.out_channels,
         "cross_attention_dim": found.context_dim,
         "attention_head_dim": _heads(path, found, said),
         "use_linear_projection": found.use_linear_in_transformer,
-        "transformer_layers_per_block": found.transformer_depth,
+        "transformer_layers_per_block": (
+            found.transformer_depth[0]
+            if len(set(found.transformer_depth)) == 1
+            else [depths.get(level, 1) for level in levels]
+        ),
         "block_out_channels": list(found.unet_channels),
         "layers_per_block": found.num_res_blocks,
         "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
         "up_block_types": [f"{kind}UpBlock2D" for kind in reversed(kinds)],
+        **added,
     }
 
 
@@ -103,10 +148,15 @@ def _heads(path: Path, found: Architecture, said: LdmConfig | None) -> int | lis
     else:
         known = KNOWN_HEADS.get((found.context_dim, found.unet_channels[0]))
         if known is None:
+            remedy = (
+                "give the model as a diffusers folder"
+                if found.added_width
+                else "give --config with the LDM YAML file"
+            )
             raise UsageError(
                 f"{path} is a Stable Diffusion with {found.unet_channels[0]} channels and "
-                f"embeddings of {found.context_dim}, which is neither version 1 nor 2; its weights "
-                "do not tell the number of attention heads: give --config with the LDM YAML file"
+                f"embeddings of {found.context_dim}, which is none of versions 1, 2 and XL; its "
+                f"weights do not tell the number of attention heads: {remedy}"
             )
         heads, channels = known.get("num_heads", -1), known.get("num_head_channels", -1)
     if (heads > 0) == (channels > 0):
@@ -125,13 +175,14 @@ def _vae(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
             f"{found.embed_dim}; expected them to be equal"
         )
     return {
-        "sample_size": (said.params.image_size if said else 64) * 2 ** (levels - 1),
+        "sample_size": (said.params.image_size if said else SIZES[found.family])
+        * 2 ** (levels - 1),
         "in_channels": found.picture_channels,
         "out_channels": found.picture_channels,
         "latent_channels": found.z_channels,
         "block_out_channels": list(found.vae_channels),
         "layers_per_block": found.vae_res_blocks,
-        "scaling_factor": said.params.scale_factor if said else 0.18215,
+        "scaling_factor": said.params.scale_factor if said else SCALES[found.family],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }

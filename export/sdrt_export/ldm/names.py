@@ -2,7 +2,7 @@
 
 One table of layers for each network, read in both directions. A few weights differ in form too:
 the autoencoder's attention is a 1x1 convolution there and a linear layer here, and OpenCLIP keeps
-queries, keys and values as one matrix.
+queries, keys and values as one matrix, and its projection the other way round.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,33 @@ import torch
 
 from sdrt.unet_names import Config, Names, renamed, unet_names
 
-Part = Literal["text_encoder", "unet", "vae"]
+Naming = Literal["sd1", "sd2", "sdxl", "sdxl-refiner"]
+"""Families, and the refiner of XL, whose only text encoder has the place of XL's first."""
+Part = Literal["text_encoder", "text_encoder_2", "unet", "vae"]
 Weights = Mapping[str, torch.Tensor]
 
 CLIP, OPEN_CLIP = "cond_stage_model.transformer.text_model.", "cond_stage_model.model."
+XL_CLIP = "conditioner.embedders.0.transformer.text_model."
+XL_OPEN_CLIP = "conditioner.embedders.1.model."
+REFINER_OPEN_CLIP = "conditioner.embedders.0.model."
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
+PREFIXES: dict[Naming, dict[Part, str]] = {
+    "sd1": {"text_encoder": CLIP, "unet": UNET, "vae": VAE},
+    "sd2": {"text_encoder": OPEN_CLIP, "unet": UNET, "vae": VAE},
+    "sdxl": {
+        "text_encoder": XL_CLIP,
+        "text_encoder_2": XL_OPEN_CLIP,
+        "unet": UNET,
+        "vae": VAE,
+    },
+    "sdxl-refiner": {"text_encoder_2": REFINER_OPEN_CLIP, "unet": UNET, "vae": VAE},
+}
+"""What the names of each network begin with in a file of the whole model."""
 FUSED = "attn.in_proj_"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
+HEAD, OUR_HEAD = "text_projection", "text_projection.weight"
+INNER = "text_model."
+"""What transformers puts before names of a text encoder that has a projection beside it."""
 
 _VAE_ATTENTION = {
     "norm": "group_norm",
@@ -36,47 +56,47 @@ _OPEN_CLIP_LAYER = {
 }
 
 
-def prefix(part: Part, is_open_clip: bool) -> str:
-    """What the names of a network begin with in a file of the whole model."""
-    text = OPEN_CLIP if is_open_clip else CLIP
-    return {"text_encoder": text, "unet": UNET, "vae": VAE}[part]
-
-
 def to_diffusers(
-    part: Part, weights: Weights, config: Config, is_open_clip: bool = False
+    part: Part, weights: Weights, config: Config, naming: Naming = "sd1"
 ) -> dict[str, torch.Tensor]:
     """A network's weights under the names of diffusers (transformers, for the text encoder).
 
-    `weights` has LDM's names with `prefix`, `config` is diffusers' configuration of the network. A
-    name that is not in the table stays as it is.
+    `weights` has LDM's names with their prefix, `config` is diffusers' configuration of the
+    network. A name that is not in the table stays as it is.
     """
-    start, table = prefix(part, is_open_clip), _table(part, config, is_open_clip)
+    start, is_open_clip = PREFIXES[naming][part], _is_open_clip(part, naming)
+    table, inner = _table(part, config, is_open_clip), _inner(part)
     converted: dict[str, torch.Tensor] = {}
     for name, weight in weights.items():
         own = name.removeprefix(start)
         if FUSED in own and is_open_clip:
-            converted |= _split(own, weight)
+            converted |= {inner + new: split for new, split in _split(own, weight).items()}
+        elif own == HEAD and inner:
+            converted[OUR_HEAD] = weight.T.contiguous()
         else:
-            new = renamed(own, table)
+            new = inner + renamed(own, table)
             converted[new] = _as_linear(new, weight) if part == "vae" else weight
     return converted
 
 
 def to_ldm(
-    part: Part, weights: Weights, config: Config, is_open_clip: bool = False
+    part: Part, weights: Weights, config: Config, naming: Naming = "sd1"
 ) -> dict[str, torch.Tensor]:
     """The inverse of `to_diffusers`: a network's `state_dict()` under LDM's names, with prefix."""
-    start = prefix(part, is_open_clip)
+    start, is_open_clip = PREFIXES[naming][part], _is_open_clip(part, naming)
     table = {ours: theirs for theirs, ours in _table(part, config, is_open_clip).items()}
     converted: dict[str, torch.Tensor] = {}
-    for name, weight in weights.items():
+    for full_name, weight in weights.items():
+        name = full_name.removeprefix(_inner(part))
         if is_open_clip and any(f"self_attn.{one}." in name for one in PROJECTIONS):
             fused = name.replace("encoder.layers.", "transformer.resblocks.")
             before, _, kind = fused.replace("self_attn.", "attn.").rsplit(".", 2)
             if name.endswith(f"q_proj.{kind}"):
-                others = (name.replace("q_proj", one) for one in PROJECTIONS)
+                others = (full_name.replace("q_proj", one) for one in PROJECTIONS)
                 joined = torch.cat([weights[other] for other in others])
                 converted[f"{start}{before}.in_proj_{kind}"] = joined
+        elif name == OUR_HEAD and _inner(part):
+            converted[start + HEAD] = weight.T.contiguous()
         else:
             new = weight[:, :, None, None] if part == "vae" and _is_linear(name, weight) else weight
             converted[start + renamed(name, table)] = new
@@ -117,8 +137,16 @@ def open_clip_names(config: Config) -> Names:
     return names
 
 
+def _is_open_clip(part: Part, naming: Naming) -> bool:
+    return part == "text_encoder_2" or (part == "text_encoder" and naming == "sd2")
+
+
+def _inner(part: Part) -> str:
+    return INNER if part == "text_encoder_2" else ""
+
+
 def _table(part: Part, config: Config, is_open_clip: bool) -> Names:
-    if part == "text_encoder":
+    if part in ("text_encoder", "text_encoder_2"):
         return open_clip_names(config) if is_open_clip else {}
     return unet_names(config) if part == "unet" else vae_names(config)
 

@@ -5,21 +5,29 @@ from typing import Any
 import pytest
 import torch
 from diffusers.loaders import single_file_utils as theirs
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
+from sdrt.manifest import Family
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
-from sdrt_export.ldm.names import Part, prefix, to_diffusers, to_ldm
+from sdrt_export.ldm.names import PREFIXES, Part, to_diffusers, to_ldm
+from tests.export.ldm.twins import parts_of
 
 Weights = dict[str, torch.Tensor]
-PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+FAMILIES: dict[str, Family] = {
+    "tiny": "sd1",
+    "demo": "sd1",
+    "tiny-sd2": "sd2",
+    "tiny-sd2-v": "sd2",
+    "tiny-sdxl": "sdxl",
+}
 
 
 def network(preset: str, part: Part) -> tuple[dict[str, Any], Weights]:
     """Configuration and random weights; also of what torch makes zeros and ones."""
     checkpoint = RandomCheckpoint.of(*read_preset(preset))
     generator = torch.Generator().manual_seed(1)
-    weights = getattr(checkpoint, part)().state_dict()
+    weights = checkpoint.network(part).state_dict()
     for weight in weights.values():
         weight.normal_(generator=generator)
     return dict(checkpoint.configs[part]), weights
@@ -31,14 +39,14 @@ def assert_equal(found: Weights, expected: Weights) -> None:
         assert torch.equal(found[name], weight), name
 
 
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("preset", ["tiny", "tiny-sd2", "tiny-sd2-v", "demo"])
-def test_the_way_there_and_back_changes_nothing(preset: str, part: Part) -> None:
-    config, weights = network(preset, part)
-    is_open_clip = "sd2" in preset
-    ldm = to_ldm(part, weights, config, is_open_clip)
-    assert all(name.startswith(prefix(part, is_open_clip)) for name in ldm)
-    assert_equal(to_diffusers(part, ldm, config, is_open_clip), weights)
+@pytest.mark.parametrize("preset", FAMILIES)
+def test_the_way_there_and_back_changes_nothing(preset: str) -> None:
+    family = FAMILIES[preset]
+    for part in parts_of(RandomCheckpoint.of(*read_preset(preset))):
+        config, weights = network(preset, part)
+        ldm = to_ldm(part, weights, config, family)
+        assert all(name.startswith(PREFIXES[family][part]) for name in ldm)
+        assert_equal(to_diffusers(part, ldm, config, family), weights)
 
 
 @pytest.mark.parametrize("preset", ["tiny", "tiny-sd2", "demo"])
@@ -46,21 +54,40 @@ def test_diffusers_own_converter_reads_the_same(preset: str) -> None:
     unet, unet_weights = network(preset, "unet")
     vae, vae_weights = network(preset, "vae")
     text, text_weights = network(preset, "text_encoder")
-    is_open_clip = "sd2" in preset
     ldm = {
         **to_ldm("unet", unet_weights, unet),
         **to_ldm("vae", vae_weights, vae),
-        **to_ldm("text_encoder", text_weights, text, is_open_clip),
+        **to_ldm("text_encoder", text_weights, text, FAMILIES[preset]),
     }
     assert_equal(theirs.convert_ldm_unet_checkpoint(dict(ldm), unet), unet_weights)
     assert_equal(theirs.convert_ldm_vae_checkpoint(dict(ldm), vae), vae_weights)
-    if is_open_clip:
+    if FAMILIES[preset] == "sd2":
         encoder = CLIPTextModel(CLIPTextConfig.from_dict(text))
         found = theirs.convert_open_clip_checkpoint(encoder, dict(ldm))
     else:
         found = theirs.convert_ldm_clip_checkpoint(dict(ldm))
     bare = {name.removeprefix("text_model."): weight for name, weight in found.items()}
     assert_equal(bare, text_weights)
+
+
+def test_diffusers_own_converter_reads_both_text_encoders_of_xl() -> None:
+    first, first_weights = network("tiny-sdxl", "text_encoder")
+    second, second_weights = network("tiny-sdxl", "text_encoder_2")
+    unet, unet_weights = network("tiny-sdxl", "unet")
+    ldm = {
+        **to_ldm("text_encoder", first_weights, first, "sdxl"),
+        **to_ldm("text_encoder_2", second_weights, second, "sdxl"),
+        **to_ldm("unet", unet_weights, unet, "sdxl"),
+    }
+    assert_equal(theirs.convert_ldm_unet_checkpoint(dict(ldm), unet), unet_weights)
+    found = theirs.convert_ldm_clip_checkpoint(dict(ldm))
+    bare = {name.removeprefix("text_model."): weight for name, weight in found.items()}
+    assert_equal(bare, first_weights)
+    encoder = CLIPTextModelWithProjection(CLIPTextConfig.from_dict(second))
+    start = PREFIXES["sdxl"]["text_encoder_2"]
+    assert_equal(
+        theirs.convert_open_clip_checkpoint(encoder, dict(ldm), prefix=start), second_weights
+    )
 
 
 # Names that are in the files that people have, and how many there are.
@@ -104,6 +131,34 @@ def test_diffusers_own_converter_reads_the_same(preset: str) -> None:
                 "cond_stage_model.model.ln_final.bias",
             },
         ),
+        (
+            "sdxl",
+            "text_encoder",
+            {
+                "conditioner.embedders.0.transformer.text_model.encoder.layers.11.mlp.fc2.bias",
+                "conditioner.embedders.0.transformer.text_model.final_layer_norm.weight",
+            },
+        ),
+        (
+            "sdxl",
+            "text_encoder_2",
+            {
+                "conditioner.embedders.1.model.positional_embedding",
+                "conditioner.embedders.1.model.text_projection",
+                "conditioner.embedders.1.model.transformer.resblocks.31.attn.in_proj_bias",
+            },
+        ),
+        (
+            "sdxl",
+            "unet",
+            {
+                "model.diffusion_model.label_emb.0.0.weight",
+                "model.diffusion_model.label_emb.0.2.bias",
+                "model.diffusion_model.middle_block.1.transformer_blocks.9.attn2.to_k.weight",
+                "model.diffusion_model.output_blocks.2.2.conv.weight",
+                "model.diffusion_model.output_blocks.8.0.skip_connection.weight",
+            },
+        ),
     ],
 )
 def test_names_are_those_of_published_files(preset: str, part: Part, names: set[str]) -> None:
@@ -112,8 +167,11 @@ def test_names_are_those_of_published_files(preset: str, part: Part, names: set[
     config = RandomCheckpoint.of(*read_preset(preset)).configs[part]
     with torch.device("meta"):
         weights = BUILD[part](config).state_dict()
-    ldm = to_ldm(part, weights, config, "21" in preset)
+    families: dict[str, Family] = {"sd15": "sd1", "sd21": "sd2", "sdxl": "sdxl"}
+    ldm = to_ldm(part, weights, config, families[preset])
     assert names <= ldm.keys()
     counts = {("sd15", "unet"): 686, ("sd15", "vae"): 248, ("sd15", "text_encoder"): 196}
     counts["sd21", "text_encoder"] = 23 * 12 + 4
+    counts |= {("sdxl", "text_encoder"): 196, ("sdxl", "text_encoder_2"): 32 * 12 + 5}
+    counts["sdxl", "unet"] = 1680
     assert len(ldm) == counts[preset, part]

@@ -10,11 +10,11 @@ from safetensors.torch import save_file
 
 from sdrt.manifest import Schedule
 from sdrt.schedule import TrainingNoise
-from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.checkpoint import BUILD, RandomCheckpoint
 from sdrt_export.config import read_preset
-from sdrt_export.ldm.names import Part, to_ldm
+from sdrt_export.ldm.names import Naming, Part, to_ldm
 
-PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "unet", "vae")
 FAMILIES = ("sd1", "sd2", "sd2-v")
 TARGETS = {
     "sd1": "ldm.modules.encoders.modules.FrozenCLIPEmbedder",
@@ -25,11 +25,14 @@ Weights = dict[str, torch.Tensor]
 
 def twin(family: str) -> RandomCheckpoint:
     """A random model of a family. `tiny` is none: the original code has 32 groups in every norm."""
+    if family == "sdxl":
+        return RandomCheckpoint.of(*read_preset("tiny-sdxl"))
     name, preset = read_preset("tiny-sd2-v" if family == "sd2-v" else "tiny-sd2")
     if family != "sd1":
         return RandomCheckpoint.of(name, preset)
     assert preset.geometry is not None
     geometry = copy.deepcopy(preset.geometry)
+    assert geometry.text_encoder is not None
     geometry.text_encoder.update(hidden_act="quick_gelu", pad_token_id=513)
     geometry.unet.update(use_linear_projection=False, attention_head_dim=2)
     return RandomCheckpoint.of("tiny-sd1", preset.model_copy(update={"geometry": geometry}))
@@ -37,11 +40,8 @@ def twin(family: str) -> RandomCheckpoint:
 
 def ldm_weights(family: str) -> Weights:
     """All weights of a twin in the original naming, with what training leaves beside them."""
-    made, is_open_clip = twin(family), family != "sd1"
-    weights: Weights = {}
-    for part in PARTS:
-        state = getattr(made, part)().state_dict()
-        weights |= to_ldm(part, state, made.configs[part], is_open_clip)
+    made = twin(family)
+    weights = _named(made)
     weights |= {
         "betas": torch.ones(1000),
         "alphas_cumprod": noise_table(made.schedule),
@@ -53,7 +53,12 @@ def ldm_weights(family: str) -> Weights:
         "model_ema.diffusion_modelinput_blocks00weight": torch.zeros(4),
         "first_stage_model.loss.logvar": torch.zeros(1),
     }
-    if is_open_clip:
+    if family == "sdxl":
+        tower = "conditioner.embedders.0.transformer.text_model."
+        weights[f"{tower}embeddings.position_ids"] = torch.arange(77)[None]
+        weights["conditioner.embedders.1.model.logit_scale"] = torch.tensor(4.6)
+        weights["denoiser.sigmas"] = torch.zeros(1000)
+    elif family != "sd1":
         tower = "cond_stage_model.model."
         last = made.configs["text_encoder"]["num_hidden_layers"]
         for name in [name for name in weights if f"resblocks.{last - 1}." in name]:
@@ -65,6 +70,36 @@ def ldm_weights(family: str) -> Weights:
         tower = "cond_stage_model.transformer.text_model."
         weights[f"{tower}embeddings.position_ids"] = torch.arange(77)[None]
     return {name: weight.contiguous() for name, weight in weights.items()}
+
+
+def parts_of(checkpoint: RandomCheckpoint) -> list[Part]:
+    """The networks that a model has."""
+    return [part for part in PARTS if part in checkpoint.configs]
+
+
+def ldm_shapes(made: RandomCheckpoint) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a model's weights in the original naming; nothing of them is made."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in parts_of(made):
+        with torch.device("meta"):
+            state = BUILD[part](made.configs[part]).state_dict()
+        named = to_ldm(part, state, made.configs[part], made.family)
+        shapes |= {name: tuple(weight.shape) for name, weight in named.items()}
+    return shapes
+
+
+def save_weights(made: RandomCheckpoint, path: Path) -> Path:
+    """A file of a model's weights alone."""
+    save_file({name: weight.contiguous() for name, weight in _named(made).items()}, path)
+    return path
+
+
+def _named(made: RandomCheckpoint) -> Weights:
+    naming: Naming = "sdxl-refiner" if made.is_refiner else made.family
+    weights: Weights = {}
+    for part in parts_of(made):
+        weights |= to_ldm(part, made.network(part).state_dict(), made.configs[part], naming)
+    return weights
 
 
 def noise_table(schedule: Schedule) -> torch.Tensor:
