@@ -15,7 +15,12 @@ from typing import Any, Self
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTextModelWithProjection,
+    CLIPTokenizer,
+)
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe, read_json
@@ -28,15 +33,25 @@ from sdrt_export.vocabulary import CLIP_IDS, END, PADDING, byte_tokenizer, clip_
 Settings = dict[str, Any]
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+XL_PIPELINES = ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline")
+_TOKENIZER = ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast"))
+XL_CLASSES = {
+    "text_encoder_2": ("transformers", ("CLIPTextModelWithProjection",)),
+    "tokenizer_2": _TOKENIZER,
+}
+FIRST = ("text_encoder", "tokenizer")
 CLASSES = {
     "text_encoder": ("transformers", ("CLIPTextModel",)),
-    "tokenizer": ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast")),
+    "tokenizer": _TOKENIZER,
     "unet": ("diffusers", ("UNet2DConditionModel",)),
     "vae": ("diffusers", ("AutoencoderKL",)),
 }
 SCHEDULER = re.compile(r"[A-Za-z]+Scheduler")
+TOKENIZERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
+"""Text encoders, in the order in which the U-Net takes what they say, and their tokenizers."""
 WEIGHTS = {
     "text_encoder": "model",
+    "text_encoder_2": "model",
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
@@ -49,34 +64,54 @@ class Checkpoint(ABC):
     name: str
     source: Source
     configs: Mapping[str, Settings]
-    """Of `text_encoder`, `unet`, `vae` and `scheduler`."""
+    """Of `text_encoder`, `unet`, `vae` and `scheduler`; of SDXL also of `text_encoder_2`."""
     prediction_from: str = field(default="scheduler_config.json", kw_only=True)
     """Who says what the U-Net predicts; empty if nobody does."""
     asked_precision: Precision | None = field(default=None, kw_only=True)
     """How the configuration wants the weights stored, if it says."""
     adapters: tuple[Adapter, ...] = field(default=(), kw_only=True)
     """LoRAs, which `lora.merge` adds to the networks after they are loaded."""
+    zeros_for_empty_prompt: bool = field(default=False, kw_only=True)
+    """Whether an empty negative prompt was zeros in training, in place of its embeddings."""
 
     @abstractmethod
+    def network(self, part: str) -> Any:
+        """Load a network in fp32."""
+
+    @abstractmethod
+    def tokenizer(self, encoder: str = "text_encoder") -> CLIPTokenizer:
+        """Load the tokenizer of a text encoder."""
+
     def text_encoder(self) -> CLIPTextModel:
-        """Load the text encoder in fp32."""
+        """Load the text encoder in fp32; of SDXL the first."""
+        return self.network("text_encoder")
 
-    @abstractmethod
+    def text_encoder_2(self) -> CLIPTextModelWithProjection:
+        """Load the second text encoder of SDXL in fp32."""
+        return self.network("text_encoder_2")
+
     def unet(self) -> UNet2DConditionModel:
         """Load the U-Net in fp32."""
+        return self.network("unet")
 
-    @abstractmethod
     def vae(self) -> AutoencoderKL:
         """Load the autoencoder in fp32."""
+        return self.network("vae")
 
-    @abstractmethod
-    def tokenizer(self) -> CLIPTokenizer:
-        """Load the tokenizer."""
+    @property
+    def is_refiner(self) -> bool:
+        """Whether it is the refiner of XL, which has the second text encoder only."""
+        return "text_encoder" not in self.configs
+
+    @property
+    def text_encoders(self) -> tuple[str, ...]:
+        """Names of those that the model has."""
+        return tuple(name for name in TOKENIZERS if name in self.configs)
 
     def weights(self) -> int:
         """How many weights all networks have together; loads none of them."""
         with torch.device("meta"):
-            modules = [BUILD[part](self.configs[part]) for part in BUILD]
+            modules = [BUILD[part](self.configs[part]) for part in BUILD if part in self.configs]
         return sum(weight.numel() for module in modules for weight in module.parameters())
 
     @property
@@ -98,8 +133,10 @@ class Checkpoint(ABC):
 
     @property
     def family(self) -> Family:
-        """Version 2 has OpenCLIP's text encoder, which is told by its activation."""
-        return "sd2" if self.configs["text_encoder"].get("hidden_act") == "gelu" else "sd1"
+        """XL has a U-Net that is told more than a timestep, version 2 OpenCLIP's text encoder."""
+        if is_xl(self.configs["unet"]):
+            return "sdxl"
+        return "sd2" if is_open_clip(self.configs["text_encoder"]) else "sd1"
 
     @property
     def prediction(self) -> Prediction:
@@ -128,6 +165,7 @@ class Checkpoint(ABC):
             sampler=recipe.sampler,
             scheduler=recipe.scheduler,
             sampler_options=dict(recipe.options),
+            guidance_scale=GUIDANCE[self.family],
         )
 
 
@@ -139,37 +177,29 @@ class FolderCheckpoint(Checkpoint):
 
     @classmethod
     def open(cls, root: Path) -> "FolderCheckpoint":
-        """Check that the folder holds a model of Stable Diffusion 1 or 2; loads no weights."""
+        """Check that the folder holds a model of Stable Diffusion 1, 2 or XL; loads no weights."""
         index = read_json(root / "model_index.json")
         if not isinstance(index, dict) or not describe(root).startswith("a diffusers checkpoint"):
             raise ArtifactError(
                 f"{root} is {describe(root)}; expected a diffusers folder of Stable Diffusion"
             )
-        _check_index(root, index)
-        configs = {part: _config(root / part / "config.json") for part in BUILD}
+        listed = _check_index(root, index)
+        configs = {part: _config(root / part / "config.json") for part in BUILD if part in listed}
         configs["scheduler"] = _config(root / "scheduler" / "scheduler_config.json")
-        _check_architecture(root, configs["unet"], configs["text_encoder"])
+        _check_architecture(root, configs)
         name = root.resolve().name
-        return cls(name, Source(id=name), configs, root)
+        zeros = is_xl(configs["unet"]) and bool(index.get("force_zeros_for_empty_prompt", True))
+        return cls(name, Source(id=name), configs, root, zeros_for_empty_prompt=zeros)
 
-    def text_encoder(self) -> CLIPTextModel:
-        """Load the text encoder in fp32."""
-        return self._load(CLIPTextModel, "text_encoder", dtype=torch.float32)
+    def tokenizer(self, encoder: str = "text_encoder") -> CLIPTokenizer:
+        """Load the tokenizer of a text encoder."""
+        name = TOKENIZERS[encoder]
+        with self._explained(name):
+            return CLIPTokenizer.from_pretrained(self.root / name, local_files_only=True)
 
-    def unet(self) -> UNet2DConditionModel:
-        """Load the U-Net in fp32."""
-        return self._load(UNet2DConditionModel, "unet", torch_dtype=torch.float32)
-
-    def vae(self) -> AutoencoderKL:
-        """Load the autoencoder in fp32."""
-        return self._load(AutoencoderKL, "vae", torch_dtype=torch.float32)
-
-    def tokenizer(self) -> CLIPTokenizer:
-        """Load the tokenizer."""
-        with self._explained("tokenizer"):
-            return CLIPTokenizer.from_pretrained(self.root / "tokenizer", local_files_only=True)
-
-    def _load(self, cls: Any, part: str, **dtype: torch.dtype) -> Any:
+    def network(self, part: str) -> Any:
+        """Load a network in fp32."""
+        cls, dtype = LOAD[part]
         with self._explained(part):
             model, report = cls.from_pretrained(
                 self.root / part,
@@ -177,7 +207,7 @@ class FolderCheckpoint(Checkpoint):
                 local_files_only=True,
                 low_cpu_mem_usage=True,
                 output_loading_info=True,
-                **dtype,
+                **{dtype: torch.float32},
                 **self._variant(part),
             )
             _check_complete(self.root / part, report)
@@ -214,27 +244,22 @@ class RandomCheckpoint(Checkpoint):
         geometry = preset.geometry
         if geometry is None:
             raise UsageError(f"preset {name!r} has no geometry to fill with random weights")
-        configs = geometry.model_dump()
+        configs = {part: one for part, one in geometry.model_dump().items() if one is not None}
         configs["scheduler"] = {"_class_name": "DDIMScheduler", **geometry.scheduler}
-        return cls(name, Source(id=f"random:{name}"), configs, prediction_from="the preset")
+        return cls(
+            name,
+            Source(id=f"random:{name}"),
+            configs,
+            prediction_from="the preset",
+            zeros_for_empty_prompt=is_xl(geometry.unet) and "text_encoder" in configs,
+        )
 
-    def text_encoder(self) -> CLIPTextModel:
-        """Make a text encoder."""
-        return self._make("text_encoder")
-
-    def unet(self) -> UNet2DConditionModel:
-        """Make a U-Net."""
-        return self._make("unet")
-
-    def vae(self) -> AutoencoderKL:
-        """Make an autoencoder."""
-        return self._make("vae")
-
-    def tokenizer(self) -> CLIPTokenizer:
+    def tokenizer(self, encoder: str = "text_encoder") -> CLIPTokenizer:
         """CLIP's own where its vocabulary fits, else one that knows single bytes only."""
-        return fitting_tokenizer(self.configs["text_encoder"], self.family)
+        return fitting_tokenizer(self.configs[encoder])
 
-    def _make(self, part: str) -> Any:
+    def network(self, part: str) -> Any:
+        """Make a network."""
         with torch.random.fork_rng():
             torch.manual_seed(self.seed)
             try:
@@ -243,31 +268,70 @@ class RandomCheckpoint(Checkpoint):
                 raise UsageError(f"preset {self.name}, geometry.{part}: {error}") from error
 
 
-def fitting_tokenizer(config: Settings, family: Family) -> CLIPTokenizer:
+def is_open_clip(text_encoder: Settings) -> bool:
+    """Whether a text encoder is one of OpenCLIP's, which is told by its activation."""
+    return text_encoder.get("hidden_act") == "gelu"
+
+
+def is_xl(unet: Settings) -> bool:
+    """Whether a U-Net takes a pooled embedding and numbers about the picture."""
+    return unet.get("addition_embed_type") == "text_time"
+
+
+def picture_numbers(configs: Mapping[str, Settings]) -> float:
+    """How many numbers about the picture SDXL's U-Net takes, beside a pooled embedding."""
+    unet, pooled = configs["unet"], configs["text_encoder_2"].get("projection_dim", 0)
+    width = unet.get("projection_class_embeddings_input_dim") or 0
+    return float((width - pooled) / (unet.get("addition_time_embed_dim") or 1))
+
+
+def fitting_tokenizer(config: Settings) -> CLIPTokenizer:
     """A bundled tokenizer for a text encoder; OpenCLIP fills up with its first token, "!"."""
     known = CLIPTextConfig.from_dict(config)
     start, end = known.bos_token_id, known.eos_token_id
-    padding = PADDING if family == "sd2" else END
+    padding = PADDING if is_open_clip(config) else END
     if (known.vocab_size, start, end) == CLIP_IDS:
         return clip_tokenizer(padding)
     return byte_tokenizer(start, end, padding)
 
 
+PICTURE_NUMBERS = {2: 6, 1: 5}
+"""How many a model is told, by its number of text encoders: see `sdrt.framing`."""
+
+GUIDANCE: dict[Family, float] = {"sd1": 7.5, "sd2": 7.5, "sdxl": 5.0}
+"""What diffusers' pipelines guide with unless they are told."""
+
+LOAD: dict[str, tuple[Any, str]] = {
+    "text_encoder": (CLIPTextModel, "dtype"),
+    "text_encoder_2": (CLIPTextModelWithProjection, "dtype"),
+    "unet": (UNet2DConditionModel, "torch_dtype"),
+    "vae": (AutoencoderKL, "torch_dtype"),
+}
+"""Classes of the networks, and what each library calls the type to load weights in."""
+
 BUILD: dict[str, Callable[[Settings], Any]] = {
     "text_encoder": lambda config: CLIPTextModel(CLIPTextConfig.from_dict(config)),
+    "text_encoder_2": lambda config: CLIPTextModelWithProjection(CLIPTextConfig.from_dict(config)),
     "unet": lambda config: UNet2DConditionModel.from_config(config),
     "vae": lambda config: AutoencoderKL.from_config(config),
 }
 
 
-def _check_index(root: Path, index: Settings) -> None:
-    """Compare `model_index.json` with the classes that sdrt loads; nothing else is ever loaded."""
+def _check_index(root: Path, index: Settings) -> tuple[str, ...]:
+    """Compare `model_index.json` with the classes that sdrt loads; nothing else is ever loaded.
+
+    Gives the parts that the model has.
+    """
     pipeline = index.get("_class_name")
-    if pipeline not in PIPELINES:
+    if pipeline not in (*PIPELINES, *XL_PIPELINES):
         raise UnsupportedError(
-            f"{root} is a {pipeline}; sdrt exports Stable Diffusion 1 and 2 ({PIPELINES[0]})"
+            f"{root} is a {pipeline}; sdrt exports Stable Diffusion 1, 2 and XL ({PIPELINES[0]}, "
+            f"{XL_PIPELINES[0]})"
         )
-    for part, (library, names) in CLASSES.items():
+    classes = {**CLASSES, **(XL_CLASSES if pipeline in XL_PIPELINES else {})}
+    if pipeline in XL_PIPELINES and index.get("text_encoder") == [None, None]:
+        classes = {part: one for part, one in classes.items() if part not in FIRST}  # the refiner
+    for part, (library, names) in classes.items():
         found = index.get(part)
         if found is None:
             raise ArtifactError(f"{root}/model_index.json lists no {part}; the model is incomplete")
@@ -281,14 +345,21 @@ def _check_index(root: Path, index: Settings) -> None:
         raise UnsupportedError(f"{root} has {scheduler!r} as scheduler; expected one of diffusers")
     if not SCHEDULER.fullmatch(str(scheduler[1])):
         raise UnsupportedError(f"{root} names {scheduler[1]!r} as scheduler, which is none")
+    return tuple(classes)
 
 
-def _check_architecture(root: Path, unet: Settings, text: Settings) -> None:
-    """Tell Stable Diffusion 1 and 2 from their relatives by the configurations."""
+def _check_architecture(root: Path, configs: Mapping[str, Settings]) -> None:
+    """Tell Stable Diffusion 1, 2 and XL from their relatives by the configurations."""
+    unet = configs["unet"]
     width = unet.get("cross_attention_dim")
+    encoders = [configs[name] for name in TOKENIZERS if name in configs]
     found = None
-    if unet.get("addition_embed_type") == "text_time":
-        found = "Stable Diffusion XL"
+    if is_xl(unet) and "text_encoder_2" not in configs:
+        found = "Stable Diffusion XL without its second text encoder"
+    elif not is_xl(unet) and "text_encoder_2" in configs:
+        found = "a U-Net of Stable Diffusion 1 or 2 with two text encoders"
+    elif unet.get("addition_embed_type") and not is_xl(unet):
+        found = f"a U-Net with the condition {unet['addition_embed_type']!r}"
     elif unet.get("class_embed_type") or unet.get("encoder_hid_dim_type"):
         found = "an unCLIP or image-conditioned U-Net"
     elif unet.get("in_channels") == 9:
@@ -297,10 +368,12 @@ def _check_architecture(root: Path, unet: Settings, text: Settings) -> None:
         found = f"a U-Net with {unet.get('in_channels')} input channels"
     elif unet.get("time_cond_proj_dim"):
         found = "a distilled model with guidance embedding (LCM)"
-    elif width != text.get("hidden_size"):
+    elif width != sum(encoder.get("hidden_size", 0) for encoder in encoders):
         found = f"a U-Net for embeddings of width {width} with a text encoder of another width"
+    elif is_xl(unet) and (numbers := picture_numbers(configs)) != PICTURE_NUMBERS[len(encoders)]:
+        found = f"a U-Net that is told {numbers:g} numbers about the picture"
     if found:
-        raise UnsupportedError(f"{root} is {found}; sdrt exports Stable Diffusion 1 and 2")
+        raise UnsupportedError(f"{root} is {found}; sdrt exports Stable Diffusion 1, 2 and XL")
 
 
 def _check_complete(path: Path, report: Settings) -> None:

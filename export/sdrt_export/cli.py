@@ -29,7 +29,9 @@ BUILT_IN = "leave --calibration-prompts out"
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[SOURCE] DEST")
 @click.option("--random", metavar="PRESET", help="Random weights of a preset's geometry.")
-@click.option("--preset", metavar="PRESET", help="Precision, formats and defaults from a preset.")
+@click.option(
+    "--preset", metavar="PRESET", help="Precision, formats, defaults; of one file, how steps lie."
+)
 @click.option("--precision", help="fp32, bf16 (weights) or int8 (weights and arithmetic).")
 @click.option(
     "--format", "formats", metavar="FORMATS", help="onnx, openvino, or both with a comma."
@@ -103,15 +105,15 @@ def export(
     size: tuple[int, int] | None,
     **int8: Any,
 ) -> None:
-    """Export SOURCE, a model of Stable Diffusion 1 or 2, to the model folder DEST.
+    """Export SOURCE, a model of Stable Diffusion 1, 2 or XL, to the model folder DEST.
 
     SOURCE is a diffusers folder, one file in the original naming (.safetensors, .ckpt), or either
     on the Hugging Face hub: owner/name[/file][@revision]. With HF_HUB_OFFLINE=1 only what was
     downloaded before is taken. Whether a U-Net predicts epsilon or v is read off its weights, and
     printed.
 
-    A PRESET is the name of one that comes with sdrt (sd15, sd21, tiny, demo) or a YAML file. A
-    CONFIG is one of v1-inference, v2-inference, v2-inference-v, v2-inference-bf16,
+    A PRESET is the name of one that comes with sdrt (sd15, sd21, sdxl, tiny, demo) or a YAML
+    file. A CONFIG is one of v1-inference, v2-inference, v2-inference-v, v2-inference-bf16,
     v2-inference-v-bf16 or a file in the original form. Nothing is published unless every exported
     graph computes what torch computes, on both engines.
 
@@ -187,6 +189,7 @@ def run_export(
         _silence_libraries(quiet)
         from sdrt_export import config
         from sdrt_export.exporter import export
+        from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
     asked = random or preset
@@ -194,6 +197,8 @@ def run_export(
     if source is None:
         source = _checkpoint(name, chosen, is_random=random is not None)
     checkpoint = _opened(source, said or {})
+    if chosen and isinstance(checkpoint, SingleFileCheckpoint):
+        checkpoint = checkpoint.spaced_as(chosen)
     wanted = None if isinstance(checkpoint, Path) else checkpoint.asked_precision
     precision = precision or (chosen.precision if chosen else wanted) or "fp32"
     return export(

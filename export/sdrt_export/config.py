@@ -18,10 +18,17 @@ Settings = dict[str, Any]
 class Geometry(Model):
     """Sizes of the networks, as arguments of their configuration classes."""
 
-    text_encoder: Settings
+    text_encoder: Settings | None = None
+    text_encoder_2: Settings | None = None
     unet: Settings
     vae: Settings
     scheduler: Settings
+
+    @model_validator(mode="after")
+    def _has_a_text_encoder(self) -> "Geometry":
+        if self.text_encoder is None and self.text_encoder_2 is None:
+            raise ValueError("expected a text_encoder")
+        return self
 
 
 class Preset(Model):
@@ -97,6 +104,7 @@ def _check_geometry(path: Path, geometry: Any) -> None:
 
     classes = {
         "text_encoder": CLIPTextConfig,
+        "text_encoder_2": CLIPTextConfig,
         "unet": UNet2DConditionModel,
         "vae": AutoencoderKL,
         "scheduler": DDIMScheduler,

@@ -18,13 +18,14 @@ from sdrt.manifest import (
     TextEncoder,
 )
 from sdrt_export.artifact import Stage, staged
-from sdrt_export.checkpoint import Checkpoint
+from sdrt_export.checkpoint import TOKENIZERS, Checkpoint
 from sdrt_export.finish import Written, finish
 from sdrt_export.layout import write_layout
 from sdrt_export.memory import give_back_memory
 from sdrt_export.networks import ExportableNetwork, networks
 from sdrt_export.onnx_files import signature
-from sdrt_export.prediction import decided, probe
+from sdrt_export.prediction import SIDE as PROBED_SIDE
+from sdrt_export.prediction import beside_embeddings, decided, probe
 from sdrt_export.preview import with_preview
 from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
 from sdrt_export.report import Report, peak_bytes
@@ -50,7 +51,7 @@ def export(
 ) -> Report:
     """Export a model and publish it only if every graph computes what torch computes.
 
-    `source` is a diffusers folder or a single file of Stable Diffusion 1 or 2, or a `Checkpoint`;
+    `source` is a diffusers folder or a single file of Stable Diffusion, or a `Checkpoint`;
     for int8, which `settings` belong to, also an artifact in fp32 or bf16. Raises `ArtifactError`,
     `UnsupportedError`, `ParityError`, `WriteError`, `LockedError` or `UsageError`; then the
     destination is as it was before.
@@ -122,7 +123,8 @@ def _fill(
         if network.name == "unet":
             width, channels = (network.config[k] for k in ("cross_attention_dim", "in_channels"))
             beside = channels - latent.channels
-            found = probe(network.module, latent.channels, width, checkpoint.schedule, beside)
+            more = beside_embeddings(network.example, PROBED_SIDE * latent.downscale)
+            found = probe(network.module, latent.channels, width, checkpoint.schedule, beside, more)
             checkpoint = decided(checkpoint, found)
         if network.name == "vae_decoder":
             latent = with_preview(latent, network.module)
@@ -140,16 +142,18 @@ def _fill(
         prediction=checkpoint.prediction,
         schedule=checkpoint.schedule,
         latent=latent,
-        text_encoders=(
+        text_encoders=tuple(
             TextEncoder(
-                graph="text_encoder",
-                tokenizer="tokenizer",
-                layer="penultimate" if checkpoint.family == "sd2" else "last",
-            ),
+                graph=name,
+                tokenizer=TOKENIZERS[name],
+                layer="last" if checkpoint.family == "sd1" else "penultimate",
+            )
+            for name in checkpoint.text_encoders
         ),
         graphs=graphs,
         defaults=defaults or checkpoint.defaults,
         made_with={name: version(name) for name in ("sdrt", "torch", "diffusers")},
+        zeros_for_empty_prompt=checkpoint.zeros_for_empty_prompt,
     )
 
 

@@ -27,7 +27,7 @@ from sdrt.files import whole_file
 from sdrt.foreign import read_json
 from sdrt.integrity import CHUNK_BYTES, cache_folder, sha256
 from sdrt.manifest import Model, Source
-from sdrt_export.checkpoint import WEIGHTS
+from sdrt_export.checkpoint import TOKENIZERS, WEIGHTS, XL_CLASSES
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ ID = re.compile(
     r"(@(?P<revision>\w[\w./-]*))?"
 )
 SMALL_FILES = re.compile(
-    r"model_index\.json|scheduler/scheduler_config\.json|tokenizer/[\w.-]+\.(json|txt)"
+    r"model_index\.json|scheduler/scheduler_config\.json"
+    rf"|({'|'.join(TOKENIZERS.values())})/[\w.-]+\.(json|txt)"
     rf"|({'|'.join(WEIGHTS)})/config\.json"
 )
 
@@ -149,7 +150,8 @@ def _needed(model: HubId, files: Iterable[str]) -> list[str]:
         )
     names = [name for name in files if SMALL_FILES.fullmatch(name)]
     for part, stem in WEIGHTS.items():
-        names += _weights(model, part, stem, files)
+        if part not in XL_CLASSES or f"{part}/config.json" in files:
+            names += _weights(model, part, stem, files)
     return names
 
 

@@ -3,26 +3,41 @@
 from typing import Any
 
 from sdrt_export.artifact import Stage
-from sdrt_export.checkpoint import Checkpoint
+from sdrt_export.checkpoint import TOKENIZERS, Checkpoint
 
 CLASSES = {
     "text_encoder": ["transformers", "CLIPTextModel"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
-    "safety_checker": [None, None],
-    "feature_extractor": [None, None],
 }
+OTHERS: dict[str, Any] = {"safety_checker": [None, None], "feature_extractor": [None, None]}
+XL_CLASSES = {
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+    "tokenizer_2": ["transformers", "CLIPTokenizer"],
+}
+REFINER: dict[str, Any] = {
+    "_class_name": "StableDiffusionXLImg2ImgPipeline",
+    "text_encoder": [None, None],
+    "tokenizer": [None, None],
+    "requires_aesthetics_score": True,
+}
+XL_OTHERS: dict[str, Any] = {"image_encoder": [None, None], "feature_extractor": [None, None]}
 
 
 def write_layout(stage: Stage, checkpoint: Checkpoint) -> None:
-    """Write `model_index.json`, the scheduler and the tokenizer."""
+    """Write `model_index.json`, the scheduler and the tokenizers."""
     scheduler = checkpoint.configs["scheduler"]
-    index: dict[str, Any] = {
-        "_class_name": "StableDiffusionPipeline",
-        "scheduler": ["diffusers", scheduler["_class_name"]],
-        **CLASSES,
-    }
+    index: dict[str, Any] = {"scheduler": ["diffusers", scheduler["_class_name"]], **CLASSES}
+    if checkpoint.family == "sdxl":
+        zeros = {"force_zeros_for_empty_prompt": checkpoint.zeros_for_empty_prompt}
+        index = {"_class_name": "StableDiffusionXLPipeline", **index, **XL_CLASSES, **XL_OTHERS}
+        index |= zeros
+        if checkpoint.is_refiner:
+            index |= REFINER
+    else:
+        index = {"_class_name": "StableDiffusionPipeline", **index, **OTHERS}
     stage.write_json("model_index.json", index)
     stage.write_json("scheduler/scheduler_config.json", scheduler)
-    checkpoint.tokenizer().save_pretrained(stage.folder / "tokenizer")
+    for encoder in checkpoint.text_encoders:
+        checkpoint.tokenizer(encoder).save_pretrained(stage.folder / TOKENIZERS[encoder])

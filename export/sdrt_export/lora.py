@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 
+from sdrt.errors import UnsupportedError
 from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
 from sdrt.lora.names import PARTS, Layer, Part, Shape, layers_of
-from sdrt_export.checkpoint import BUILD, Checkpoint
+from sdrt_export.checkpoint import BUILD, Checkpoint, is_xl
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,11 @@ def with_loras(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Checkpoint:
     """The checkpoint with LoRAs to merge; loads no weights. Raises as `Adapter.open`."""
     if not asked:
         return checkpoint
+    if is_xl(checkpoint.configs["unet"]):
+        raise UnsupportedError(
+            f"{asked[0].path} was given for {checkpoint.name}, a Stable Diffusion XL; LoRAs are "
+            "merged into versions 1 and 2"
+        )
     layers: dict[tuple[Part, str], Layer] = {}
     for part in PARTS:
         with torch.device("meta"):

@@ -1,4 +1,4 @@
-"""The four networks as plain functions of tensors, in the form that exports to fast graphs.
+"""The networks as plain functions of tensors, in the form that exports to fast graphs.
 
 Two things are changed before tracing; neither changes a result (`verify` proves it):
 
@@ -11,17 +11,19 @@ serves every size that is a multiple of 8 pixels; as diffusers writes it, tracin
 the size is a multiple of 64.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
-from transformers import CLIPTextModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from sdrt_export.checkpoint import Checkpoint
+from sdrt.manifest import POOLED
+from sdrt_export.checkpoint import Checkpoint, is_xl
 from sdrt_export.lora import merged
 from sdrt_export.optimum_configs import exporter_config
 
@@ -49,10 +51,26 @@ class ExportableNetwork:
 
 def networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
     """Load and yield one network after the other, each with modules of its own."""
-    yield _exportable("text_encoder", TextEncoder(merged(checkpoint, "text_encoder")))
-    yield _exportable("unet", UNet(merged(checkpoint, "unet")))
+    if is_xl(checkpoint.configs["unet"]):
+        yield from _xl_networks(checkpoint)
+    else:
+        yield _exportable("text_encoder", TextEncoder(merged(checkpoint, "text_encoder")))
+        yield _exportable("unet", UNet(merged(checkpoint, "unet")))
     yield _exportable("vae_decoder", VaeDecoder(checkpoint.vae()))
     yield _exportable("vae_encoder", VaeEncoder(checkpoint.vae()))
+
+
+def _xl_networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
+    """Those of SDXL that are not as in other Stable Diffusions."""
+    for name in checkpoint.text_encoders:
+        yield _exportable(name, XlTextEncoder(checkpoint.network(name)), is_xl=True)
+    pooled = checkpoint.configs["text_encoder_2"]["projection_dim"]
+    # The names by which Optimum's dummy inputs find their widths.
+    facts = {
+        "text_encoder_projection_dim": pooled,
+        "requires_aesthetics_score": checkpoint.is_refiner,
+    }
+    yield _exportable("unet", XlUNet(checkpoint.unet()), is_xl=True, facts=facts)
 
 
 class TextEncoder(torch.nn.Module):
@@ -70,6 +88,30 @@ class TextEncoder(torch.nn.Module):
         outputs = self.network(input_ids=input_ids, output_hidden_states=True)
         layers = torch.stack(outputs.hidden_states[1:], dim=1)  # the first are the embeddings
         return outputs.last_hidden_state, self.network.final_layer_norm(layers)
+
+    def prepare(self) -> None:
+        """Nothing to change: the engines fuse its small attention by themselves."""
+
+
+class XlTextEncoder(torch.nn.Module):
+    """Token ids (batch, 77) -> the outputs of a text encoder of SDXL, as Optimum orders them.
+
+    The second encoder's projected embedding of the whole text (batch, width) comes first. Then the
+    last state, for the first encoder its pooled one, and the states that enter each layer and leave
+    the last, all (batch, 77, width), without the norm: what SDXL takes is the last but one of them.
+    """
+
+    def __init__(self, encoder: CLIPTextModel | CLIPTextModelWithProjection) -> None:
+        super().__init__()
+        self.network = encoder
+
+    def forward(self, input_ids: torch.Tensor) -> tuple[torch.Tensor, ...]:  # noqa: D102
+        outputs = self.network(input_ids=input_ids, output_hidden_states=True)
+        if isinstance(self.network, CLIPTextModelWithProjection):
+            first = outputs[POOLED], outputs.last_hidden_state
+        else:
+            first = outputs.last_hidden_state, outputs.pooler_output
+        return *first, *outputs.hidden_states
 
     def prepare(self) -> None:
         """Nothing to change: the engines fuse its small attention by themselves."""
@@ -97,6 +139,27 @@ class UNet(torch.nn.Module):
         # The U-Net passes the skip's size on only if the latents are no multiple of this power of
         # two. None is a multiple of 2^40, so it always does.
         self.network.num_upsamplers = 40
+
+
+class XlUNet(UNet):
+    """As `UNet`, with an embedding of the whole text and numbers about the picture."""
+
+    def forward(  # type: ignore[override]  # noqa: D102
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        text_embeds: torch.Tensor,
+        time_ids: torch.Tensor,
+    ) -> torch.Tensor:
+        outputs = self.network(
+            sample,
+            timestep,
+            encoder_hidden_states,
+            added_cond_kwargs={"text_embeds": text_embeds, "time_ids": time_ids},
+            return_dict=False,
+        )
+        return outputs[0]  # type: ignore[no-any-return]
 
 
 class VaeDecoder(torch.nn.Module):
@@ -193,10 +256,15 @@ def _fuse_attention(network: UNet2DConditionModel | AutoencoderKL) -> None:
     network.set_attn_processor(FusedAttention())
 
 
-def _exportable(name: str, module: Any) -> ExportableNetwork:
+def _exportable(
+    name: str, module: Any, is_xl: bool = False, facts: Mapping[str, Any] | None = None
+) -> ExportableNetwork:
+    """Describe a network; `facts` are what its own configuration does not say."""
     config = module.network.config
-    known = exporter_config(name, config)
     published = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+    known = exporter_config(
+        name, SimpleNamespace(**{**published, **facts}) if facts else config, is_xl
+    )
     published.pop("_name_or_path", None)  # where it lay on the exporter's machine
     return ExportableNetwork(
         name=name,

@@ -16,9 +16,7 @@ class SdrtExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]
     @staticmethod
     def parse_args(parser: ArgumentParser) -> None:
         """Declare the options, under Optimum's names where it has them."""
-        parser.add_argument(
-            "-m", "--model", help="Stable Diffusion 1 or 2: a diffusers folder or a file."
-        )
+        parser.add_argument("-m", "--model", help="Stable Diffusion: a diffusers folder or a file.")
         parser.add_argument("--random", metavar="PRESET", help="Random weights of a geometry.")
         parser.add_argument("--preset", help="Precision, formats and defaults from a preset.")
         parser.add_argument("--dtype", help="fp32, bf16 or int8.")

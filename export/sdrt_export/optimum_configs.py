@@ -1,9 +1,8 @@
-"""What Optimum's exporter framework knows of our four networks: inputs, axes, dummy inputs.
+"""What Optimum's exporter framework knows of our networks: inputs, axes, dummy inputs.
 
 sdrt is a backend of Optimum's TasksManager as optimum-onnx and optimum-intel are; it uses neither.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from optimum.exporters.base import ExporterConfig
@@ -16,7 +15,7 @@ from optimum.utils import (
     NormalizedConfig,
 )
 
-from sdrt.manifest import LAYER_STATES
+from sdrt.manifest import HIDDEN_STATES, LAYER_STATES, PICTURE, POOLED
 
 BACKEND = "sdrt"
 Axes = dict[str, dict[int, str]]
@@ -34,6 +33,32 @@ class TextEncoderConfig(ExporterConfig):  # type: ignore[misc]
     DUMMY_INPUT_GENERATOR_CLASSES = (DummyTextInputGenerator,)
     inputs: Axes = {"input_ids": {0: "batch"}}
     outputs: Axes = {"last_hidden_state": {0: "batch"}, LAYER_STATES: {0: "batch"}}
+
+
+class _ManyStates(TextEncoderConfig):
+    """A text encoder of SDXL, which gives the states between its layers as Optimum names them."""
+
+    first_outputs: tuple[str, ...] = ()
+
+    @property
+    def outputs(self) -> Axes:  # type: ignore[override]
+        """Those of the whole, then each layer's input, and at last what the last layer gives."""
+        states = [f"{HIDDEN_STATES}{i}" for i in range(self._config.num_hidden_layers + 1)]
+        return {name: {0: "batch"} for name in (*self.first_outputs, *states)}
+
+
+@register("clip-text-xl", "feature-extraction", library_name="diffusers")
+class FirstTextEncoderConfig(_ManyStates):
+    """SDXL's first."""
+
+    first_outputs = ("last_hidden_state", "pooler_output")
+
+
+@register("clip-text-with-projection", "feature-extraction", library_name="diffusers")
+class SecondTextEncoderConfig(_ManyStates):
+    """SDXL's second, which gives an embedding of the whole text first."""
+
+    first_outputs = (POOLED, "last_hidden_state")
 
 
 @register("unet-2d-condition", "semantic-segmentation", library_name="diffusers")
@@ -66,6 +91,13 @@ class UNetConfig(ExporterConfig):  # type: ignore[misc]
         return made
 
 
+@register("unet-2d-condition-xl", "semantic-segmentation", library_name="diffusers")
+class XlUNetConfig(UNetConfig):
+    """The U-Net of SDXL."""
+
+    inputs: Axes = {**UNetConfig.inputs, POOLED: {0: "batch"}, PICTURE: {0: "batch"}}
+
+
 @register("vae-decoder", "semantic-segmentation", library_name="diffusers")
 class VaeDecoderConfig(ExporterConfig):  # type: ignore[misc]
     """The autoencoder's decoder."""
@@ -94,11 +126,16 @@ TASKS = {
     "vae_decoder": ("vae-decoder", "semantic-segmentation"),
     "vae_encoder": ("vae-encoder", "semantic-segmentation"),
 }
+XL_TASKS = {
+    "text_encoder": ("clip-text-xl", "feature-extraction"),
+    "text_encoder_2": ("clip-text-with-projection", "feature-extraction"),
+    "unet": ("unet-2d-condition-xl", "semantic-segmentation"),
+}
 
 
-def exporter_config(network: str, model_config: Mapping[str, Any]) -> ExporterConfig:
+def exporter_config(network: str, model_config: Any, is_xl: bool = False) -> ExporterConfig:
     """Optimum's description of one network of a model."""
-    model_type, task = TASKS[network]
+    model_type, task = (XL_TASKS if is_xl else {}).get(network) or TASKS[network]
     make = TasksManager.get_exporter_config_constructor(
         exporter=BACKEND, task=task, model_type=model_type, library_name="diffusers"
     )

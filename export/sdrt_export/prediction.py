@@ -4,20 +4,21 @@ A file of weights does not say it, configurations say it wrong, and the wrong on
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from sdrt.errors import UsageError
-from sdrt.manifest import Prediction, Schedule
+from sdrt.framing import Framing
+from sdrt.manifest import PICTURE, POOLED, Prediction, Schedule
 from sdrt.schedule import TrainingNoise
 from sdrt_export.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
-UNet = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""Latents, timestep, embeddings -> prediction."""
+UNet = Callable[..., torch.Tensor]
+"""Latents, timestep, embeddings, and by name whatever else it takes -> prediction."""
 
 SIDE, IMAGES, TOKENS = 32, 2, 77
 OPTION = "--prediction"
@@ -58,11 +59,18 @@ class Probe:
 
 
 @torch.no_grad()
-def probe(unet: UNet, channels: int, width: int, schedule: Schedule, conditions: int = 0) -> Probe:
+def probe(
+    unet: UNet,
+    channels: int,
+    width: int,
+    schedule: Schedule,
+    conditions: int = 0,
+    more: Mapping[str, torch.Tensor] | None = None,
+) -> Probe:
     """Show noise to a U-Net for that many channels of latents and that width of embeddings.
 
     `conditions` are the channels that an inpainting model takes beside the latents: a mask of
-    ones, which hides everything, and nothing around it.
+    ones, which hides everything, and nothing around it. `more` are other inputs by their names.
     """
     noise = TrainingNoise.of(schedule)
     given = torch.randn((IMAGES, channels, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
@@ -75,9 +83,20 @@ def probe(unet: UNet, channels: int, width: int, schedule: Schedule, conditions:
         sigma = float(noise.sigmas[timestep])
         sample = given * (sigma / (1 + sigma * sigma) ** 0.5)
         shown = torch.cat([sample, beside], dim=1)
-        answer = unet(shown, torch.tensor(float(timestep)), nothing)
+        answer = unet(shown, torch.tensor(float(timestep)), nothing, **(more or {}))
         echoes.append(_echo(answer, given))
     return Probe(*echoes)
+
+
+def beside_embeddings(inputs: Mapping[str, torch.Tensor], side: int) -> dict[str, torch.Tensor]:
+    """What a U-Net with these inputs takes beside embeddings: of no text, and a square picture."""
+    found = {}
+    if POOLED in inputs:
+        found[POOLED] = torch.zeros((IMAGES, inputs[POOLED].shape[1]))
+    if PICTURE in inputs:
+        row = Framing.of(inputs[PICTURE].shape[1], (side, side)).row
+        found[PICTURE] = torch.from_numpy(row).repeat(IMAGES, 1)
+    return found
 
 
 def decided(checkpoint: Checkpoint, found: Probe) -> Checkpoint:

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from sdrt.backends import Array, Backend, Network
+from sdrt.checks import MAX_SIZE
 from sdrt.errors import ParityError
-from sdrt.manifest import Precision
+from sdrt.manifest import PICTURE, POOLED, Precision
 from sdrt.measure import snr_db
 from sdrt_export.networks import ExportableNetwork
 
@@ -75,7 +76,7 @@ def _inputs(
 ) -> list[dict[str, Array]]:
     """Normal latents and embeddings, pictures in -1..1, token ids from the whole vocabulary."""
     runs = None if "timestep" in network.example else 1
-    return [
+    cases = [
         {
             name: _array(name, tensor, batch, size, downscale, timestep, rng)
             for name, tensor in network.example.items()
@@ -83,6 +84,11 @@ def _inputs(
         for batch, size, timesteps in PROBES
         for timestep in timesteps[:runs]
     ]
+    if POOLED in network.output_axes:  # which is read where the text ends
+        for feeds in cases:
+            ids = feeds["input_ids"]
+            ids[:, rng.integers(1, ids.shape[1])] = network.config["eos_token_id"]
+    return cases
 
 
 def _array(
@@ -99,6 +105,8 @@ def _array(
     shape = [batch, *example.shape[1:]]
     if name == "input_ids":
         return rng.integers(0, int(example.max()) + 1, shape)
+    if name == PICTURE:
+        return rng.integers(0, MAX_SIZE, shape).astype(np.float32)
     if len(shape) == 4:
         is_picture = example.shape[1] == 3
         shape[2:] = [side * (downscale if is_picture else 1) for side in size]

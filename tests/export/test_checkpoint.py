@@ -104,14 +104,15 @@ def test_making_random_weights_leaves_the_global_generator_alone() -> None:
 
 
 RELATIVES: list[tuple[str, dict[str, Any], str]] = [
-    ("model_index.json", {"_class_name": "StableDiffusionXLPipeline"}, "is a StableDiffusionXL"),
+    ("model_index.json", {"_class_name": "StableDiffusion3Pipeline"}, "is a StableDiffusion3"),
     ("model_index.json", {"_class_name": "FluxPipeline"}, "is a FluxPipeline"),
     ("model_index.json", {"unet": ["my_module", "UNet"]}, "as unet; expected diffusers.UNet2D"),
     ("model_index.json", {"vae": ["diffusers", "../evil"]}, "as vae; expected diffusers.Auto"),
     ("model_index.json", {"text_encoder": "CLIPTextModel"}, "as text_encoder; expected"),
     ("model_index.json", {"scheduler": ["os", "system"]}, "as scheduler; expected one of"),
     ("model_index.json", {"scheduler": ["diffusers", "x.y"]}, "as scheduler, which is none"),
-    ("unet/config.json", {"addition_embed_type": "text_time"}, "is Stable Diffusion XL"),
+    ("unet/config.json", {"addition_embed_type": "text_time"}, "is Stable Diffusion XL without"),
+    ("unet/config.json", {"addition_embed_type": "text"}, "a U-Net with the condition 'text'"),
     ("unet/config.json", {"in_channels": 9}, "is an inpainting model"),
     ("unet/config.json", {"in_channels": 8}, "is a U-Net with 8 input channels"),
     ("unet/config.json", {"time_cond_proj_dim": 256}, "is a distilled model"),
@@ -189,6 +190,38 @@ def test_stable_diffusion_2_is_told_by_its_text_encoder(folder: Path) -> None:
     assert FolderCheckpoint.open(folder).family == "sd1"
     change(folder / "text_encoder/config.json", hidden_act="gelu")
     assert FolderCheckpoint.open(folder).family == "sd2"
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"projection_class_embeddings_input_dim": 136}, "is told 5 numbers about the picture"),
+        ({"projection_class_embeddings_input_dim": None}, "is told -12 numbers about the picture"),
+        ({"cross_attention_dim": 64}, "embeddings of width 64 with a text encoder of another"),
+    ],
+)
+def test_relatives_of_xl_are_named(tmp_path: Path, config: dict[str, Any], message: str) -> None:
+    made = RandomCheckpoint.of(*read_preset("tiny-sdxl"))
+    parts = {**made.configs, "unet": {**made.configs["unet"], **config}}
+    for part, settings in parts.items():
+        file = "scheduler_config.json" if part == "scheduler" else "config.json"
+        write(tmp_path / part / file, settings)
+    classes = {
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "tokenizer_2": ["transformers", "CLIPTokenizer"],
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "vae": ["diffusers", "AutoencoderKL"],
+        "scheduler": ["diffusers", "DDIMScheduler"],
+    }
+    index = {"_class_name": "StableDiffusionXLPipeline", **classes}
+    write(tmp_path / "model_index.json", index)
+    with pytest.raises(UnsupportedError, match=message):
+        FolderCheckpoint.open(tmp_path)
+    write(tmp_path / "model_index.json", {**index, "text_encoder_2": [None, None]})
+    with pytest.raises(UnsupportedError, match="as text_encoder_2; expected transformers.CLIPText"):
+        FolderCheckpoint.open(tmp_path)
 
 
 @pytest.mark.parametrize("part", ["text_encoder", "unet", "vae"])

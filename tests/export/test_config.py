@@ -13,7 +13,8 @@ TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
 
 
 def test_the_presets_that_come_with_sdrt() -> None:
-    assert {"sd15", "sd21", "sd21-v", "tiny", "tiny-sd2", "tiny-sd2-v", "demo"} <= set(presets())
+    published = {"sd15", "sd21", "sd21-v", "sdxl", "sdxl-turbo", "demo"}
+    assert published | {"tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl"} <= set(presets())
 
 
 @pytest.mark.parametrize("name", sorted(presets()))
@@ -22,8 +23,10 @@ def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
     assert found == name
     assert preset.geometry is not None
     checkpoint = RandomCheckpoint.of(name, preset)
-    # The published sizes: 123 M + 860 M + 84 M, and 340 M + 866 M + 84 M.
+    # The published sizes: 123 M + 860 M + 84 M, 340 M + 866 M + 84 M, and
+    # 123 M + 695 M + 2567 M + 84 M.
     weights = {"sd15": 1_066_235_307, "sd21": 1_289_952_427, "sd21-v": 1_289_952_427}
+    weights |= dict.fromkeys(("sdxl", "sdxl-turbo"), 3_468_837_867)
     assert checkpoint.weights() == weights.get(name, checkpoint.weights()) > 0
     assert checkpoint.latent.downscale == 8
     assert preset.defaults.width % 8 == preset.defaults.height % 8 == 0
@@ -77,6 +80,6 @@ def test_yaml_that_is_no_preset_is_refused(tmp_path: Path, content: str) -> None
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match="no preset 'sd16'; known: demo, sd15, sd21, sd21-v, tiny, "
+        UsageError, match="no preset 'sd16'; known: demo, sd15, sd21, sd21-v, sdxl, "
     ):
         read_preset("sd16")

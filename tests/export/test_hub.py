@@ -189,6 +189,17 @@ def test_only_what_is_needed_is_downloaded_and_only_once(hub: Hub) -> None:
     assert downloads(hub) == set()
 
 
+def test_of_xl_both_text_encoders_are_downloaded(hub: Hub) -> None:
+    second = {
+        "text_encoder_2/config.json": b"{}",
+        "text_encoder_2/model.safetensors": b"weights",
+        "tokenizer_2/tokenizer_config.json": b"{}",
+    }
+    hub.commits[COMMIT] |= {**second, "text_encoder_2/model.onnx": b"not needed"}
+    fetch(HubId("owner/model"))
+    assert {name for name in downloads(hub) if "_2/" in name} == set(second)
+
+
 def test_half_precision_is_taken_where_there_is_nothing_else(hub: Hub) -> None:
     files = hub.commits[COMMIT]
     full = files.pop("unet/diffusion_pytorch_model.safetensors")

@@ -85,6 +85,11 @@ def _check(artifact: Artifact) -> None:
                 f"{artifact.root} has no {name} in ONNX, which one graph is made of; export the "
                 "model again with --format onnx"
             )
+    if len(manifest.text_encoders) > 1 or manifest.pooled_width is not None:
+        raise UnsupportedError(
+            f"{manifest.name!r} is a Stable Diffusion XL, and one graph has one text encoder; use "
+            "the networks by themselves"
+        )
     if guidance_width(manifest.graphs["unet"]):
         raise UnsupportedError(
             "the U-Net was distilled with guidance inside, and one graph has no input for it; use "

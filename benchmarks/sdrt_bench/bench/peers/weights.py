@@ -57,10 +57,10 @@ class Weights:
                 "compute without it; measure an export without --lora, or leave --peers out"
             )
         if given is not None:
-            return cls(FolderCheckpoint.open(given), cache)
+            return cls(_checked(FolderCheckpoint.open(given)), cache)
         kind, _, preset = source.id.partition(":")
         if kind == "random" and preset in presets():
-            return cls(RandomCheckpoint.of(*read_preset(preset)), cache)
+            return cls(_checked(RandomCheckpoint.of(*read_preset(preset))), cache)
         raise UsageError(
             f"the peers need the weights that the model was exported from ({source.id}); give that "
             "diffusers folder with --peer-weights, or measure random weights: --preset sd15 "
@@ -107,6 +107,14 @@ class Weights:
         except OSError as error:
             raise WriteError(f"cannot write the weights for the peers: {error}") from error
         return folder
+
+
+def _checked(checkpoint: Checkpoint) -> Checkpoint:
+    if checkpoint.family == "sdxl":
+        raise UnsupportedError(
+            f"{checkpoint.name} is a Stable Diffusion XL; peers are measured with versions 1 and 2"
+        )
+    return checkpoint
 
 
 def write_diffusers(checkpoint: Checkpoint, folder: Path) -> None:
