@@ -178,7 +178,7 @@ FIELDS: list[tuple[tuple[Any, ...], Any]] = [
     *(((name,), None) for name in ("name", "source", "graphs", "files", "defaults", "made_with")),
     *((("schema",), value) for value in (0, 2, "1", None, [1], {"a": 1}, 1.5, 2**70)),
     (("unknown",), 1),
-    (("family",), "sdxl"),
+    (("family",), "sd3"),
     (("precision",), "fp64"),
     (("prediction",), "flow"),
     (("source", "id"), 7),
@@ -625,6 +625,14 @@ def test_an_inpainting_model_is_more_than_this_host_does(ask: Ask, model: Path) 
         path.write_text(json.dumps(change(data, at, channels)))
         (answer,) = ask(request_command(model, {}))
         assert answer["code"] == 9
+
+
+def test_stable_diffusion_xl_is_left_to_python(ask: Ask, model: Path) -> None:
+    data = json.loads((model / "manifest.json").read_text())
+    (model / "manifest.json").write_text(json.dumps({**data, "family": "sdxl"}))
+    (answer,) = ask(open_command(model))
+    assert answer["code"] == 9
+    assert "Stable Diffusion XL, which this host does not run" in answer["message"]
 
 
 # ---- Pictures
