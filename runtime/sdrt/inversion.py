@@ -17,6 +17,7 @@ from sdrt.backends.changes import TOKENS
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe
 from sdrt.integrity import sha256
+from sdrt.lora.fitting import check_family
 from sdrt.tensor_file import open_tensors
 
 Vectors = npt.NDArray[np.float32]
@@ -97,11 +98,7 @@ class Inversions:
         """
         if not texts:
             return cls()
-        if artifact.manifest.family == "sdxl":
-            raise UnsupportedError(
-                f"{artifact.manifest.name!r} is a Stable Diffusion XL, with two text encoders; "
-                "embeddings are for versions 1 and 2"
-            )
+        check_family(artifact, "embeddings")
         words = tuple(Inversion.read(text) for text in texts)
         encoder = artifact.manifest.text_encoders[0]
         table = backend.layers(artifact.network(encoder.graph, backend.formats)).get(TOKENS)

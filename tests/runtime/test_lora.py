@@ -165,6 +165,14 @@ def test_integers_are_left_alone(tiny: Artifact, ink: Path) -> None:
         pipe.use_loras(str(ink))
 
 
+def test_models_with_two_text_encoders_are_left_alone(tiny: Artifact, ink: Path) -> None:
+    manifest = tiny.manifest.model_copy(update={"family": "sdxl"})
+    pipe = Pipeline(replace(tiny, manifest=manifest), open_backend("onnxruntime"))
+    for use in (pipe.use_loras, pipe.use_embeddings):
+        with pytest.raises(UnsupportedError, match="are for models of Stable Diffusion 1 and 2"):
+            use(str(ink))
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_graph_without_its_layers_names_is_to_be_exported_again(engine: str, ink: Path) -> None:
     """The embedded model is one; older releases wrote such."""

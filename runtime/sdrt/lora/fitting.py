@@ -13,21 +13,19 @@ from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
 from sdrt.lora.names import PARTS, Layer, Part, layers_of
 
+FAMILIES = ("sd1", "sd2")
 FLOATS = ("fp32", "bf16")
 
 
 def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> tuple[Adapter, ...]:
     """Check LoRAs with the layers of a model; loads no weights.
 
-    Raises `UnsupportedError` for a model in int8, `ArtifactError` for graphs that do not name their
-    layers, and as `Adapter.open`.
+    Raises `UnsupportedError` for a model in int8 or of another family, `ArtifactError` for graphs
+    that do not name their layers, and as `Adapter.open`.
     """
     if not asked:
         return ()
-    if artifact.manifest.family == "sdxl":
-        raise UnsupportedError(
-            f"{artifact.manifest.name!r} is a Stable Diffusion XL; LoRAs are for versions 1 and 2"
-        )
+    check_family(artifact, "LoRAs")
     layers: dict[tuple[Part, str], Layer] = {}
     for part in PARTS:
         if part not in artifact.manifest.graphs:
@@ -43,6 +41,15 @@ def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> 
         shapes = {name: one for name, one in backend.layers(network).items() if name != TOKENS}
         layers |= dict(layers_of(part, shapes, config))
     return tuple(Adapter.open(one.path, one.weight, layers) for one in asked)
+
+
+def check_family(artifact: Artifact, what: str) -> None:
+    """Raise `UnsupportedError` for models that LoRAs and words of one's own are not read for."""
+    if artifact.manifest.family not in FAMILIES:
+        raise UnsupportedError(
+            f"{artifact.root} is of the family {artifact.manifest.family}; {what} are for models "
+            "of Stable Diffusion 1 and 2"
+        )
 
 
 def changes_of(adapters: Sequence[Adapter], part: str) -> Changes:
