@@ -74,7 +74,7 @@ class Options(TypedDict, total=False):
     paste: bool
     """Whether pixels outside of the mask are the image's own, as by default; else the decoder's."""
     vae_tiling: VaeTiling
-    """Whether the VAE works in tiles of 512 pixels, so that its memory does not grow with the
+    """Whether the VAE works in tiles of 768 pixels, so that its memory does not grow with the
     picture; "auto", the default: only if the whole is not expected to fit."""
     hires: float
     """Paint the pictures over in so many times the size, for example 2.0: a second pass, from what

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import sdrt
 from sdrt import machine
@@ -13,10 +14,13 @@ from sdrt.artifact import Artifact
 from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import CancelledError, UsageError
+from sdrt.init_image import InitImage
 from sdrt.job import Job
 from sdrt.pipeline import Pipeline
 from sdrt.run import Run
 from sdrt.tiling import Tiling, in_tiles
+from sdrt_bench.scenes.prompts import drawn, scene_prompts
+from sdrt_bench.similarity import psnr_db
 from tests.runtime.test_guard import compute
 
 SMALL = Tiling(tile=16, overlap=8, margin=2)
@@ -65,6 +69,33 @@ def test_a_network_with_a_near_horizon_gives_the_same_in_tiles(size: tuple[int, 
     assert set(shapes) == {(1, 3, min(16, size[0]), min(16, size[1]))}
 
 
+@pytest.mark.parametrize("size", [(17, 40), (8, 33), (50, 50)])
+def test_what_shifts_the_values_of_each_tile_leaves_no_seam(size: tuple[int, int]) -> None:
+    """As norms do. What is left is one shift of the whole picture."""
+    rng = np.random.default_rng(2)
+    given = rng.standard_normal((1, 3, *size)).astype(np.float32)
+
+    def shifted(part: Array) -> Array:
+        return doubled(part) + rng.standard_normal((1, 3, 1, 1)).astype(np.float32)
+
+    left = in_tiles(shifted, given, SMALL, *size) - doubled(given)
+    np.testing.assert_allclose(left, np.broadcast_to(left[:, :, :1, :1], left.shape), atol=1e-5)
+
+
+def test_the_embedded_model_makes_the_same_picture_in_tiles(demo: Artifact) -> None:
+    (scene,) = drawn(scene_prompts(1))
+    pixels = np.asarray(Image.fromarray(scene).resize((1024, 256)))
+    picture = InitImage(pixels[None], strength=1).tensor()
+    pipe = sdrt.load(precision="fp32")
+    whole, tiled = (
+        pipe.encode_image(picture, Job(tiles_vae=is_tiled)) for is_tiled in (False, True)
+    )
+    (expected,) = pipe.decode(whole.mean)
+    for latents, is_tiled in ((whole.mean, True), (tiled.mean, False)):
+        (found,) = pipe.decode(latents, Job(tiles_vae=is_tiled))
+        assert psnr_db(expected, found, peak=2) >= 40
+
+
 def watched(shapes: dict[str, set[tuple[int, ...]]]) -> Any:
     def see(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         for array in feeds.values():
@@ -77,9 +108,12 @@ def watched(shapes: dict[str, set[tuple[int, ...]]]) -> Any:
     return see
 
 
-@pytest.mark.parametrize("size", [(80, 137), (256, 256), (64, 65)])
+@pytest.mark.parametrize(
+    ("size", "tile"),
+    [((80, 137), (80, 96)), ((256, 256), (96, 96)), ((64, 97), (64, 96)), ((96, 65), (96, 65))],
+)
 def test_the_decoder_and_the_encoder_see_one_shape_whatever_the_size(
-    demo: Artifact, size: tuple[int, int]
+    demo: Artifact, size: tuple[int, int], tile: tuple[int, int]
 ) -> None:
     shapes: dict[str, set[tuple[int, ...]]] = {}
     pipe, (height, width) = Pipeline(demo, FakeBackend(watched(shapes))), size
@@ -87,7 +121,8 @@ def test_the_decoder_and_the_encoder_see_one_shape_whatever_the_size(
     assert picture.shape == (3, height * 8, width * 8)
     posterior = pipe.encode_image(picture[None], Job(tiles_vae=True))
     assert posterior.mean.shape == (1, 4, height, width)
-    assert shapes == {"vae_decoder": {(1, 4, 64, 64)}, "vae_encoder": {(1, 3, 512, 512)}}
+    pixels = tuple(side * 8 for side in tile)
+    assert shapes == {"vae_decoder": {(1, 4, *tile)}, "vae_encoder": {(1, 3, *pixels)}}
 
 
 def test_one_tile_is_the_untiled_picture(demo: Artifact) -> None:

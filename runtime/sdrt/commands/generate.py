@@ -100,7 +100,7 @@ class Point(click.ParamType[tuple[int, int]]):
 @click.option(
     "--vae-tiling/--no-vae-tiling",
     default=None,
-    help="Decode and encode in tiles of 512 pixels; default: if the whole would not fit.",
+    help="Decode and encode in tiles of 768 pixels; default: if the whole would not fit.",
 )
 @click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
 @click.option("--style", metavar="NAME", help="Words around the prompt; see: sdrt styles.")
