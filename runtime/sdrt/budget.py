@@ -44,6 +44,7 @@ class Budget:
             )
         changes: list[dict[str, Any]] = [{"is_tiled": True}] if may_tile else []
         if self.limit is not None:
+            plan = replace(plan, gives_back=machine.give_back_freed_arrays())
             changes += [{"is_doubled": False}, {"keep": frozenset()}]
         plans = [replace(plan, **change) for change in _combinations(changes)]
         fitting = (one for one in plans if self._keeps_limit(one) and _is_available(one))
@@ -175,6 +176,11 @@ def _changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
         yield f"{flags} {flag}".lstrip(), replace(smaller, **change)
     if engines:
         flags, smaller = f"{flags} {engines[-1][0]}".lstrip(), replace(smaller, **engines[-1][1])
+    if plan.first:
+        width, height = plan.first
+        single = replace(smaller, width=width, height=height, first=None)
+        yield f"{flags} without --hires".lstrip(), single
+        return
     for width, height in _smaller_sizes(plan):
         size = f"{flags} --size {width}x{height}".lstrip()
         yield size, replace(smaller, width=width, height=height)

@@ -4,12 +4,14 @@ Weights follow from the sizes of files. What is held between them is estimated f
 for each engine, measured with onnxruntime 1.32 and openvino 2026.4 on x86: the embedded model's
 U-Net from 64 to 1024 pixels with one to four rows in a batch, its decoder from 64 to 1024 pixels,
 and the U-Net of Stable Diffusion 1.5 at 512x512 with guidance. The estimates are within 30 % of all
-of these, or within 0.1 GB.
+of these, or within 0.1 GB. For whole processes with the embedded model, from 128 to 640 pixels,
+they are within 10 % with OpenVINO, and with ONNX Runtime within 20 % under a limit; without one its
+peaks vary by more from run to run, because glibc keeps a part of what was freed.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdrt import machine
@@ -49,6 +51,11 @@ ENGINES = {
     "openvino": Engine(48_000_000, 110_000_000, 22_000_000, 12.1, 1.16, 0.0, widens=False),
     "onnxruntime": Engine(34_000_000, 4_000_000, 4_000_000, 33.0, 3.85, 0.7, widens=True),
 }
+# Where freed arrays go back to the system at once.
+TIGHT_ENGINES = {
+    "openvino": ENGINES["openvino"],
+    "onnxruntime": replace(ENGINES["onnxruntime"], unet=12.0, decoder=1.5),
+}
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,10 @@ class Plan:
     """Whether there are halves at all."""
     before: int = 0
     """Bytes that the process has in memory already."""
+    first: tuple[int, int] | None = None
+    """Width and height of the first pass, where there are two."""
+    gives_back: bool = False
+    """Whether freed arrays go back to the system at once (`machine.give_back_freed_arrays`)."""
 
     @classmethod
     def of(
@@ -88,7 +99,7 @@ class Plan:
     ) -> "Plan":
         """The plan of a request."""
         is_doubled = request.is_guided and not request.guidance.is_split
-        largest = request.hires or request
+        first, largest = (request.width, request.height), request.hires or request
         size = largest.width, largest.height
         has_image = request.init is not None or request.hires is not None
         images = len(request.seeds)
@@ -105,29 +116,48 @@ class Plan:
             is_tiled,
             is_guided=request.is_guided,
             before=machine.resident_bytes(),
+            first=first if request.hires else None,
         )
 
     def peak(self) -> tuple[str, int]:
         """The network at which the run needs most, and how many bytes more than now."""
-        encoder = ("vae_encoder",) if self.has_image else ()
-        texts = [encoder.graph for encoder in self.artifact.manifest.text_encoders]
-        order = (*texts, *encoder, "unet", "vae_decoder")
-        names = [name for name in order if self._has(name)]
-        kept, peaks = 0 if self.loaded else self._engine.library, {}
-        for name in names:
-            weights, activations = self._weights(name), self._activations(name)
-            # Several text encoders are released together.
-            before = texts[: texts.index(name)] if name in texts else []
-            together = sum(self._weights(one) for one in before if one not in self.keep)
-            peaks[name] = kept + together + weights + activations
-            # OpenVINO's buffers stay with the network; ONNX Runtime gives them back.
-            stays = activations if self.backend.name == "openvino" else 0
-            kept += weights + stays if name in self.keep else 0
+        # OpenVINO compiles a network for each size, and its buffers stay with it. ONNX Runtime has
+        # one form for all, and gives them back.
+        is_static = self.backend.name == "openvino"
+        kept = 0 if self.loaded else self._engine.library
+        peaks: dict[str, int] = {}
+        held: set[str] = set()
+        together = 0  # of text encoders, which are released as one
+        for name, stage in self._stages():
+            weights = 0 if name in held else stage._weights(name)
+            activations = stage._activations(name)
+            texts = together if name in self._text_encoders else 0
+            peaks[name] = max(peaks.get(name, 0), kept + texts + weights + activations)
+            if name in self.keep:
+                kept += weights + (activations if is_static else 0)
+                held |= set() if is_static else {name}
+            elif name in self._text_encoders:
+                together += weights
         name = max(peaks, key=lambda name: peaks[name])
         return name, peaks[name]
 
-    def _has(self, name: str) -> bool:
-        return name in self.artifact.manifest.graphs
+    def _stages(self) -> Iterator[tuple[str, "Plan"]]:
+        """The networks in the order in which they run, each with the plan of its pass."""
+        passes = [self]
+        if self.first:
+            width, height = self.first
+            passes.insert(0, replace(self, width=width, height=height, first=None))
+        yield from self._there(*self._text_encoders)
+        for one in passes:
+            encoder = ["vae_encoder"] if self.has_image and one is self else []
+            yield from one._there(*encoder, "unet", "vae_decoder")
+
+    @property
+    def _text_encoders(self) -> list[str]:
+        return [encoder.graph for encoder in self.artifact.manifest.text_encoders]
+
+    def _there(self, *names: str) -> Iterator[tuple[str, "Plan"]]:
+        yield from ((name, self) for name in names if name in self.artifact.manifest.graphs)
 
     def _weights(self, name: str) -> int:
         """Bytes of a network in memory, without what it computes."""
@@ -159,7 +189,7 @@ class Plan:
             values = self._engine.unet * channels * latent_pixels + self._engine.scores * matrix
             return int(values * rows * width)
         if name in ("vae_decoder", "vae_encoder"):
-            last, given = self._decoder()
+            last, given = self._vae(name)
             values = self._engine.decoder * (last + 2 * given) * self._vae_pixels
             return int(values * width) + self.images * self.width * self.height * 3 * PICTURE_BYTES
         return 0
@@ -181,7 +211,8 @@ class Plan:
 
     @property
     def _engine(self) -> Engine:
-        return ENGINES[self.backend.name]
+        engines = TIGHT_ENGINES if self.gives_back else ENGINES
+        return engines[self.backend.name]
 
     def _unet(self, latent_pixels: int) -> tuple[int, int]:
         """Channels of the first level, and values of one row's largest attention matrix."""
@@ -195,9 +226,9 @@ class Plan:
         tokens = latent_pixels // 4**level
         return channels[0], heads[min(level, len(heads) - 1)] * tokens**2
 
-    def _decoder(self) -> tuple[int, int]:
+    def _vae(self, name: str) -> tuple[int, int]:
         """Channels at full size: of the last level, and those that it is given."""
-        channels = self._config("vae_decoder").get("block_out_channels")
+        channels = self._config(name).get("block_out_channels")
         numbers = _numbers(channels, DECODER_CHANNELS)
         return numbers[0], numbers[min(1, len(numbers) - 1)]
 

@@ -79,6 +79,16 @@ def test_weights_that_are_changed_are_there_once_more(demo: Artifact) -> None:
     assert more.peak()[1] - whole.peak()[1] == 200_000_000
 
 
+def test_a_second_pass_needs_a_second_form_of_what_openvino_keeps(demo: Artifact) -> None:
+    artifact = sd15(demo, "fp32")
+    for name, weights in (("openvino", WEIGHTS["unet"] * 4), ("onnxruntime", 0)):
+        single = plan(artifact, name, "fp32", width=768, height=768, has_image=True)
+        double = replace(single, first=(512, 512))
+        assert double.peak()[1] - single.peak()[1] >= weights
+        released, twice = (replace(one, keep=frozenset()).peak() for one in (single, double))
+        assert released == twice
+
+
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize(
     "smaller", [{"is_doubled": False}, {"images": 1}, {"width": 256}, {"height": 448}]
