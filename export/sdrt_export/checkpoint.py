@@ -73,6 +73,8 @@ class Checkpoint(ABC):
     """LoRAs, which `lora.merge` adds to the networks after they are loaded."""
     zeros_for_empty_prompt: bool = field(default=False, kw_only=True)
     """Whether an empty negative prompt was zeros in training, in place of its embeddings."""
+    tiny_vae: Path | None = field(default=None, kw_only=True)
+    """Where a tiny autoencoder is whose decoder goes into the artifact too."""
 
     @abstractmethod
     def network(self, part: str) -> Any:

@@ -59,6 +59,12 @@ BUILT_IN = "leave --calibration-prompts out"
     help="Merge a LoRA (.safetensors) into the weights; may be given several times. Weight 1.",
 )
 @click.option(
+    "--tiny-vae",
+    metavar="PATH",
+    type=click.Path(path_type=Path),
+    help="Export a tiny decoder (TAESD) too: a diffusers folder, or taesd_decoder.safetensors.",
+)
+@click.option(
     "--calibration",
     type=click.Path(path_type=Path, dir_okay=False),
     help="int8: take the statistics from this file, or write them to it if there is none.",
@@ -98,6 +104,7 @@ def export(
     prediction: str | None,
     zero_terminal_snr: bool,
     lora: tuple[str, ...],
+    tiny_vae: Path | None,
     single_graph: bool,
     sampler: str | None,
     scheduler: str | None,
@@ -129,6 +136,7 @@ def export(
         "prediction": prediction,
         "zero_terminal_snr": zero_terminal_snr,
         "lora": lora,
+        "tiny_vae": tiny_vae,
     }
     built_in = {"sampler": sampler, "scheduler": scheduler, "steps": steps, "size": size}
     asked = (random, preset, precision, formats)
@@ -201,6 +209,8 @@ def run_export(
         checkpoint = checkpoint.spaced_as(chosen)
     wanted = None if isinstance(checkpoint, Path) else checkpoint.asked_precision
     precision = precision or (chosen.precision if chosen else wanted) or "fp32"
+    if precision == "int8" and said and said.get("tiny_vae"):
+        raise UsageError("--tiny-vae is for fp32 and bf16; there is nothing to gain by int8")
     return export(
         checkpoint,
         destination,
@@ -280,7 +290,8 @@ def _opened(source: "Path | Checkpoint", said: Mapping[str, Any]) -> "Path | Che
     if options != SourceOptions():
         raise UsageError(
             f"{source} is an artifact of sdrt, which says all about itself; --config, "
-            "--allow-pickle, --prediction, --zero-terminal-snr and --lora are for checkpoints"
+            "--allow-pickle, --prediction, --zero-terminal-snr, --lora and --tiny-vae are for "
+            "checkpoints"
         )
     return source
 

@@ -18,14 +18,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from sdrt.manifest import POOLED
+from sdrt.manifest import POOLED, TINY_DECODER
 from sdrt_export.checkpoint import Checkpoint, is_xl
 from sdrt_export.lora import merged
 from sdrt_export.optimum_configs import exporter_config
+from sdrt_export.tiny_vae import open_tiny_vae
 
 TOKENS = 77  # of one chunk; CLIP's positions
 
@@ -58,6 +59,9 @@ def networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
         yield _exportable("unet", UNet(merged(checkpoint, "unet")))
     yield _exportable("vae_decoder", VaeDecoder(checkpoint.vae()))
     yield _exportable("vae_encoder", VaeEncoder(checkpoint.vae()))
+    if checkpoint.tiny_vae:
+        tiny = open_tiny_vae(checkpoint.tiny_vae, checkpoint.latent)
+        yield _exportable(TINY_DECODER, TinyVaeDecoder(tiny, checkpoint.latent.scale))
 
 
 def _xl_networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
@@ -191,6 +195,22 @@ class VaeEncoder(torch.nn.Module):
     def prepare(self) -> None:
         """Replace attention."""
         _fuse_attention(self.network)
+
+
+class TinyVaeDecoder(torch.nn.Module):
+    """As `VaeDecoder`, from the same latents: what the tiny one takes is scaled otherwise."""
+
+    def __init__(self, vae: AutoencoderTiny, scale: float) -> None:
+        super().__init__()
+        self.network = vae
+        self.scale = scale / vae.config["scaling_factor"]
+
+    def forward(self, latent_sample: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        scaled = latent_sample * self.scale
+        return self.network.decode(scaled, return_dict=False)[0]  # type: ignore[no-any-return]
+
+    def prepare(self) -> None:
+        """Nothing to change: it has convolutions only."""
 
 
 class UpsampleToSkip(torch.nn.Module):

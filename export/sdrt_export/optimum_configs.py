@@ -15,7 +15,7 @@ from optimum.utils import (
     NormalizedConfig,
 )
 
-from sdrt.manifest import HIDDEN_STATES, LAYER_STATES, PICTURE, POOLED
+from sdrt.manifest import HIDDEN_STATES, LAYER_STATES, PICTURE, POOLED, TINY_DECODER
 
 BACKEND = "sdrt"
 Axes = dict[str, dict[int, str]]
@@ -125,6 +125,7 @@ TASKS = {
     "unet": ("unet-2d-condition", "semantic-segmentation"),
     "vae_decoder": ("vae-decoder", "semantic-segmentation"),
     "vae_encoder": ("vae-encoder", "semantic-segmentation"),
+    TINY_DECODER: ("vae-decoder", "semantic-segmentation"),
 }
 XL_TASKS = {
     "text_encoder": ("clip-text-xl", "feature-extraction"),

@@ -11,6 +11,7 @@ from sdrt_export.hub import HubId, fetch
 from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
 from sdrt_export.lora import with_loras
 from sdrt_export.prediction import OPTION
+from sdrt_export.tiny_vae import open_tiny_vae
 
 PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 
@@ -28,6 +29,8 @@ class SourceOptions:
     """Whether the model was trained with no signal left at the last timestep."""
     lora: tuple[str, ...] = ()
     """LoRAs to merge, each as `FILE[:WEIGHT]`."""
+    tiny_vae: Path | None = None
+    """A tiny autoencoder of the same latents, to be exported beside the model's own."""
 
     def check(self) -> None:
         """Raise `UsageError` for a prediction that does not exist."""
@@ -39,6 +42,9 @@ class SourceOptions:
     def apply(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint as the user describes it."""
         self.check()
+        if self.tiny_vae is not None:
+            open_tiny_vae(self.tiny_vae, checkpoint.latent)  # what is none is refused before work
+            checkpoint = replace(checkpoint, tiny_vae=self.tiny_vae)
         if self.prediction is not None:
             checkpoint = checkpoint.with_scheduler(OPTION, prediction_type=self.prediction)
         if self.zero_terminal_snr:

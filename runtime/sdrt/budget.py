@@ -78,7 +78,7 @@ class Budget:
         raise OutOfMemoryError(
             f"the process would need about {_gb(plan.before + needed)} of memory while {name} "
             f"runs, and --max-memory (in Python: max_memory) allows {_gb(self.limit)}; "
-            f"{', '.join(_ways(plan)) or 'nothing'} is in that figure already; "
+            f"planned already: {', '.join(_ways(plan)) or 'nothing'}; "
             f"{self._remedy(plan, plan.before)}; or raise the limit to what the run needs"
         )
 

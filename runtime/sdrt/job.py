@@ -22,6 +22,8 @@ class Job:
     warnings: list[str] = field(default_factory=list)
     tiles_vae: bool = False
     """Whether the VAE works in tiles."""
+    decoder: str = "vae_decoder"
+    """The network that makes pictures of latents."""
     releases: bool = False
     """Whether no network may stay in memory after its use."""
     place: str = ""

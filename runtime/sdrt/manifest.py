@@ -49,6 +49,9 @@ That is (batch, 6); of a refiner it is (batch, 5), with an aesthetic score in pl
 Podell et al. 2023, arXiv 2307.01952, sections 2.2 and 2.3.
 """
 
+TINY_DECODER = "vae_decoder_tiny"
+"""A graph that may stand in for `vae_decoder`: the same latents, a rougher picture, less work."""
+
 
 class Model(BaseModel):
     """Base of everything read from JSON or YAML: frozen, strict about names, finite only."""

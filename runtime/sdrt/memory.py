@@ -85,6 +85,8 @@ class Plan:
     """Bytes that the process has in memory already."""
     first: tuple[int, int] | None = None
     """Width and height of the first pass, where there are two."""
+    decoder: str = "vae_decoder"
+    """The network that makes pictures of latents."""
     gives_back: bool = False
     """Whether freed arrays go back to the system at once (`machine.give_back_freed_arrays`)."""
 
@@ -117,6 +119,7 @@ class Plan:
             is_guided=request.is_guided,
             before=machine.resident_bytes(),
             first=first if request.hires else None,
+            decoder=request.decoder,
         )
 
     def peak(self) -> tuple[str, int]:
@@ -150,7 +153,7 @@ class Plan:
         yield from self._there(*self._text_encoders)
         for one in passes:
             encoder = ["vae_encoder"] if self.has_image and one is self else []
-            yield from one._there(*encoder, "unet", "vae_decoder")
+            yield from one._there(*encoder, "unet", self.decoder)
 
     @property
     def _text_encoders(self) -> list[str]:
@@ -188,7 +191,7 @@ class Plan:
             channels, matrix = self._unet(latent_pixels)
             values = self._engine.unet * channels * latent_pixels + self._engine.scores * matrix
             return int(values * rows * width)
-        if name in ("vae_decoder", "vae_encoder"):
+        if name in (self.decoder, "vae_encoder"):
             last, given = self._vae(name)
             values = self._engine.decoder * (last + 2 * given) * self._vae_pixels
             return int(values * width) + self.images * self.width * self.height * 3 * PICTURE_BYTES

@@ -24,7 +24,7 @@ from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
 from sdrt.lora.fitting import changed_weights, changes_of, open_loras
 from sdrt.lora.names import PARTS
-from sdrt.manifest import POOLED, Precision, Preview, TextEncoder
+from sdrt.manifest import POOLED, TINY_DECODER, Precision, Preview, TextEncoder
 from sdrt.memory import Plan
 from sdrt.metadata import Parameters
 from sdrt.preview import fit_preview, to_previews
@@ -42,7 +42,7 @@ from sdrt.two_passes import TwoPasses
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
 
-KEPT = frozenset({"unet", "vae_decoder"})
+KEPT = frozenset({"unet", "vae_decoder", TINY_DECODER})
 
 
 def load(
@@ -246,7 +246,7 @@ class Pipeline:
         channels, height, width = latents.shape[1:]
         tiling = job.tiling_of(height, width)
         tile = (1, channels, *tiling.size(height, width))
-        graph = Guarded(self, "vae_decoder", {"latent_sample": tile}, job)
+        graph = Guarded(self, job.decoder, {"latent_sample": tile}, job)
 
         def decode(part: Array) -> Array:
             return graph.run({"latent_sample": part}, job.stop)["sample"]

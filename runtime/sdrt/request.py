@@ -16,7 +16,7 @@ from sdrt.framing import NEGATIVE, OPTIONS, Framing, read_framing
 from sdrt.hires import STRENGTH as HIRES_STRENGTH
 from sdrt.hires import Hires, second_pass
 from sdrt.init_image import InitImage, Picture, read_init_image
-from sdrt.manifest import SPACINGS, Manifest, Spacing
+from sdrt.manifest import SPACINGS, TINY_DECODER, Manifest, Spacing
 from sdrt.noise import MAX_SEED
 from sdrt.recipe import Recipe, check_options
 from sdrt.samplers import SAMPLERS, Option
@@ -40,6 +40,7 @@ POOLED_EMBEDDINGS = {
     "negative_pooled_prompt_embeds": "negative_prompt_embeds",
 }
 """Embeddings of whole prompts, and what they come with."""
+DECODERS = {"full": "vae_decoder", "tiny": TINY_DECODER}
 STRENGTH = 0.8  # of a picture without a mask; under a mask everything is made anew
 
 
@@ -76,6 +77,8 @@ class Options(TypedDict, total=False):
     vae_tiling: VaeTiling
     """Whether the VAE works in tiles of 768 pixels, so that its memory does not grow with the
     picture; "auto", the default: only if the whole is not expected to fit."""
+    decoder: Literal["full", "tiny"]
+    """"tiny" decodes with the small decoder that was exported with `--tiny-vae`: roughly, fast."""
     hires: float
     """Paint the pictures over in so many times the size, for example 2.0: a second pass, from what
     the first one made, with the same prompt and seed."""
@@ -159,6 +162,8 @@ class Request:
     vae_tiling: VaeTiling = "auto"
     hires: Hires | None = None
     """The second pass, if there is one."""
+    decoder: str = "vae_decoder"
+    """The network that makes pictures of latents."""
 
     @property
     def steps_to_run(self) -> int:
@@ -227,6 +232,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         negative_framing=negative_framing,
         init=init,
         vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
+        decoder=_decoder(manifest, options.get("decoder", "full")),
     )
     if init and request.steps_to_run < 1:
         raise UsageError(
@@ -308,6 +314,15 @@ def _vae_tiling(value: object) -> VaeTiling:
     if value is True or value is False or value == "auto":
         return value
     raise UsageError(f"vae_tiling is {value!r}; expected True, False or 'auto'")
+
+
+def _decoder(manifest: Manifest, value: str) -> str:
+    name = DECODERS[checks.known("decoder", value, DECODERS)]
+    if name == TINY_DECODER and name not in manifest.graphs:
+        raise UnsupportedError(
+            f"the model {manifest.name!r} has no tiny decoder; export it again with --tiny-vae"
+        )
+    return name
 
 
 def _check_conditions(manifest: Manifest, has_mask: bool) -> None:

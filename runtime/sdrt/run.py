@@ -39,7 +39,7 @@ class Run:
 
     def __init__(self, pipeline: "Pipeline", request: Request) -> None:
         self.pipeline, self.request = pipeline, request
-        self.job = Job()
+        self.job = Job(decoder=request.decoder)
         self._steps = pipeline.steps(request)  # what cannot be is refused before any work
         self._latents: Latents | None = None
         self._iterator = self._generate()
@@ -74,7 +74,7 @@ class Run:
         try:
             decoded = self.pipeline.decode(latents, self.job)
         finally:
-            self.pipeline.release_after_use("vae_decoder", self.job)
+            self.pipeline.release_after_use(self.job.decoder, self.job)
         return [to_image(picture) for picture in decoded]
 
     def result(self) -> Result:

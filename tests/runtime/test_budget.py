@@ -184,7 +184,7 @@ def test_what_cannot_keep_to_a_limit_is_refused_with_what_would_fit(
         limited.check(limited.fit(wished, may_tile=True))
     message = str(caught.value)
     assert "--max-memory (in Python: max_memory) allows 3.0 GB" in message
-    assert f"{RELEASED}, {SPLIT} is in that figure already" in message
+    assert f"planned already: {RELEASED}, {SPLIT}; " in message
     assert remedy in message
     assert message.endswith("or raise the limit to what the run needs")
 

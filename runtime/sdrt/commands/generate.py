@@ -102,6 +102,7 @@ class Point(click.ParamType[tuple[int, int]]):
     default=None,
     help="Decode and encode in tiles of 768 pixels; default: if the whole would not fit.",
 )
+@click.option("--decoder", type=click.Choice(["full", "tiny"]), help="tiny: rough and fast.")
 @click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
 @click.option("--style", metavar="NAME", help="Words around the prompt; see: sdrt styles.")
 @click.option(
