@@ -171,6 +171,22 @@ def test_both_formats_and_other_layers_of_the_text_encoder(
             assert psnr_db(np.asarray(expected.images[0]), np.asarray(found)) >= 50
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_the_picture_in_int8_is_python_s(
+    run: Run, int8_demo: Artifact, tmp_path: Path, backend: str
+) -> None:
+    done = run(
+        *["generate", PROMPT, "-m", int8_demo.root, "--backend", backend, "--steps", 6, "-s", 3],
+        *["--sampler", "dpm++2m", "-o", tmp_path / "host.png"],
+    )
+    assert done.returncode == 0, done.stderr
+    expected = sdrt.load(int8_demo.root, backend)(
+        PROMPT, num_inference_steps=6, seed=3, sampler="dpm++2m"
+    )
+    with Image.open(tmp_path / "host.png") as found:
+        assert psnr_db(np.asarray(expected.images[0]), np.asarray(found)) >= 35
+
+
 @pytest.fixture(scope="module")
 def v_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stable Diffusion 2's ways: the last layer but one, v, no signal at the first level."""
