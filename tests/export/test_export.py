@@ -335,7 +335,7 @@ MANIFEST_FIELDS: dict[str, Any] = {
     "prediction": "epsilon",
     "schedule": {},
     "latent": {"channels": 4, "downscale": 8, "scale": 1.0},
-    "text_encoders": (),
+    "text_encoders": ({"graph": "text_encoder", "tokenizer": "tokenizer"},),
     "graphs": {},
 }
 
@@ -417,6 +417,7 @@ def test_a_killed_export_leaves_the_old_one_or_the_new_one_whole(tmp_path: Path)
         ready = tmp_path / f"ready-{attempt}"
         with publishing_process(destination, ready) as process:
             while not ready.exists():
+                assert process.is_alive()
                 time.sleep(0.01)
             time.sleep(0.003 * attempt)
             assert process.pid is not None
