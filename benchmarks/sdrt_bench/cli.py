@@ -13,8 +13,8 @@ from sdrt.commands.generate import Size
 from sdrt.errors import UsageError
 
 if TYPE_CHECKING:
+    from sdrt.options import Options
     from sdrt.pipeline import Pipeline
-    from sdrt.request import Options
     from sdrt.result import Step
     from sdrt.run import Run
     from sdrt_bench.compare import Watch

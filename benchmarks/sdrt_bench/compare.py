@@ -9,8 +9,8 @@ import numpy as np
 from sdrt.errors import UsageError
 from sdrt.manifest import Latent
 from sdrt.metadata import Parameters
+from sdrt.options import Options
 from sdrt.pipeline import Pipeline
-from sdrt.request import Options
 from sdrt.result import Step
 from sdrt.run import Run
 from sdrt.samplers import Latents

@@ -27,9 +27,10 @@ from sdrt.lora.names import PARTS
 from sdrt.manifest import POOLED, TINY_DECODER, Precision, Preview, TextEncoder
 from sdrt.memory import Plan
 from sdrt.metadata import Parameters
+from sdrt.options import Options
 from sdrt.preview import fit_preview, to_previews
 from sdrt.prompt import Prompt, parse
-from sdrt.request import Options, Request, checked_clip_skip, resolve
+from sdrt.request import Request, checked_clip_skip, resolve
 from sdrt.result import Result, Step
 from sdrt.run import Run
 from sdrt.samplers import Latents

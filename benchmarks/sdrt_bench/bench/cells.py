@@ -11,7 +11,8 @@ from sdrt.backends import BACKENDS, usable_backends
 from sdrt.errors import MissingExtraError, UnsupportedError, UsageError
 from sdrt.machine import has_bf16, has_int8, usable_cores
 from sdrt.manifest import PRECISIONS
-from sdrt.request import Options, resolve
+from sdrt.options import Options
+from sdrt.request import resolve
 from sdrt_bench.bench.record import Params
 
 PROMPT = "a red boat on the sea at sunset"

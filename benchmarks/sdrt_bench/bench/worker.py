@@ -21,8 +21,8 @@ from sdrt.backends import Backend, open_backend
 from sdrt.backends.executed import Executed
 from sdrt.errors import SdrtError
 from sdrt.files import whole_file
+from sdrt.options import Options
 from sdrt.pipeline import Pipeline
-from sdrt.request import Options
 from sdrt.result import Timings
 from sdrt.run import Run
 from sdrt.samplers import Latents

@@ -17,8 +17,9 @@ from sdrt.artifact import Artifact
 from sdrt.denoiser import guidance_width
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.manifest import GraphSpec, Manifest
+from sdrt.options import Options
 from sdrt.recipe import Recipe
-from sdrt.request import Options, resolve
+from sdrt.request import resolve
 from sdrt_export.artifact import staged
 from sdrt_export.onnx_files import GRAPH_FILE, WEIGHTS_FILE, signature
 from sdrt_export.report import Report, peak_bytes

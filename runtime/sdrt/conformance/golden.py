@@ -15,7 +15,7 @@ from sdrt.backends import Array
 from sdrt.conformance.tolerance import EXACT, REDUCED, Stage, Tolerance
 from sdrt.errors import ArtifactError
 from sdrt.manifest import MANIFEST_NAME, Model, describe
-from sdrt.request import Options
+from sdrt.options import Options
 from sdrt.tensor_file import read_tensors, write_tensors
 
 FORMAT, VERSION = "sdrt-conformance", "1"

@@ -14,8 +14,9 @@ from sdrt.conformance.golden import Case, write_golden
 from sdrt.conformance.staged import FEEDS, StagedRun
 from sdrt.conformance.tolerance import EXACT, REDUCED
 from sdrt.errors import UsageError
+from sdrt.options import Options
 from sdrt.pipeline import Pipeline
-from sdrt.request import Options, resolve
+from sdrt.request import resolve
 from sdrt.samplers import SAMPLERS
 from sdrt.samplers.names import find_sampler
 
