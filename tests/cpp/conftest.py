@@ -4,13 +4,18 @@ Nothing is skipped where a compiler is missing: the build says what to install, 
 """
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+Command = Mapping[str, Any]
+Ask = Callable[..., list[Any]]
 ROOT = Path(__file__).parents[2]
 
 
@@ -54,3 +59,22 @@ def clean_environment() -> dict[str, str]:
         "ASAN_OPTIONS": "exitcode=99",  # leaks are findings too
         "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
     }
+
+
+def asking(program: Path, environment: dict[str, str]) -> Ask:
+    """Send commands to a program of C++ parts, and get their results."""
+
+    def ask(*commands: Command) -> list[Any]:
+        done = subprocess.run(
+            [program],
+            input=json.dumps(commands).encode(),
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        results: list[Any] = json.loads(done.stdout)
+        assert len(results) == len(commands)
+        return results
+
+    return ask

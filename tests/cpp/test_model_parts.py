@@ -6,8 +6,7 @@ import math
 import os
 import random
 import shutil
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -28,32 +27,16 @@ from sdrt.record import NetworkRecord, Retry
 from sdrt.request import resolve
 from sdrt.samplers import SAMPLERS
 from sdrt.samplers.names import DIFFUSERS, find_sampler
+from tests.cpp.conftest import Ask, Command, asking
 
 HERE = ("ddim", "euler", "euler_a", "dpm++2m", "unipc", "lcm")  # samplers of the host
 MUTATIONS = 200
 
-Command = Mapping[str, Any]
-Ask = Callable[..., list[Any]]
-
 
 @pytest.fixture(scope="module")
 def ask(sanitized_build: Path, clean_environment: dict[str, str]) -> Ask:
-    """Send commands to the C++ parts, built with the sanitizers, and get their results."""
-
-    def ask(*commands: Command) -> list[Any]:
-        done = subprocess.run(
-            [sanitized_build / "model-parts"],
-            input=json.dumps(commands).encode(),
-            env=clean_environment,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        results: list[Any] = json.loads(done.stdout)
-        assert len(results) == len(commands)
-        return results
-
-    return ask
+    """Ask the C++ parts, built with the sanitizers."""
+    return asking(sanitized_build / "model-parts", clean_environment)
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """The C++ host's text and numbers beside Python's: the same ids, noise, levels and steps."""
 
-import json
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,10 +20,8 @@ from sdrt.recipe import OF_LEVELS, Recipe
 from sdrt.samplers import Latents
 from sdrt.schedule import TrainingNoise
 from sdrt.tokenizer import Tokenizer, weighted
+from tests.cpp.conftest import Ask, Command, asking
 from tests.cpp.prompts import thousand
-
-Command = Mapping[str, Any]
-Ask = Callable[..., list[Any]]
 
 SAMPLERS: dict[str, list[dict[str, Any]]] = {
     "ddim": [{}, {"eta": 0.5}, {"final": "zero"}],
@@ -54,22 +50,8 @@ SAMPLERS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.fixture(scope="module")
 def ask(sanitized_build: Path, clean_environment: dict[str, str]) -> Ask:
-    """Send commands to the C++ parts, built with the sanitizers, and get their results."""
-
-    def ask(*commands: Command) -> list[Any]:
-        done = subprocess.run(
-            [sanitized_build / "number-parts"],
-            input=json.dumps(commands).encode(),
-            env=clean_environment,
-            capture_output=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr.decode()
-        results: list[Any] = json.loads(done.stdout)
-        assert len(results) == len(commands)
-        return results
-
-    return ask
+    """Ask the C++ parts, built with the sanitizers."""
+    return asking(sanitized_build / "number-parts", clean_environment)
 
 
 def test_a_thousand_prompts_have_the_same_ids_and_weights(ask: Ask, demo: Artifact) -> None:
