@@ -34,6 +34,8 @@ class Geometry(Model):
 class Preset(Model):
     """What to export and how; exactly one of `source` and `geometry` is given."""
 
+    summary: str = ""
+    """What it is, for a list of presets."""
     source: str | None = None
     geometry: Geometry | None = None
     precision: Precision = "fp32"
@@ -55,10 +57,7 @@ def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
     if data.get("geometry") is not None:
         _check_geometry(path, data["geometry"])
     _check_keys(path, "defaults", data.get("defaults") or {}, list(Defaults.model_fields))
-    try:
-        return path.stem, Preset.model_validate(data)
-    except ValidationError as error:
-        raise UsageError(f"{path}: {describe(error)}") from error
+    return path.stem, _preset(path, data)
 
 
 def read_yaml(path: Path) -> Any:
@@ -79,6 +78,11 @@ def presets() -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def known_presets() -> dict[str, Preset]:
+    """The same, read, but without a look at their networks, which takes diffusers and seconds."""
+    return {name: _preset(path, read_yaml(path)) for name, path in presets().items()}
+
+
 def config_folder() -> Path:
     """Installed: beside this file. In a checkout and an editable install: the folder `configs`."""
     installed = Path(__file__).parent / "presets"
@@ -95,6 +99,13 @@ def _find(name_or_path: str | Path) -> Path:
         f"there is no preset {str(name_or_path)!r}; known: {', '.join(known)}, or the path of a "
         "YAML file"
     )
+
+
+def _preset(path: Path, data: Any) -> Preset:
+    try:
+        return Preset.model_validate(data)
+    except ValidationError as error:
+        raise UsageError(f"{path}: {describe(error)}") from error
 
 
 def _check_geometry(path: Path, geometry: Any) -> None:

@@ -1,0 +1,118 @@
+"""`sdrt models`: what can be exported by a name, and what was exported already."""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from sdrt.errors import ArtifactError, MissingExtraError
+
+Record = dict[str, Any]
+DEPTH = 3
+"""How far below a folder models are looked for: FOLDER/models/sd15/int8 is found."""
+
+
+@click.command()
+@click.argument("folders", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
+def models(folders: tuple[Path, ...], as_json: bool) -> None:
+    """List presets, the embedded model, and the model folders below FOLDERS.
+
+    Without FOLDERS, those below the current one are listed.
+    """
+    presets, missing = [], ""
+    try:
+        presets = preset_records()
+    except MissingExtraError as error:
+        missing = str(error)
+    found = model_records(folders or (Path(),))
+    if as_json:
+        record = {"presets": presets, "models": found}
+        click.echo(json.dumps(record, indent=1, ensure_ascii=False))
+        return
+    click.echo("presets, for sdrt export --random NAME DEST and --preset NAME:")
+    click.echo(f"  none: {missing}" if missing else _columns(map(_preset_cells, presets)))
+    click.echo("models, for sdrt generate --model MODEL:")
+    click.echo(_columns(map(_model_cells, found)))
+
+
+def preset_records() -> list[Record]:
+    """What comes with sdrt to be exported by its name; raises `MissingExtraError`."""
+    try:
+        from sdrt_export.config import known_presets
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "export") from error
+    return [
+        {"name": name, "summary": preset.summary, **preset.defaults.model_dump()}
+        for name, preset in known_presets().items()
+    ]
+
+
+def model_records(folders: Iterable[Path]) -> list[Record]:
+    """The embedded models, and those at or below some folders; one that is broken says `error`."""
+    from sdrt.artifact import EMBEDDED
+
+    below = {str(path): path for folder in folders for path in _model_folders(folder, DEPTH)}
+    return [_model_record(*found) for found in (*EMBEDDED.items(), *below.items())]
+
+
+def _model_folders(folder: Path, depth: int) -> Iterator[Path]:
+    """Folders with a manifest, in order; not hidden ones, and not those inside of a model."""
+    from sdrt.manifest import MANIFEST_NAME
+
+    if (folder / MANIFEST_NAME).is_file():
+        yield folder
+    elif depth and os.access(folder, os.R_OK | os.X_OK):
+        for inner in sorted(folder.iterdir()):
+            if inner.is_dir() and not inner.name.startswith("."):
+                yield from _model_folders(inner, depth - 1)
+
+
+def _model_record(shown: str, root: Path) -> Record:
+    from sdrt.artifact import open_artifact
+
+    try:
+        manifest = open_artifact(root).manifest
+    except ArtifactError as error:
+        return {"model": shown, "error": str(error)}
+    return {
+        "model": shown,
+        "name": manifest.name,
+        "family": manifest.family,
+        "precision": manifest.precision,
+        "formats": sorted({name for graph in manifest.graphs.values() for name in graph.files}),
+        "bytes": sum(record.size for record in manifest.files.values()),
+        **manifest.defaults.model_dump(),
+    }
+
+
+def _preset_cells(record: Record) -> list[str]:
+    return [record["name"], record["summary"], *_defaults(record)]
+
+
+def _model_cells(record: Record) -> list[str]:
+    if "error" in record:
+        return [record["model"], record["error"]]
+    formats, size = " and ".join(record["formats"]), f"{record['bytes'] / 1e6:,.0f} MB"
+    what = f"{record['family']} {record['precision']}"
+    return [record["model"], what, formats, size, *_defaults(record)]
+
+
+def _defaults(record: Record) -> list[str]:
+    size = f"{record['width']}x{record['height']}"
+    steps, sampler = record["num_inference_steps"], record["sampler"]
+    return [f"{size}, {steps} of {sampler}, guidance {record['guidance_scale']:g}"]
+
+
+def _columns(rows: Iterable[list[str]]) -> str:
+    """Rows side by side; what stands last in a row may be as long as it likes."""
+    rows = list(rows)
+    widths = [
+        max((len(row[i]) for row in rows if i < len(row) - 1), default=0)
+        for i in range(max(map(len, rows), default=0))
+    ]
+    padded = ([cell.ljust(width) for cell, width in zip(row, widths, strict=False)] for row in rows)
+    return "\n".join(f"  {'  '.join(row).rstrip()}" for row in padded)
