@@ -1,12 +1,11 @@
 """Memory that is free in the process, and not yet in the system."""
 
-import ctypes
 import gc
+
+from sdrt.machine import give_back_freed_blocks
 
 
 def give_back_memory() -> None:
     """Return freed weights to the system, so that the next network does not come on top."""
     gc.collect()
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "malloc_trim"):
-        libc.malloc_trim(0)
+    give_back_freed_blocks()

@@ -118,6 +118,16 @@ def give_back_freed_arrays() -> bool:
     return bool(mallopt and mallopt(M_MMAP_THRESHOLD, 2**20))
 
 
+def give_back_freed_blocks() -> None:
+    """Give what is free in the process's heap back to the system; nothing where it is not glibc's.
+
+    Engines free what they needed for loading and compiling to the heap, which keeps it.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim:
+        trim(0)
+
+
 def _own_memory(name: str) -> int:
     match = re.search(rf"^{name}:\s+(\d+) kB$", _read("/proc/self/status"), re.MULTILINE)
     return int(match.group(1)) * 1024 if match else 0

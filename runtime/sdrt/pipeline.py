@@ -12,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 import sdrt
+from sdrt import machine
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Network, Shapes, open_backend
 from sdrt.budget import Budget, read_bytes
@@ -24,13 +25,13 @@ from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
 from sdrt.lora.fitting import changed_weights, changes_of, open_loras
 from sdrt.lora.names import PARTS
-from sdrt.manifest import POOLED, TINY_DECODER, Precision, Preview, TextEncoder
+from sdrt.manifest import POOLED, Precision, Preview, TextEncoder
 from sdrt.memory import Plan
 from sdrt.metadata import Parameters
 from sdrt.options import Options
 from sdrt.preview import fit_preview, to_previews
 from sdrt.prompt import Prompt, parse
-from sdrt.request import Request, checked_clip_skip, resolve
+from sdrt.request import DECODERS, Request, checked_clip_skip, resolve
 from sdrt.result import Result, Step
 from sdrt.run import Run
 from sdrt.samplers import Latents
@@ -43,7 +44,7 @@ from sdrt.two_passes import TwoPasses
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
 
-KEPT = frozenset({"unet", "vae_decoder", TINY_DECODER})
+KEPT = frozenset({"unet", *DECODERS.values()})
 
 
 def load(
@@ -300,8 +301,11 @@ class Pipeline:
 
     def release(self, *names: str) -> None:
         """Free the memory of these networks, or of all; they load again when needed."""
-        for name in names or tuple(self._graphs):
-            self._graphs.pop(name, None)
+        held = [name for name in names or tuple(self._graphs) if name in self._graphs]
+        for name in held:
+            del self._graphs[name]
+        if held:
+            machine.give_back_freed_blocks()
 
     def release_after_use(self, name: str, job: Job | None = None) -> None:
         """Free a network unless it was asked to stay, and may stay in this job."""

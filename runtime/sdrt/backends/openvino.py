@@ -17,7 +17,7 @@ from sdrt.backends.openvino_changes import apply_changes, layer_shapes
 from sdrt.backends.openvino_kernels import layer_macs, read_kernels
 from sdrt.backends.selftest import FLOOR_DB, RunLayer, Setup, Verdict, examine, recall, run_layer
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
-from sdrt.machine import usable_cores
+from sdrt.machine import give_back_freed_blocks, usable_cores
 from sdrt.manifest import Format, Precision
 from sdrt.stop import Stop
 
@@ -222,6 +222,7 @@ class OpenVinoGraph(Graph):
                 layers = layer_macs(model)
                 compiled = core.compile_model(model, self._backend.device, settings)
                 del model
+            give_back_freed_blocks()
             return _Compiled(compiled.create_infer_request(), head, tail, layers)
         except RuntimeError as error:
             raise _translated(error, self.name) from error

@@ -190,7 +190,7 @@ def generate(
         for names in ((*ENGINE, *ADDED), FILES, PREVIEWS)
     )
     outputs, previews, trajectory = Outputs(**files), Previews(**shown), Trajectory()
-    pipe = load(model, **engine)
+    pipe = load(model, keep=previews.networks, **engine)
     run = pipe.start(prompt, **_options(**settings))
     previews.check(pipe.artifact.manifest.latent)
     outputs.check(run.request, previews.paths(len(run)))

@@ -16,6 +16,7 @@ from sdrt.errors import CancelledError, UsageError
 from sdrt.image import save_png
 from sdrt.manifest import Latent
 from sdrt.preview import check_previewable
+from sdrt.request import DECODERS
 from sdrt.result import Step
 from sdrt.run import Run
 from sdrt.sheet import grid
@@ -37,6 +38,14 @@ class Previews:
     preview: str | None
     preview_path: Path | None
     preview_interval: int | None
+
+    @property
+    def networks(self) -> frozenset[str]:
+        """What is to stay in memory between its uses: of one run only what previews come back to.
+
+        Everything else, once it has been used, is in the way of the network after it.
+        """
+        return frozenset(DECODERS.values() if self.preview == "vae" else ())
 
     def paths(self, steps: int) -> list[Path]:
         """Where a run of so many steps writes: to one file, or to as many as a %d makes of it."""
