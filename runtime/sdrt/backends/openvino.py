@@ -123,7 +123,7 @@ class OpenVinoBackend:
         return OpenVinoGraph(network, self)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Compiled:
     """A network for one set of shapes; in bf16 with its ends in fp32."""
 
@@ -132,6 +132,7 @@ class _Compiled:
     tail: Tail | None
     layers: dict[str, int]
     """Multiply-adds of those that may have become a part of any kernel."""
+    has_run: bool = False
 
     @cached_property
     def executed(self) -> Executed:
@@ -147,6 +148,9 @@ class _Compiled:
             self.request.wait()
         if self.tail:
             self.tail.infer(self.request)
+        if not self.has_run:
+            self.has_run = True
+            give_back_freed_blocks()  # weights take the layout of their kernels in the first run
 
     def output(self, name: str) -> Array:
         """A copy of what the last run gave under this name."""
