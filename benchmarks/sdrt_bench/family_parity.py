@@ -1,0 +1,166 @@
+"""Are sdrt's pictures those of diffusers, for each family, way of working, engine and precision?
+
+    python -m sdrt_bench.family_parity [PRESET ...]
+
+Each preset's geometry gets random weights, once for diffusers' pipelines, which run them in fp32,
+and once for exports in fp32, bf16 and int8. Prompt, noise, scheduler and steps are the same. Random
+weights are harder on few bits than trained ones, and show what a pipeline does as well.
+"""
+
+import argparse
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import diffusers
+import numpy as np
+import torch
+from PIL import Image
+from transformers import CLIPTextModel
+
+import sdrt
+from sdrt.manifest import Precision
+from sdrt_bench.sampler_parity import scheduler_class
+from sdrt_bench.similarity import Pixels, psnr_db
+from sdrt_export.checkpoint import Checkpoint, RandomCheckpoint
+from sdrt_export.config import Preset, read_preset
+from sdrt_export.exporter import export
+
+PROMPT, SEED, STEPS = "a boat, at 7", 3, 6
+HEIGHT, WIDTH = 80, 64  # told apart
+ENGINES: Mapping[str, tuple[Precision, ...]] = {
+    "onnxruntime": ("fp32", "int8"),  # it computes bf16 files in fp32
+    "openvino": ("fp32", "bf16", "int8"),
+}
+Options = dict[str, Any]
+Paint = Callable[[Checkpoint], Pixels]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """One way of making pictures: what diffusers is asked, and what we are."""
+
+    name: str
+    pipeline: str
+    theirs: Options = field(default_factory=dict)
+    ours: Options = field(default_factory=dict)
+
+
+def modes(preset: str) -> list[Mode]:
+    """What a preset's model can do, with the pipelines of diffusers that do it."""
+    size = {"width": WIDTH, "height": HEIGHT}
+    image = {"image": picture(), "strength": 0.7}
+    masked = {**image, "mask_image": mask(), **size}
+    under_mask = {**image, "mask": mask(), "paste": False}
+    xl = "XL" if "sdxl" in preset else ""
+    text = Mode("text to image", f"StableDiffusion{xl}Pipeline", size, size)
+    change = Mode("image to image", f"StableDiffusion{xl}Img2ImgPipeline", image, image)
+    inpaint = Mode("inpainting", f"StableDiffusion{xl}InpaintPipeline", masked, under_mask)
+    if "inpaint" in preset:
+        return [inpaint]
+    if "instruct" in preset:
+        edit = {"image": picture(), "image_guidance_scale": 1.5}
+        return [Mode("edit", "StableDiffusionInstructPix2PixPipeline", edit, edit)]
+    if "lcm" in preset:
+        return [
+            Mode(text.name, "LatentConsistencyModelPipeline", size, size),
+            Mode(change.name, "LatentConsistencyModelImg2ImgPipeline", image, image),
+        ]
+    return [text] if "turbo" in preset else [text, change, inpaint]
+
+
+def picture() -> Image.Image:
+    """Shades that differ from side to side."""
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    shades = np.stack([rows * 3, columns * 4, 255 - rows - columns * 2], axis=2)
+    return Image.fromarray(shades.astype(np.uint8))
+
+
+def mask() -> Image.Image:
+    """Whole blocks of 8 pixels, where diffusers' mask is exact too."""
+    shades = np.zeros((HEIGHT, WIDTH), np.uint8)
+    shades[16:56, 24:48] = 255
+    return Image.fromarray(shades)
+
+
+def diffusers_pipeline(checkpoint: Checkpoint, name: str) -> Any:
+    """A pipeline of diffusers with a checkpoint's weights, and its own scheduler."""
+    config = checkpoint.configs["scheduler"]
+    scheduler = scheduler_class(config.get("_class_name", "DDIMScheduler"))
+    parts: dict[str, Any] = {
+        "vae": checkpoint.vae(),
+        "unet": checkpoint.unet(),
+        "scheduler": scheduler.from_config(config),
+        "safety_checker": None,
+        "feature_extractor": None,
+        "requires_safety_checker": False,
+        "add_watermarker": False,
+    }
+    for encoder in checkpoint.text_encoders:
+        parts[encoder] = checkpoint.network(encoder)
+        parts[encoder.replace("text_encoder", "tokenizer")] = checkpoint.tokenizer(encoder)
+    cls = getattr(diffusers, name)
+    taken = inspect.signature(cls).parameters
+    pipe = cls(**{name: part for name, part in parts.items() if name in taken})
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def they_paint(checkpoint: Checkpoint, mode: Mode, asked: Options) -> Pixels:
+    """A picture of diffusers."""
+    generator = torch.Generator("cpu").manual_seed(SEED)
+    # It looks for the network where older versions of transformers have it.
+    with patch.object(CLIPTextModel, "text_model", property(lambda self: self), create=True):
+        pipe = diffusers_pipeline(checkpoint, mode.pipeline)
+        made = pipe(PROMPT, generator=generator, output_type="np", **asked, **mode.theirs)
+    pixels: Pixels = (made.images[0] * 255).round().astype(np.uint8)
+    return pixels
+
+
+def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
+    """The table's rows of one preset: how near each engine comes in each precision."""
+    checkpoint = RandomCheckpoint.of(name, preset)
+    asked: Options = {
+        "num_inference_steps": min(STEPS, preset.defaults.num_inference_steps),
+        "guidance_scale": preset.defaults.guidance_scale,
+    }
+    artifacts = {
+        precision: export(checkpoint, folder / precision, precision, defaults=preset.defaults).path
+        for precision in dict.fromkeys(one for some in ENGINES.values() for one in some)
+    }
+    config = checkpoint.configs["scheduler"]
+    for mode in modes(name):
+        expected = they_paint(checkpoint, mode, asked)
+        figures = []
+        for engine, precisions in ENGINES.items():
+            for precision in precisions:
+                pipe = sdrt.load(artifacts[precision], backend=engine, precision=precision)
+                made = pipe(PROMPT, seed=SEED, scheduler_config=config, **asked, **mode.ours)
+                figures.append(f"{psnr_db(expected, np.asarray(made.images[0])):.1f}")
+        yield [name, mode.name, *figures]
+
+
+def table(presets: Sequence[str]) -> str:
+    """All rows, as Markdown."""
+    columns = [f"{engine} {one}" for engine, some in ENGINES.items() for one in some]
+    lines = [["preset", "mode", *columns], ["---"] * (2 + len(columns))]
+    for name in presets:
+        with TemporaryDirectory() as folder:
+            lines += rows(*read_preset(name), Path(folder))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Paint with everybody, and print the table or write it into a document."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("presets", nargs="*", default=["tiny", "tiny-sd2-v"])
+    args = parser.parse_args()
+    print(table(args.presets))
+
+
+if __name__ == "__main__":
+    main()
