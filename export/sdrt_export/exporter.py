@@ -15,6 +15,7 @@ from sdrt.manifest import (
     Format,
     Manifest,
     Precision,
+    Storage,
     TextEncoder,
 )
 from sdrt_export.artifact import Stage, staged
@@ -35,7 +36,7 @@ from sdrt_export.verify import check_floor, reference_cases
 
 logger = logging.getLogger(__name__)
 
-BYTES_PER_WEIGHT: dict[Precision, int] = {"fp32": 4, "bf16": 2, "int8": 1}
+BYTES_PER_WEIGHT: dict[Storage, int] = {"fp32": 4, "bf16": 2, "int8": 1}
 # Until it is rounded, a model lies on disk in fp32 as graphs of separate layers; and also as its
 # float export, unless that was the source.
 LAYERS_BYTES_PER_WEIGHT = FLOAT_BYTES_PER_WEIGHT = 4

@@ -11,6 +11,7 @@ from sdrt.errors import ArtifactError
 from sdrt.foreign import describe
 from sdrt.integrity import check_file
 from sdrt.manifest import MANIFEST_NAME, Format, Manifest, read_manifest
+from sdrt.peer_folder import Natives, is_peer_folder, read_peer_folder
 
 EMBEDDED = {"demo": Path(__file__).parent / "demo"}
 
@@ -21,6 +22,14 @@ class Artifact:
 
     root: Path
     manifest: Manifest
+    natives: Natives | None = None
+    """Of a folder that another tool exported, whose manifest was derived: what its graphs take
+    otherwise than the manifest says."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether another tool exported it; then nothing says what its files should be."""
+        return self.natives is not None
 
     @cached_property
     def hash(self) -> str:
@@ -43,7 +52,8 @@ class Artifact:
                 f"{' or '.join(formats)}; export the model again with --format {formats[0]}"
             )
         files = tuple(self.check(file) for file in spec.files[chosen])
-        return Network(name, spec, files, self.manifest.stored(name))
+        native = (self.natives or {}).get((name, chosen), {})
+        return Network(name, spec, files, self.manifest.stored(name), native=native)
 
     def check(self, file: str, remember: bool = True) -> Path:
         """Compare one file with its record in the manifest and return its path."""
@@ -59,30 +69,38 @@ class Artifact:
 def open_artifact(where: str | Path | None = None) -> Artifact:
     """Open a model folder, or an embedded model by its name; nothing given: the embedded `demo`.
 
-    Reads and checks the manifest only; graphs are checked when they are opened. Raises
-    `ArtifactError` that says what is there instead of a model.
+    Reads and checks the manifest only; graphs are checked when they are opened. A folder that
+    another tool exported is opened too, see `sdrt.peer_folder`. Raises `ArtifactError` that says
+    what is there instead of a model, and what `read_peer_folder` raises.
     """
     # With nothing given, a folder that happens to be called demo is not meant.
     root = EMBEDDED["demo"] if where is None else _locate(where)
+    if not (root / MANIFEST_NAME).exists():
+        found = read_peer_folder(root)
+        _check_paths(root, found.manifest)
+        return Artifact(root, found.manifest, found.natives)
     manifest = read_manifest(root / MANIFEST_NAME)
     _check_paths(root, manifest)
     return Artifact(root, manifest)
 
 
 def is_artifact(where: str | Path) -> bool:
-    """Whether `open_artifact` would find a manifest there, or an embedded model of that name."""
+    """Whether `sdrt export` wrote it, or an embedded model has that name."""
     path = Path(where)
     return (path / MANIFEST_NAME).is_file() or (not path.exists() and str(where) in EMBEDDED)
 
 
 def _locate(where: str | Path) -> Path:
     path = Path(where)
-    if (path / MANIFEST_NAME).is_file():
+    if (path / MANIFEST_NAME).is_file() or is_peer_folder(path):
         return path
     if not path.exists() and str(where) in EMBEDDED:
         return EMBEDDED[str(where)]
     if path.exists():
-        raise ArtifactError(f"{where} is {describe(path)}; expected a folder made by: sdrt export")
+        raise ArtifactError(
+            f"{where} is {describe(path)}; expected a folder made by: sdrt export, or by: "
+            "optimum-cli export onnx, or: optimum-cli export openvino"
+        )
     raise ArtifactError(
         f"there is no folder {where}, and no embedded model of that name (embedded: "
         f"{', '.join(EMBEDDED)}); make a model folder with: sdrt export"

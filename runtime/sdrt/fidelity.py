@@ -13,7 +13,7 @@ from sdrt.backends import Array, Backend, is_installed, open_backend
 from sdrt.checks import number
 from sdrt.checks import size as checked_size
 from sdrt.errors import UsageError
-from sdrt.manifest import POOLED, Precision
+from sdrt.manifest import POOLED, Precision, Storage
 from sdrt.measure import snr_db
 from sdrt.prompt import parse
 from sdrt.text import Text, states_of
@@ -30,7 +30,7 @@ PROMPTS = ("a red boat on the sea at sunset", "a portrait of an old man, oil on 
 class GraphFidelity:
     """One network against its reference."""
 
-    stored: Precision
+    stored: Storage
     executed: str
     reference: str
     """What the reference was executed in."""
@@ -242,7 +242,7 @@ def _same_model(artifact: Artifact, other: Artifact) -> Artifact:
 
 
 def _compare(
-    stored: Precision, timesteps: Sequence[str], reference: Ran, found: Ran
+    stored: Storage, timesteps: Sequence[str], reference: Ran, found: Ran
 ) -> GraphFidelity:
     figures = {
         timestep: _worst(

@@ -46,12 +46,14 @@ def describe_model(where: str | None) -> Description:
     defaults, schedule = manifest.defaults, manifest.schedule
     size = sum(record.size for record in manifest.files.values())
     reference = "the float model" if manifest.precision == "int8" else "torch fp32"
+    unsure = "; the files came without hashes, so nothing shows whether they are as they were"
     lines = [
-        f"{artifact.root}",
+        f"{artifact.root}{', exported by another tool' if artifact.is_foreign else ''}",
         f"  model: {manifest.name} ({manifest.family}), from {manifest.source.id}",
         *(f"  with the LoRA {one.file}, weight {one.weight:g}" for one in manifest.source.loras),
         f"  stored precision: {manifest.precision}",
-        f"  size: {size / 1e6:.1f} MB in {len(manifest.files)} files",
+        f"  size: {size / 1e6:.1f} MB in {len(manifest.files)} files"
+        f"{unsure if artifact.is_foreign else ''}",
         f"  hash: {artifact.hash[:12]}",
         f"  prediction: {manifest.prediction}; schedule: {schedule.curve}, "
         f"{schedule.beta_start} to {schedule.beta_end}, {schedule.train_steps} steps, "
@@ -71,7 +73,8 @@ def describe_model(where: str | None) -> Description:
     record = manifest.model_dump(mode="json", by_alias=True)
     for name, graph_record in record["graphs"].items():
         graph_record["precision"] = manifest.stored(name)
-    return {"path": str(artifact.root), "hash": artifact.hash, **record}, "\n".join(lines)
+    found = {"path": str(artifact.root), "hash": artifact.hash, "foreign": artifact.is_foreign}
+    return {**found, **record}, "\n".join(lines)
 
 
 def _describe_quantization(found: Quantization) -> str:

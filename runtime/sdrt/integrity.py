@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 from sdrt.errors import ArtifactError
@@ -27,8 +28,7 @@ def check_file(path: Path, record: FileRecord, remember: bool = True) -> None:
             f"{path} has {found.st_size} bytes, expected {record.size}: the file is truncated or "
             "was replaced; export or copy the model again"
         )
-    key = f"{path.resolve()}|{found.st_mtime_ns}|{found.st_ino}|{found.st_size}|{record.sha256}"
-    mark = cache_folder() / "verified" / hashlib.sha256(key.encode()).hexdigest()
+    mark = _mark("verified", path, found, record.sha256)
     if remember and mark.exists():
         return
     digest = sha256(path)
@@ -38,6 +38,23 @@ def check_file(path: Path, record: FileRecord, remember: bool = True) -> None:
             f"{record.sha256[:12]}...; export or copy the model again"
         )
     _leave_mark(mark)
+
+
+def recorded(path: Path) -> FileRecord:
+    """Size and hash of a file as it is now, for files that came without a record.
+
+    The hash is remembered while the file's size, time and inode stay the same. Raises
+    `ArtifactError` for a file that cannot be read.
+    """
+    try:
+        found = path.stat()
+        mark = _mark("hashes", path, found)
+        digest = _remembered(mark) or sha256(path)
+    except OSError as error:
+        raise ArtifactError(f"cannot read {path}: {error.strerror or error}") from error
+    _leave_mark(mark, digest)
+    _leave_mark(_mark("verified", path, found, digest))
+    return FileRecord(size=found.st_size, sha256=digest)
 
 
 def sha256(path: Path) -> str:
@@ -55,9 +72,24 @@ def cache_folder() -> Path:
     return Path(base) / "sdrt"
 
 
-def _leave_mark(mark: Path) -> None:
+def _mark(kind: str, path: Path, found: os.stat_result, digest: str = "") -> Path:
+    """A file whose name says all that must not have changed for what it says to hold."""
+    key = f"{path.resolve()}|{found.st_mtime_ns}|{found.st_ino}|{found.st_size}|{digest}"
+    return cache_folder() / kind / hashlib.sha256(key.encode()).hexdigest()
+
+
+def _remembered(mark: Path) -> str | None:
+    """A hash that was left there; None where nothing is, or half of it."""
+    try:
+        text = mark.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if re.fullmatch("[0-9a-f]{64}", text) else None
+
+
+def _leave_mark(mark: Path, text: str = "") -> None:
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.touch()
+        mark.write_text(text, encoding="ascii")
     except OSError:
         return  # a read-only home only costs hashing again the next time

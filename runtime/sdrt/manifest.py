@@ -22,6 +22,11 @@ MAX_BYTES = 4_000_000  # a manifest of a large model has some tens of kilobytes
 
 Family = Literal["sd1", "sd2", "sdxl"]
 Precision = Literal["fp32", "bf16", "int8"]
+Storage = Precision | Literal["fp16", "int8-weights", "int4-weights"]
+"""How weights are stored: a precision of sdrt, or what only others write.
+
+Of the last two the weights alone are integers, and what is computed with them is not.
+"""
 Format = Literal["onnx", "openvino"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
 Curve = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
@@ -164,7 +169,7 @@ class GraphSpec(Model):
     files: dict[Format, tuple[str, ...]]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    precision: Precision | None = None
+    precision: Storage | None = None
     """How its weights are stored, where that is not the artifact's precision."""
     quantization: Quantization | None = None
     parity_db: dict[str, float] = {}
@@ -197,7 +202,7 @@ class Manifest(Model):
     name: str
     family: Family
     source: Source
-    precision: Precision
+    precision: Storage
     prediction: Prediction
     schedule: Schedule
     latent: Latent
@@ -220,7 +225,7 @@ class Manifest(Model):
             del data["zeros_for_empty_prompt"]
         return data
 
-    def stored(self, graph: str) -> Precision:
+    def stored(self, graph: str) -> Storage:
         """How a graph's weights are stored."""
         return self.graphs[graph].precision or self.precision
 
@@ -236,6 +241,12 @@ class Manifest(Model):
     def text_width(self) -> Dimension:
         """Width of the embeddings that the U-Net takes."""
         return self._width("encoder_hidden_states") or "width"
+
+    @property
+    def text_tokens(self) -> Dimension:
+        """How many tokens' embeddings the U-Net takes: a name where it takes any number."""
+        shape = self._unet_input("encoder_hidden_states")
+        return shape[1] if len(shape) == 3 else "tokens"
 
     @property
     def pooled_width(self) -> Dimension | None:
@@ -297,6 +308,7 @@ def read_manifest(path: Path) -> Manifest:
             f"{path} is not valid JSON ({error}); export the model again"
         ) from error
     _check_schema(path, data)
+    _check_precisions(path, data)
     try:
         return Manifest.model_validate_json(text, strict=True)
     except ValidationError as error:
@@ -311,6 +323,22 @@ def _check_schema(path: Path, data: Any) -> None:
             f"{path} has schema {data['schema']!r}, this sdrt reads schema {SCHEMA}; "
             "install the sdrt release that wrote it, or export the model again"
         )
+
+
+def _check_precisions(path: Path, data: Any) -> None:
+    """Refuse what others store weights in: no export of sdrt does, and no other host knows it."""
+    graphs = data.get("graphs")
+    parts = graphs if isinstance(graphs, dict) else {}
+    for name, part in {
+        "": data,
+        **{f"graphs.{name}.": part for name, part in parts.items()},
+    }.items():
+        found = part.get("precision") if isinstance(part, dict) else None
+        if isinstance(found, str) and found not in PRECISIONS:
+            raise ArtifactError(
+                f"{path}: {name}precision: input should be 'fp32', 'bf16' or 'int8'; export the "
+                "model again"
+            )
 
 
 def describe(error: ValidationError) -> str:

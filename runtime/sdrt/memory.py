@@ -18,11 +18,19 @@ from sdrt import machine
 from sdrt.artifact import Artifact
 from sdrt.backends import Backend, Network
 from sdrt.foreign import read_json
-from sdrt.manifest import Precision
+from sdrt.manifest import Precision, Storage
 from sdrt.request import Request
 from sdrt.tiling import Tiling
 
-BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2, "int8": 1}
+BYTES: dict[Storage, float] = {
+    "fp32": 4,
+    "bf16": 2,
+    "int8": 1,
+    "fp16": 2,
+    "int8-weights": 1,
+    "int4-weights": 0.5,
+}
+"""Of one weight. Where weights alone are integers, engines may widen them all."""
 PICTURE_BYTES = 5  # for a value of a picture: as it is decoded, and as a pixel
 # Of Stable Diffusion 1.5, for models that come without their configuration.
 UNET_CHANNELS, UNET_HEADS, DECODER_CHANNELS = [320, 640, 1280, 1280], 8, [128, 256, 512, 512]
@@ -173,12 +181,12 @@ class Plan:
         records = [manifest.files.get(file) for file in files[format]] if format else []
         size = sum(record.size for record in records if record)
         stored, engine = manifest.stored(name), self._engine
-        changed = self.changed.get(name, 0) * BYTES[stored]
+        changed = int(self.changed.get(name, 0) * BYTES[stored])
         structure = engine.unet_structure if name == "unet" else engine.structure
         if stored == "int8":
             return structure + size
         executed = self.precision_of(name)
-        held = size // BYTES[stored] * BYTES[executed]
+        held = int(size / BYTES[stored] * BYTES[executed])
         return structure + held + changed + (size if engine.widens and stored != executed else 0)
 
     def _activations(self, name: str) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from sdrt.backends.executed import Executed
-from sdrt.manifest import Precision
+from sdrt.manifest import Storage
 
 SMALL_SHARE = 0.005  # is not worth a word
 
@@ -31,7 +31,7 @@ class NetworkRecord:
     """Where it did not run from beginning to end as it did last."""
 
     @classmethod
-    def of(cls, stored: Precision, found: Executed, retried: Retry | None) -> "NetworkRecord":
+    def of(cls, stored: Storage, found: Executed, retried: Retry | None) -> "NetworkRecord":
         """Keep of a graph what is worth writing beside a picture."""
         return cls(stored, found.precision, found.shares, found.isa, found.isa_from, retried)
 

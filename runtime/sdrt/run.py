@@ -180,7 +180,14 @@ class Run:
         return warnings
 
     def _unet(self, text: Text) -> Guarded:
-        """The U-Net, ready for as many tokens as a text has."""
+        """The U-Net, ready for as many tokens as a text has; raises `UsageError` for too many."""
+        manifest, tokens = self.pipeline.artifact.manifest, text.states.shape[1]
+        if manifest.text_tokens not in (tokens, "tokens"):
+            raise UsageError(
+                f"the prompt is {tokens} tokens long with its padding, and the U-Net of "
+                f"{manifest.name!r} takes {manifest.text_tokens} only; shorten it, or export the "
+                "model with: sdrt export"
+            )
         is_double = self.request.is_guided and not self.request.guidance.is_split
         batch = len(self.request.seeds) * (2 if is_double else 1)
         channels, *size = self._latent_shape()

@@ -20,6 +20,10 @@ States = npt.NDArray[np.float32]
 Words = Mapping[str, tuple[int, ...]]
 """Ids of words that the vocabulary does not have; found in any case of their letters."""
 
+VOCABULARY, MERGES = "vocab.json", "merges.txt"
+END_OF_WORD = "</w>"
+WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
+
 # A mean that shrank by more has cancelled out; restoring it would only blow up the rest.
 MAX_RESTORED = 100.0
 
@@ -36,16 +40,10 @@ class Tokenizer:
     """A CLIP tokenizer: start token, text, end token, padding, `length` in all."""
 
     def __init__(self, folder: Path, length: int) -> None:
-        path = folder / "tokenizer.json"
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the Rust side raises bare Exception
-            raise ArtifactError(
-                f"{path} cannot be read: {error}; export the model again"
-            ) from error
+        special = _special_tokens(folder / "tokenizer_config.json")
+        self._tokenizer = _read(folder, special)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        special = _special_tokens(folder / "tokenizer_config.json")
         self._start, self._end, self._padding = (
             self._id(special, kind) for kind in ("bos_token", "eos_token", "pad_token")
         )
@@ -124,6 +122,44 @@ def weighted(states: States, weights: Weights) -> States:
     if abs(before) >= MAX_RESTORED * abs(after):
         return scaled
     return scaled * np.float32(before / after)
+
+
+def _read(folder: Path, special: Mapping[str, str]) -> tokenizers.Tokenizer:
+    """From `tokenizer.json`, or from the vocabulary and the merges that older exports have."""
+    path = folder / "tokenizer.json"
+    is_old = not path.exists() and (folder / VOCABULARY).exists()
+    path = folder / VOCABULARY if is_old else path
+    try:
+        if is_old:
+            return _clip(folder, set(special.values()))
+        return tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:  # the Rust side raises bare Exception
+        raise ArtifactError(f"{path} cannot be read: {error}; export the model again") from error
+
+
+def _clip(folder: Path, special: set[str]) -> tokenizers.Tokenizer:
+    """CLIP's byte pairs (Radford et al. 2021, arXiv 2103.00020), as transformers builds them."""
+    model = tokenizers.models.BPE.from_file(
+        str(folder / VOCABULARY), str(folder / MERGES), end_of_word_suffix=END_OF_WORD
+    )
+    made = tokenizers.Tokenizer(model)
+    made.normalizer = tokenizers.normalizers.Sequence(
+        [
+            tokenizers.normalizers.NFC(),
+            tokenizers.normalizers.Replace(tokenizers.Regex(r"\s+"), " "),
+            tokenizers.normalizers.Lowercase(),
+        ]
+    )
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+        [
+            tokenizers.pre_tokenizers.Split(tokenizers.Regex(WORD), "removed", invert=True),
+            tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    made.add_special_tokens(
+        [tokenizers.AddedToken(text, normalized=False, special=True) for text in sorted(special)]
+    )
+    return made
 
 
 def _special_tokens(path: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sdrt.backends.executed import Executed
+from sdrt.backends.native import Native, native_feeds
 from sdrt.errors import (
     ArtifactError,
     MissingExtraError,
@@ -19,7 +20,7 @@ from sdrt.errors import (
     UsageError,
 )
 from sdrt.machine import has_int8, usable_cores
-from sdrt.manifest import PRECISIONS, Format, GraphSpec, Precision, TensorSpec
+from sdrt.manifest import PRECISIONS, Format, GraphSpec, Precision, Storage, TensorSpec
 from sdrt.stop import Stop
 
 Array = npt.NDArray[Any]
@@ -39,9 +40,11 @@ class Network:
     spec: GraphSpec
     files: tuple[Path, ...]
     """The one to open, then its weights."""
-    stored: Precision
+    stored: Storage
     changes: Changes = field(default_factory=dict)
     """What the weights in the files become when an engine opens them."""
+    native: Native = field(default_factory=dict)
+    """Inputs that the files take otherwise than `spec` says, which is how they are given."""
 
 
 class Graph(ABC):
@@ -68,7 +71,7 @@ class Graph(ABC):
         check_feeds(self.name, self.network.spec.inputs, feeds)
         stop = stop or Stop()
         stop.check()
-        outputs = self._execute(feeds, stop)
+        outputs = self._execute(native_feeds(feeds, self.network.native), stop)
         if name := first_nonfinite(outputs):
             raise NonFiniteError(self._finding(name, outputs[name], first_nonfinite(feeds)))
         return outputs

@@ -10,7 +10,7 @@ import numpy as np
 from sdrt.backends import Array, Graph, Network, Shapes
 from sdrt.backends.executed import Executed, executed_only
 from sdrt.errors import CancelledError
-from sdrt.manifest import Format, Precision
+from sdrt.manifest import Format, Precision, Storage
 from sdrt.stop import Stop
 
 Compute = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
@@ -56,7 +56,7 @@ class FakeBackend:
         """None: a function has no weights."""
         return {}
 
-    def executed(self, network: Network) -> Precision:
+    def executed(self, network: Network) -> Storage:
         """What a network runs in: as the backend was told, as it was asked, or as is stored."""
         return self.executes or self.precision or network.stored
 

@@ -71,7 +71,7 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
     """
     found: dict[str, StoredWeight] = {}
     nameless = []
-    with _opened(path) as reader:
+    with opened(path) as reader:
         (graph,) = reader.parts((0, reader.size), GRAPH)
         tensors = {
             reader.texts(tensor, TENSOR_NAME)[0]: tensor
@@ -101,7 +101,7 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
 
 def resized(path: Path, weight: StoredWeight, shape: tuple[int, ...]) -> bytes:
     """The file's content where one weight has another shape; its numbers have to be given."""
-    with _opened(path) as reader:
+    with opened(path) as reader:
         (graph,) = reader.parts((0, reader.size), GRAPH)
         old = next(
             tensor
@@ -129,7 +129,7 @@ def convolution_sizes(path: Path) -> dict[str, int]:
     shapes: dict[str, list[int]] = {}
     stored: dict[str, str] = {}  # weights in float, and what they are in the file
     weights: dict[str, str] = {}
-    with _opened(path) as reader:
+    with opened(path) as reader:
         (graph,) = reader.parts((0, reader.size), GRAPH)
         for tensor in reader.parts(graph, INITIALIZER):
             shapes[reader.texts(tensor, TENSOR_NAME)[0]] = reader.numbers(tensor, DIMENSION)
@@ -144,9 +144,10 @@ def convolution_sizes(path: Path) -> dict[str, int]:
 
 
 @contextmanager
-def _opened(path: Path) -> "Iterator[_Reader]":
+def opened(path: Path) -> "Iterator[Reader]":
+    """A file whose fields can be read; raises `ValueError` for an empty one."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield _Reader(data)
+        yield Reader(data)
 
 
 def _before(field: int, part: Span) -> int:
@@ -176,7 +177,7 @@ def _varint(value: int) -> bytes:
     return bytes([*groups, value])
 
 
-class _Reader:
+class Reader:
     """Reads fields of messages, which are spans of bytes in a file, without copying them."""
 
     def __init__(self, data: mmap.mmap) -> None:

@@ -13,12 +13,13 @@ from sdrt.backends import Array, Graph, Network, Shapes
 from sdrt.backends.ends import Head, Tail, cut_head, cut_tail
 from sdrt.backends.executed import Executed, executed
 from sdrt.backends.mapped import dropping_pages
+from sdrt.backends.native import native_feeds, native_shapes
 from sdrt.backends.openvino_changes import apply_changes, layer_shapes
 from sdrt.backends.openvino_kernels import layer_macs, read_kernels
 from sdrt.backends.selftest import FLOOR_DB, RunLayer, Setup, Verdict, examine, recall, run_layer
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
 from sdrt.machine import give_back_freed_blocks, usable_cores
-from sdrt.manifest import Format, Precision
+from sdrt.manifest import Format, Precision, Storage
 from sdrt.stop import Stop
 
 PRECISION_HINT = {"fp32": "f32", "bf16": "bf16"}
@@ -82,14 +83,14 @@ class OpenVinoBackend:
         """Try now whether bf16 can be trusted."""
         return examine(self.core, self.device, self._engine_settings, self.run_layer)
 
-    def settings(self, stored: Precision) -> dict[str, str | int]:
+    def settings(self, stored: Storage) -> dict[str, str | int]:
         """Compile settings for a network stored in a precision."""
         # Integer kernels come from the graph itself; what remains in float is fastest in bf16.
         precision = "bf16" if self._wants_bf16(stored) and self.verdict.is_right else "fp32"
         # Never left to OpenVINO, which takes bf16 for fp32 networks wherever it can.
         return {**self._engine_settings, "INFERENCE_PRECISION_HINT": PRECISION_HINT[precision]}
 
-    def warnings(self, stored: Precision) -> tuple[str, ...]:
+    def warnings(self, stored: Storage) -> tuple[str, ...]:
         """Why a network stored in a precision is not executed in bf16, although it could be."""
         if not self._wants_bf16(stored) or self.verdict.is_right:
             return ()
@@ -99,7 +100,7 @@ class OpenVinoBackend:
             f"expected at least {FLOOR_DB:.0f} dB), so networks run in fp32; see: sdrt doctor",
         )
 
-    def _wants_bf16(self, stored: Precision) -> bool:
+    def _wants_bf16(self, stored: Storage) -> bool:
         return (self.precision or stored) != "fp32" and self.has_bf16
 
     @property
@@ -173,7 +174,7 @@ class OpenVinoGraph(Graph):
 
     def prepare(self, shapes: Shapes) -> None:
         """Compile for these input shapes unless that was done before."""
-        self._find(shapes)
+        self._find(native_shapes(shapes, self.network.native))
 
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         compiled = self._find({name: array.shape for name, array in feeds.items()})
@@ -188,6 +189,7 @@ class OpenVinoGraph(Graph):
 
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
         """Compile once more, with clocks in it, and run that."""
+        feeds = native_feeds(feeds, self.network.native)
         shapes = {name: array.shape for name, array in feeds.items()}
         compiled = self._compile(shapes, {"PERF_COUNT": True})
         self._infer(compiled, feeds, Stop())

@@ -14,6 +14,7 @@ import onnxruntime as ort
 from sdrt.backends import Array, Graph, Network, Shapes
 from sdrt.backends.changes import changed
 from sdrt.backends.executed import Executed, Kernel, executed, executed_only
+from sdrt.backends.native import native_feeds
 from sdrt.backends.onnx_weights import layer_weights, resized
 from sdrt.backends.ort_profile import read_profile
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
@@ -100,6 +101,7 @@ class OrtGraph(Graph):
         """Run in a second session that takes the time of each kernel."""
         profile = _Profile(self.network)
         session = self._source.session(_options(self._threads, profile))
+        feeds = native_feeds(feeds, self.network.native)
         for _ in range(2):  # the second one counts
             self._run(session, feeds, Stop())
         return executed(profile.end(session))

@@ -45,6 +45,11 @@ def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> 
 
 def check_family(artifact: Artifact, what: str) -> None:
     """Raise `UnsupportedError` for models that LoRAs and words of one's own are not read for."""
+    if artifact.is_foreign:
+        raise UnsupportedError(
+            f"{artifact.root} was exported by another tool, whose graphs do not name their layers "
+            f"as {what} do; export the model with: sdrt export"
+        )
     if artifact.manifest.family not in FAMILIES:
         raise UnsupportedError(
             f"{artifact.root} is of the family {artifact.manifest.family}; {what} are for models "
