@@ -27,7 +27,13 @@ from sdrt_bench.bench.peers.environments import (
     peer_environment,
 )
 from sdrt_export.artifact import Stage
-from sdrt_export.checkpoint import WEIGHTS, Checkpoint, FolderCheckpoint, RandomCheckpoint
+from sdrt_export.checkpoint import (
+    TOKENIZERS,
+    WEIGHTS,
+    Checkpoint,
+    FolderCheckpoint,
+    RandomCheckpoint,
+)
 from sdrt_export.config import presets, read_preset
 from sdrt_export.layout import write_layout
 from sdrt_export.ldm.names import Part, to_ldm
@@ -120,17 +126,24 @@ def _checked(checkpoint: Checkpoint) -> Checkpoint:
 def write_diffusers(checkpoint: Checkpoint, folder: Path) -> None:
     """A whole pipeline in fp32, with the names that all releases of its readers know."""
     write_layout(Stage(folder, folder), checkpoint)
-    _write_old_vocabulary(folder / "tokenizer")
-    for part in PARTS:
-        module = getattr(checkpoint, part)()
+    for encoder in checkpoint.text_encoders:
+        _write_old_vocabulary(folder / TOKENIZERS[encoder])
+    for part in (one for one in WEIGHTS if one in checkpoint.configs):
+        module = checkpoint.network(part)
         weights = module.state_dict()
-        if part == "text_encoder":
-            weights = {f"text_model.{name}": weight for name, weight in weights.items()}
-            module.config.architectures = ["CLIPTextModel"]
+        if part in TOKENIZERS:
+            weights = {_old_name(name): weight for name, weight in weights.items()}
+            module.config.architectures = [type(module).__name__]
             module.config.save_pretrained(folder / part)
         else:
             module.save_config(folder / part)
         save_file(weights, folder / part / f"{WEIGHTS[part]}.safetensors", {"format": "pt"})
+
+
+def _old_name(name: str) -> str:
+    """Of a text encoder's weight; newer releases of transformers leave the first word out."""
+    has_word = name.startswith(("text_model.", "text_projection."))
+    return name if has_word else f"text_model.{name}"
 
 
 def write_ldm(source: Path, folder: Path) -> None:
