@@ -49,11 +49,15 @@ class Stage:
     def publish(self, manifest: Manifest) -> Manifest:
         """Write the manifest, flush all to disk, and swap with the destination."""
         complete = self.complete(manifest)
+        self.put()
+        return complete
+
+    def put(self) -> None:
+        """Flush all to disk, and swap with the destination: folders for others have no manifest."""
         for path in self.folder.rglob("*"):
             _flush(path)
         _put(self.folder, self.destination)
         _flush(self.destination.parent)
-        return complete
 
     def _records(self) -> dict[str, FileRecord]:
         files = sorted(path for path in self.folder.rglob("*") if path.is_file())

@@ -85,6 +85,9 @@ BUILT_IN = "leave --calibration-prompts out"
     "--publish-anyway", is_flag=True, help="int8: also when it fails its own verification."
 )
 @click.option("--single-graph", is_flag=True, help="One ONNX model of a whole run; see the docs.")
+@click.option(
+    "--genai", is_flag=True, help="A folder for OpenVINO GenAI, of a model folder; see the docs."
+)
 @click.option("--sampler", help="Of the single graph; default: the model's own, as with all these.")
 @click.option("--scheduler", help="Of the single graph: karras, ...")
 @click.option("--steps", type=int, help="Of the single graph.")
@@ -106,6 +109,7 @@ def export(
     lora: tuple[str, ...],
     tiny_vae: Path | None,
     single_graph: bool,
+    genai: bool,
     sampler: str | None,
     scheduler: str | None,
     steps: int | None,
@@ -129,6 +133,8 @@ def export(
 
     With --single-graph, DEST gets one ONNX model with the whole loop inside, for a sampler and a
     number of steps; SOURCE may be a model folder in any precision.
+
+    With --genai, SOURCE is a model folder, and DEST a copy of it that OpenVINO GenAI opens.
     """
     said = {
         "config": config,
@@ -141,6 +147,11 @@ def export(
     built_in = {"sampler": sampler, "scheduler": scheduler, "steps": steps, "size": size}
     asked = (random, preset, precision, formats)
     settings: dict[str, Any] = {"quiet": quiet or as_json, "int8": int8, "said": said}
+    if genai:
+        given = [single_graph, *asked, *built_in.values(), *said.values(), *int8.values()]
+        path = _export_for_genai(paths, any(one not in (None, False, ()) for one in given))
+        click.echo(json.dumps({"path": str(path)}) if as_json else f"{path}: for OpenVINO GenAI")
+        return
     if single_graph:
         report = _export_single_graph(paths, asked, built_in, settings)
     elif given := [name for name, value in built_in.items() if value is not None]:
@@ -148,6 +159,22 @@ def export(
     else:
         report = run_export(paths, *asked, **settings)
     click.echo(json.dumps(record(report), indent=1) if as_json else summary(report))
+
+
+def _export_for_genai(paths: Sequence[Path], has_options: bool) -> Path:
+    from sdrt.artifact import open_artifact
+
+    try:
+        from sdrt_export.genai import export_for_genai
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "export") from error
+    if len(paths) != 2:
+        raise UsageError(f"{len(paths)} paths were given; expected: sdrt export --genai MODEL DEST")
+    if has_options:
+        raise UsageError(
+            "--genai copies a model folder as it is; give its path and no other option"
+        )
+    return export_for_genai(open_artifact(paths[0]), paths[1])
 
 
 def _export_single_graph(

@@ -17,11 +17,15 @@ def write_openvino(onnx_files: list[Path]) -> list[Path]:
     folder = graph.parent
     with dropping_pages(weights):
         try:
-            model = ov.Core().read_model(graph)
-            # OpenVINO would store fp32 weights as fp16 unless told otherwise.
-            ov.save_model(model, folder / GRAPH_FILE, compress_to_fp16=False)
+            return save_ir(ov.Core().read_model(graph), folder)
         except RuntimeError as error:
             raise SdrtError(f"OpenVINO cannot convert {graph}: {error}") from error
+
+
+def save_ir(model: ov.Model, folder: Path) -> list[Path]:
+    """Write a model's IR; weights keep their stored precision."""
+    # OpenVINO would store fp32 weights as fp16 unless told otherwise.
+    ov.save_model(model, folder / GRAPH_FILE, compress_to_fp16=False)
     _mark_decompression(folder / GRAPH_FILE)
     return [folder / GRAPH_FILE, folder / WEIGHTS_FILE]
 
