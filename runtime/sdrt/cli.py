@@ -118,7 +118,10 @@ def _listed(options: Mapping[str, object]) -> str:
 @click.argument("path", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def info(path: str | None, as_json: bool) -> None:
-    """Say what PATH holds: the parameters of a PNG, or a model folder (default: embedded)."""
+    """Say what PATH holds: the parameters of a PNG, or a model folder (default: embedded).
+
+    Folders that others exported open too: docs/compatibility.md.
+    """
     from sdrt.info import describe_model, describe_picture
 
     is_picture = path is not None and Path(path).is_file()

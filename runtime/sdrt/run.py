@@ -11,6 +11,7 @@ from PIL import Image
 
 from sdrt.backends import Array
 from sdrt.denoiser import GUIDANCE_INPUT, Added, Denoiser, Embeddings, UNet, guidance_width
+from sdrt.errors import UsageError
 from sdrt.framing import Framing
 from sdrt.guard import Guarded
 from sdrt.image import to_image

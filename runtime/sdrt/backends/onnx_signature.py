@@ -29,7 +29,7 @@ VALUE_NAME, VALUE_TYPE = 1, 2  # of an input or output
 TENSOR_TYPE, ELEMENT, SHAPE, AXIS = 1, 1, 2, 1  # of its type
 FIXED, FREE = 1, 2  # of an axis: its size, or a name for any
 DTYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool"}
-TYPES = {1: "f32", 2: "u8", 3: "i8", 10: "f16", 16: "bf16", 21: "u4", 22: "i4"}
+TYPES = {1: "f32", 2: "u8", 3: "i8", 10: "f16", 11: "f64", 16: "bf16", 21: "u4", 22: "i4"}
 ROUNDING = ("QuantizeLinear", "DynamicQuantizeLinear")
 
 

@@ -12,7 +12,7 @@ from sdrt.errors import MissingExtraError, UnsupportedError
 from sdrt.manifest import TensorSpec
 
 DTYPES = {"f32": "float32", "i32": "int32", "i64": "int64", "boolean": "bool"}
-TYPES = ("f32", "f16", "bf16", "i8", "u8", "i4", "u4")
+TYPES = ("f64", "f32", "f16", "bf16", "i8", "u8", "i4", "u4")
 """Of weights; numbers of others are shapes and indices."""
 ROUNDING = "FakeQuantize"
 

@@ -57,7 +57,12 @@ class Point(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @click.argument("prompt")
-@click.option("-m", "--model", metavar="PATH", help="Model folder; default: the embedded model.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="PATH",
+    help="Model folder, also of optimum-cli export; default: the embedded model.",
+)
 @click.option(
     "--lora",
     "loras",
