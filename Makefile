@@ -10,7 +10,7 @@ PROMPT ?= a red boat on the sea at sunset
 SEED ?= 7
 PICTURE ?= picture.png
 
-.PHONY: picture cpp test check benchmark clean
+.PHONY: picture cpp test check benchmark compat clean
 
 picture: $(VENV)/ready-to-run
 	$(BIN)/sdrt generate "$(PROMPT)" --seed $(SEED) --output $(PICTURE)
@@ -39,6 +39,11 @@ benchmark: $(SD15)
 	$(BIN)/sdrt bench $(SD15) --sweep size --size 256,384,512 --precision bf16,int8 --backend openvino \
 		--sampler ddim --threads 2 --repeat 1 --no-fidelity --no-probe --no-pictures \
 		--output $(RESULTS)/sd15-sizes.json --html $(RESULTS)/sd15-sizes.html
+
+# Model folders of sdrt in other tools and theirs in sdrt: the tables of docs/compatibility.md. Makes
+# the tools' environments first, 4 GB.
+compat: | $(VENV)/ready-to-develop
+	$(BIN)/python -m sdrt_bench.compat.command --into docs/compatibility.md
 
 models/sd15-%: | $(VENV)/ready-to-develop
 	$(BIN)/sdrt export --random sd15 $@ --precision $*

@@ -7,17 +7,15 @@ from sdrt.errors import SdrtError, UsageError
 from sdrt.files import whole_file
 from sdrt_bench.bench.record import Record, read_record
 from sdrt_bench.bench.report.table import to_markdown
+from sdrt_bench.marked import markers, with_marked
 
-BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
+MARK = "benchmark"
+BEGIN, END = markers(MARK)
 
 
 def with_table(readme: str, record: Record) -> str:
     """The text with the record's table between its markers; raises `UsageError` without them."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise UsageError(f"no place for the table; put it between lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{to_markdown(record)}\n{END}{after}"
+    return with_marked(readme, MARK, to_markdown(record))
 
 
 def main(arguments: list[str]) -> int:

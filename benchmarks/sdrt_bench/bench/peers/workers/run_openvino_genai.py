@@ -19,7 +19,7 @@ def run(job: Job) -> Outcome:
     clock = Clock(job.measure)
     clock.start_loading()
     pipe: Any = openvino_genai.Text2ImagePipeline(job.model)
-    _set_sampler(pipe, job)
+    set_sampler(pipe, job)
     params = job.params
     if job.is_best:
         pipe.reshape(params["batch"], params["height"], params["width"], job.guidance_scale)
@@ -34,7 +34,8 @@ def run(job: Job) -> Outcome:
     }
 
 
-def _set_sampler(pipe: Any, job: Job) -> None:
+def set_sampler(pipe: Any, job: Job) -> None:
+    """Give the pipeline the sampler that was asked for, with the model's own noise schedule."""
     sampler = job.params["sampler"]
     if sampler not in SAMPLERS:
         raise ValueError(f"the peers are compared with {' or '.join(SAMPLERS)}, not {sampler}")

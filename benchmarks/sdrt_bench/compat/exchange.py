@@ -1,0 +1,136 @@
+"""Every exchange: who exported, who opens it besides sdrt, and how near the pictures are."""
+
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sdrt.errors import SdrtError
+from sdrt.manifest import Format, Precision
+from sdrt_bench.bench.peers.environments import Environment, prepare, recipes
+from sdrt_bench.bench.peers.weights import Weights
+from sdrt_bench.compat.models import (
+    DEMO,
+    Stored,
+    folder_of,
+    for_genai,
+    open_weights,
+)
+from sdrt_bench.compat.painting import GENAI, OPTIMUM, Wish, paint_ours, paint_theirs
+from sdrt_bench.similarity import psnr_db
+
+ENOUGH_DB = 50.0
+"""In fp32, of pictures in 8 bits; narrower arithmetic differs by what the tools keep out of it."""
+EXACT: Precision = "fp32"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One that reads model folders."""
+
+    name: str
+    environment: str
+    worker: str
+    format: Format
+    packages: Sequence[str]
+    """Whose versions are told."""
+
+
+TOOLS = (
+    Tool("optimum-intel", "openvino", OPTIMUM, "openvino", ("optimum-intel", "openvino")),
+    Tool("openvino-genai", "openvino", GENAI, "openvino", ("openvino-genai", "openvino")),
+    Tool("optimum-onnx", "onnx", OPTIMUM, "onnx", ("optimum-onnx", "onnxruntime")),
+)
+OPTIMUM_EXPORTS: Sequence[tuple[Stored, Precision]] = (
+    (Stored("optimum", "openvino", "fp32"), "fp32"),
+    (Stored("optimum", "openvino", "fp16"), "bf16"),
+    (Stored("optimum", "openvino", "int8"), "fp32"),
+    (Stored("optimum", "onnx", "fp32"), "fp32"),
+)
+"""With the precision that is executed; int8 is of the weights alone there."""
+OWN_EXPORTS: Sequence[tuple[Stored, Precision]] = (
+    (Stored("sdrt", "openvino", "fp32"), "fp32"),
+    (Stored("sdrt", "openvino", "bf16"), "bf16"),
+    (Stored("sdrt", "openvino", "int8"), "int8"),
+    (Stored("sdrt", "onnx", "fp32"), "fp32"),
+    (Stored("sdrt", "onnx", "bf16"), "fp32"),
+    (Stored("sdrt", "onnx", "int8"), "int8"),
+)
+TRAINED_ONLY = ("int8",)
+"""Of our exports: ranges of random weights say nothing."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One folder that two tools are to open."""
+
+    model: str
+    stored: Stored
+    executed: Precision
+    tool: Tool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of it."""
+
+    exchange: Exchange
+    psnr_db: float | None
+    """Of the two pictures, in 8 bits; infinite for equal ones."""
+    error: str = ""
+
+    @property
+    def is_right(self) -> bool:
+        """Whether there are two pictures, and the same where the arithmetic is."""
+        is_exact = self.exchange.executed == EXACT
+        return self.psnr_db is not None and (self.psnr_db >= ENOUGH_DB or not is_exact)
+
+
+def exchanges(models: Sequence[str]) -> Iterator[Exchange]:
+    """All of them."""
+    for model in models:
+        for stored, executed in (*OPTIMUM_EXPORTS, *OWN_EXPORTS):
+            if stored.exporter == "sdrt" and stored.precision in TRAINED_ONLY and model != DEMO:
+                continue
+            for tool in TOOLS:
+                if tool.format == stored.format:
+                    yield Exchange(model, stored, executed, tool)
+
+
+def run(chosen: Sequence[Exchange], cache: Path, threads: int) -> Iterator[Outcome]:
+    """Make what is missing of environments, weights and exports, and paint; one after the other."""
+    weights: dict[str, Weights] = {}
+    for one in chosen:
+        try:
+            if one.model not in weights:
+                weights[one.model] = open_weights(one.model, cache)
+            environment = prepare(recipes()[one.tool.environment], cache)
+            yield _paint(one, weights[one.model], environment, threads)
+        except SdrtError as error:
+            yield Outcome(one, None, f"{type(error).__name__}: {error}")
+
+
+def _paint(one: Exchange, weights: Weights, environment: Environment, threads: int) -> Outcome:
+    folder = folder_of(weights, one.stored, environment)
+    ours, artifact = paint_ours(Wish(folder, one.stored.format, one.executed, threads))
+    if one.stored.exporter == "sdrt" and one.tool.worker == GENAI:
+        folder = for_genai(folder, environment)
+    with tempfile.TemporaryDirectory(prefix="sdrt-compat-") as work:
+        theirs = paint_theirs(
+            Wish(folder, one.stored.format, one.executed, threads),
+            artifact,
+            one.tool.worker,
+            environment,
+            Path(work),
+        )
+    if theirs.picture is None:
+        return Outcome(one, None, theirs.error)
+    return Outcome(one, psnr_db(ours, theirs.picture))
+
+
+def shown(db: float | None) -> str:
+    """For a table."""
+    if db is None:
+        return "fails"
+    return "equal" if math.isinf(db) else f"{db:.1f} dB"
