@@ -199,10 +199,7 @@ FOREIGN: list[tuple[str, dict[str, str], str]] = [
     ),
     (
         "onnx",
-        {
-            "model_index.json": '{"_class_name": "StableDiffusionPipeline"}',
-            "unet/model.onnx": "x",
-        },
+        {"model_index.json": '{"_class_name": "ORTStableDiffusionPipeline"}'},
         "an ONNX export",
     ),
     ("unet", {"config.json": '{"_class_name": "UNet2DConditionModel"}'}, "a single network"),

@@ -10,7 +10,7 @@ from sdrt.artifact import Artifact
 from sdrt.backends import BACKENDS, usable_backends
 from sdrt.errors import MissingExtraError, UnsupportedError, UsageError
 from sdrt.machine import has_bf16, has_int8, usable_cores
-from sdrt.manifest import PRECISIONS
+from sdrt.manifest import PRECISIONS, Storage
 from sdrt.options import Options
 from sdrt.request import resolve
 from sdrt_bench.bench.record import Params
@@ -39,6 +39,10 @@ class Asked:
     """An axis that gets a ladder of values where none were named."""
     seed: int = 0
     prompt: str = PROMPT
+
+
+FLOATS: tuple[Storage, ...] = ("fp32", "bf16", "fp16", "int8-weights", "int4-weights")
+"""Stored so, a model is computed in float."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ class Models:
 
     def executing(self, precision: str) -> Artifact | None:
         """The export to execute a precision from: stored so, or else another float one."""
-        floats = ("fp32", "bf16") if precision in ("fp32", "bf16") else ()
+        floats = FLOATS if precision in ("fp32", "bf16") else ()
         return next(
             (self.by_stored[one] for one in (precision, *floats) if one in self.by_stored), None
         )
