@@ -1,7 +1,7 @@
 """Find, open and check an artifact: the folder that export writes."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from sdrt.backends import Network
 from sdrt.errors import ArtifactError
 from sdrt.foreign import describe
-from sdrt.integrity import check_file
+from sdrt.integrity import check_file, recorded
 from sdrt.manifest import MANIFEST_NAME, Format, Manifest, read_manifest
 from sdrt.peer_folder import Natives, is_peer_folder, read_peer_folder
 
@@ -76,12 +76,18 @@ def open_artifact(where: str | Path | None = None) -> Artifact:
     # With nothing given, a folder that happens to be called demo is not meant.
     root = EMBEDDED["demo"] if where is None else _locate(where)
     if not (root / MANIFEST_NAME).exists():
-        found = read_peer_folder(root)
-        _check_paths(root, found.manifest)
-        return Artifact(root, found.manifest, found.natives)
+        return _adopted(root)
     manifest = read_manifest(root / MANIFEST_NAME)
-    _check_paths(root, manifest)
+    _check_paths(root, manifest, manifest.files)
     return Artifact(root, manifest)
+
+
+def _adopted(root: Path) -> Artifact:
+    """A folder of another tool; what its files are now is taken for what they should be."""
+    found = read_peer_folder(root)
+    _check_paths(root, found.manifest, found.files)
+    records = {file: recorded(root / file) for file in found.files}
+    return Artifact(root, found.manifest.model_copy(update={"files": records}), found.natives)
 
 
 def is_artifact(where: str | Path) -> bool:
@@ -107,13 +113,13 @@ def _locate(where: str | Path) -> Path:
     )
 
 
-def _check_paths(root: Path, manifest: Manifest) -> None:
+def _check_paths(root: Path, manifest: Manifest, files: Iterable[str]) -> None:
     """Refuse paths that lead out of the folder: a manifest may come from anywhere."""
     folders = [encoder.tokenizer for encoder in manifest.text_encoders]
     graphs = [f for g in manifest.graphs.values() for files in g.files.values() for f in files]
-    for name in [*manifest.files, *folders, *graphs]:
+    for name in [*files, *folders, *graphs]:
         path = PurePosixPath(name)
         if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-            raise ArtifactError(f"{root / MANIFEST_NAME} names a path outside its folder: {name!r}")
+            raise ArtifactError(f"{root} names a path outside its folder: {name!r}")
         if not (root / path).resolve().is_relative_to(root.resolve()):
             raise ArtifactError(f"{root / name} is a link that leads out of the model folder")

@@ -7,7 +7,7 @@ from the graphs themselves, or refused. They also come without hashes, so nothin
 file is the one that was exported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,9 @@ from sdrt.backends.native import Native
 from sdrt.backends.signature import Signature, read_signature
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.foreign import read_json
-from sdrt.integrity import recorded
 from sdrt.manifest import (
     FORMATS,
+    HIDDEN_STATES,
     Defaults,
     Family,
     Format,
@@ -34,8 +34,8 @@ from sdrt.manifest import (
     TextEncoder,
     describe,
 )
-from sdrt.peer_inputs import INPUTS, canonical, differing
-from sdrt.scheduler_config import read_config, read_recipe, read_schedule
+from sdrt.peer_inputs import INPUTS, OUTPUTS, canonical, differing
+from sdrt.scheduler_config import read_recipe, read_schedule
 
 Config = Mapping[str, Any]
 Natives = Mapping[tuple[str, Format], Native]
@@ -53,7 +53,6 @@ GUIDANCE: Mapping[Family, float] = {"sd1": 7.5, "sd2": 7.5, "sdxl": 5.0}
 """What diffusers' pipelines guide with unless they are told."""
 PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 OPTIONAL = "vae_encoder"
-POSTERIOR = "latent_parameters"
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,9 @@ class PeerFolder:
     """What such a folder holds."""
 
     manifest: Manifest
+    """Without the sizes and hashes of files."""
+    files: Sequence[str]
+    """Those that belong to it."""
     natives: Natives
     """By graph and format, inputs that its file takes otherwise than the manifest says."""
 
@@ -101,12 +103,13 @@ class _Reading:
         self.files["model_index.json"] = None
         networks = self._networks()
         configs = {name: self._config(name) for name in networks}
-        scheduler = read_config(self.root / "scheduler" / "scheduler_config.json")
-        self.files["scheduler/scheduler_config.json"] = None
+        scheduler = self._json("scheduler/scheduler_config.json")
         family = _family(configs)
         latent = _latent(self.root, configs["vae_decoder"])
         found = {name: self._graph(name) for name in networks}
         graphs = {name: graph for name, graph in found.items() if graph}
+        if family == "sdxl":
+            self._check_layers(graphs, configs)
         encoders = tuple(
             self._encoder(name, configs, family) for name in TOKENIZERS if name in graphs
         )
@@ -122,13 +125,12 @@ class _Reading:
             text_encoders=encoders,
             graphs=graphs,
             defaults=_defaults(scheduler, configs["unet"], latent, family),
-            files={file: recorded(self.root / file) for file in sorted(self.files)},
             made_with=self.made_with,
             zeros_for_empty_prompt=family == "sdxl"
             and "text_encoder" in graphs
             and bool(self.index.get("force_zeros_for_empty_prompt", True)),
         )
-        return PeerFolder(manifest, self.natives)
+        return PeerFolder(manifest, tuple(sorted(self.files)), self.natives)
 
     def _check_pipeline(self) -> None:
         named = str(self.index.get("_class_name", "an unnamed pipeline"))
@@ -160,18 +162,32 @@ class _Reading:
 
     def _config(self, name: str) -> Config:
         """A network's configuration; raises `UnsupportedError` for one of another class."""
-        file = f"{name}/config.json"
+        found = self._json(f"{name}/config.json")
+        expected, named = CLASSES.get(name), found.get("_class_name")
+        if expected and named not in (None, expected):
+            raise UnsupportedError(f"{self.root / name} is a {named}; expected {expected}")
+        return found
+
+    def _json(self, file: str) -> Config:
         found = read_json(self.root / file)
         if not isinstance(found, dict):
             raise ArtifactError(
                 f"{self.root / file} is missing or not valid JSON; the export is incomplete: "
                 "export it again"
             )
-        expected, named = CLASSES.get(name), found.get("_class_name")
-        if expected and named not in (None, expected):
-            raise UnsupportedError(f"{self.root / name} is a {named}; expected {expected}")
         self.files[file] = None
         return found
+
+    def _check_layers(self, graphs: Mapping[str, GraphSpec], configs: Mapping[str, Config]) -> None:
+        """XL takes the last layer but one; raises `UnsupportedError` where it is not given."""
+        for name in (one for one in TOKENIZERS if one in graphs):
+            states = sum(one.name.startswith(HIDDEN_STATES) for one in graphs[name].outputs)
+            layers = configs[name].get("num_hidden_layers")
+            if not isinstance(layers, int) or states != layers + 1:
+                raise UnsupportedError(
+                    f"{self.root / name} gives {states} hidden states, and Stable Diffusion XL "
+                    f"takes one of {layers} layers; export it again with the task text-to-image"
+                )
 
     def _graph(self, name: str) -> GraphSpec | None:
         """A network's files, inputs and outputs; None for a picture's encoder of another kind."""
@@ -181,8 +197,14 @@ class _Reading:
         }
         first = next(iter(read.values()))
         outputs = {output.name for output in first.outputs}
-        if name == OPTIONAL and POSTERIOR not in outputs:
+        missing = [one for one in OUTPUTS[name] if one not in outputs]
+        if missing and name == OPTIONAL:
             return None  # older releases draw the latents inside of it, each time others
+        if missing:
+            raise UnsupportedError(
+                f"{self.root / name} gives {', '.join(sorted(outputs))}; expected {missing[0]} "
+                "among them"
+            )
         specs = [self._inputs(name, format, signature) for format, signature in read.items()]
         if any(spec != specs[0] for spec in specs):
             raise ArtifactError(

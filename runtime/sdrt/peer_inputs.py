@@ -1,4 +1,4 @@
-"""Inputs of networks that others exported: which there are, and what they differ in from ours."""
+"""Inputs and outputs of networks that others exported, and what they differ in from ours."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -38,6 +38,16 @@ INPUTS: Mapping[str, Mapping[str, Input]] = {
     "vae_decoder": {"latent_sample": Input(("batch", "channels", "height", "width"))},
     "vae_encoder": {"sample": Input(("batch", "channels", "image_height", "image_width"))},
 }
+
+
+OUTPUTS: Mapping[str, Sequence[str]] = {
+    "text_encoder": ("last_hidden_state",),
+    "text_encoder_2": ("last_hidden_state", POOLED),
+    "unet": ("out_sample",),
+    "vae_decoder": ("sample",),
+    "vae_encoder": ("latent_parameters",),
+}
+"""What sdrt needs of each network."""
 
 
 def canonical(where: Path, network: str, tensor: TensorSpec) -> TensorSpec:

@@ -282,7 +282,7 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (without("unet/model.onnx"), ArtifactError, "has no unet/model.onnx or unet/openvino_model"),
     (without("unet/model.onnx_data"), ArtifactError, "cannot read .*unet/model.onnx_data: No such"),
     (without("unet/config.json"), ArtifactError, "unet/config.json is missing or not valid"),
-    (without("scheduler/scheduler_config.json"), UsageError, "there is no file .*scheduler_config"),
+    (without("scheduler/scheduler_config.json"), ArtifactError, "scheduler_config.json is missing"),
     (without("tokenizer/merges.txt"), ArtifactError, "neither tokenizer.json nor vocab.json with"),
     (only_converted, ArtifactError, "sdrt does not read openvino_tokenizer.xml; copy tokenizer/"),
     (without("tokenizer/tokenizer_config.json"), ArtifactError, "cannot read .*tokenizer_config"),
@@ -291,6 +291,16 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (config("vae_decoder", shift_factor=0.1), UnsupportedError, "shift_factor = 0.1; sdrt only"),
     (config("vae_decoder", block_out_channels=None), ArtifactError, "has no block_out_channels"),
     (config("vae_decoder", scaling_factor="a"), ArtifactError, "scale: input should be a valid"),
+    (
+        with_onnx(lambda graph: setattr(graph.output[0], "name", "noise_pred")),
+        UnsupportedError,
+        "unet gives noise_pred; expected out_sample among them",
+    ),
+    (
+        config("unet", addition_embed_type="text_time"),
+        UnsupportedError,
+        "text_encoder gives 0 hidden states, and Stable Diffusion XL takes one of 2 layers",
+    ),
     (scheduler(prediction_type="flow"), UnsupportedError, "predicts 'flow'; expected epsilon"),
     (scheduler(_class_name="Flow"), UnsupportedError, "'Flow' is no scheduler that sdrt knows"),
     (lambda root: (root / "unet" / ONNX).write_bytes(b""), ArtifactError, "no whole ONNX model"),
@@ -351,6 +361,13 @@ def test_a_link_out_of_the_folder_is_refused(onnx_folder: Path, tmp_path: Path) 
     target.rename(tmp_path / "elsewhere")
     target.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ArtifactError, match="is a link that leads out of the model folder"):
+        open_artifact(onnx_folder)
+
+
+def test_weights_outside_of_the_folder_are_refused_unread(onnx_folder: Path) -> None:
+    path = onnx_folder / "unet" / ONNX
+    path.write_bytes(path.read_bytes().replace(b"model.onnx_data", b"../../secret.dt"))
+    with pytest.raises(ArtifactError, match=r"names a path outside its folder: 'unet/\.\./\.\./s"):
         open_artifact(onnx_folder)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdrt.artifact import Artifact
 from sdrt.errors import SdrtError
 from sdrt.manifest import Format, Precision
 from sdrt_bench.bench.peers.environments import Environment, prepare, recipes
@@ -18,7 +19,7 @@ from sdrt_bench.compat.models import (
     open_weights,
 )
 from sdrt_bench.compat.painting import GENAI, OPTIMUM, Wish, paint_ours, paint_theirs
-from sdrt_bench.similarity import psnr_db
+from sdrt_bench.similarity import Pixels, psnr_db
 
 ENOUGH_DB = 50.0
 """In fp32, of pictures in 8 bits; narrower arithmetic differs by what the tools keep out of it."""
@@ -98,35 +99,50 @@ def exchanges(models: Sequence[str]) -> Iterator[Exchange]:
                     yield Exchange(model, stored, executed, tool)
 
 
+@dataclass(frozen=True)
+class Ready:
+    """An exchange whose folder is there, and painted by sdrt."""
+
+    exchange: Exchange
+    wish: Wish
+    artifact: Artifact
+    picture: Pixels
+
+
 def run(chosen: Sequence[Exchange], cache: Path, threads: int) -> Iterator[Outcome]:
-    """Make what is missing of environments, weights and exports, and paint; one after the other."""
+    """Make what is missing of environments, weights and exports, and paint: tool after tool."""
     weights: dict[str, Weights] = {}
-    for one in chosen:
-        try:
-            if one.model not in weights:
-                weights[one.model] = open_weights(one.model, cache)
-            environment = prepare(recipes()[one.tool.environment], cache)
-            yield _paint(one, weights[one.model], environment, threads)
-        except SdrtError as error:
-            yield Outcome(one, None, f"{type(error).__name__}: {error}")
+    for tool in TOOLS:
+        ready: list[Ready] = []
+        for one in (one for one in chosen if one.tool == tool):
+            try:
+                if one.model not in weights:
+                    weights[one.model] = open_weights(one.model, cache)
+                environment = prepare(recipes()[tool.environment], cache)
+                ready.append(_prepared(one, weights[one.model], environment, threads))
+            except SdrtError as error:
+                yield Outcome(one, None, f"{type(error).__name__}: {error}")
+        if ready:
+            yield from _compared(ready, tool, environment)
 
 
-def _paint(one: Exchange, weights: Weights, environment: Environment, threads: int) -> Outcome:
+def _prepared(one: Exchange, weights: Weights, environment: Environment, threads: int) -> Ready:
     folder = folder_of(weights, one.stored, environment)
-    ours, artifact = paint_ours(Wish(folder, one.stored.format, one.executed, threads))
+    picture, artifact = paint_ours(Wish(folder, one.stored.format, one.executed, threads))
     if one.stored.exporter == "sdrt" and one.tool.worker == GENAI:
         folder = for_genai(folder, environment)
+    return Ready(one, Wish(folder, one.stored.format, one.executed, threads), artifact, picture)
+
+
+def _compared(ready: Sequence[Ready], tool: Tool, environment: Environment) -> Iterator[Outcome]:
+    wishes = [(one.wish, one.artifact) for one in ready]
     with tempfile.TemporaryDirectory(prefix="sdrt-compat-") as work:
-        theirs = paint_theirs(
-            Wish(folder, one.stored.format, one.executed, threads),
-            artifact,
-            one.tool.worker,
-            environment,
-            Path(work),
-        )
-    if theirs.picture is None:
-        return Outcome(one, None, theirs.error)
-    return Outcome(one, psnr_db(ours, theirs.picture))
+        painted = paint_theirs(wishes, tool.worker, environment, Path(work))
+    for one, theirs in zip(ready, painted, strict=True):
+        if theirs.picture is None:
+            yield Outcome(one.exchange, None, theirs.error)
+        else:
+            yield Outcome(one.exchange, psnr_db(one.picture, theirs.picture))
 
 
 def shown(db: float | None) -> str:

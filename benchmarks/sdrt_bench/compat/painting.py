@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ OPTIMUM, GENAI = "same_noise_optimum.py", "same_noise_genai.py"
 
 @dataclass(frozen=True)
 class Wish:
-    """What both are asked for."""
+    """What a tool is asked for."""
 
     folder: Path
     format: Format
@@ -51,12 +52,40 @@ def paint_ours(wish: Wish) -> tuple[Pixels, Artifact]:
 
 
 def paint_theirs(
-    wish: Wish, artifact: Artifact, worker: str, environment: Environment, work: Path
-) -> Painted:
-    """With another tool, in a process of its own environment; `work` is an empty folder."""
-    noise, result = work / "noise.npy", work / "result.json"
+    wishes: Sequence[tuple[Wish, Artifact]], worker: str, environment: Environment, work: Path
+) -> list[Painted]:
+    """With another tool, in a process of its own environment; `work` is an empty folder.
+
+    Where the process ends in the middle of a picture, another one goes on with the next.
+    """
+    specs = [_spec(work / str(i), *one) for i, one in enumerate(wishes)]
+    painted: list[Painted] = []
+    while left := specs[len(painted) :]:
+        words = _serve(left, worker, environment)
+        done = [one for one in left if Path(one["result"]).exists()]
+        painted += [_read(Path(one["result"])) for one in done]
+        if len(done) < len(left):
+            painted.append(Painted(None, words))
+    return painted
+
+
+def _serve(specs: Sequence[Mapping[str, Any]], worker: str, environment: Environment) -> str:
+    """Start the process, and wait for it; its last words."""
+    done = subprocess.run(
+        [str(environment.python), str(WORKERS / worker)],
+        input=json.dumps(specs),
+        capture_output=True,
+        text=True,
+        env=peer_environment(environment, os.environ),
+    )
+    return f"ended with {done.returncode}: {' '.join(done.stderr.split())[-SHOWN_ERROR:]}"
+
+
+def _spec(folder: Path, wish: Wish, artifact: Artifact) -> dict[str, Any]:
+    """As `sdrt_bench.bench.rounds` has it."""
+    folder.mkdir()
+    noise, defaults = folder / "noise.npy", artifact.manifest.defaults
     np.save(noise, _noise(artifact))
-    defaults = artifact.manifest.defaults
     params = {
         "prompt": PROMPT,
         "seed": SEED,
@@ -72,22 +101,16 @@ def paint_theirs(
         "noise": str(noise),
         "settings": "default",
     }
-    spec = {
+    return {
         "params": params,
         "measure": STEPS,
-        "folder": str(work),
-        "result": str(result),
+        "folder": str(folder),
+        "result": str(folder / "result.json"),
         "options": {"model": str(wish.folder)},
     }
-    done = subprocess.run(
-        [str(environment.python), str(WORKERS / worker)],
-        input=json.dumps(spec),
-        capture_output=True,
-        text=True,
-        env=peer_environment(environment, os.environ),
-    )
-    if not result.exists():
-        return Painted(None, f"ended with {done.returncode}: {done.stderr[-SHOWN_ERROR:].strip()}")
+
+
+def _read(result: Path) -> Painted:
     outcome: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     if "error" in outcome:
         return Painted(None, outcome["error"])

@@ -46,7 +46,16 @@ class Job:
 
 def serve(run: Callable[[Job], Outcome]) -> None:
     """Do what standard input says; whatever goes wrong becomes one sentence in the result."""
-    spec = json.loads(sys.stdin.read())
+    _do(run, json.loads(sys.stdin.read()))
+
+
+def serve_all(run: Callable[[Job], Outcome]) -> None:
+    """The same of a list of specifications, one after the other."""
+    for spec in json.loads(sys.stdin.read()):
+        _do(run, spec)
+
+
+def _do(run: Callable[[Job], Outcome], spec: dict[str, Any]) -> None:
     model = spec["options"]["model"]
     job = Job(spec["params"], spec["measure"], Path(spec["folder"]), model)
     try:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import openvino_facts
 import openvino_genai
-from harness import Job, Outcome, serve, versions
+from harness import Job, Outcome, serve_all, versions
 from pictures import keep
 from run_openvino_genai import set_sampler
 
@@ -32,4 +32,4 @@ def run(job: Job) -> Outcome:
 
 
 if __name__ == "__main__":
-    serve(run)
+    serve_all(run)

@@ -6,7 +6,7 @@ import like_diffusers
 import numpy as np
 import openvino_facts
 import torch
-from harness import Job, Outcome, serve, versions
+from harness import Job, Outcome, serve_all, versions
 from pictures import keep
 
 
@@ -54,4 +54,4 @@ def _onnx(job: Job) -> Any:
 
 
 if __name__ == "__main__":
-    serve(run)
+    serve_all(run)
