@@ -44,6 +44,17 @@ def tiny_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The preset `tiny-sdxl` with random weights in fp32, in both formats."""
+    from sdrt_export.checkpoint import RandomCheckpoint
+    from sdrt_export.config import read_preset
+    from sdrt_export.exporter import export
+
+    checkpoint = RandomCheckpoint.of(*read_preset("tiny-sdxl"))
+    return export(checkpoint, tmp_path_factory.mktemp("sdxl") / "fp32").path
+
+
+@pytest.fixture(scope="session")
 def int8_demo(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The embedded model in int8, in both formats, calibrated with little."""
     from sdrt_export.exporter import export

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 
-from sdrt.errors import UnsupportedError
 from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
-from sdrt.lora.names import PARTS, Layer, Part, Shape, layers_of
-from sdrt_export.checkpoint import BUILD, Checkpoint, is_xl
+from sdrt.lora.names import PARTS, Shape, layers_of
+from sdrt_export.checkpoint import BUILD, Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -20,17 +19,11 @@ def with_loras(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Checkpoint:
     """The checkpoint with LoRAs to merge; loads no weights. Raises as `Adapter.open`."""
     if not asked:
         return checkpoint
-    if is_xl(checkpoint.configs["unet"]):
-        raise UnsupportedError(
-            f"{asked[0].path} was given for {checkpoint.name}, a Stable Diffusion XL; LoRAs are "
-            "merged into versions 1 and 2"
-        )
-    layers: dict[tuple[Part, str], Layer] = {}
-    for part in PARTS:
-        with torch.device("meta"):
-            network = BUILD[part](checkpoint.configs[part])
-        config = network.config if part == "unet" else None
-        layers |= dict(layers_of(part, _shapes(network), config))
+    parts = [part for part in PARTS if part in checkpoint.configs]
+    with torch.device("meta"):
+        networks = {part: BUILD[part](checkpoint.configs[part]) for part in parts}
+    shapes = {part: _shapes(network) for part, network in networks.items()}
+    layers = layers_of(shapes, networks["unet"].config)
     adapters = tuple(Adapter.open(one.path, one.weight, layers) for one in asked)
     records = tuple(adapter.record for adapter in adapters)
     source = checkpoint.source.model_copy(update={"loras": records})
@@ -38,7 +31,7 @@ def with_loras(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Checkpoint:
 
 
 @torch.no_grad()
-def merged(checkpoint: Checkpoint, part: Part) -> Any:
+def merged(checkpoint: Checkpoint, part: str) -> Any:
     """Load a network in fp32, with W + weight * alpha / rank * up @ down for each W."""
     network: Any = getattr(checkpoint, part)()
     for adapter in checkpoint.adapters:

@@ -67,14 +67,16 @@ def networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
 def _xl_networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
     """Those of SDXL that are not as in other Stable Diffusions."""
     for name in checkpoint.text_encoders:
-        yield _exportable(name, XlTextEncoder(checkpoint.network(name)), is_xl=True)
+        encoder = XlTextEncoder(merged(checkpoint, name))
+        encoder.reads_text_to(checkpoint.tokenizer(name).eos_token_id)
+        yield _exportable(name, encoder, is_xl=True)
     pooled = checkpoint.configs["text_encoder_2"]["projection_dim"]
     # The names by which Optimum's dummy inputs find their widths.
     facts = {
         "text_encoder_projection_dim": pooled,
         "requires_aesthetics_score": checkpoint.is_refiner,
     }
-    yield _exportable("unet", XlUNet(checkpoint.unet()), is_xl=True, facts=facts)
+    yield _exportable("unet", XlUNet(merged(checkpoint, "unet")), is_xl=True, facts=facts)
 
 
 class TextEncoder(torch.nn.Module):
@@ -116,6 +118,15 @@ class XlTextEncoder(torch.nn.Module):
         else:
             first = outputs.last_hidden_state, outputs.pooler_output
         return *first, *outputs.hidden_states
+
+    def reads_text_to(self, end: int) -> None:
+        """Take the embedding of a whole text where its first `end` is.
+
+        Older configurations say 2 of every text encoder, for which transformers takes the largest
+        id: the same place, until words are added to the vocabulary.
+        """
+        self.network.config.eos_token_id = end
+        getattr(self.network, "text_model", self.network).eos_token_id = end
 
     def prepare(self) -> None:
         """Nothing to change: the engines fuse its small attention by themselves."""

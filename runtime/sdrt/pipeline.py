@@ -144,7 +144,7 @@ class Pipeline:
         Each is `FILE[:WORD]`, as on the command line; see `use_loras` for what it does and raises.
         """
         self._inversions = Inversions.open(self.artifact, self.backend, embeddings)
-        self.release("text_encoder")
+        self.release(*(encoder.graph for encoder in self._encoders))
 
     def start(self, prompt: str | None = None, **options: Unpack[Options]) -> Run:
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
@@ -184,23 +184,25 @@ class Pipeline:
         job = job or Job()
         return Text.joined(
             [
-                self._encode(
-                    encoder, tokenizer.encode(prompt, self._inversions.ids), clip_skip, job
-                )
-                for encoder, tokenizer in zip(self._encoders, self._tokenizers, strict=True)
+                self._encode(encoder, self._tokens(place, prompt), clip_skip, job)
+                for place, encoder in enumerate(self._encoders)
             ]
         )
 
     def tokens(self, prompt: str | Prompt) -> Tokens:
         """Turn a prompt into the first encoder's token ids and weights, a row for each chunk."""
-        parsed = parse(prompt) if isinstance(prompt, str) else prompt
-        return self._tokenizers[0].encode(parsed, self._inversions.ids)
+        return self._tokens(0, parse(prompt) if isinstance(prompt, str) else prompt)
 
     def encode_tokens(
         self, tokens: Tokens, clip_skip: int = 1, job: Job | None = None
     ) -> Embeddings:
         """Turn tokens into the first encoder's embeddings, with the errors of `encode`."""
         return self._encode(self._encoders[0], tokens, clip_skip, job or Job()).states
+
+    def _tokens(self, place: int, prompt: Prompt) -> Tokens:
+        """What one of the encoders is given of a prompt."""
+        ids = self._inversions.ids(self._encoders[place].graph)
+        return self._tokenizers[place].encode(prompt, ids)
 
     def _encode(self, encoder: TextEncoder, tokens: Tokens, clip_skip: int, job: Job) -> Text:
         layer = checked_clip_skip(self.artifact.manifest, clip_skip)
@@ -359,7 +361,7 @@ class Pipeline:
             model=manifest.name,
             model_hash=self.artifact.hash,
             loras=[adapter.record.model_dump() for adapter in self._loras],
-            words=[one.record for one in self._inversions.words],
+            words=[one.record for one in self._inversions.files],
             stored_precision=job.networks["unet"].stored,
             executed_precision=job.networks["unet"].executed,
             networks=dict(job.networks),
@@ -370,8 +372,9 @@ class Pipeline:
 
     def _changed(self, network: Network) -> Network:
         """The network with what was added to the model."""
-        words = self._inversions.changes if network.name == "text_encoder" else {}
-        return replace(network, changes={**changes_of(self._loras, network.name), **words})
+        added = changes_of(self._loras, network.name)
+        words = self._inversions.changes(network.name)
+        return replace(network, changes={**added, **words})
 
     @cached_property
     def _preview_map(self) -> Preview:

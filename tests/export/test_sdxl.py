@@ -8,48 +8,27 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    DDIMScheduler,
     EulerAncestralDiscreteScheduler,
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLInpaintPipeline,
-    StableDiffusionXLPipeline,
 )
 from PIL import Image
 
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import open_backend
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.measure import snr_db
-from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.exporter import export
+from sdrt_export.checkpoint import FolderCheckpoint
 from sdrt_export.single_graph.artifact import Asked, export_single_graph
-
-PROMPT = "a boat, at 7"
-SIZE: dict[str, Any] = {"width": 64, "height": 80}  # height and width are told apart
-
-
-def checkpoint() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny-sdxl"))
-
-
-def theirs(cls: Any = StableDiffusionXLPipeline) -> Any:
-    """A pipeline of diffusers with the weights of the preset."""
-    made = checkpoint()
-    pipe = cls(
-        vae=made.vae(),
-        text_encoder=made.text_encoder(),
-        text_encoder_2=made.text_encoder_2(),
-        tokenizer=made.tokenizer(),
-        tokenizer_2=made.tokenizer("text_encoder_2"),
-        unet=made.unet(),
-        scheduler=DDIMScheduler.from_config(made.configs["scheduler"]),
-        add_watermarker=False,
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+from tests.export.xl_twin import (
+    PROMPT,
+    SIZE,
+    checkpoint,
+    open_pipeline,
+    theirs,
+    they_paint,
+    we_paint,
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,32 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def exported(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """The export of that folder."""
-    root = tmp_path_factory.mktemp("sdxl") / "fp32"
-    return open_artifact(export(folder, root).path)
-
-
-def open_pipeline(artifact: Artifact, backend: str = "onnxruntime") -> Pipeline:
-    return Pipeline(artifact, open_backend(backend, precision="fp32"))
-
-
-def they_paint(pipe: Any, **options: Any) -> np.ndarray:
-    made = pipe(
-        PROMPT,
-        generator=torch.Generator("cpu").manual_seed(3),
-        num_inference_steps=6,
-        guidance_scale=5.0,
-        output_type="np",
-        **options,
-    )
-    return np.asarray((made.images[0] * 255).round().astype(np.uint8))
-
-
-def we_paint(pipe: Pipeline, seed: int = 3, **options: Any) -> np.ndarray:
-    settings = {"num_inference_steps": 6, "guidance_scale": 5.0, **options}
-    settings["scheduler_config"] = checkpoint().configs["scheduler"]
-    return np.asarray(pipe(PROMPT, seed=seed, **settings).images[0])
+def exported(tiny_sdxl: Path) -> Artifact:
+    return open_artifact(tiny_sdxl)
 
 
 @pytest.fixture(scope="module")
@@ -211,11 +166,12 @@ def test_image_to_image_equals_diffusers(
 def test_inpainting_equals_diffusers(exported: Artifact, picture: Image.Image) -> None:
     shades = np.zeros((80, 64), np.uint8)
     shades[16:56, 24:48] = 255  # whole blocks of 8, where diffusers' mask is exact too
-    mask, options = Image.fromarray(shades), {"image": picture, "strength": 0.7}
+    mask = Image.fromarray(shades)
+    options: dict[str, Any] = {"image": picture, "strength": 0.7}
     their = theirs(StableDiffusionXLInpaintPipeline)
     expected = they_paint(their, mask_image=mask, **SIZE, **options)
     pipe = open_pipeline(exported)
-    found = we_paint(pipe, **{**options, "mask": mask, "paste": False})  # type: ignore[arg-type]
+    found = we_paint(pipe, mask=mask, paste=False, **options)
     assert psnr_db(expected, found) >= 50
 
 

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 import sdrt
 from sdrt.artifact import Artifact
 from sdrt.commands.generate import generate
-from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
+from sdrt.errors import ArtifactError, SdrtError, UsageError
 from sdrt.integrity import sha256
-from sdrt.inversion import Inversion
+from sdrt.inversion import ANY, Inversion
 from sdrt.metadata import read_png
 from sdrt.pipeline import Pipeline
 from sdrt_export.checkpoint import RandomCheckpoint
@@ -75,8 +75,8 @@ def test_the_word_is_the_callers_or_the_files(tmp_path: Path) -> None:
         "ink",
         "<ink>",
     ]
-    assert Inversion.read(str(web)).vectors.shape == (2, WIDTH)
-    assert Inversion.read(str(diffusers)).vectors.shape == (1, WIDTH)
+    assert Inversion.read(str(web)).vectors[ANY].shape == (2, WIDTH)
+    assert Inversion.read(str(diffusers)).vectors[ANY].shape == (1, WIDTH)
 
 
 def test_it_is_found_whole_in_any_case_and_the_longest_first(
@@ -116,14 +116,14 @@ def test_vectors_of_a_word_stay_in_one_chunk(plain: Pipeline, tmp_path: Path) ->
     [
         ({"emb_params": torch.ones(2, 17)}, "", UsageError,
          "its vectors have 17 numbers, the text encoder's 16; give another"),
-        ({"emb_params": torch.ones(2, 768)}, "", UsageError, "it is one of Stable Diffusion 1"),
+        ({"emb_params": torch.ones(2, 768)}, "", UsageError, "it is for Stable Diffusion 1"),
         ({"emb_params": torch.ones(76, WIDTH)}, "", UsageError, "has 76 vectors; .* room for 75"),
         ({"emb_params": torch.ones(2, 2, WIDTH)}, "", ArtifactError, "expected vectors"),
         ({"emb_params": torch.ones(0, WIDTH)}, "", ArtifactError, "expected vectors"),
         ({"emb_params": torch.full((1, WIDTH), float("nan"))}, "", ArtifactError, "not finite"),
         (GOOD | {"a": torch.ones(1)}, "", ArtifactError, r"holds 2 tensors \(a, emb_params\)"),
-        ({"clip_l": torch.ones(1, 768), "clip_g": torch.ones(1, 1280)}, "", UnsupportedError,
-         "as Stable Diffusion XL has them"),
+        ({"clip_l": torch.ones(1, 768), "clip_g": torch.ones(1, 1280)}, "", UsageError,
+         "does not belong to this model: it is for two text encoders"),
         (GOOD, ":(ink)", UsageError, "could not be written in a prompt; name another one"),
         (GOOD, ": ", UsageError, "could not be written in a prompt"),
     ],

@@ -13,7 +13,6 @@ from sdrt.bf16 import rounded_by_chance, widened
 from sdrt.errors import ArtifactError
 
 TOKENS = "embeddings.token_embedding"
-"""The layer of a text encoder that has a vector for each token."""
 START, END, STORED_BF16 = "network.", ".weight", "_bf16"
 
 
@@ -23,6 +22,11 @@ def layer_name(weight: str) -> str | None:
     if not (name.startswith(START) and name.endswith(END)):
         return None
     return name[len(START) : -len(END)]
+
+
+def is_table(layer: str) -> bool:
+    """Whether a layer is a text encoder's table, with a vector for each token."""
+    return layer.endswith(TOKENS)
 
 
 def changed(name: str, stored: Array, change: Callable[[Array], Array], is_turned: bool) -> Array:

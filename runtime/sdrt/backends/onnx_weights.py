@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sdrt.backends import Array
-from sdrt.backends.changes import TOKENS, check_named, layer_name
+from sdrt.backends.changes import check_named, is_table, layer_name
 from sdrt.errors import ArtifactError
 
 GRAPH = 7  # of a model
@@ -88,7 +88,7 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
             weight = inputs[0 if kind == TABLE else 1]
             stored = casts.get(weight, weight)
             layer = layer_name(stored)
-            if stored not in tensors or (kind == TABLE and layer != TOKENS):
+            if stored not in tensors or (kind == TABLE and not is_table(layer or "")):
                 continue
             if layer is None:
                 nameless.append(stored)

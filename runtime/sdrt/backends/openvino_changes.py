@@ -7,7 +7,7 @@ import numpy as np
 import openvino as ov
 
 from sdrt.backends import Changes, Shapes
-from sdrt.backends.changes import TOKENS, changed, check_named, layer_name
+from sdrt.backends.changes import changed, check_named, is_table, layer_name
 
 LAYERS = ("MatMul", "Convolution")
 TABLE = "Gather"
@@ -62,6 +62,6 @@ def _weights(model: ov.Model) -> Iterator[tuple[ov.op.Constant, bool]]:
         is_weight = source.get_type_name() == "Constant"
         if not is_weight or source.get_element_type() not in (ov.Type.f32, ov.Type.bf16):
             continue
-        if kind != TABLE or layer_name(source.get_friendly_name()) == TOKENS:
+        if kind != TABLE or is_table(layer_name(source.get_friendly_name()) or ""):
             is_turned = kind == "MatMul" and not node.get_attributes()["transpose_b"]
             yield source, is_turned

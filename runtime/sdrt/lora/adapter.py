@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +11,17 @@ import numpy.typing as npt
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe
 from sdrt.integrity import sha256
+from sdrt.lora.families import family_of, model_family
 from sdrt.lora.names import (
     OTHER_KINDS,
     OTHER_MODELS,
     PEFT,
     Layer,
     Layers,
-    Part,
     Role,
     Shape,
-    find,
     recognised,
+    split,
 )
 from sdrt.lora.scaling import read_scaling
 from sdrt.manifest import Lora
@@ -29,8 +30,6 @@ from sdrt.tensor_file import TensorFile, open_tensors
 Floats = npt.NDArray[np.float32]
 
 SHOWN = 8  # names in a message
-WIDTHS = {768: "Stable Diffusion 1", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL"}
-"""Of the text encoders, as cross-attention meets them."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ class Adapter:
         """Find a place for each tensor; loads none but the alphas.
 
         Raises `UnsupportedError` for a LoRA of an architecture or a kind that sdrt does not know,
-        `UsageError` for one of another model, `ArtifactError` for tensors that are left over,
-        missing or not finite.
+        `UsageError` for one of another model or family, `ArtifactError` for tensors that are left
+        over, missing or not finite.
         """
         if path.suffix.lower() != ".safetensors" or not path.is_file():
             raise ArtifactError(
@@ -69,10 +68,10 @@ class Adapter:
         if not file.shapes:
             raise ArtifactError(f"{path} holds no tensors; expected a LoRA")
         _check_kind(path, file.shapes)
-        pairs = _pairs(file, _places(path, file.shapes, layers))
+        pairs = _pairs(file, _places(file, layers), layers)
         return cls(file, pairs, Lora(file=path.name, sha256=sha256(path), weight=weight))
 
-    def of(self, part: Part) -> Iterator[Pair]:
+    def of(self, part: str) -> Iterator[Pair]:
         """What it has for one network."""
         return (pair for pair in self.pairs if pair.layer.part == part)
 
@@ -94,49 +93,84 @@ def _check_kind(path: Path, names: Iterable[str]) -> None:
         )
 
 
-def _refuse(path: Path, unknown: list[str], count: int) -> None:
-    """Raise `UnsupportedError` for names of another architecture, else `ArtifactError`."""
+def _refuse(file: TensorFile, unknown: list[str], layers: Layers) -> NoReturn:
+    """Say why a LoRA has names that the model has not."""
     for what, example in recognised(unknown, OTHER_MODELS):
         raise UnsupportedError(
-            f"{path} is a LoRA of {what} ({example}), which does not fit this model; sdrt takes "
-            "those of Stable Diffusion 1 and 2"
+            f"{file.path} is a LoRA of {what} ({example}), which does not fit this model; sdrt "
+            "takes those of Stable Diffusion 1, 2 and XL"
+        )
+    if (found := family_of(file.shapes, unknown, layers)) and found[0] != model_family(layers):
+        raise UsageError(
+            f"{file.path} does not belong to this model: it is a LoRA of {found[0]} ({found[1]})"
         )
     raise ArtifactError(
-        f"{path}: {len(unknown)} of {count} tensors belong to no layer of the model: "
-        f"{_listed(unknown)}; nothing is left out silently"
+        f"{file.path}: {len(unknown)} of {len(file.shapes)} tensors belong to no layer of the "
+        f"model: {_listed(unknown)}; nothing is left out silently"
     )
 
 
-def _places(path: Path, names: Iterable[str], layers: Layers) -> dict[Layer, dict[Role, str]]:
+def _places(file: TensorFile, layers: Layers) -> dict[Layer, dict[Role, str]]:
     """Names of each layer's tensors; raises `ArtifactError` unless all have one place each."""
-    places: dict[Layer, dict[Role, str]] = {}
-    unknown = []
-    for name in names:
-        if not (found := find(name, layers)):
-            unknown.append(name)
-            continue
-        layer, role = found
-        given = places.setdefault(layer, {})
-        if role in given:
-            raise ArtifactError(f"{path}: {given[role]} and {name} are for the same layer")
-        given[role] = name
+    named, unknown = _named(file, layers)
     if unknown:
-        _refuse(path, unknown, len(unknown) + sum(map(len, places.values())))
+        _refuse(file, unknown, layers)
     alone = [
         name
-        for given in places.values()
+        for given in named.values()
         for name in given.values()
         if not given.keys() >= {"down", "up"}
     ]
     if alone:
         raise ArtifactError(
-            f"{path}: {len(alone)} tensors lack the other half of their pair: {_listed(alone)}; "
-            "the file is incomplete"
+            f"{file.path}: {len(alone)} tensors lack the other half of their pair: "
+            f"{_listed(alone)}; the file is incomplete"
         )
+    places: dict[Layer, dict[Role, str]] = {}
+    for stem, given in named.items():
+        layer = _chosen(file, layers[stem], given)
+        if layer in places:
+            raise _double(file, places[layer]["down"], given["down"])
+        places[layer] = given
     return places
 
 
-def _pairs(file: TensorFile, places: Mapping[Layer, Mapping[Role, str]]) -> tuple[Pair, ...]:
+def _named(file: TensorFile, layers: Layers) -> tuple[dict[str, dict[Role, str]], list[str]]:
+    """Tensors by what their names say of a layer, and those of no layer."""
+    named: dict[str, dict[Role, str]] = {}
+    unknown = []
+    for name in file.shapes:
+        stem, role = split(name) or (None, None)
+        if stem is None or role is None or stem not in layers:
+            unknown.append(name)
+            continue
+        given = named.setdefault(stem, {})
+        if role in given:
+            raise _double(file, given[role], name)
+        given[role] = name
+    return named, unknown
+
+
+def _chosen(file: TensorFile, layers: tuple[Layer, ...], given: Mapping[Role, str]) -> Layer:
+    """Of several layers of one name, in networks that it does not tell, the one that it fits."""
+    down, up = file.shapes[given["down"]], file.shapes[given["up"]]
+    fitting = [layer for layer in layers if _fit(layer.shape, down, up)]
+    if len(fitting) > 1:
+        parts = " and ".join(layer.part for layer in fitting)
+        raise ArtifactError(
+            f"{file.path} does not say whether {given['down']} belongs to {parts}; expected names "
+            f"such as {fitting[0].part}.{fitting[0].path}.lora_A.weight"
+        )
+    return fitting[0] if fitting else layers[0]
+
+
+def _double(file: TensorFile, one: str, other: str) -> ArtifactError:
+    return ArtifactError(f"{file.path}: {one} and {other} are for the same layer")
+
+
+def _pairs(
+    file: TensorFile, places: Mapping[Layer, Mapping[Role, str]], layers: Layers
+) -> tuple[Pair, ...]:
     scalings = read_scaling(file, any(name.startswith(PEFT) for name in file.shapes))
     alphas = _alphas(file, [given["alpha"] for given in places.values() if "alpha" in given])
     pairs, misfits = [], []
@@ -153,11 +187,13 @@ def _pairs(file: TensorFile, places: Mapping[Layer, Mapping[Role, str]]) -> tupl
         pairs.append(Pair(layer, given["down"], given["up"], factor))
     if misfits:
         name, down, up, layer = misfits[0]
-        whose = _whose(file, places)
+        found = family_of(file.shapes, (), layers)
+        is_other = found is not None and found[0] != model_family(layers)
         raise UsageError(
             f"{file.path} does not belong to this model: {len(misfits)} of {len(places)} layers "
             f"have another shape ({name} is {_size(down)} with {_size(up)}, the layer is "
-            f"{_size(layer.shape)}); " + (f"it is a LoRA of {whose}" if whose else "give another")
+            f"{_size(layer.shape)}); "
+            + (f"it is a LoRA of {found[0]}" if found and is_other else "give another")
         )
     return tuple(pairs)
 
@@ -176,17 +212,6 @@ def _fit(layer: Shape, down: Shape, up: Shape) -> bool:
 
 def _bare(shape: Shape) -> Shape:
     return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
-
-
-def _whose(file: TensorFile, places: Mapping[Layer, Mapping[Role, str]]) -> str | None:
-    """The family whose text encoder has the width that cross-attention takes."""
-    for layer, given in places.items():
-        if (
-            layer.path.endswith(("attn2.to_k", "attn2.to_v"))
-            and len(file.shapes[given["down"]]) > 1
-        ):
-            return WIDTHS.get(file.shapes[given["down"]][1])
-    return None
 
 
 def _floats(file: TensorFile, names: list[str]) -> dict[str, Floats]:

@@ -6,27 +6,26 @@ from math import prod
 
 from sdrt.artifact import Artifact
 from sdrt.backends import Array, Backend, Changes
-from sdrt.backends.changes import TOKENS
+from sdrt.backends.changes import is_table
 from sdrt.errors import UnsupportedError
 from sdrt.foreign import read_json
 from sdrt.lora.adapter import Adapter
 from sdrt.lora.asked import Asked
-from sdrt.lora.names import PARTS, Layer, Part, layers_of
+from sdrt.lora.names import PARTS, Part, Shape, layers_of
 
-FAMILIES = ("sd1", "sd2")
 FLOATS = ("fp32", "bf16")
 
 
 def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> tuple[Adapter, ...]:
     """Check LoRAs with the layers of a model; loads no weights.
 
-    Raises `UnsupportedError` for a model in int8 or of another family, `ArtifactError` for graphs
-    that do not name their layers, and as `Adapter.open`.
+    Raises `UnsupportedError` for a model in int8, `ArtifactError` for graphs that do not name their
+    layers, and as `Adapter.open`.
     """
     if not asked:
         return ()
-    check_family(artifact, "LoRAs")
-    layers: dict[tuple[Part, str], Layer] = {}
+    check_exporter(artifact, "LoRAs")
+    shapes: dict[Part, dict[str, Shape]] = {}
     for part in PARTS:
         if part not in artifact.manifest.graphs:
             continue
@@ -37,23 +36,18 @@ def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> 
                 "as they are; merge the LoRA when the model is exported (sdrt export ... "
                 "--precision int8 --lora FILE:WEIGHT), or use a model in fp32 or bf16"
             )
-        config = read_json(artifact.root / part / "config.json") if part == "unet" else None
-        shapes = {name: one for name, one in backend.layers(network).items() if name != TOKENS}
-        layers |= dict(layers_of(part, shapes, config))
+        found = backend.layers(network)
+        shapes[part] = {name: shape for name, shape in found.items() if not is_table(name)}
+    layers = layers_of(shapes, read_json(artifact.root / "unet" / "config.json"))
     return tuple(Adapter.open(one.path, one.weight, layers) for one in asked)
 
 
-def check_family(artifact: Artifact, what: str) -> None:
-    """Raise `UnsupportedError` for models that LoRAs and words of one's own are not read for."""
+def check_exporter(artifact: Artifact, what: str) -> None:
+    """Raise `UnsupportedError` for models that another tool exported."""
     if artifact.is_foreign:
         raise UnsupportedError(
             f"{artifact.root} was exported by another tool, whose graphs do not name their layers "
             f"as {what} do; export the model with: sdrt export"
-        )
-    if artifact.manifest.family not in FAMILIES:
-        raise UnsupportedError(
-            f"{artifact.root} is of the family {artifact.manifest.family}; {what} are for models "
-            "of Stable Diffusion 1 and 2"
         )
 
 

@@ -11,26 +11,21 @@ from typing import Literal
 
 from sdrt.unet_names import Config, renamed, unet_names
 
-Part = Literal["text_encoder", "unet"]
+Part = Literal["text_encoder", "text_encoder_2", "unet"]
 Role = Literal["down", "up", "alpha"]
 Shape = tuple[int, ...]
 
-PARTS: tuple[Part, ...] = ("text_encoder", "unet")
+PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "unet")
 PEFT = "base_model.model."
-STARTS: dict[str, Part] = {
-    "lora_unet_": "unet",
-    "unet.": "unet",
-    "lora_te_": "text_encoder",
-    "text_encoder.": "text_encoder",
-}
+ONE_ENCODER = {"text_encoder": "lora_te_"}
+TWO_ENCODERS = {"text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}
+"""How kohya's names of text encoders begin; they tell Stable Diffusion XL from 1 and 2."""
 
 OTHER_MODELS = (
-    (r"lora_te[12]_|text_encoder_2\.|label_emb|add_embedding", "Stable Diffusion XL"),
     (r"double_blocks|single_blocks|single_transformer_blocks", "Flux"),
     (r"joint_blocks|lora_te3_|text_encoder_3\.", "Stable Diffusion 3"),
     (r"lora_transformer_|(^|\.)transformer\.", "a transformer (Stable Diffusion 3, Flux...)"),
     (r"lora_prior_", "Stable Cascade"),
-    (r"transformer_blocks[._][1-9]", "Stable Diffusion XL"),
 )
 """What LoRAs of other architectures name; the first that occurs says it best."""
 
@@ -40,8 +35,11 @@ OTHER_KINDS = (
     (r"dora_scale|lora_magnitude_vector", "DoRA (dora_scale, lora_magnitude_vector)"),
     (r"lora_mid", "LoCon with a convolution in the middle (lora_mid)"),
     (r"\boft_|\bboft_", "OFT (oft_)"),
+    (r"on_input$", "IA3 (on_input)"),
+    (r"[wb]_norm$", "changes of norms (w_norm, b_norm)"),
     (r"\.diff(_b)?$", "whole differences (diff)"),
     (r"lora_B(\.\w+)?\.bias$", "biases (lora_B.bias)"),
+    (r"^bundle_emb\.", "embeddings in the same file (bundle_emb)"),
 )
 """Relatives of LoRA that are more than two matrices."""
 
@@ -64,41 +62,40 @@ class Layer:
     """Of its weight: (out, in), or (out, in, height, width)."""
 
 
-Layers = Mapping[tuple[Part, str], Layer]
-"""By network and name, dots written as underscores; a layer may have several names."""
+Layers = Mapping[str, tuple[Layer, ...]]
+"""Layers by each of their names, dots written as underscores.
+
+A name that says no network, as PEFT writes it, may stand for layers of several.
+"""
 
 
-def layers_of(
-    part: Part, shapes: Mapping[str, Shape], unet: Config | None = None
-) -> Iterator[tuple[tuple[Part, str], Layer]]:
-    """Entries of `Layers` for one network, under every name that trainers give its layers.
+def layers_of(shapes: Mapping[Part, Mapping[str, Shape]], unet: Config | None = None) -> Layers:
+    """All layers of a model, with the names that LoRAs may have for them.
 
-    `shapes` are those of its layers' weights, `unet` is diffusers' configuration of a U-Net, whose
-    layers some trainers call as the original code does.
+    `shapes` are those of the layers' weights, for each network, `unet` is diffusers' configuration
+    of the U-Net, whose layers some trainers call as the original code does.
     """
     old = {ours: theirs for theirs, ours in unet_names(unet).items()} if unet else {}
-    for path, shape in shapes.items():
-        layer = Layer(part, path, shape)
-        names = {path, renamed(path, old)}
-        if part == "text_encoder":  # as older versions of transformers have it
-            names.add(f"text_model.{path}")
-        for name in names:
-            yield (part, _flat(name)), layer
+    kohya = TWO_ENCODERS if "text_encoder_2" in shapes else ONE_ENCODER
+    found: dict[str, tuple[Layer, ...]] = {}
+    for part, sizes in shapes.items():
+        starts = ("", f"{part}.", kohya.get(part, f"lora_{part}_"))
+        for path, shape in sizes.items():
+            names = {path, renamed(path, old)}
+            if part != "unet":  # transformers has left it away from some of its classes
+                names.add(f"text_model.{path.removeprefix('text_model.')}")
+            for name in {_flat(start + name) for start in starts for name in names}:
+                found[name] = (*found.get(name, ()), Layer(part, path, shape))
+    return found
 
 
-def find(name: str, layers: Layers) -> tuple[Layer, Role] | None:
-    """The layer that a tensor belongs to, and what it is there; nothing for unknown names."""
+def split(name: str) -> tuple[str, Role] | None:
+    """What a tensor's name says of its layer, as `Layers` has it, and what it is there."""
     ends = ((re.search(f"{pattern}$", name), role) for pattern, role in _ENDS)
     match, role = next((one for one in ends if one[0]), (None, None))
     if match is None or role is None:
         return None
-    text, parts = name[: match.start()].removeprefix(PEFT), PARTS
-    for start, part in STARTS.items():
-        if text.startswith(start):
-            text, parts = text.removeprefix(start), (part,)
-            break
-    found = [layers.get((part, _flat(_current(text)))) for part in parts]
-    return next(((layer, role) for layer in found if layer), None)
+    return _flat(_current(name[: match.start()].removeprefix(PEFT))), role
 
 
 def recognised(

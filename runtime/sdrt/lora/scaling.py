@@ -10,7 +10,7 @@ from typing import Any
 
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.foreign import read_json
-from sdrt.lora.names import Layer, Part
+from sdrt.lora.names import PARTS, Layer, Part
 from sdrt.tensor_file import TensorFile
 
 IN_FILE, BESIDE = "lora_adapter_metadata", "adapter_config.json"
@@ -52,13 +52,10 @@ def read_scaling(file: TensorFile, is_peft: bool) -> dict[Part, Scaling]:
             raise ArtifactError(f"{path}: its {IN_FILE} is not valid JSON") from error
         if not isinstance(said, dict):
             raise ArtifactError(f"{path}: its {IN_FILE} is no JSON object")
-        return {
-            "unet": _scaling(path, _below("unet.", said)),
-            "text_encoder": _scaling(path, _below("text_encoder.", said)),
-        }
+        return {part: _scaling(path, _below(f"{part}.", said)) for part in PARTS}
     said = read_json(path.with_name(BESIDE)) if is_peft else None
     one = _scaling(path.with_name(BESIDE), said) if isinstance(said, dict) else Scaling()
-    return {"unet": one, "text_encoder": one}
+    return dict.fromkeys(PARTS, one)
 
 
 def _below(start: str, said: Mapping[str, Any]) -> dict[str, Any]:

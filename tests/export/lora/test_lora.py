@@ -28,6 +28,7 @@ from sdrt_export.ldm.names import to_ldm
 from sdrt_export.lora import merged, with_loras
 from tests.export.lora.writing import (
     ALPHA,
+    ENDS,
     RANK,
     Key,
     Pair,
@@ -60,6 +61,18 @@ def lora(tiny_checkpoint: RandomCheckpoint) -> dict[Key, Pair]:
     return random_lora(tiny_checkpoint)
 
 
+@pytest.fixture(scope="module", params=["tiny", "tiny-sdxl"])
+def checkpoint(request: pytest.FixtureRequest) -> RandomCheckpoint:
+    """Models with one text encoder, and with two."""
+    return RandomCheckpoint.of(*read_preset(request.param))
+
+
+@pytest.fixture(scope="module")
+def broad(checkpoint: RandomCheckpoint) -> dict[Key, Pair]:
+    """A LoRA with all kinds of layers that are trained."""
+    return random_lora(checkpoint, ends=(*ENDS, "linear_1", "linear_2", "upsamplers.0.conv"))
+
+
 @pytest.fixture(scope="module")
 def kohya_file(lora: dict[Key, Pair], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("lora") / "style.safetensors", kohya(lora))
@@ -69,11 +82,15 @@ def of_part(lora: dict[Key, Pair], part: str) -> dict[Key, Pair]:
     return {key: pair for key, pair in lora.items() if key[0] == part}
 
 
+def parts_of(checkpoint: RandomCheckpoint) -> list[str]:
+    return [*checkpoint.text_encoders, "unet"]
+
+
 def weights(checkpoint: RandomCheckpoint, *asked: Asked) -> Weights:
     both = with_loras(checkpoint, asked)
     return {
         (part, name): weight
-        for part in PARTS
+        for part in parts_of(checkpoint)
         for name, weight in merged(both, part).state_dict().items()
     }
 
@@ -85,16 +102,16 @@ def assert_same(found: Weights, expected: Weights) -> None:
 
 
 def test_a_layers_weight_grows_by_the_product_of_the_two_matrices(
-    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], kohya_file: Path
+    checkpoint: RandomCheckpoint, broad: dict[Key, Pair], tmp_path: Path
 ) -> None:
-    before = weights(tiny_checkpoint)
-    after = weights(tiny_checkpoint, Asked(kohya_file, WEIGHT))
+    file = save(tmp_path / "a.safetensors", kohya(broad))
+    before, after = weights(checkpoint), weights(checkpoint, Asked(file, WEIGHT))
     sizes = set()
     for (part, name), weight in after.items():
         key = (part, name.removesuffix(".weight"))
         change = torch.zeros(())
-        if name.endswith(".weight") and key in lora:
-            pair = lora[key]
+        if name.endswith(".weight") and key in broad:
+            pair = broad[key]
             product = torch.einsum("or...,ri...->oi...", pair.up, pair.down)
             change = WEIGHT * ALPHA / RANK * product
             sizes.add(tuple(weight.shape[2:]))
@@ -103,41 +120,42 @@ def test_a_layers_weight_grows_by_the_product_of_the_two_matrices(
 
 
 def test_all_schemes_give_the_same_weights(
-    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], kohya_file: Path, tmp_path: Path
+    checkpoint: RandomCheckpoint, broad: dict[Key, Pair], tmp_path: Path
 ) -> None:
-    expected = weights(tiny_checkpoint, Asked(kohya_file, WEIGHT))
-    file = save(tmp_path / "d.safetensors", diffusers(lora), lora_adapter_metadata=IN_FILE)
-    assert_same(weights(tiny_checkpoint, Asked(file, WEIGHT)), expected)
-    files = [save_peft(tmp_path / part, of_part(lora, part)) for part in PARTS]
-    assert_same(weights(tiny_checkpoint, *(Asked(one, WEIGHT) for one in files)), expected)
-    renamed = {name.replace("_A.", "_A.default."): one for name, one in peft(lora).items()}
+    file = save(tmp_path / "k.safetensors", kohya(broad))
+    expected = weights(checkpoint, Asked(file, WEIGHT))
+    file = save(tmp_path / "d.safetensors", diffusers(broad), lora_adapter_metadata=IN_FILE)
+    assert_same(weights(checkpoint, Asked(file, WEIGHT)), expected)
+    files = [save_peft(tmp_path / part, of_part(broad, part)) for part in parts_of(checkpoint)]
+    assert_same(weights(checkpoint, *(Asked(one, WEIGHT) for one in files)), expected)
+    renamed = {name.replace("_A.", "_A.default."): one for name, one in peft(broad).items()}
     save(files[0], renamed)
-    assert_same(weights(tiny_checkpoint, Asked(files[0], WEIGHT)), expected)
+    assert_same(weights(checkpoint, Asked(files[0], WEIGHT)), expected)
 
 
 def test_names_of_attentions_processors_and_of_the_original_code_are_known(
-    tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], tmp_path: Path
+    checkpoint: RandomCheckpoint, broad: dict[Key, Pair], tmp_path: Path
 ) -> None:
-    attention = {key: pair for key, pair in lora.items() if ".attn" in key[1] or "self_" in key[1]}
-    assert {part for part, _ in attention} == set(PARTS)
+    attention = {key: pair for key, pair in broad.items() if ".attn" in key[1] or "self_" in key[1]}
+    assert {part for part, _ in attention} == set(parts_of(checkpoint))
     new = save(tmp_path / "new.safetensors", diffusers(attention))
     old = save(tmp_path / "old.safetensors", processors(attention))
-    expected = weights(tiny_checkpoint, Asked(new))
-    assert_same(weights(tiny_checkpoint, Asked(old)), expected)
+    expected = weights(checkpoint, Asked(new))
+    assert_same(weights(checkpoint, Asked(old)), expected)
     bare = {name.removeprefix("unet."): one for name, one in processors(attention).items()}
     save(old, bare)
-    assert_same(weights(tiny_checkpoint, Asked(old)), expected)
+    assert_same(weights(checkpoint, Asked(old)), expected)
 
-    unet = of_part(lora, "unet")
-    config = tiny_checkpoint.unet().config
+    unet = of_part(broad, "unet")
+    config = checkpoint.unet().config
     ldm = to_ldm("unet", {f"{path}.weight": pair.down for (_, path), pair in unet.items()}, config)
     names = [name.removeprefix("model.diffusion_model.").removesuffix(".weight") for name in ldm]
     assert "input_blocks.3.1.proj_in" in names
     assert "middle_block.1.transformer_blocks.0.attn1.to_q" in names
     theirs = {("unet", name): pair for name, pair in zip(names, unet.values(), strict=True)}
-    found = weights(tiny_checkpoint, Asked(save(tmp_path / "ldm.safetensors", kohya(theirs))))
+    found = weights(checkpoint, Asked(save(tmp_path / "ldm.safetensors", kohya(theirs))))
     ours = save(tmp_path / "ours.safetensors", kohya(unet))
-    assert_same(found, weights(tiny_checkpoint, Asked(ours)))
+    assert_same(found, weights(checkpoint, Asked(ours)))
 
 
 def test_matrices_may_stand_for_convolutions_of_one_pixel(
@@ -307,10 +325,14 @@ NAN = torch.full((32, 4), float("nan"))
         (pair((4, 768), (320, 4)), UsageError, "it is a LoRA of Stable Diffusion 1"),
         (pair((4, 1024), (320, 4)), UsageError, "it is a LoRA of Stable Diffusion 2"),
         (pair((4, 2048), (640, 4)), UsageError, "it is a LoRA of Stable Diffusion XL"),
-        (pair((4, 16), (32, 4), XL), UnsupportedError, "is a LoRA of Stable Diffusion XL"),
+        (pair((4, 16), (32, 4), XL), UsageError, "it is a LoRA of Stable Diffusion XL"),
+        (pair((4, 2048), (640, 4), XL), UsageError, "it is a LoRA of Stable Diffusion XL"),
         (GOOD | pair((4, 8), (8, 4), "lora_te2_text_model_encoder_layers_0_mlp_fc1"),
-         UnsupportedError, "is a LoRA of Stable Diffusion XL .lora_te2_"),
-        (pair((4, 8), (8, 4), "lora_unet_double_blocks_0_img_attn_qkv"),
+         UsageError, "it is a LoRA of Stable Diffusion XL .lora_te2_"),
+        (pair((4, 16), (32, 4), "lora_te1_text_model_encoder_layers_0_mlp_fc1"),
+         UsageError, "it is a LoRA of Stable Diffusion XL .lora_te1_"),
+        (pair((4, 8), (8, 4), "lora_unet_double_blocks_0_img_attn_qkv")
+         | pair((4, 16), (32, 4), "lora_te1_text_model_encoder_layers_0_mlp_fc1"),
          UnsupportedError, "is a LoRA of Flux"),
         (pair((4, 8), (8, 4), "lora_unet_joint_blocks_0_x_block_attn_qkv"),
          UnsupportedError, "is a LoRA of Stable Diffusion 3"),
@@ -321,6 +343,7 @@ NAN = torch.full((32, 4), float("nan"))
         (GOOD | {f"{UNET}.dora_scale": torch.ones(32, 1)}, UnsupportedError,
          f"holds DoRA .*{UNET}.dora_scale, which is not supported"),
         (GOOD | {f"{UNET}.lora_mid.weight": torch.ones(4, 4, 3, 3)}, UnsupportedError, "LoCon"),
+        (GOOD | {"bundle_emb.ink.clip_g": torch.ones(4)}, UnsupportedError, "embeddings in the"),
         (GOOD | {f"{UNET}.alpha": torch.ones(2)}, ArtifactError, "alpha is no single number"),
         (GOOD | {f"{UNET}.alpha": torch.tensor(float("inf"))}, ArtifactError, "alpha has values"),
         (GOOD | {f"{UNET}.lora_up.weight": NAN}, ArtifactError, "up.weight has values"),
@@ -336,6 +359,47 @@ def test_what_cannot_be_merged_is_said(
     file = save(tmp_path / "a.safetensors", tensors)
     with pytest.raises(error, match=message):
         weights(tiny_checkpoint, Asked(file))
+
+
+TWO = "lora_unet_up_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+ONE = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "error", "message"),
+    [
+        (pair((4, 768), (320, 4), ONE), UsageError,
+         f"does not belong to this model: it is a LoRA of Stable Diffusion 1 .{ONE}"),
+        (pair((4, 1024), (320, 4), TWO), UsageError, "it is a LoRA of Stable Diffusion 2"),
+        (pair((4, 1280), (320, 4), TWO), UsageError, "of Stable Diffusion XL's refiner"),
+        (pair((4, 64), (128, 4), "lora_te_text_model_encoder_layers_0_mlp_fc1"), UsageError,
+         "it is a LoRA of Stable Diffusion 1 or 2 .lora_te_text"),
+        (pair((4, 64), (128, 4), "lora_te1_text_model_encoder_layers_9_mlp_fc1"), ArtifactError,
+         "2 of 2 tensors belong to no layer of the model"),
+        (pair((4, 64), (128, 4), "lora_te2_text_model_encoder_layers_0_mlp_fc1"), UsageError,
+         "4x64 with 128x4, the layer is 256x128.; give another"),
+        (pair((4, 64), (64, 4), "lora_unet_joint_blocks_0_x_block_attn_qkv")
+         | pair((4, 64), (128, 4), "lora_te1_text_model_encoder_layers_0_mlp_fc1"),
+         UnsupportedError, "is a LoRA of Stable Diffusion 3"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_two_text_encoders_is_said(
+    tmp_path: Path, tensors: Tensors, error: type[SdrtError], message: str
+) -> None:
+    file = save(tmp_path / "a.safetensors", tensors)
+    with pytest.raises(error, match=message):
+        with_loras(RandomCheckpoint.of(*read_preset("tiny-sdxl")), [Asked(file)])
+
+
+def test_the_family_of_real_sizes_is_told(tmp_path: Path) -> None:
+    """Layers that fit the model do not make a LoRA with others one of another family."""
+    checkpoint = RandomCheckpoint.of(*read_preset("sdxl"))
+    name = "lora_unet_up_blocks_0_attentions_0_transformer_blocks_9_attn2_to_k"
+    right = pair((4, 2048), (1280, 4), name)
+    assert with_loras(checkpoint, [Asked(save(tmp_path / "a.safetensors", right))]).adapters
+    file = save(tmp_path / "b.safetensors", right | pair((4, 8), (8, 4), "lora_unet_nowhere"))
+    with pytest.raises(ArtifactError, match="2 of 4 tensors belong to no layer of the model"):
+        with_loras(checkpoint, [Asked(file)])
 
 
 def test_only_whole_safetensors_files_are_read(

@@ -25,15 +25,19 @@ class Pair:
     up: torch.Tensor
 
 
-def random_lora(checkpoint: Checkpoint, size: float = 0.1) -> dict[Key, Pair]:
-    """For attention, feed-forward and convolutions of 1x1 and 3x3, in both networks."""
-    ends = (
-        *("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
-        *("proj_in", "proj_out", "conv1", "time_emb_proj", "conv_shortcut", "conv_out"),
-        *("downsamplers.0.conv", "q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
-    )
+ENDS = (
+    *("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2"),
+    *("proj_in", "proj_out", "conv1", "time_emb_proj", "conv_shortcut", "conv_out"),
+    *("downsamplers.0.conv", "q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
+)
+
+
+def random_lora(
+    checkpoint: Checkpoint, size: float = 0.1, ends: tuple[str, ...] = ENDS
+) -> dict[Key, Pair]:
+    """For attention, feed-forward and convolutions of 1x1 and 3x3, in all networks."""
     generator, pairs = torch.Generator().manual_seed(5), {}
-    for part in ("text_encoder", "unet"):
+    for part in (*checkpoint.text_encoders, "unet"):
         for path, module in getattr(checkpoint, part)().named_modules():
             if path.endswith(ends):
                 out, *rest = module.weight.shape
@@ -46,9 +50,14 @@ def random_lora(checkpoint: Checkpoint, size: float = 0.1) -> dict[Key, Pair]:
 
 def kohya(lora: Mapping[Key, Pair]) -> Tensors:
     tensors: Tensors = {}
+    has_two = any(part == "text_encoder_2" for part, _ in lora)
+    starts = {
+        "unet": "lora_unet_",
+        "text_encoder": "lora_te1_text_model_" if has_two else "lora_te_text_model_",
+        "text_encoder_2": "lora_te2_text_model_",
+    }
     for (part, path), pair in lora.items():
-        start = "lora_unet_" if part == "unet" else "lora_te_text_model_"
-        name = start + path.replace(".", "_")
+        name = starts[part] + path.removeprefix("text_model.").replace(".", "_")
         tensors[f"{name}.lora_down.weight"] = pair.down
         tensors[f"{name}.lora_up.weight"] = pair.up
         tensors[f"{name}.alpha"] = torch.tensor(ALPHA)
@@ -59,8 +68,8 @@ def diffusers(lora: Mapping[Key, Pair]) -> Tensors:
     tensors: Tensors = {}
     for (part, path), pair in lora.items():
         name = f"unet.{path}.lora"
-        if part == "text_encoder":
-            name = f"text_encoder.text_model.{path}.lora_linear_layer"
+        if part != "unet":
+            name = f"{part}.text_model.{path.removeprefix('text_model.')}.lora_linear_layer"
         tensors |= {f"{name}.down.weight": pair.down, f"{name}.up.weight": pair.up}
     return tensors
 
@@ -72,8 +81,9 @@ def processors(lora: Mapping[Key, Pair]) -> Tensors:
     for (part, path), pair in lora.items():
         before, _, last = path.removesuffix(".0").rpartition(".")
         name = f"unet.{before}.processor.{last}_lora"
-        if part == "text_encoder":
-            name = f"text_encoder.text_model.{before}.{text[last]}_lora"
+        if part != "unet":
+            inner = before.removeprefix("text_model.")
+            name = f"{part}.text_model.{inner}.{text[last]}_lora"
         tensors |= {f"{name}.down.weight": pair.down, f"{name}.up.weight": pair.up}
     return tensors
 
