@@ -16,7 +16,7 @@ from sdrt.commands.generate import Size
 from sdrt.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
-    from sdrt.manifest import Format
+    from sdrt.manifest import Defaults, Format
     from sdrt_export.checkpoint import Checkpoint
     from sdrt_export.config import Preset
     from sdrt_export.quantization.artifact import Settings
@@ -88,10 +88,32 @@ BUILT_IN = "leave --calibration-prompts out"
 @click.option(
     "--genai", is_flag=True, help="A folder for OpenVINO GenAI, of a model folder; see the docs."
 )
-@click.option("--sampler", help="Of the single graph; default: the model's own, as with all these.")
-@click.option("--scheduler", help="Of the single graph: karras, ...")
-@click.option("--steps", type=int, help="Of the single graph.")
-@click.option("--size", type=Size(), help="Of the single graph's pictures; default: any.")
+@click.option(
+    "--sampler", help="What becomes the model's default, or is built into the single graph: method,"
+)
+@click.option(
+    "-O",
+    "--sampler-option",
+    "sampler_options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="an option of the sampler, such as eta=0.5; may be given several times,",
+)
+@click.option("--scheduler", help="spacing of noise levels: karras, ...,")
+@click.option("--spacing", help="of evenly spaced timesteps: leading, trailing or linspace,")
+@click.option("--steps", type=int, help="number of steps,")
+@click.option(
+    "--cfg-scale",
+    "--guidance-scale",
+    "guidance_scale",
+    type=float,
+    help="strength of guidance, 1 is none,",
+)
+@click.option(
+    "--size",
+    type=Size(),
+    help="size of pictures. What is left out is the model's own; a single graph takes any size.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def export(
@@ -111,8 +133,11 @@ def export(
     single_graph: bool,
     genai: bool,
     sampler: str | None,
+    sampler_options: tuple[str, ...],
     scheduler: str | None,
+    spacing: str | None,
     steps: int | None,
+    guidance_scale: float | None,
     size: tuple[int, int] | None,
     **int8: Any,
 ) -> None:
@@ -131,33 +156,44 @@ def export(
     With --precision int8, SOURCE may be a model folder in fp32 or bf16 as well: the model runs some
     prompts, and its layers are rounded to what was seen.
 
+    What --sampler, --steps and the like say becomes the model's default, as a LoRA for few steps
+    wants it: --lora lcm.safetensors --sampler lcm --steps 4 --guidance-scale 1.
+
     With --single-graph, DEST gets one ONNX model with the whole loop inside, for a sampler and a
     number of steps; SOURCE may be a model folder in any precision.
 
     With --genai, SOURCE is a model folder, and DEST a copy of it that OpenVINO GenAI opens.
     """
+    from sdrt.recipe import parse_option
+
     said = {
         "config": config,
         "allow_pickle": allow_pickle,
         "prediction": prediction,
         "zero_terminal_snr": zero_terminal_snr,
+        "spacing": spacing,
         "lora": lora,
         "tiny_vae": tiny_vae,
     }
-    built_in = {"sampler": sampler, "scheduler": scheduler, "steps": steps, "size": size}
+    default = {
+        "sampler": sampler,
+        "sampler_options": dict(map(parse_option, sampler_options)),
+        "scheduler": scheduler,
+        "steps": steps,
+        "guidance_scale": guidance_scale,
+        "size": size,
+    }
     asked = (random, preset, precision, formats)
     settings: dict[str, Any] = {"quiet": quiet or as_json, "int8": int8, "said": said}
     if genai:
-        given = [single_graph, *asked, *built_in.values(), *said.values(), *int8.values()]
-        path = _export_for_genai(paths, any(one not in (None, False, ()) for one in given))
+        given = [single_graph, *asked, *default.values(), *said.values(), *int8.values()]
+        path = _export_for_genai(paths, any(one not in (None, False, (), {}) for one in given))
         click.echo(json.dumps({"path": str(path)}) if as_json else f"{path}: for OpenVINO GenAI")
         return
     if single_graph:
-        report = _export_single_graph(paths, asked, built_in, settings)
-    elif given := [name for name, value in built_in.items() if value is not None]:
-        raise UsageError(f"--{given[0]} is for --single-graph; give both or none")
+        report = _export_single_graph(paths, asked, default, settings)
     else:
-        report = run_export(paths, *asked, **settings)
+        report = run_export(paths, *asked, **settings, default=default)
     click.echo(json.dumps(record(report), indent=1) if as_json else summary(report))
 
 
@@ -178,19 +214,20 @@ def _export_for_genai(paths: Sequence[Path], has_options: bool) -> Path:
 
 
 def _export_single_graph(
-    paths: Sequence[Path], asked: tuple[Any, ...], built_in: Mapping[str, Any], settings: Any
+    paths: Sequence[Path], asked: tuple[Any, ...], default: Mapping[str, Any], settings: Any
 ) -> "Report":
     """Join the graphs of a model folder; of anything else, an export is made on the way."""
     from sdrt.artifact import is_artifact, open_artifact
 
     try:
-        from sdrt_export.single_graph.artifact import Asked, export_single_graph
+        from sdrt_export.asked import Asked
+        from sdrt_export.single_graph.artifact import export_single_graph
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
     random, preset, precision, formats = asked
     if formats not in (None, "onnx"):
         raise UsageError(f"--format is {formats!r}; a single graph is onnx")
-    wish = Asked(**built_in)
+    wish = Asked(**default)
     if len(paths) == 2 and is_artifact(paths[0]):
         if random or preset or precision or any(settings["said"].values()):
             raise UsageError(
@@ -214,6 +251,7 @@ def run_export(
     quiet: bool,
     int8: Mapping[str, Any] | None = None,
     said: Mapping[str, Any] | None = None,
+    default: Mapping[str, Any] | None = None,
 ) -> "Report":
     """Export as the options say; also what `optimum-cli export sdrt` calls."""
     source: Path | Checkpoint | None
@@ -232,7 +270,7 @@ def run_export(
     if source is None:
         source = _checkpoint(name, chosen, is_random=random is not None)
     checkpoint = _opened(source, said or {})
-    if chosen and isinstance(checkpoint, SingleFileCheckpoint):
+    if chosen and isinstance(checkpoint, SingleFileCheckpoint) and not (said or {}).get("spacing"):
         checkpoint = checkpoint.spaced_as(chosen)
     wanted = None if isinstance(checkpoint, Path) else checkpoint.asked_precision
     precision = precision or (chosen.precision if chosen else wanted) or "fp32"
@@ -243,7 +281,7 @@ def run_export(
         destination,
         precision,  # type: ignore[arg-type]
         _formats(formats, chosen),
-        chosen.defaults if chosen else None,
+        _defaults(checkpoint, chosen, default or {}),
         _settings(int8 or {}, precision, show_progress=not quiet),
     )
 
@@ -317,10 +355,30 @@ def _opened(source: "Path | Checkpoint", said: Mapping[str, Any]) -> "Path | Che
     if options != SourceOptions():
         raise UsageError(
             f"{source} is an artifact of sdrt, which says all about itself; --config, "
-            "--allow-pickle, --prediction, --zero-terminal-snr, --lora and --tiny-vae are for "
-            "checkpoints"
+            "--allow-pickle, --prediction, --zero-terminal-snr, --spacing, --lora and --tiny-vae "
+            "are for checkpoints"
         )
     return source
+
+
+def _defaults(
+    source: "Path | Checkpoint", preset: "Preset | None", asked: Mapping[str, Any]
+) -> "Defaults | None":
+    """A preset's with what was asked for besides; None where nobody says anything."""
+    from sdrt.artifact import open_artifact
+    from sdrt_export.asked import Asked
+    from sdrt_export.exporter import manifest_of
+
+    wish = Asked(**asked)
+    if wish == Asked():
+        return preset.defaults if preset else None
+    if isinstance(source, Path):
+        manifest = open_artifact(source).manifest
+    else:
+        manifest = manifest_of(source, "fp32")
+    if preset:
+        manifest = manifest.model_copy(update={"defaults": preset.defaults})
+    return wish.defaults(manifest)
 
 
 def _formats(given: str | None, preset: "Preset | None") -> "Sequence[Format]":

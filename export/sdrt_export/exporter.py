@@ -117,8 +117,7 @@ def _fill(
     is_final: bool = True,
 ) -> Manifest:
     """Write everything but the manifest, which is given, and lists no files yet."""
-    # What cannot be sampled is refused before the work.
-    _check_sampling(checkpoint)
+    manifest_of(checkpoint, precision)  # what cannot be sampled is refused before the work
     graphs, latent = {}, checkpoint.latent
     for network in networks(checkpoint):
         if network.name == "unet":
@@ -135,6 +134,13 @@ def _fill(
         graphs[written.name] = finish(written, stage.folder, formats, is_final=is_final)
         check_floor(written.name, precision, graphs[written.name].parity_db)
     write_layout(stage, checkpoint)
+    manifest = manifest_of(checkpoint, precision)
+    update = {"latent": latent, "graphs": graphs, "defaults": defaults or manifest.defaults}
+    return manifest.model_copy(update=update)
+
+
+def manifest_of(checkpoint: Checkpoint, precision: Precision) -> Manifest:
+    """What a checkpoint's manifest says, without its graphs; loads no weights."""
     return Manifest(
         name=checkpoint.name,
         family=checkpoint.family,
@@ -142,7 +148,7 @@ def _fill(
         precision=precision,
         prediction=checkpoint.prediction,
         schedule=checkpoint.schedule,
-        latent=latent,
+        latent=checkpoint.latent,
         text_encoders=tuple(
             TextEncoder(
                 graph=name,
@@ -151,17 +157,11 @@ def _fill(
             )
             for name in checkpoint.text_encoders
         ),
-        graphs=graphs,
-        defaults=defaults or checkpoint.defaults,
+        graphs={},
+        defaults=checkpoint.defaults,
         made_with={name: version(name) for name in ("sdrt", "torch", "diffusers")},
         zeros_for_empty_prompt=checkpoint.zeros_for_empty_prompt,
     )
-
-
-def _check_sampling(checkpoint: Checkpoint) -> None:
-    """Raise what reading how to sample the model raises."""
-    for read in ("prediction", "schedule", "defaults"):
-        getattr(checkpoint, read)
 
 
 def _trace(

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sdrt import checks
 from sdrt.errors import UsageError
 from sdrt.lora.asked import Asked
-from sdrt.manifest import Prediction
+from sdrt.manifest import SPACINGS, Prediction
 from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
 from sdrt_export.hub import HubId, fetch
 from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
@@ -27,17 +28,21 @@ class SourceOptions:
     """What the U-Net predicts, whatever its configuration and its weights say."""
     zero_terminal_snr: bool = False
     """Whether the model was trained with no signal left at the last timestep."""
+    spacing: str | None = None
+    """Of evenly spaced timesteps, if not as the scheduler's configuration says."""
     lora: tuple[str, ...] = ()
     """LoRAs to merge, each as `FILE[:WEIGHT]`."""
     tiny_vae: Path | None = None
     """A tiny autoencoder of the same latents, to be exported beside the model's own."""
 
     def check(self) -> None:
-        """Raise `UsageError` for a prediction that does not exist."""
+        """Raise `UsageError` for a prediction or a spacing that does not exist."""
         if self.prediction is not None and self.prediction not in PREDICTIONS:
             raise UsageError(
                 f"unknown prediction {self.prediction!r}; known: {', '.join(PREDICTIONS)}"
             )
+        if self.spacing is not None:
+            checks.known("spacing", self.spacing, SPACINGS)
 
     def apply(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint as the user describes it."""
@@ -53,12 +58,20 @@ class SourceOptions:
                 rescale_betas_zero_snr=True, timestep_spacing="trailing"
             )
             if not checkpoint.schedule.zero_terminal_snr:
-                name = checkpoint.configs["scheduler"]["_class_name"]
-                raise UsageError(
-                    f"--zero-terminal-snr: the {name} of {checkpoint.name} does not know it; "
-                    "expected a scheduler such as DDIMScheduler in its scheduler_config.json"
-                )
+                raise _unknown_to_scheduler("--zero-terminal-snr", checkpoint)
+        if self.spacing is not None:
+            checkpoint = checkpoint.with_scheduler(timestep_spacing=self.spacing)
+            if checkpoint.schedule.spacing != self.spacing:
+                raise _unknown_to_scheduler("--spacing", checkpoint)
         return with_loras(checkpoint, [Asked.parse(text) for text in self.lora])
+
+
+def _unknown_to_scheduler(option: str, checkpoint: Checkpoint) -> UsageError:
+    name = checkpoint.configs["scheduler"]["_class_name"]
+    return UsageError(
+        f"{option}: the {name} of {checkpoint.name} does not know it; expected a scheduler such as "
+        "DDIMScheduler in its scheduler_config.json"
+    )
 
 
 def open_checkpoint(source: str | Path, options: SourceOptions | None = None) -> Checkpoint:

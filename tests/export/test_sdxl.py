@@ -18,8 +18,9 @@ from sdrt.artifact import Artifact, open_artifact
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.measure import snr_db
 from sdrt_bench.similarity import psnr_db
+from sdrt_export.asked import Asked
 from sdrt_export.checkpoint import FolderCheckpoint
-from sdrt_export.single_graph.artifact import Asked, export_single_graph
+from sdrt_export.single_graph.artifact import export_single_graph
 from tests.export.xl_twin import (
     PROMPT,
     SIZE,

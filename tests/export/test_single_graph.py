@@ -23,7 +23,8 @@ from sdrt.samplers import SAMPLERS
 from sdrt.schedule import TrainingNoise
 from sdrt.stop import Stop
 from sdrt.verify import verify_artifact
-from sdrt_export.single_graph.artifact import Asked, export_single_graph
+from sdrt_export.asked import Asked
+from sdrt_export.single_graph.artifact import export_single_graph
 from sdrt_export.single_graph.coefficients import coefficients
 from tests.export.test_export import export_command
 
@@ -187,6 +188,3 @@ def test_the_command_takes_a_model_folder(tmp_path: Path) -> None:
     done = export_command("demo", tmp_path / "one", *options)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["precision"] == "bf16"
-    done = export_command("demo", tmp_path / "other", "--steps", 2)
-    assert done.returncode == 2
-    assert "--steps is for --single-graph" in done.stderr

@@ -50,5 +50,6 @@ def they_paint(pipe: Any, prompt: str = PROMPT, **options: Any) -> np.ndarray:
 
 def we_paint(pipe: Pipeline, prompt: str = PROMPT, seed: int = 3, **options: Any) -> np.ndarray:
     settings = {"num_inference_steps": 6, "guidance_scale": 5.0, **options}
-    settings.setdefault("scheduler_config", checkpoint().configs["scheduler"])
+    if "sampler" not in settings:
+        settings["scheduler_config"] = checkpoint().configs["scheduler"]
     return np.asarray(pipe(prompt, seed=seed, **settings).images[0])

@@ -4,10 +4,8 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -17,10 +15,9 @@ from sdrt.artifact import Artifact
 from sdrt.denoiser import guidance_width
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.manifest import GraphSpec, Manifest
-from sdrt.options import Options
-from sdrt.recipe import Recipe
 from sdrt.request import resolve
 from sdrt_export.artifact import staged
+from sdrt_export.asked import Asked
 from sdrt_export.onnx_files import GRAPH_FILE, WEIGHTS_FILE, signature
 from sdrt_export.report import Report, peak_bytes
 from sdrt_export.single_graph.coefficients import coefficients
@@ -28,31 +25,6 @@ from sdrt_export.single_graph.graph import NAME, build
 
 NETWORKS = ("text_encoder", "unet", "vae_decoder")
 ALIGNMENT = 4096  # so that engines can map the file
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is built into the graph."""
-
-    sampler: str | None = None
-    """None: the model's own, as with everything here."""
-    scheduler: str | None = None
-    steps: int | None = None
-    size: tuple[int, int] | None = None
-    """Width and height in pixels; None: any, in every call."""
-
-    def options(self) -> Options:
-        """As keyword arguments of a pipeline."""
-        given: Options = {"seed": 0}
-        if self.sampler is not None:
-            given["sampler"] = self.sampler
-        if self.scheduler is not None:
-            given["scheduler"] = self.scheduler
-        if self.steps is not None:
-            given["num_inference_steps"] = self.steps
-        if self.size is not None:
-            given["width"], given["height"] = self.size
-        return given
 
 
 def export_single_graph(artifact: Artifact, destination: Path, asked: Asked) -> Report:
@@ -74,7 +46,7 @@ def export_single_graph(artifact: Artifact, destination: Path, asked: Asked) -> 
         onnx.save(model, folder / GRAPH_FILE)
         for encoder in artifact.manifest.text_encoders:
             shutil.copytree(artifact.root / encoder.tokenizer, stage.folder / encoder.tokenizer)
-        manifest = stage.publish(_manifest(artifact.manifest, model, request.recipe, asked))
+        manifest = stage.publish(_manifest(artifact.manifest, model, asked))
     return Report(stage.destination, manifest, time.perf_counter() - started, peak_bytes())
 
 
@@ -121,23 +93,14 @@ def _load(files: Iterable[tuple[Path, ...]], weights: Path) -> dict[str, ModelPr
     return models
 
 
-def _manifest(manifest: Manifest, model: ModelProto, recipe: Recipe, asked: Asked) -> Manifest:
+def _manifest(manifest: Manifest, model: ModelProto, asked: Asked) -> Manifest:
     files = (f"{NAME}/{GRAPH_FILE}", f"{NAME}/{WEIGHTS_FILE}")
     inputs, outputs = signature(ir.from_proto(model))
     spec = GraphSpec(files={"onnx": files}, inputs=inputs, outputs=outputs)
-    built_in: dict[str, Any] = {
-        "sampler": recipe.sampler,
-        "scheduler": recipe.scheduler,
-        "sampler_options": dict(recipe.options),
-    }
-    if asked.steps is not None:
-        built_in["num_inference_steps"] = asked.steps
-    if asked.size is not None:
-        built_in["width"], built_in["height"] = asked.size
     return manifest.model_copy(
         update={
             "graphs": {NAME: spec},
-            "defaults": manifest.defaults.model_copy(update=built_in),
+            "defaults": asked.defaults(manifest),
             "made_with": {**manifest.made_with, "onnx": version("onnx")},
         }
     )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.foreign import describe
 from sdrt.integrity import sha256
-from sdrt.lora.families import family_of, model_family
+from sdrt.lora.families import other_family
 from sdrt.lora.names import (
     OTHER_KINDS,
     OTHER_MODELS,
@@ -100,7 +100,7 @@ def _refuse(file: TensorFile, unknown: list[str], layers: Layers) -> NoReturn:
             f"{file.path} is a LoRA of {what} ({example}), which does not fit this model; sdrt "
             "takes those of Stable Diffusion 1, 2 and XL"
         )
-    if (found := family_of(file.shapes, unknown, layers)) and found[0] != model_family(layers):
+    if found := other_family(file.shapes, unknown, layers):
         raise UsageError(
             f"{file.path} does not belong to this model: it is a LoRA of {found[0]} ({found[1]})"
         )
@@ -187,13 +187,12 @@ def _pairs(
         pairs.append(Pair(layer, given["down"], given["up"], factor))
     if misfits:
         name, down, up, layer = misfits[0]
-        found = family_of(file.shapes, (), layers)
-        is_other = found is not None and found[0] != model_family(layers)
+        found = other_family(file.shapes, (), layers)
         raise UsageError(
             f"{file.path} does not belong to this model: {len(misfits)} of {len(places)} layers "
             f"have another shape ({name} is {_size(down)} with {_size(up)}, the layer is "
             f"{_size(layer.shape)}); "
-            + (f"it is a LoRA of {found[0]}" if found and is_other else "give another")
+            + (f"it is a LoRA of {found[0]}" if found else "give another")
         )
     return tuple(pairs)
 

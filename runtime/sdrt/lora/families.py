@@ -25,10 +25,10 @@ TWO_ENCODERS = (
 _CROSS_ATTENTION = re.compile(r"attn2_to_[kv]$")
 
 
-def family_of(
+def other_family(
     shapes: Mapping[str, Shape], unknown: Iterable[str], layers: Layers
 ) -> tuple[str, str] | None:
-    """The family of a LoRA, and a tensor that shows it; None if nothing does.
+    """The family of a LoRA and a tensor that shows it, if it is not the model's own.
 
     `shapes` are those of its tensors, `unknown` the names that the model does not have.
     """
@@ -36,14 +36,13 @@ def family_of(
         stem, role = split(name) or ("", "")
         is_wide = role == "down" and len(shape) > 1 and shape[1] in WIDTHS
         if is_wide and _CROSS_ATTENTION.search(stem):
-            return WIDTHS[shape[1]], name
+            return (WIDTHS[shape[1]], name) if shape[1] != _width(layers) else None
     has_two = any(layer.part == "text_encoder_2" for one in layers.values() for layer in one)
     return next(recognised(unknown, ONE_ENCODER if has_two else TWO_ENCODERS), None)
 
 
-def model_family(layers: Layers) -> str | None:
-    """The family that the width of a model's cross-attention shows."""
-    for name, (layer, *_) in layers.items():
-        if _CROSS_ATTENTION.search(name):
-            return WIDTHS.get(layer.shape[1])
-    return None
+def _width(layers: Layers) -> int | None:
+    """What the model's cross-attention takes."""
+    found = (layer for name, (layer, *_) in layers.items() if _CROSS_ATTENTION.search(name))
+    layer = next(found, None)
+    return layer.shape[1] if layer else None

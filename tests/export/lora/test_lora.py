@@ -204,9 +204,11 @@ def test_pefts_alphas_are_read_layer_by_layer(
 
 @pytest.fixture(scope="module")
 def exported(kohya_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The preset `tiny` with the LoRA, through the command line."""
+    """The preset `tiny` with the LoRA and defaults for it, through the command line."""
     folder = tmp_path_factory.mktemp("exported") / "tiny"
     options = ["--random", "tiny", "--format", "onnx", "--lora", f"{kohya_file}:{WEIGHT}"]
+    options += ["--sampler", "TCDScheduler", "-O", "eta=0.5", "--spacing", "trailing"]
+    options += ["--steps", "3", "--guidance-scale", "3"]
     done = CliRunner().invoke(cli.export, [*options, str(folder)], catch_exceptions=False)
     assert f"with style.safetensors:{WEIGHT}" in done.output
     return folder
@@ -271,10 +273,45 @@ def test_the_manifest_says_what_was_merged(exported: Path, kohya_file: Path) -> 
     assert f"with the LoRA style.safetensors, weight {WEIGHT}" in describe_model(str(exported))[1]
 
 
+def test_the_models_defaults_are_what_was_asked_for(exported: Path) -> None:
+    manifest = open_artifact(exported).manifest
+    assert manifest.schedule.spacing == "trailing"
+    assert manifest.defaults.model_dump() == {
+        **read_preset("tiny")[1].defaults.model_dump(),
+        "sampler": "tcd",
+        "sampler_options": {"eta": 0.5},
+        "num_inference_steps": 3,
+        "guidance_scale": 3.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("default", "message"),
+    [
+        ({"sampler": "lcn"}, "unknown sampler 'lcn'.* did you mean 'lcm'"),
+        ({"steps": 0}, "steps is 0; expected a whole number from 1"),
+        ({"guidance_scale": -1.0}, "guidance scale is -1.0; expected a finite number"),
+        ({"sampler": "euler", "sampler_options": {"eta": 1}}, "sampler euler has no option 'eta'"),
+        ({"size": (64, 65)}, "height is 65; expected a multiple of 8"),
+    ],
+)
+def test_defaults_that_cannot_be_are_refused_before_the_work(
+    tmp_path: Path, default: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        cli.run_export([tmp_path / "a"], "tiny", None, None, None, quiet=True, default=default)
+    said = {"spacing": "tailing"}
+    with pytest.raises(UsageError, match="unknown spacing 'tailing'"):
+        cli.run_export([tmp_path / "a"], "tiny", None, None, None, quiet=True, said=said)
+    assert not list(tmp_path.iterdir())
+
+
 def test_int8_is_made_from_the_merged_weights(exported: Path, tmp_path: Path) -> None:
     int8 = {"calibration_samples": 1, "calibration_steps": 1, "publish_anyway": True}
-    paths = [exported, tmp_path / "int8"]
-    report = cli.run_export(paths, None, None, "int8", "onnx", quiet=True, int8=int8)
+    settings: dict[str, Any] = {"quiet": True, "int8": int8, "default": {"steps": 7}}
+    report = cli.run_export([exported, tmp_path / "int8"], None, None, "int8", "onnx", **settings)
+    defaults = open_artifact(exported).manifest.defaults
+    assert report.manifest.defaults == defaults.model_copy(update={"num_inference_steps": 7})
     assert report.manifest.source == open_artifact(exported).manifest.source
     assert cli.record(report)["loras"][0]["weight"] == WEIGHT
 
