@@ -42,12 +42,12 @@ def size(name: str, value: object, downscale: int) -> int:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
-def number(name: str, value: object, high: float) -> float:
-    """A finite number from 0 on."""
+def number(name: str, value: object, high: float, low: int = 0) -> float:
+    """A finite number in a range, which has no end where `high` is infinite."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or not 0 <= value <= high:  # type: ignore[arg-type, operator]
+    if not is_number or not math.isfinite(value) or not low <= value <= high:  # type: ignore[arg-type, operator]
         upper = "up" if math.isinf(high) else f"to {high}"
-        raise UsageError(f"{name} is {value!r}; expected a finite number from 0 {upper}")
+        raise UsageError(f"{name} is {value!r}; expected a finite number from {low} {upper}")
     return float(value)  # type: ignore[arg-type]
 
 

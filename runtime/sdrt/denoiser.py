@@ -1,8 +1,8 @@
 """U-Net + guidance + kind of prediction -> `denoise(x, sigma)`, all that a sampler ever calls."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +29,11 @@ class Guidance:
 
     scale: float = 1.0
     """How far to go from the negative prompt's answer to the prompt's and beyond; up to 1: none."""
+    image_scale: float = 1.0
+    """The same for the picture that a model edits, from 1 on; at 1 a side less is computed.
+
+    Brooks et al. 2023, arXiv 2211.09800, section 3.2.1.
+    """
     rescale: float = 0.0
     """Share of the answer that gets the deviation back which it has without guidance.
 
@@ -41,15 +46,22 @@ class Guidance:
     In the other steps the negative prompt's half is not computed.
     """
     is_split: bool = False
-    """Whether the halves run one after the other: as long, but with the memory of one."""
+    """Whether the sides run one after the other: as long, but with the memory of one."""
 
     def covers(self, progress: float) -> bool:
         """Whether a step is guided, after that share of the run."""
         return self.scale > 1 and self.start <= progress < self.end
 
-    def combine(self, negative: Latents, positive: Latents) -> Latents:
-        """The guided answer; (images, channels, height, width)."""
+    def combine(
+        self, negative: Latents, positive: Latents, without_picture: Latents | None = None
+    ) -> Latents:
+        """The guided answer; (images, channels, height, width).
+
+        The last is the answer to the negative prompt and no picture (Brooks et al., eq. 3).
+        """
         guided = negative + (positive - negative) * self.scale
+        if without_picture is not None:
+            guided = guided + (negative - without_picture) * (self.image_scale - 1)
         if not self.rescale:
             return guided
         ratio = positive.std(axis=EVERY, keepdims=True) / guided.std(axis=EVERY, keepdims=True)
@@ -85,6 +97,15 @@ class Clipping:
         return denoised.clip(-self.limit, self.limit) if self.limit else denoised
 
 
+@dataclass(frozen=True)
+class Side:
+    """What the U-Net is told for one of the answers that guidance combines."""
+
+    embeddings: Embeddings
+    added: Added
+    conditions: Latents | None
+
+
 class UNet(Protocol):
     """What predicts noise: a graph, or whatever runs like one."""
 
@@ -102,8 +123,8 @@ class UNet(Protocol):
 class Denoiser:
     """Predicts clean latents from noisy ones.
 
-    In guided steps the `negative` and the `positive` half run as one batch, unless guidance says
-    otherwise.
+    In guided steps the negative and the positive side run as one batch, unless guidance says
+    otherwise; and with them the side without a picture, where there is guidance by it.
     """
 
     unet: UNet
@@ -147,34 +168,32 @@ class Denoiser:
 
     def _output(self, sample: Latents, sigma: float) -> Latents:
         timestep = self.steps.timestep(sigma)
+        positive = Side(self.positive, self.added, self.conditions)
         if self.negative is None or not self.guidance.covers(self.steps.progress(sigma)):
-            return self._run(sample, timestep, self.positive, self.added)
+            return self._run(sample, timestep, [positive])
+        negative = Side(self.negative, self.negative_added, self.conditions)
+        sides = [negative, positive]
+        if self.conditions is not None and self.guidance.image_scale > 1:
+            sides.append(replace(negative, conditions=np.zeros_like(self.conditions)))
         if self.guidance.is_split:
-            negative = self._run(sample, timestep, self.negative, self.negative_added)
-            positive = self._run(sample, timestep, self.positive, self.added)
-            return self.guidance.combine(negative, positive)
-        both = self._run(
-            np.concatenate([sample, sample]),
-            timestep,
-            np.concatenate([self.negative, self.positive]),
-            {
-                name: np.concatenate([self.negative_added[name], array])
-                for name, array in self.added.items()
-            },
-        )
-        return self.guidance.combine(*np.split(both, 2))
+            return self.guidance.combine(*(self._run(sample, timestep, [one]) for one in sides))
+        together = self._run(sample, timestep, sides)
+        return self.guidance.combine(*np.split(together, len(sides)))
 
-    def _run(
-        self, sample: Latents, timestep: float, embeddings: Embeddings, added: Added
-    ) -> Latents:
-        if self.conditions is not None:
-            beside = np.tile(self.conditions, (len(sample) // len(self.conditions), 1, 1, 1))
-            sample = np.concatenate([sample, beside], axis=1)
+    def _run(self, sample: Latents, timestep: float, sides: Sequence[Side]) -> Latents:
+        """Answers for all sides, one after the other: rows are those of `sample` for each."""
+        sample = np.concatenate([sample] * len(sides))
+        beside = [side.conditions for side in sides if side.conditions is not None]
+        if beside:
+            sample = np.concatenate([sample, np.concatenate(beside)], axis=1)
         feeds = {
             "sample": sample,
             "timestep": np.array(timestep, np.float32),
-            "encoder_hidden_states": embeddings,
-            **added,
+            "encoder_hidden_states": np.concatenate([side.embeddings for side in sides]),
+            **{
+                name: np.concatenate([side.added[name] for side in sides])
+                for name in sides[0].added
+            },
         }
         if width := guidance_width(self.unet.network.spec):
             row = guidance_embedding(self.guidance.scale - 1, width)

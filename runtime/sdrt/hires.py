@@ -18,15 +18,10 @@ class Hires:
 
     scale: float
     strength: float
-    """Share of its steps that are made."""
+    """Share of its steps that are made: the last ones."""
     num_inference_steps: int
     width: int
     height: int
-
-    @property
-    def steps_to_run(self) -> int:
-        """How many of the steps are made: the last ones."""
-        return int(self.num_inference_steps * self.strength)
 
     def enlarged(self, picture: Image.Image) -> Image.Image:
         """The picture in the second pass's size."""
@@ -49,19 +44,13 @@ def second_pass(
         checks.size("hires size", round(side * factor / downscale) * downscale, downscale)
         for side in size
     )
-    hires = Hires(
+    return Hires(
         factor,
         checks.number("hires_strength", strength, 1),
         checks.whole("hires_steps", steps, 1, train_steps),
         width,
         height,
     )
-    if hires.steps_to_run < 1:
-        raise UsageError(
-            f"{hires.num_inference_steps} hires steps at a hires strength of {hires.strength:g} "
-            "are no step at all; raise one of them"
-        )
-    return hires
 
 
 def read_scale(text: str) -> float:

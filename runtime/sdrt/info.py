@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.artifact import open_artifact
-from sdrt.manifest import Quantization
+from sdrt.denoiser import guidance_width
+from sdrt.manifest import Manifest, Quantization
 from sdrt.metadata import CHUNK, read_png
 
 SHOWN_LAYERS = 3
@@ -58,8 +59,10 @@ def describe_model(where: str | None) -> Description:
         f"  prediction: {manifest.prediction}; schedule: {schedule.curve}, "
         f"{schedule.beta_start} to {schedule.beta_end}, {schedule.train_steps} steps, "
         f"spacing {schedule.spacing}{', zero terminal SNR' if schedule.zero_terminal_snr else ''}",
+        f"  makes: {_modes(manifest)}",
         f"  defaults: {defaults.width}x{defaults.height}, {defaults.num_inference_steps} steps, "
-        f"{defaults.sampler}, guidance {defaults.guidance_scale:g}",
+        f"{defaults.sampler}, guidance {defaults.guidance_scale:g}"
+        + (" (inside of the U-Net)" if guidance_width(manifest.graphs.get("unet")) else ""),
         f"  graphs (signal to noise against {reference}):",
     ]
     for name, graph in manifest.graphs.items():
@@ -75,6 +78,16 @@ def describe_model(where: str | None) -> Description:
         graph_record["precision"] = manifest.stored(name)
     found = {"path": str(artifact.root), "hash": artifact.hash, "foreign": artifact.is_foreign}
     return {**found, **record}, "\n".join(lines)
+
+
+def _modes(manifest: Manifest) -> str:
+    """What pictures are made from, beside a prompt."""
+    if manifest.edits:
+        return "pictures from a picture, changed as the prompt says (edit)"
+    if manifest.takes_mask:
+        return "pictures from a picture and a mask (inpainting model)"
+    has_encoder = "vae_encoder" in manifest.graphs
+    return "pictures from noise" + ", a picture, or a picture and a mask" * has_encoder
 
 
 def _describe_quantization(found: Quantization) -> str:

@@ -261,11 +261,21 @@ class Manifest(Model):
 
     @property
     def conditions(self) -> int:
-        """Channels that the U-Net takes beside the latents': 0, or 5 of an inpainting model."""
+        """Channels that the U-Net takes beside the latents': of most models none."""
         match self._unet_input("sample"):
             case (_, int(channels), *_):
                 return channels - self.latent.channels
         return 0
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether it is an inpainting model: given a mask, and the picture around it."""
+        return self.conditions == self.latent.channels + 1
+
+    @property
+    def edits(self) -> bool:
+        """Whether it changes a picture, which it is given, as the prompt says: InstructPix2Pix."""
+        return self.conditions == self.latent.channels
 
     def _layers(self, encoder: TextEncoder) -> int:
         graph = self.graphs.get(encoder.graph)

@@ -80,7 +80,7 @@ class Plan:
     height: int
     images: int
     is_doubled: bool
-    """Whether both halves of a guided step run as one batch."""
+    """Whether all sides of a guided step run as one batch."""
     has_image: bool = False
     """Whether there is a picture to be encoded first."""
     is_tiled: bool = False
@@ -88,7 +88,9 @@ class Plan:
     changed: Mapping[str, int] = field(default_factory=dict)
     """How many weights of a network are changed when it is opened; they are there once more."""
     is_guided: bool = False
-    """Whether there are halves at all."""
+    """Whether there are sides at all,"""
+    sides: int = 2
+    """and how many: of models that edit a picture there may be a third, without it."""
     before: int = 0
     """Bytes that the process has in memory already."""
     first: tuple[int, int] | None = None
@@ -125,6 +127,7 @@ class Plan:
             has_image,
             is_tiled,
             is_guided=request.is_guided,
+            sides=request.sides,
             before=machine.resident_bytes(),
             first=first if request.hires else None,
             decoder=request.decoder,
@@ -195,7 +198,7 @@ class Plan:
         latent_pixels = self.width * self.height // downscale**2
         width = BYTES[self.precision_of(name)]
         if name == "unet":
-            rows = self.images * (2 if self.is_doubled else 1)
+            rows = self.images * (self.sides if self.is_doubled else 1)
             channels, matrix = self._unet(latent_pixels)
             values = self._engine.unet * channels * latent_pixels + self._engine.scores * matrix
             return int(values * rows * width)

@@ -49,7 +49,7 @@ class Parameters:
     init_image: dict[str, str]
     """SHA-256 of the pixels of the image to start from, and of its mask; empty without one,"""
     strength: float | None
-    """which then has neither this"""
+    """which then has neither this (as where the image is to be edited)"""
     paste: bool | None
     """nor this."""
     vae_tiling: bool
@@ -64,6 +64,8 @@ class Parameters:
     steps_offset: int
     sampler_options: dict[str, Option]
     guidance_scale: float
+    image_guidance_scale: float | None
+    """Of models that edit pictures; None of all others."""
     guidance_rescale: float
     guidance_start: float
     guidance_end: float
@@ -93,6 +95,7 @@ class Parameters:
             "Sampler": SAMPLERS[self.sampler].a1111,
             **self._schedule_type(),
             "CFG scale": f"{self.guidance_scale:g}",
+            **self._image_guidance(),
             "Seed": self.seed,
             "Size": f"{self.width}x{self.height}",
             **self._denoising(),
@@ -108,6 +111,10 @@ class Parameters:
     def _lora_words(self) -> list[str]:
         """In A1111 a LoRA is asked for in the prompt."""
         return [f"<lora:{Path(one['file']).stem}:{one['weight']:g}>" for one in self.loras]
+
+    def _image_guidance(self) -> dict[str, str]:
+        scale = self.image_guidance_scale
+        return {} if scale is None else {"Image CFG scale": f"{scale:g}"}
 
     def _denoising(self) -> dict[str, object]:
         """A1111 has one strength: with a second pass it is that one's."""

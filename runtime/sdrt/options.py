@@ -36,7 +36,10 @@ class Options(TypedDict, total=False):
     """Pixels; a multiple of the model's downscale, which is 8."""
     height: int
     image: Picture | None
-    """What to start from, a path or a pillow image; its size is the run's, unless one is given."""
+    """What to start from, a path or a pillow image; its size is the run's, unless one is given.
+
+    Models that edit pictures change this one as the prompt says.
+    """
     strength: float
     """Share of the steps that change the image: 0.8 by default, and 1 where there is a mask."""
     mask: Picture | None
@@ -58,6 +61,12 @@ class Options(TypedDict, total=False):
     num_inference_steps: int
     guidance_scale: float
     """Strength of classifier-free guidance; up to 1 there is none and a step costs half."""
+    image_guidance_scale: float
+    """How near to stay to the picture, of models that edit one: from 1 on, 1.5 by default.
+
+    At 1 a guided step costs two answers of the U-Net, above it three; without guidance it has no
+    effect.
+    """
     guidance_rescale: float
     """0 to 1: against the glaring colours of strong guidance; 0.7 is usual."""
     guidance_start: float

@@ -327,12 +327,13 @@ class Pipeline:
 
     def steps(self, request: Request) -> Steps:
         """The noise levels that a request goes through."""
-        steps = request.recipe.steps(self._noise, request.num_inference_steps)
-        return steps.last(request.steps_to_run)
+        count, share = request.num_inference_steps, request.share
+        return request.recipe.steps(self._noise, count, share).last(request.steps_to_run)
 
     def parameters(self, request: Request, seed: int, job: Job) -> Parameters:
         """What to write beside a picture, once its networks have run."""
         manifest = self.artifact.manifest
+        init = None if manifest.edits else request.init  # an edit has neither strength nor mask
         return Parameters(
             prompt=request.prompt,
             negative_prompt=request.negative_prompt,
@@ -344,8 +345,8 @@ class Pipeline:
             style=request.style,
             embeddings=request.digests,
             init_image=request.init.digests if request.init else {},
-            strength=request.init.strength if request.init else None,
-            paste=request.init.pastes if request.init else None,
+            strength=init.strength if init else None,
+            paste=init.pastes if init else None,
             vae_tiling=job.tiles_vae,
             hires=asdict(request.hires) if request.hires else None,
             framing=request.framings,
@@ -355,6 +356,7 @@ class Pipeline:
             steps_offset=request.recipe.offset,
             sampler_options=dict(request.recipe.options),
             guidance_scale=request.guidance.scale,
+            image_guidance_scale=request.guidance.image_scale if manifest.edits else None,
             guidance_rescale=request.guidance.rescale,
             guidance_start=request.guidance.start,
             guidance_end=request.guidance.end,

@@ -50,8 +50,16 @@ class Recipe:
     """which these two say how to space."""
     options: Options = field(default_factory=dict)
 
-    def steps(self, noise: TrainingNoise, count: int) -> Steps:
-        """The levels of a run; raises `UsageError` for a count that cannot be."""
+    @property
+    def is_distilled(self) -> bool:
+        """Whether it goes through timesteps that a model was distilled on."""
+        return self.scheduler == "default" and SAMPLERS[self.sampler].grid == "distilled"
+
+    def steps(self, noise: TrainingNoise, count: int, share: float = 1.0) -> Steps:
+        """The levels of a run; raises `UsageError` for a count that cannot be.
+
+        Those of a distilled model can all lie in the lowest `share` of its timesteps.
+        """
         checks.whole("steps", count, 1, noise.steps)
         if self.options.get("runge_kutta") and count < RUNGE_KUTTA_STEPS:
             raise UsageError(
@@ -64,8 +72,9 @@ class Recipe:
             spacing = SCHEDULERS[self.scheduler]
             levels = spacing(float(noise.sigmas[-1]), float(noise.sigmas[0]), count, **rho)
             return Steps.at_levels(noise, levels, 0.0 if last >= levels[-1] else last)
-        if SAMPLERS[self.sampler].grid == "distilled":
-            timesteps = distilled(noise.steps, count, int(self.options.get("original_steps", 50)))
+        if self.is_distilled:
+            original = int(self.options.get("original_steps", 50))
+            timesteps = distilled(noise.steps, count, original, share)
         else:
             grid = SAMPLERS[self.sampler].grid
             timesteps = spaced(noise.steps, count, self.spacing, self.offset, grid)

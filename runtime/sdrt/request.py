@@ -39,6 +39,7 @@ POOLED_EMBEDDINGS = {
 """Embeddings of whole prompts, and what they come with."""
 DECODERS = {"full": "vae_decoder", "tiny": TINY_DECODER}
 STRENGTH = 0.8  # of a picture without a mask; under a mask everything is made anew
+IMAGE_GUIDANCE = 1.5  # of models that edit a picture, as their authors do
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,30 @@ class Request:
     """The second pass, if there is one."""
     decoder: str = "vae_decoder"
     """The network that makes pictures of latents."""
+    squeezes_steps: bool = False
+    """Whether all steps are made in the share of the way that a picture's strength leaves to go.
+
+    Latent consistency models have few; of others only that share of the steps is made.
+    """
+
+    @property
+    def share(self) -> float:
+        """Of the way from noise to a picture that the steps are spread over."""
+        return self.init.strength if self.init and self.squeezes_steps else 1.0
 
     @property
     def steps_to_run(self) -> int:
         """How many of the steps are made: with a picture to start from, the last ones."""
-        if self.init is None:
-            return self.num_inference_steps
-        return min(int(self.num_inference_steps * self.init.strength), self.num_inference_steps)
+        return self.part_of(self.num_inference_steps, self.init.strength if self.init else 1.0)
+
+    def part_of(self, steps: int, strength: float) -> int:
+        """How many of so many steps are made over a picture."""
+        return steps if self.squeezes_steps else min(int(steps * strength), steps)
+
+    @property
+    def sides(self) -> int:
+        """How many answers of the U-Net a guided step combines; 1 where there is no guidance."""
+        return 1 if not self.is_guided else 3 if self.guidance.image_scale > 1 else 2
 
     @property
     def digests(self) -> dict[str, str]:
@@ -105,9 +123,8 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         raise UsageError(f"unknown option {min(unknown)!r}; known: {known}")
     defaults, downscale = manifest.defaults, manifest.latent.downscale
     steps = options.get("num_inference_steps", defaults.num_inference_steps)
-    scale = options.get("guidance_scale", defaults.guidance_scale)
-    guidance = _guidance(scale, options)
     guides_itself = guidance_width(manifest.graphs.get("unet")) > 0
+    guidance, recipe = _guidance(manifest, options, guides_itself), _recipe(manifest, options)
     seeds = _seeds(options.get("seed"), options.get("num_images_per_prompt", 1))
     style = _style(options)
     texts = (
@@ -129,7 +146,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         num_inference_steps=checks.whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance=guidance,
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
-        recipe=_recipe(manifest, options),
+        recipe=recipe,
         seeds=seeds,
         clip_skip=checked_clip_skip(manifest, options.get("clip_skip", 1)),
         style=style.name if style else None,
@@ -142,6 +159,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         init=init,
         vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
         decoder=_decoder(manifest, options.get("decoder", "full")),
+        squeezes_steps=guides_itself and recipe.is_distilled,
     )
     if init and request.steps_to_run < 1:
         raise UsageError(
@@ -170,6 +188,12 @@ def checked_clip_skip(manifest: Manifest, value: object) -> int:
     return 1
 
 
+def check_prompt_alone(manifest: Manifest, what: str) -> None:
+    """Raise `UnsupportedError` for a model that takes a picture too; `what` says who has none."""
+    if manifest.conditions:
+        raise UnsupportedError(f"{manifest.name!r} takes a picture beside the prompt, and {what}")
+
+
 def _init_image(manifest: Manifest, options: Options) -> InitImage | None:
     """What to start from; raises `UsageError` for what has no image, or does not fit the model."""
     image, mask = options.get("image"), options.get("mask")
@@ -177,15 +201,18 @@ def _init_image(manifest: Manifest, options: Options) -> InitImage | None:
         for name in ("mask", "strength", "paste"):
             if options.get(name) is not None:
                 raise UsageError(f"{name} was given without an image to start from; give both")
-        _check_conditions(manifest, has_mask=False)
+        _check_conditions(manifest, has_image=False, has_mask=False)
         return None
     if "vae_encoder" not in manifest.graphs:
         raise UnsupportedError(
             f"the model {manifest.name!r} has no vae_encoder, which brings an image to latents; "
             "export it again with this sdrt"
         )
-    _check_conditions(manifest, mask is not None)
-    strength = options.get("strength", STRENGTH if mask is None else 1.0)
+    _check_conditions(manifest, has_image=True, has_mask=mask is not None)
+    if manifest.edits:
+        _check_edit(manifest, options)
+    own_strength = STRENGTH if mask is None and not manifest.edits else 1.0
+    strength = options.get("strength", own_strength)
     size, downscale = (options.get("width"), options.get("height")), manifest.latent.downscale
     for name, side in zip(("width", "height"), size, strict=True):
         if side is not None:
@@ -204,12 +231,17 @@ def _hires(manifest: Manifest, request: Request, options: Options) -> Hires | No
         return None
     if request.init and request.init.mask is not None:
         raise UsageError("both hires and a mask were given; give one of them")
+    if manifest.edits:
+        raise UsageError(
+            f"hires was given, and {manifest.name!r} changes the picture that it is given; to have "
+            "a larger one, give a larger size"
+        )
     if "vae_encoder" not in manifest.graphs:
         raise UnsupportedError(
             f"the model {manifest.name!r} has no vae_encoder, which hires needs; export it again "
             "with this sdrt"
         )
-    return second_pass(
+    hires = second_pass(
         options["hires"],
         options.get("hires_strength", HIRES_STRENGTH),
         options.get("hires_steps", request.num_inference_steps),
@@ -217,6 +249,12 @@ def _hires(manifest: Manifest, request: Request, options: Options) -> Hires | No
         manifest.latent.downscale,
         manifest.schedule.train_steps,
     )
+    if request.part_of(hires.num_inference_steps, hires.strength) < 1:
+        raise UsageError(
+            f"{hires.num_inference_steps} hires steps at a hires strength of {hires.strength:g} "
+            "are no step at all; raise one of them"
+        )
+    return hires
 
 
 def _vae_tiling(value: object) -> VaeTiling:
@@ -234,15 +272,35 @@ def _decoder(manifest: Manifest, value: str) -> str:
     return name
 
 
-def _check_conditions(manifest: Manifest, has_mask: bool) -> None:
+def _check_edit(manifest: Manifest, options: Options) -> None:
+    """Whether nothing was asked for that a model cannot do that edits pictures."""
+    reasons = {
+        "mask": "changes the whole picture; for a part of it take an inpainting model",
+        "strength": "begins with noise in any case; how near it stays to the picture, "
+        "image_guidance_scale says",
+        "paste": "has no mask, whose surroundings could be pasted",
+    }
+    for name, reason in reasons.items():
+        if options.get(name) is not None:
+            raise UsageError(
+                f"{name} was given, and {manifest.name!r}, which edits pictures, {reason}"
+            )
+
+
+def _check_conditions(manifest: Manifest, has_image: bool, has_mask: bool) -> None:
     """Whether the U-Net's inputs are those of a model that this request can be made with."""
-    extra, channels = manifest.conditions, manifest.latent.channels
-    if extra not in (0, channels + 1):
+    if manifest.conditions and not (manifest.edits or manifest.takes_mask):
+        channels = manifest.latent.channels
         raise UnsupportedError(
-            f"the U-Net of {manifest.name!r} takes {extra} channels beside the latents' "
-            f"{channels}; expected none, or {channels + 1} of an inpainting model"
+            f"the U-Net of {manifest.name!r} takes {manifest.conditions} channels beside the "
+            f"latents' {channels}; expected none, {channels} of a model that edits pictures, or "
+            f"{channels + 1} of an inpainting model"
         )
-    if extra and not has_mask:
+    if manifest.edits and not has_image:
+        raise UsageError(
+            f"{manifest.name!r} edits pictures; give an image to change as the prompt says"
+        )
+    if manifest.takes_mask and not has_mask:
         raise UsageError(
             f"{manifest.name!r} is an inpainting model; give an image, and a mask of what to make "
             "anew"
@@ -348,9 +406,13 @@ def _framings(
     return None, None
 
 
-def _guidance(scale: float, options: Options) -> Guidance:
+def _guidance(manifest: Manifest, options: Options, guides_itself: bool) -> Guidance:
+    """Raises `UsageError`, also for less than none where the U-Net was trained on the strength."""
+    scale = options.get("guidance_scale", manifest.defaults.guidance_scale)
+    whose = f" of {manifest.name!r}, whose U-Net is told it," if guides_itself else ""
     guidance = Guidance(
-        scale=checks.number("guidance scale", scale, math.inf),
+        scale=checks.number(f"guidance scale{whose}", scale, math.inf, low=int(guides_itself)),
+        image_scale=_image_guidance(manifest, options),
         rescale=checks.number("guidance rescale", options.get("guidance_rescale", 0.0), 1),
         start=checks.number("guidance start", options.get("guidance_start", 0.0), 1),
         end=checks.number("guidance end", options.get("guidance_end", 1.0), 1),
@@ -362,6 +424,19 @@ def _guidance(scale: float, options: Options) -> Guidance:
             "before the end"
         )
     return guidance
+
+
+def _image_guidance(manifest: Manifest, options: Options) -> float:
+    value = options.get("image_guidance_scale")
+    if manifest.edits:
+        scale = IMAGE_GUIDANCE if value is None else value
+        return checks.number("image_guidance_scale", scale, math.inf, low=1)
+    if value is not None:
+        raise UsageError(
+            "image_guidance_scale is for models that edit pictures (InstructPix2Pix), not for "
+            f"{manifest.name!r}"
+        )
+    return 1.0
 
 
 def _seeds(seed: int | Sequence[int] | None, images: int) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ from sdrt.prompt import Prompt, parse
 from sdrt.request import Request
 from sdrt.result import Result, Step
 from sdrt.samplers import Denoise, Draw, Latents
-from sdrt.start import Posterior, Start, from_image, of_growing_variance
+from sdrt.start import Posterior, Start, from_image, of_growing_variance, to_edit
 from sdrt.text import Text
 
 if TYPE_CHECKING:
@@ -146,9 +146,11 @@ class Run:
             return Start(of_growing_variance(draw(), sigma))
         if init.has_alpha:
             self.job.warnings.append("the image has transparent parts; they were taken for white")
-        takes_mask, downscale = manifest.conditions > 0, manifest.latent.downscale
+        latent, encode = manifest.latent, self._encode_image
         try:
-            return from_image(init, self._encode_image, draw, sigma, downscale, takes_mask)
+            if manifest.edits:
+                return to_edit(init, encode, draw, sigma, latent.scale)
+            return from_image(init, encode, draw, sigma, latent.downscale, manifest.takes_mask)
         finally:
             self.pipeline.release_after_use("vae_encoder", self.job)
 
@@ -189,8 +191,8 @@ class Run:
                 f"{manifest.name!r} takes {manifest.text_tokens} only; shorten it, or export the "
                 "model with: sdrt export"
             )
-        is_double = self.request.is_guided and not self.request.guidance.is_split
-        batch = len(self.request.seeds) * (2 if is_double else 1)
+        sides = 1 if self.request.guidance.is_split else self.request.sides
+        batch = len(self.request.seeds) * sides
         channels, *size = self._latent_shape()
         shapes: dict[str, tuple[int, ...]] = {
             "sample": (batch, channels + self.pipeline.artifact.manifest.conditions, *size),

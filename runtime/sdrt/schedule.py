@@ -144,16 +144,19 @@ def spaced(
     return chosen if grid == "continuous" else np.round(chosen)
 
 
-def distilled(total: int, count: int, original: int) -> Doubles:
+def distilled(total: int, count: int, original: int, share: float = 1.0) -> Doubles:
     """`count` of the `original` timesteps that a model was distilled on, falling.
 
-    Luo et al. 2023, arXiv 2310.04378, section 4.3. Raises `UsageError` for more than those.
+    They are taken from the lowest `share` of those. Luo et al. 2023, arXiv 2310.04378, section 4.3.
+    Raises `UsageError` for more than there are.
     """
-    if count > original:
+    there = int(original * share)
+    if count > there:
+        of = "" if share == 1 else f", and at a strength of {share:g} to {there}"
         raise UsageError(
-            f"steps is {count}; a model distilled on {original} takes from 1 to {original} "
+            f"steps is {count}; a model distilled on {original} takes from 1 to {original}{of} "
             "(2 to 8 are usual)"
         )
-    own = np.arange(original, 0, -1) * (total // original) - 1
-    places = np.linspace(0, original, count, endpoint=False).astype(int)
+    own = np.arange(there, 0, -1) * (total // original) - 1
+    places = np.linspace(0, there, count, endpoint=False).astype(int)
     return np.asarray(own[places], np.float64)

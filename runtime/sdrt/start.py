@@ -78,8 +78,8 @@ class Start:
     x: Latents
     """Noisy latents of the first level, (images, channels, h/8, w/8)."""
     conditions: Latents | None = None
-    """What the U-Net of an inpainting model takes beside them, (images, 1 + channels, h/8, w/8):
-    the mask, and the latents of the picture without what it hides."""
+    """What the U-Net takes beside them, (images, n, h/8, w/8). That is of an inpainting model the
+    mask, and the latents of the picture without what it hides; of one that edits the picture's."""
     kept: Kept | None = None
 
     def led(self, denoise: Denoise) -> Denoise:
@@ -134,3 +134,17 @@ def from_image(
         masks = np.repeat(mask, len(around), axis=0)
         return Start(x, conditions=np.concatenate([masks, around], axis=1))
     return Start(x, kept=Kept(original, noise, mask))
+
+
+def to_edit(
+    init: InitImage, encode: Callable[[Floats], Posterior], draw: Draw, sigma: float, scale: float
+) -> Start:
+    """Start from noise, with the latents of the picture to change beside it.
+
+    They are the most likely ones, and the autoencoder's own: not times its scale (Brooks et al.
+    2023, arXiv 2211.09800, section 3.2).
+    """
+    noise = draw()
+    picture = encode(init.tensor()).mean / np.float32(scale)
+    conditions = np.repeat(picture, len(noise) // len(picture), axis=0)
+    return Start(of_growing_variance(noise, sigma), conditions=conditions)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sdrt.framing import Framing
-from sdrt.init_image import InitImage
+from sdrt.init_image import InitImage, Pixels
 from sdrt.request import Request
 from sdrt.result import Step
 from sdrt.run import Run
@@ -28,13 +28,14 @@ class TwoPasses(Run):
         super().__init__(pipeline, request)
         assert request.hires
         self._hires = request.hires
-        steps = self._hires.num_inference_steps
-        pipeline.steps(replace(request, num_inference_steps=steps))  # refuses what cannot be now
+        nothing = np.empty((1, 0, 0, 3), np.uint8)
+        # What cannot be is refused now.
+        self._more_steps = len(pipeline.steps(self._painted_over(nothing)))
         self._found: tuple[Text, Text | None] | None = None
 
     def __len__(self) -> int:
         """How many steps both passes have."""
-        return super().__len__() + self._hires.steps_to_run
+        return super().__len__() + self._more_steps
 
     def _embeddings(self) -> tuple[Text, Text | None]:
         self._found = super()._embeddings()
@@ -59,7 +60,7 @@ class TwoPasses(Run):
         positive, negative = self._found
         pictures = [np.asarray(self._hires.enlarged(one)) for one in self.decode(first)]
         return replace(
-            self.request,
+            self._painted_over(np.stack(pictures)),
             prompt_embeds=positive.states,
             negative_prompt_embeds=negative.states if negative else None,
             pooled_prompt_embeds=positive.pooled,
@@ -68,8 +69,14 @@ class TwoPasses(Run):
             negative_framing=self._framing(self.request.negative_framing),
             width=self._hires.width,
             height=self._hires.height,
+        )
+
+    def _painted_over(self, pictures: Pixels) -> Request:
+        """The request with the second pass's steps, over these pictures."""
+        return replace(
+            self.request,
             num_inference_steps=self._hires.num_inference_steps,
-            init=InitImage(np.stack(pictures), self._hires.strength),
+            init=InitImage(pictures, self._hires.strength),
             hires=None,
         )
 

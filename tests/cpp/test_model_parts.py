@@ -604,10 +604,25 @@ def test_an_inpainting_model_is_more_than_this_host_does(ask: Ask, model: Path) 
     data = json.loads(path.read_text())
     inputs = [one["name"] for one in data["graphs"]["unet"]["inputs"]]
     at = ("graphs", "unet", "inputs", inputs.index("sample"), "shape", 1)
-    for channels in (9, 6):
+    for channels, kind in ((9, "is an inpainting model"), (8, "edits pictures"), (6, "takes 2")):
         path.write_text(json.dumps(change(data, at, channels)))
         (answer,) = ask(request_command(model, {}))
         assert answer["code"] == 9
+        assert kind in answer["message"]
+
+
+def test_guidance_inside_of_a_unet_goes_from_one_on(ask: Ask, model: Path) -> None:
+    path = model / "manifest.json"
+    data = json.loads(path.read_text())
+    told = {"name": "timestep_cond", "dtype": "float32", "shape": ["batch", 32]}
+    data["graphs"]["unet"]["inputs"].append(told)
+    path.write_text(json.dumps(data))
+    low, none = ask(
+        request_command(model, {"guidance_scale": 0.5}),
+        request_command(model, {"guidance_scale": 1.0}),
+    )
+    assert (low["code"], none["is_guided"]) == (2, False)
+    assert "whose U-Net is told it, is 0.5; expected a finite number from 1 up" in low["message"]
 
 
 def test_stable_diffusion_xl_is_left_to_python(ask: Ask, model: Path) -> None:
@@ -648,6 +663,7 @@ def parameters() -> Parameters:
         steps_offset=1,
         sampler_options={"order": 2, "lower_order_final": True, "rho": 7.5, "final": "zero"},
         guidance_scale=7.5,
+        image_guidance_scale=None,
         guidance_rescale=0.7,
         guidance_start=0.0,
         guidance_end=1.0,

@@ -36,6 +36,7 @@ PARAMETERS = Parameters(
     steps_offset=1,
     sampler_options={"order": 3, "lower_order_final": False, "solver_type": "heun"},
     guidance_scale=4.5,
+    image_guidance_scale=None,
     guidance_rescale=0.0,
     guidance_start=0.0,
     guidance_end=1.0,

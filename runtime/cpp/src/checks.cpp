@@ -98,11 +98,11 @@ std::int64_t check_size(std::string_view name, std::int64_t value, std::int64_t 
     return value;
 }
 
-double check_number(std::string_view name, double value, double high) {
-    if (!std::isfinite(value) || value < 0 || value > high) {
+double check_number(std::string_view name, double value, double high, int low) {
+    if (!std::isfinite(value) || value < low || value > high) {
         refuse(name, number_text(value),
-               std::isinf(high) ? "a finite number from 0 up"
-                                : "a finite number from 0 to " + std::to_string(std::lround(high)));
+               "a finite number from " + std::to_string(low) +
+                   (std::isinf(high) ? " up" : " to " + std::to_string(std::lround(high))));
     }
     return value;
 }

@@ -23,7 +23,7 @@ std::int64_t check_whole(std::string_view name, std::int64_t value, std::int64_t
 std::int64_t check_size(std::string_view name, std::int64_t value, std::int64_t downscale);
 
 // A finite number from 0 on; `high` may be infinity.
-double check_number(std::string_view name, double value, double high);
+double check_number(std::string_view name, double value, double high, int low = 0);
 
 // A text in UTF-8.
 const std::string& check_text(std::string_view name, const std::string& value);

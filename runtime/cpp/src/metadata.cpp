@@ -102,6 +102,7 @@ std::string Parameters::to_json() const {
                        {"steps_offset", steps_offset},
                        {"sampler_options", options},
                        {"guidance_scale", guidance_scale},
+                       {"image_guidance_scale", nullptr},
                        {"guidance_rescale", guidance_rescale},
                        {"guidance_start", guidance_start},
                        {"guidance_end", guidance_end},

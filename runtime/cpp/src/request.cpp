@@ -15,10 +15,14 @@ namespace {
 constexpr std::int64_t kMaxImages = 64;
 constexpr std::int64_t kMaxClipSkip = 64;  // where the artifact does not say how deep its encoder is
 
-Guidance checked_guidance(double scale, const Options& options) {
+// Less than none was never seen by a U-Net that is told the strength.
+Guidance checked_guidance(const Manifest& manifest, const Options& options, bool guides_itself) {
+    const double scale = options.guidance_scale.value_or(manifest.defaults.guidance_scale);
+    const std::string whose =
+        guides_itself ? " of " + sdrt::quoted(manifest.name) + ", whose U-Net is told it," : "";
     Guidance guidance;
-    guidance.scale =
-        check_number("guidance scale", scale, std::numeric_limits<double>::infinity());
+    guidance.scale = check_number("guidance scale" + whose, scale,
+                                  std::numeric_limits<double>::infinity(), guides_itself ? 1 : 0);
     guidance.rescale = check_number("guidance rescale", options.guidance_rescale, 1);
     guidance.start = check_number("guidance start", options.guidance_start, 1);
     guidance.end = check_number("guidance end", options.guidance_end, 1);
@@ -72,6 +76,11 @@ void check_conditions(const Manifest& manifest) {
                                " is an inpainting model, which this host does not run; use: sdrt "
                                "generate --image --mask");
     }
+    if (extra == channels) {
+        throw UnsupportedError(sdrt::quoted(manifest.name) +
+                               " edits pictures, which this host does not do; use: sdrt generate "
+                               "--image");
+    }
     throw UnsupportedError("the U-Net of " + sdrt::quoted(manifest.name) + " takes " +
                            std::to_string(extra) + " channels beside the latents' " +
                            std::to_string(channels) + "; expected none");
@@ -109,8 +118,8 @@ Request resolve(const Manifest& manifest, const Options& options) {
     const Defaults& defaults = manifest.defaults;
     const auto downscale = manifest.latent.downscale;
     Request request;
-    request.guidance =
-        checked_guidance(options.guidance_scale.value_or(defaults.guidance_scale), options);
+    const bool guides_itself = guidance_width(find(manifest.graphs, "unet")) > 0;
+    request.guidance = checked_guidance(manifest, options, guides_itself);
     request.seeds = checked_seeds(options);
     request.prompt = check_text("prompt", options.prompt);
     request.negative_prompt = check_text("negative_prompt", options.negative_prompt);
@@ -121,8 +130,8 @@ Request resolve(const Manifest& manifest, const Options& options) {
         check_whole("steps", options.num_inference_steps.value_or(defaults.num_inference_steps), 1,
                     manifest.schedule.train_steps);
     const Guidance& guidance = request.guidance;
-    request.is_guided = guidance.scale > 1 && guidance.start < guidance.end &&
-                        guidance_width(find(manifest.graphs, "unet")) == 0;
+    request.is_guided =
+        guidance.scale > 1 && guidance.start < guidance.end && !guides_itself;
     request.recipe = checked_recipe(manifest, options);
     request.clip_skip = checked_clip_skip(manifest, options.clip_skip);
     return request;

@@ -91,7 +91,7 @@ class Point(click.ParamType[tuple[int, int]]):
 @click.option(
     "--preview-interval", type=click.IntRange(1), metavar="N", help="Every so many steps."
 )
-@click.option("-i", "--image", "--init-img", "image", type=FILE, help="Start from this picture.")
+@click.option("-i", "--image", "--init-img", "image", type=FILE, help="Start from it, or edit it.")
 @click.option("--strength", type=float, help="Share of the steps that change it; default: 0.8.")
 @click.option("--mask", type=FILE, help="White where to paint it anew, black where to leave it.")
 @click.option(
@@ -120,6 +120,12 @@ class Point(click.ParamType[tuple[int, int]]):
 @click.option("--steps", type=int, help="Number of denoising steps.")
 @click.option(
     "--cfg-scale", "--guidance-scale", "guidance_scale", type=float, help="Guidance strength."
+)
+@click.option(
+    "--image-guidance",
+    "image_guidance_scale",
+    type=float,
+    help="How near models that edit a picture stay to it, from 1; default: 1.5.",
 )
 @click.option("--guidance-rescale", type=float, help="0 to 1: against glaring colours.")
 @click.option("--guidance-start", type=float, help="Guide from this share of the steps,")
