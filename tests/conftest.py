@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sdrt.artifact import Artifact, open_artifact
+from sdrt.manifest import MANIFEST_NAME
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,6 +53,47 @@ def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     checkpoint = RandomCheckpoint.of(*read_preset("tiny-sdxl"))
     return export(checkpoint, tmp_path_factory.mktemp("sdxl") / "fp32").path
+
+
+@pytest.fixture(scope="session")
+def unet_twins(
+    tiny_exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Artifact]:
+    """By the name of a preset that differs from `tiny` in its U-Net: its export in fp32.
+
+    Only the U-Net is exported, and only once; the other networks are those of `tiny`.
+    """
+    folder = tmp_path_factory.mktemp("twins")
+
+    def made(name: str) -> Artifact:
+        if not (folder / name).exists():
+            _export_unet(name, folder / name, tiny_exports["fp32"])
+        return open_artifact(folder / name)
+
+    return made
+
+
+def _export_unet(preset: str, folder: Path, rest: Path) -> None:
+    from sdrt_export import exporter
+    from sdrt_export.checkpoint import RandomCheckpoint
+    from sdrt_export.config import read_preset
+
+    name, found = read_preset(preset)
+    checkpoint = RandomCheckpoint.of(name, found)
+    unet_only = pytest.MonkeyPatch()
+    every = exporter.networks
+    unet_only.setattr(exporter, "networks", lambda c: (n for n in every(c) if n.name == "unet"))
+    try:
+        exporter.export(checkpoint, folder, "fp32", found.formats, found.defaults)
+    finally:
+        unet_only.undo()
+    own, others = (open_artifact(root).manifest for root in (folder, rest))
+    files = {file: one for file, one in others.files.items() if file not in own.files}
+    for file in files:
+        (folder / file).parent.mkdir(exist_ok=True)
+        shutil.copyfile(rest / file, folder / file)
+    update = {"graphs": {**others.graphs, **own.graphs}, "files": {**files, **own.files}}
+    (folder / MANIFEST_NAME).write_text(own.model_copy(update=update).to_json())
 
 
 @pytest.fixture(scope="session")

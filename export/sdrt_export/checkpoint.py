@@ -27,13 +27,24 @@ from sdrt.foreign import describe, read_json
 from sdrt.lora.adapter import Adapter
 from sdrt.manifest import Defaults, Family, Latent, Precision, Prediction, Schedule, Source
 from sdrt.scheduler_config import read_recipe, read_schedule
-from sdrt_export.config import Preset
+from sdrt_export.config import CLASS, DEFAULT_SCHEDULER, Preset
 from sdrt_export.vocabulary import CLIP_IDS, END, PADDING, byte_tokenizer, clip_tokenizer
 
 Settings = dict[str, Any]
 
-PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
-XL_PIPELINES = ("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline")
+PIPELINES = (
+    "StableDiffusionPipeline",
+    "StableDiffusionImg2ImgPipeline",
+    "StableDiffusionInpaintPipeline",
+    "StableDiffusionInstructPix2PixPipeline",
+    "LatentConsistencyModelPipeline",
+    "LatentConsistencyModelImg2ImgPipeline",
+)
+XL_PIPELINES = (
+    "StableDiffusionXLPipeline",
+    "StableDiffusionXLImg2ImgPipeline",
+    "StableDiffusionXLInpaintPipeline",
+)
 _TOKENIZER = ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast"))
 XL_CLASSES = {
     "text_encoder_2": ("transformers", ("CLIPTextModelWithProjection",)),
@@ -156,6 +167,16 @@ class Checkpoint(ABC):
         return read_schedule(self.configs["scheduler"])
 
     @property
+    def conditions(self) -> int:
+        """Channels that the U-Net takes beside the latents, as `Manifest.conditions`."""
+        return int(self.configs["unet"].get("in_channels", 4)) - self.latent.channels
+
+    @property
+    def has_guidance_inside(self) -> bool:
+        """Whether the U-Net is told the strength of guidance, as latent consistency models are."""
+        return bool(self.configs["unet"].get("time_cond_proj_dim"))
+
+    @property
     def defaults(self) -> Defaults:
         """Those of any model, sampled as the checkpoint's own scheduler does."""
         recipe = read_recipe(self.configs["scheduler"])
@@ -167,8 +188,13 @@ class Checkpoint(ABC):
             sampler=recipe.sampler,
             scheduler=recipe.scheduler,
             sampler_options=dict(recipe.options),
-            guidance_scale=GUIDANCE[self.family],
+            **self.strengths,
         )
+
+    @property
+    def strengths(self) -> Settings:
+        """Guidance, and how many steps where they are not as many as of any model."""
+        return LCM if self.has_guidance_inside else {"guidance_scale": GUIDANCE[self.family]}
 
 
 @dataclass(frozen=True)
@@ -247,7 +273,7 @@ class RandomCheckpoint(Checkpoint):
         if geometry is None:
             raise UsageError(f"preset {name!r} has no geometry to fill with random weights")
         configs = {part: one for part, one in geometry.model_dump().items() if one is not None}
-        configs["scheduler"] = {"_class_name": "DDIMScheduler", **geometry.scheduler}
+        configs["scheduler"] = {CLASS: DEFAULT_SCHEDULER, **geometry.scheduler}
         return cls(
             name,
             Source(id=f"random:{name}"),
@@ -280,6 +306,16 @@ def is_xl(unet: Settings) -> bool:
     return unet.get("addition_embed_type") == "text_time"
 
 
+def other_inputs(taken: int, given: int, is_xl: bool) -> str | None:
+    """What a U-Net is that takes other channels than those that sdrt gives it; else None.
+
+    It takes latents, and of an inpainting model also a mask and latents; of an editing one latents.
+    """
+    if taken - given in (0, given + 1) or (taken - given == given and not is_xl):
+        return None
+    return OTHER_INPUTS.get(taken, f"a U-Net with {taken} input channels")
+
+
 def picture_numbers(configs: Mapping[str, Settings]) -> float:
     """How many numbers about the picture SDXL's U-Net takes, beside a pooled embedding."""
     unet, pooled = configs["unet"], configs["text_encoder_2"].get("projection_dim", 0)
@@ -297,11 +333,20 @@ def fitting_tokenizer(config: Settings) -> CLIPTokenizer:
     return byte_tokenizer(start, end, padding)
 
 
+OTHER_INPUTS = {
+    8: "an editing model of Stable Diffusion XL (8 input channels)",
+    7: "an upscaler (7 input channels)",
+    5: "a depth model (5 input channels)",
+}
+
 PICTURE_NUMBERS = {2: 6, 1: 5}
 """How many a model is told, by its number of text encoders: see `sdrt.framing`."""
 
 GUIDANCE: dict[Family, float] = {"sd1": 7.5, "sd2": 7.5, "sdxl": 5.0}
 """What diffusers' pipelines guide with unless they are told."""
+
+LCM: Settings = {"num_inference_steps": 4, "guidance_scale": 8.0}
+"""How the authors of latent consistency models run them (Luo et al. 2023, arXiv 2310.04378)."""
 
 LOAD: dict[str, tuple[Any, str]] = {
     "text_encoder": (CLIPTextModel, "dtype"),
@@ -364,12 +409,10 @@ def _check_architecture(root: Path, configs: Mapping[str, Settings]) -> None:
         found = f"a U-Net with the condition {unet['addition_embed_type']!r}"
     elif unet.get("class_embed_type") or unet.get("encoder_hid_dim_type"):
         found = "an unCLIP or image-conditioned U-Net"
-    elif unet.get("in_channels") == 9:
-        found = "an inpainting model (9 input channels)"
-    elif unet.get("in_channels") != unet.get("out_channels"):
-        found = f"a U-Net with {unet.get('in_channels')} input channels"
-    elif unet.get("time_cond_proj_dim"):
-        found = "a distilled model with guidance embedding (LCM)"
+    elif other := other_inputs(
+        unet.get("in_channels", 4), unet.get("out_channels", 4), is_xl(unet)
+    ):
+        found = other
     elif width != sum(encoder.get("hidden_size", 0) for encoder in encoders):
         found = f"a U-Net for embeddings of width {width} with a text encoder of another width"
     elif is_xl(unet) and (numbers := picture_numbers(configs)) != PICTURE_NUMBERS[len(encoders)]:

@@ -148,8 +148,9 @@ def export(
     downloaded before is taken. Whether a U-Net predicts epsilon or v is read off its weights, and
     printed.
 
-    A PRESET is the name of one that comes with sdrt (sd15, sd21, sdxl, tiny, demo) or a YAML
-    file. A CONFIG is one of v1-inference, v2-inference, v2-inference-v, v2-inference-bf16,
+    A PRESET is the name of one that comes with sdrt (sd15, sd15-inpaint, instruct-pix2pix, lcm,
+    sd21, sd21-v, sd-turbo, sdxl, sdxl-turbo, tiny, demo; tiny-NAME is a small twin) or a YAML file.
+    A CONFIG is one of v1-inference, v2-inference, v2-inference-v, v2-inference-bf16,
     v2-inference-v-bf16 or a file in the original form. Nothing is published unless every exported
     graph computes what torch computes, on both engines.
 

@@ -10,8 +10,10 @@ from pydantic import ValidationError, model_validator
 from sdrt.checks import hint
 from sdrt.errors import UsageError
 from sdrt.manifest import Defaults, Format, Model, Precision, describe
+from sdrt.scheduler_config import SCHEDULERS
 
 MAX_BYTES = 1_000_000
+CLASS, DEFAULT_SCHEDULER = "_class_name", "DDIMScheduler"
 Settings = dict[str, Any]
 
 
@@ -110,20 +112,34 @@ def _preset(path: Path, data: Any) -> Preset:
 
 def _check_geometry(path: Path, geometry: Any) -> None:
     """Refuse settings that the configuration classes would silently keep as extra attributes."""
-    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    import diffusers
+    from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig
 
+    _check_keys(path, "geometry", geometry, list(Geometry.model_fields))
+    scheduler = _scheduler_class(path, geometry.get("scheduler"))
     classes = {
         "text_encoder": CLIPTextConfig,
         "text_encoder_2": CLIPTextConfig,
         "unet": UNet2DConditionModel,
         "vae": AutoencoderKL,
-        "scheduler": DDIMScheduler,
+        "scheduler": getattr(diffusers, scheduler),
     }
-    _check_keys(path, "geometry", geometry, list(classes))
     for part, cls in classes.items():
         known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
+        known += [CLASS] if part == "scheduler" else []
         _check_keys(path, f"geometry.{part}", geometry.get(part) or {}, known)
+
+
+def _scheduler_class(path: Path, found: Any) -> str:
+    """The class of diffusers that a preset's scheduler is of; DDIM's if it does not say."""
+    name = found.get(CLASS, DEFAULT_SCHEDULER) if isinstance(found, dict) else DEFAULT_SCHEDULER
+    if name not in SCHEDULERS:
+        raise UsageError(
+            f"{path}, geometry.scheduler: {CLASS} is {name!r}; known: {', '.join(SCHEDULERS)}"
+            f"{hint(name, SCHEDULERS)}"
+        )
+    return str(name)
 
 
 def _check_keys(path: Path, where: str, found: Any, known: list[str]) -> None:

@@ -121,10 +121,10 @@ def _fill(
     graphs, latent = {}, checkpoint.latent
     for network in networks(checkpoint):
         if network.name == "unet":
-            width, channels = (network.config[k] for k in ("cross_attention_dim", "in_channels"))
-            beside = channels - latent.channels
+            width, conditions = network.config["cross_attention_dim"], checkpoint.conditions
             more = beside_embeddings(network.example, PROBED_SIDE * latent.downscale)
-            found = probe(network.module, latent.channels, width, checkpoint.schedule, beside, more)
+            noise = checkpoint.schedule
+            found = probe(network.module, latent.channels, width, noise, conditions, more)
             checkpoint = decided(checkpoint, found)
         if network.name == "vae_decoder":
             latent = with_preview(latent, network.module)

@@ -31,13 +31,25 @@ def write_layout(stage: Stage, checkpoint: Checkpoint) -> None:
     index: dict[str, Any] = {"scheduler": ["diffusers", scheduler["_class_name"]], **CLASSES}
     if checkpoint.family == "sdxl":
         zeros = {"force_zeros_for_empty_prompt": checkpoint.zeros_for_empty_prompt}
-        index = {"_class_name": "StableDiffusionXLPipeline", **index, **XL_CLASSES, **XL_OTHERS}
+        index = {"_class_name": _pipeline(checkpoint), **index, **XL_CLASSES, **XL_OTHERS}
         index |= zeros
         if checkpoint.is_refiner:
             index |= REFINER
     else:
-        index = {"_class_name": "StableDiffusionPipeline", **index, **OTHERS}
+        index = {"_class_name": _pipeline(checkpoint), **index, **OTHERS}
     stage.write_json("model_index.json", index)
     stage.write_json("scheduler/scheduler_config.json", scheduler)
     for encoder in checkpoint.text_encoders:
         checkpoint.tokenizer(encoder).save_pretrained(stage.folder / TOKENIZERS[encoder])
+
+
+def _pipeline(checkpoint: Checkpoint) -> str:
+    """The class of diffusers that runs such a model; of some there is only one."""
+    xl = "XL" if checkpoint.family == "sdxl" else ""
+    if checkpoint.conditions == checkpoint.latent.channels + 1:
+        return f"StableDiffusion{xl}InpaintPipeline"
+    if checkpoint.conditions:
+        return "StableDiffusionInstructPix2PixPipeline"
+    if checkpoint.has_guidance_inside and not xl:
+        return "LatentConsistencyModelPipeline"
+    return f"StableDiffusion{xl}Pipeline"

@@ -133,16 +133,29 @@ class XlTextEncoder(torch.nn.Module):
 
 
 class UNet(torch.nn.Module):
-    """Latents, timestep, embeddings -> prediction of the latents' shape."""
+    """Latents, timestep, embeddings -> prediction of the latents' shape.
+
+    Models with guidance inside take its strength too, as an embedding (batch, width).
+    """
 
     def __init__(self, unet: UNet2DConditionModel) -> None:
         super().__init__()
         self.network = unet
 
     def forward(  # noqa: D102
-        self, sample: torch.Tensor, timestep: torch.Tensor, encoder_hidden_states: torch.Tensor
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        timestep_cond: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        outputs = self.network(sample, timestep, encoder_hidden_states, return_dict=False)
+        outputs = self.network(
+            sample,
+            timestep,
+            encoder_hidden_states,
+            timestep_cond=timestep_cond,
+            return_dict=False,
+        )
         return outputs[0]  # type: ignore[no-any-return]
 
     def prepare(self) -> None:
@@ -166,11 +179,13 @@ class XlUNet(UNet):
         encoder_hidden_states: torch.Tensor,
         text_embeds: torch.Tensor,
         time_ids: torch.Tensor,
+        timestep_cond: torch.Tensor | None = None,
     ) -> torch.Tensor:
         outputs = self.network(
             sample,
             timestep,
             encoder_hidden_states,
+            timestep_cond=timestep_cond,
             added_cond_kwargs={"text_embeds": text_embeds, "time_ids": time_ids},
             return_dict=False,
         )

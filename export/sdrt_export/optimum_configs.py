@@ -15,6 +15,7 @@ from optimum.utils import (
     NormalizedConfig,
 )
 
+from sdrt.denoiser import GUIDANCE_INPUT
 from sdrt.manifest import HIDDEN_STATES, LAYER_STATES, PICTURE, POOLED, TINY_DECODER
 
 BACKEND = "sdrt"
@@ -76,12 +77,20 @@ class UNetConfig(ExporterConfig):  # type: ignore[misc]
         DummyTimestepInputGenerator,
         DummySeq2SeqDecoderTextInputGenerator,
     )
-    inputs: Axes = {
-        "sample": {0: "batch", 2: "height", 3: "width"},
-        "timestep": {},
-        "encoder_hidden_states": {0: "batch", 1: "tokens"},
-    }
+    more_inputs: Axes = {}
     outputs: Axes = {"out_sample": {0: "batch", 2: "height", 3: "width"}}
+
+    @property
+    def inputs(self) -> Axes:
+        """Those of any U-Net, then its kind's own, and the strength of guidance if it is inside."""
+        has_guidance = getattr(self._config, "time_cond_proj_dim", None) is not None
+        return {
+            "sample": {0: "batch", 2: "height", 3: "width"},
+            "timestep": {},
+            "encoder_hidden_states": {0: "batch", 1: "tokens"},
+            **self.more_inputs,
+            **({GUIDANCE_INPUT: {0: "batch"}} if has_guidance else {}),
+        }
 
     def generate_dummy_inputs(self, framework: str = "pt", **shapes: Any) -> dict[str, Any]:
         """As Optimum makes them, with the embeddings as a tensor of their own."""
@@ -95,7 +104,7 @@ class UNetConfig(ExporterConfig):  # type: ignore[misc]
 class XlUNetConfig(UNetConfig):
     """The U-Net of SDXL."""
 
-    inputs: Axes = {**UNetConfig.inputs, POOLED: {0: "batch"}, PICTURE: {0: "batch"}}
+    more_inputs: Axes = {POOLED: {0: "batch"}, PICTURE: {0: "batch"}}
 
 
 @register("vae-decoder", "semantic-segmentation", library_name="diffusers")

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import torch
 
+from sdrt.denoiser import GUIDANCE_INPUT, guidance_embedding
 from sdrt.errors import UsageError
 from sdrt.framing import Framing
 from sdrt.manifest import PICTURE, POOLED, Prediction, Schedule
 from sdrt.schedule import TrainingNoise
-from sdrt_export.checkpoint import Checkpoint
+from sdrt_export.checkpoint import LCM, Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +70,16 @@ def probe(
 ) -> Probe:
     """Show noise to a U-Net for that many channels of latents and that width of embeddings.
 
-    `conditions` are the channels that an inpainting model takes beside the latents: a mask of
-    ones, which hides everything, and nothing around it. `more` are other inputs by their names.
+    `conditions` are the channels that it takes beside the latents: of an inpainting model a mask
+    of ones, which hides everything, and nothing around it; of an editing model no picture. `more`
+    are other inputs by their names.
     """
     noise = TrainingNoise.of(schedule)
     given = torch.randn((IMAGES, channels, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
     nothing = torch.zeros((IMAGES, TOKENS, width))
     beside = torch.zeros((IMAGES, conditions, SIDE, SIDE))
-    beside[:, :1] = 1
+    if conditions == channels + 1:
+        beside[:, :1] = 1
     echoes = []
     for share in (HIGH, LOW):
         timestep = int(share * noise.steps)
@@ -89,13 +92,19 @@ def probe(
 
 
 def beside_embeddings(inputs: Mapping[str, torch.Tensor], side: int) -> dict[str, torch.Tensor]:
-    """What a U-Net with these inputs takes beside embeddings: of no text, and a square picture."""
+    """What a U-Net with these inputs takes beside embeddings.
+
+    Of no text, a square picture, and guidance as usual.
+    """
     found = {}
     if POOLED in inputs:
         found[POOLED] = torch.zeros((IMAGES, inputs[POOLED].shape[1]))
     if PICTURE in inputs:
         row = Framing.of(inputs[PICTURE].shape[1], (side, side)).row
         found[PICTURE] = torch.from_numpy(row).repeat(IMAGES, 1)
+    if GUIDANCE_INPUT in inputs:
+        row = guidance_embedding(LCM["guidance_scale"] - 1, inputs[GUIDANCE_INPUT].shape[1])
+        found[GUIDANCE_INPUT] = torch.from_numpy(row).repeat(IMAGES, 1)
     return found
 
 

@@ -113,9 +113,9 @@ RELATIVES: list[tuple[str, dict[str, Any], str]] = [
     ("model_index.json", {"scheduler": ["diffusers", "x.y"]}, "as scheduler, which is none"),
     ("unet/config.json", {"addition_embed_type": "text_time"}, "is Stable Diffusion XL without"),
     ("unet/config.json", {"addition_embed_type": "text"}, "a U-Net with the condition 'text'"),
-    ("unet/config.json", {"in_channels": 9}, "is an inpainting model"),
-    ("unet/config.json", {"in_channels": 8}, "is a U-Net with 8 input channels"),
-    ("unet/config.json", {"time_cond_proj_dim": 256}, "is a distilled model"),
+    ("unet/config.json", {"in_channels": 7}, "is an upscaler"),
+    ("unet/config.json", {"in_channels": 5}, "is a depth model"),
+    ("unet/config.json", {"in_channels": 6}, "is a U-Net with 6 input channels"),
     ("unet/config.json", {"class_embed_type": "projection"}, "is an unCLIP"),
     ("unet/config.json", {"cross_attention_dim": 768}, "embeddings of width 768"),
     ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "predicts 'flow'"),
@@ -198,6 +198,7 @@ def test_stable_diffusion_2_is_told_by_its_text_encoder(folder: Path) -> None:
         ({"projection_class_embeddings_input_dim": 136}, "is told 5 numbers about the picture"),
         ({"projection_class_embeddings_input_dim": None}, "is told -12 numbers about the picture"),
         ({"cross_attention_dim": 64}, "embeddings of width 64 with a text encoder of another"),
+        ({"in_channels": 8}, "is an editing model of Stable Diffusion XL"),
     ],
 )
 def test_relatives_of_xl_are_named(tmp_path: Path, config: dict[str, Any], message: str) -> None:

@@ -14,7 +14,10 @@ TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
 
 def test_the_presets_that_come_with_sdrt() -> None:
     published = {"sd15", "sd21", "sd21-v", "sdxl", "sdxl-turbo", "demo"}
-    assert published | {"tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl"} <= set(presets())
+    published |= {"sd-turbo", "lcm", "sd15-inpaint", "instruct-pix2pix"}
+    twins = {"tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl"}
+    twins |= {"tiny-sd-turbo", "tiny-lcm", "tiny-inpaint", "tiny-instruct"}
+    assert published | twins <= set(presets())
 
 
 @pytest.mark.parametrize("name", sorted(presets()))
@@ -27,6 +30,11 @@ def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
     # 123 M + 695 M + 2567 M + 84 M.
     weights = {"sd15": 1_066_235_307, "sd21": 1_289_952_427, "sd21-v": 1_289_952_427}
     weights |= dict.fromkeys(("sdxl", "sdxl-turbo"), 3_468_837_867)
+    weights["sd-turbo"] = weights["sd21"]
+    # The first convolution, 3x3 to 320, takes more channels; guidance goes through one layer.
+    weights["sd15-inpaint"] = weights["sd15"] + 5 * 9 * 320
+    weights["instruct-pix2pix"] = weights["sd15"] + 4 * 9 * 320
+    weights["lcm"] = weights["sd15"] + 256 * 320
     assert checkpoint.weights() == weights.get(name, checkpoint.weights()) > 0
     assert checkpoint.latent.downscale == 8
     assert preset.defaults.width % 8 == preset.defaults.height % 8 == 0
@@ -57,6 +65,14 @@ def test_a_preset_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
             {"geometry": {"unet": {"channels": 3}}},
             r"geometry\.unet: unknown key 'channels'; known:",
         ),
+        (
+            {"geometry": {"unet": {}, "vae": {}, "scheduler": {"_class_name": "LCMSchedule"}}},
+            "_class_name is 'LCMSchedule'; known: .* did you mean 'LCMScheduler'",
+        ),
+        (
+            {"geometry": {"scheduler": {"original_inference_steps": 50}}},
+            r"geometry\.scheduler: unknown key 'original_inference_steps'; known: ",
+        ),
         ({"geometry": None}, "expected either source or geometry"),
         ({"source": "folder"}, "expected either source or geometry"),
     ],
@@ -80,6 +96,6 @@ def test_yaml_that_is_no_preset_is_refused(tmp_path: Path, content: str) -> None
 
 def test_an_unknown_preset_lists_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match="no preset 'sd16'; known: demo, sd15, sd21, sd21-v, sdxl, "
+        UsageError, match="no preset 'sd16'; known: demo, instruct-pix2pix, lcm, sd-turbo, sd15, "
     ):
         read_preset("sd16")

@@ -1,5 +1,6 @@
 """Runs that start from a picture: equal to diffusers' pipelines with the same weights and noise."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,12 @@ from diffusers import (
 )
 from PIL import Image
 
-from sdrt.artifact import Artifact, open_artifact
+from sdrt.artifact import Artifact
 from sdrt.errors import UsageError
 from sdrt.pipeline import Pipeline, load
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import Preset, read_preset
-from sdrt_export.exporter import export
 
 SIZE: dict[str, Any] = {"width": 64, "height": 64}
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {
@@ -50,21 +50,14 @@ def preset() -> Preset:
 
 
 @pytest.fixture(scope="module")
-def inpainting_preset(preset: Preset) -> Preset:
-    """The smallest model with the U-Net of an inpainting model."""
-    assert preset.geometry
-    unet = {**preset.geometry.unet, "in_channels": 9}
-    return preset.model_copy(update={"geometry": preset.geometry.model_copy(update={"unet": unet})})
+def inpainting_preset() -> Preset:
+    """The smallest inpainting model."""
+    return read_preset("tiny-inpaint")[1]
 
 
 @pytest.fixture(scope="module")
-def inpainting_model(
-    inpainting_preset: Preset, tmp_path_factory: pytest.TempPathFactory
-) -> Artifact:
-    folder = tmp_path_factory.mktemp("inpainting") / "fp32"
-    checkpoint = RandomCheckpoint.of("tiny", inpainting_preset)
-    export(checkpoint, folder, "fp32", ("onnx",), inpainting_preset.defaults)
-    return open_artifact(folder)
+def inpainting_model(unet_twins: Callable[[str], Artifact]) -> Artifact:
+    return unet_twins("tiny-inpaint")
 
 
 def diffusers_paints(
