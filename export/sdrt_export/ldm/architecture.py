@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt_export.checkpoint import other_inputs
 from sdrt_export.ldm.config import LdmConfig
 from sdrt_export.ldm.files import Shape
 from sdrt_export.ldm.names import (
@@ -43,12 +44,6 @@ RELATIVES = (
     (r"^(unet\.)?down_blocks\.\d+\.(resnets|attentions)\.", "a U-Net in diffusers' naming, alone"),
 )
 UNCLIP = "a U-Net with a condition of its own (unCLIP)"
-OTHER_INPUTS = {
-    9: "an inpainting model (9 input channels)",
-    8: "an editing model (8 input channels)",
-    7: "an upscaler (7 input channels)",
-    5: "a depth model (5 input channels)",
-}
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,8 @@ class Architecture:
     """As its text encoders show: CLIP's, OpenCLIP's, or both."""
     in_channels: int
     out_channels: int
+    conditioning_key: str
+    """Whether the U-Net takes a text alone (crossattn), or channels beside latents too (hybrid)."""
     unet_channels: tuple[int, ...]
     """Of each level, from the picture inwards."""
     attention_levels: tuple[int, ...]
@@ -86,10 +83,10 @@ def recognise(path: Path, shapes: Shapes) -> Architecture:
             f"{path} is like Stable Diffusion, but incomplete or of another shape ({error}); "
             "expected a complete checkpoint"
         ) from error
-    if found.in_channels != found.out_channels:
-        kind = OTHER_INPUTS.get(found.in_channels, f"a U-Net with {found.in_channels} inputs")
+    is_xl = found.family.startswith("sdxl")
+    if kind := other_inputs(found.in_channels, found.out_channels, is_xl):
         raise UnsupportedError(f"{path} is {kind}; {EXPORTED}")
-    if bool(found.added_width) != found.family.startswith("sdxl"):
+    if bool(found.added_width) != is_xl:
         kind = UNCLIP if found.added_width else "Stable Diffusion XL without label_emb"
         raise UnsupportedError(f"{path} is {kind}; {EXPORTED}")
     return found
@@ -105,6 +102,7 @@ def described(config: LdmConfig) -> Architecture:
         family="sd2" if config.is_open_clip else "sd1",
         in_channels=unet.in_channels,
         out_channels=unet.out_channels,
+        conditioning_key=params.conditioning_key,
         unet_channels=tuple(unet.model_channels * factor for factor in unet.channel_mult),
         attention_levels=attention_levels,
         num_res_blocks=unet.num_res_blocks,
@@ -181,10 +179,12 @@ def _architecture(shapes: Shapes) -> Architecture:
     place = attention[: attention.index("transformer_blocks.")]
     depths = tuple(level.depth for level in levels if level.depth)
     steps = _count(vae, "encoder.down.{}.block.0.conv1.weight")
+    taken, given = unet["input_blocks.0.0.weight"][1], unet["out.2.weight"][0]
     return Architecture(
         family=_family(shapes),
-        in_channels=unet["input_blocks.0.0.weight"][1],
-        out_channels=unet["out.2.weight"][0],
+        in_channels=taken,
+        out_channels=given,
+        conditioning_key="crossattn" if taken == given else "hybrid",
         unet_channels=tuple(level.channels for level in levels),
         attention_levels=tuple(i for i, level in enumerate(levels) if level.depth),
         num_res_blocks=levels[0].blocks,

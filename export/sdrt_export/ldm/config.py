@@ -18,13 +18,16 @@ FOLDER = "stable-diffusion"
 CLIP_TARGET = "ldm.modules.encoders.modules.FrozenCLIPEmbedder"
 OPEN_CLIP_TARGET = "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder"
 TARGETS: dict[str, tuple[str, ...]] = {
-    "model": ("ldm.models.diffusion.ddpm.LatentDiffusion",),
+    "model": (
+        "ldm.models.diffusion.ddpm.LatentDiffusion",
+        "ldm.models.diffusion.ddpm.LatentInpaintDiffusion",
+        "ldm.models.diffusion.ddpm_edit.LatentDiffusion",  # InstructPix2Pix
+    ),
     "unet_config": ("ldm.modules.diffusionmodules.openaimodel.UNetModel",),
     "first_stage_config": ("ldm.models.autoencoder.AutoencoderKL",),
     "cond_stage_config": (CLIP_TARGET, OPEN_CLIP_TARGET),
 }
 RELATIVES = {
-    "LatentInpaintDiffusion": "an inpainting model",
     "LatentDepth2ImageDiffusion": "a depth model",
     "LatentUpscaleDiffusion": "an upscaler",
     "LatentUpscaleFinetuneDiffusion": "an upscaler",
@@ -135,7 +138,8 @@ class ModelParams(Model):
     parameterization: Literal["eps", "v", "x0"] = "eps"
     scale_factor: float = 1.0
     image_size: int = 64
-    conditioning_key: Literal["crossattn"] = "crossattn"
+    conditioning_key: Literal["crossattn", "hybrid"] = "crossattn"
+    """Whether the U-Net takes a text only, or channels beside the latents too."""
     unet_config: UNetPart
     first_stage_config: AutoencoderPart
     cond_stage_config: TextEncoderPart
@@ -154,6 +158,8 @@ class ModelParams(Model):
     personalization_config: Ignored = None
     ckpt_path: Ignored = None
     ignore_keys: Ignored = None
+    finetune_keys: Ignored = None
+    load_ema: Ignored = None
     unfreeze_model: Ignored = None
     model_lr: Ignored = None
 

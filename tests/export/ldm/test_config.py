@@ -119,9 +119,9 @@ def test_no_target_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 BAD: list[tuple[tuple[str, ...], Any, type[SdrtError], str]] = [
     (
         ("target",),
-        "ldm.models.diffusion.ddpm.LatentInpaintDiffusion",
+        "ldm.models.diffusion.ddpm.LatentDepth2ImageDiffusion",
         UnsupportedError,
-        "LatentInpaintDiffusion, which is an inpainting model; known: ldm",
+        "LatentDepth2ImageDiffusion, which is a depth model; known: ldm",
     ),
     (
         ("target",),
@@ -145,9 +145,9 @@ BAD: list[tuple[tuple[str, ...], Any, type[SdrtError], str]] = [
     ),
     (
         ("params", "conditioning_key"),
-        "hybrid",
+        "concat",
         UsageError,
-        "conditioning_key: input should be 'crossattn'",
+        "conditioning_key: input should be 'crossattn' or 'hybrid'",
     ),
     (
         ("params", "unet_config", "params", "num_classes"),

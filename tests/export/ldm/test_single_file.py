@@ -70,7 +70,7 @@ def test_a_file_gives_the_networks_that_were_saved(
     assert found.prediction_from == f"{family}.yaml"
 
 
-@pytest.mark.parametrize("family", ["sd1", "sd2"])
+@pytest.mark.parametrize("family", ["sd1", "sd1-inpaint", "sd1-edit", "sd2"])
 def test_diffusers_own_converter_reads_the_same_from_the_file(
     files: dict[str, tuple[Path, Path]], family: str
 ) -> None:
@@ -105,10 +105,12 @@ def test_loaded_networks_compute_what_the_saved_ones_do(
     """Also what no weight says: heads, activations, positions."""
     outputs = []
     for one in (SingleFileCheckpoint.open(*files[family]), twin(family)):
-        latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        channels = one.configs["unet"]["in_channels"]
+        given = torch.randn(1, channels, 8, 8, generator=torch.Generator().manual_seed(0))
+        latents = given[:, :4]
         with torch.no_grad():
             states = one.text_encoder()(torch.arange(77)[None]).last_hidden_state
-            prediction = one.unet()(latents, 500, states).sample
+            prediction = one.unet()(given, 500, states).sample
             outputs.append((states, prediction, one.vae().decode(latents).sample))
     torch.testing.assert_close(outputs[0], outputs[1])
 
@@ -149,7 +151,13 @@ def test_spellings_of_old_and_pruned_files_are_known(
 
 @pytest.mark.parametrize(
     ("preset", "family", "side"),
-    [("sd15", "sd1", 512), ("sd21", "sd2", 512), ("sdxl", "sdxl", 1024)],
+    [
+        ("sd15", "sd1", 512),
+        ("sd15-inpaint", "sd1", 512),
+        ("instruct-pix2pix", "sd1", 512),
+        ("sd21", "sd2", 512),
+        ("sdxl", "sdxl", 1024),
+    ],
 )
 @pytest.mark.parametrize("has_last_layer", [True, False])
 def test_published_geometries_are_recognised_without_a_configuration(
@@ -211,7 +219,7 @@ def add(name: str) -> Change:
 
 def widen(weights: Weights) -> Weights:
     name = "model.diffusion_model.input_blocks.0.0.weight"
-    return {**weights, name: torch.zeros(32, 9, 3, 3)}
+    return {**weights, name: torch.zeros(32, 7, 3, 3)}
 
 
 BAD: list[tuple[Change, type[SdrtError], str]] = [
@@ -236,7 +244,7 @@ BAD: list[tuple[Change, type[SdrtError], str]] = [
         "has text encoder alone, no U-Net and autoencoder",
     ),
     (other("down_blocks.0.resnets.0.conv1.weight"), UnsupportedError, "in diffusers' naming"),
-    (widen, UnsupportedError, "is an inpainting model .9 input channels"),
+    (widen, UnsupportedError, "is an upscaler .7 input channels"),
     (
         lose("model.diffusion_model.out.0.bias"),
         ArtifactError,
@@ -302,6 +310,9 @@ def test_files_that_hold_no_weights_are_named(
     [
         ("sd1", "sd2", "family is sd2 there and sd1 in the weights"),
         ("sd2", "sd1", "use_linear_in_transformer is False there and True in the weights"),
+        ("sd1-edit", "sd1", "in_channels is 4 there and 8 in the weights"),
+        ("sd1-edit", "sd1-inpaint", "in_channels is 9 there and 8 in the weights"),
+        ("sd1", "sd1-edit", "conditioning_key is hybrid there and crossattn in the weights"),
     ],
 )
 def test_a_configuration_of_another_model_is_refused(

@@ -15,7 +15,12 @@ from sdrt_export.config import read_preset
 from sdrt_export.ldm.names import Naming, Part, to_ldm
 
 PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "unet", "vae")
-FAMILIES = ("sd1", "sd2", "sd2-v")
+FAMILIES = ("sd1", "sd1-inpaint", "sd1-edit", "sd2", "sd2-v")
+MODELS = {
+    "sd1-inpaint": "ldm.models.diffusion.ddpm.LatentInpaintDiffusion",
+    "sd1-edit": "ldm.models.diffusion.ddpm_edit.LatentDiffusion",
+}
+CHANNELS = {"sd1-inpaint": 9, "sd1-edit": 8}
 TARGETS = {
     "sd1": "ldm.modules.encoders.modules.FrozenCLIPEmbedder",
     "sd2": "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder",
@@ -28,13 +33,14 @@ def twin(family: str) -> RandomCheckpoint:
     if family == "sdxl":
         return RandomCheckpoint.of(*read_preset("tiny-sdxl"))
     name, preset = read_preset("tiny-sd2-v" if family == "sd2-v" else "tiny-sd2")
-    if family != "sd1":
+    if family.startswith("sd2"):
         return RandomCheckpoint.of(name, preset)
     assert preset.geometry is not None
     geometry = copy.deepcopy(preset.geometry)
     assert geometry.text_encoder is not None
     geometry.text_encoder.update(hidden_act="quick_gelu", pad_token_id=513)
     geometry.unet.update(use_linear_projection=False, attention_head_dim=2)
+    geometry.unet["in_channels"] = CHANNELS.get(family, 4)
     return RandomCheckpoint.of("tiny-sd1", preset.model_copy(update={"geometry": geometry}))
 
 
@@ -58,7 +64,7 @@ def ldm_weights(family: str) -> Weights:
         weights[f"{tower}embeddings.position_ids"] = torch.arange(77)[None]
         weights["conditioner.embedders.1.model.logit_scale"] = torch.tensor(4.6)
         weights["denoiser.sigmas"] = torch.zeros(1000)
-    elif family != "sd1":
+    elif family.startswith("sd2"):
         tower = "cond_stage_model.model."
         last = made.configs["text_encoder"]["num_hidden_layers"]
         for name in [name for name in weights if f"resblocks.{last - 1}." in name]:
@@ -120,7 +126,7 @@ def save(family: str, path: Path, weights: Weights | None = None) -> Path:
 
 def ldm_yaml(family: str) -> dict[str, Any]:
     """What the original code's YAML would say of a twin."""
-    is_two = family != "sd1"
+    is_two = family.startswith("sd2")
     heads = {"num_head_channels": 16, "use_linear_in_transformer": True}
     params: dict[str, Any] = {
         "linear_start": 0.00085,
@@ -132,7 +138,7 @@ def ldm_yaml(family: str) -> dict[str, Any]:
         "unet_config": {
             "target": "ldm.modules.diffusionmodules.openaimodel.UNetModel",
             "params": {
-                "in_channels": 4,
+                "in_channels": CHANNELS.get(family, 4),
                 "out_channels": 4,
                 "model_channels": 32,
                 "attention_resolutions": [2],
@@ -166,9 +172,10 @@ def ldm_yaml(family: str) -> dict[str, Any]:
         params["cond_stage_config"]["params"] = {"freeze": True, "layer": "penultimate"}
     if family == "sd2-v":
         params["parameterization"] = "v"
-    return {
-        "model": {"target": "ldm.models.diffusion.ddpm.LatentDiffusion", "params": params},
-    }
+    if family in CHANNELS:
+        params["conditioning_key"] = "hybrid"
+    target = MODELS.get(family, "ldm.models.diffusion.ddpm.LatentDiffusion")
+    return {"model": {"target": target, "params": params}}
 
 
 def write_yaml(path: Path, content: Any) -> Path:
