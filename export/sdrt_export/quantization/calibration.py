@@ -3,7 +3,8 @@
 Each prompt runs with timesteps of its own: those of the model's spacing, moved by the prompt's
 share of the way to the next, so that all prompts together cover all of training's timesteps evenly.
 Guided steps hold both halves, with the prompt and without. Then the latents are decoded, and the
-pictures encoded, so that every network sees what it will see.
+pictures encoded, so that every network sees what it will see. Models that take a picture get one of
+soft and sharp shapes with each prompt.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,12 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from sdrt.artifact import Artifact
 from sdrt.backends import Array, Backend, Network
 from sdrt.backends.ort import OrtBackend, OrtGraph
 from sdrt.job import Job
+from sdrt.manifest import Manifest
+from sdrt.options import Options
 from sdrt.pipeline import Pipeline
 from sdrt.request import Request
 from sdrt.schedule import Steps
@@ -158,7 +162,8 @@ def _run_all(
     latents = []
     for prompt, seed, share in samples:
         pipeline.share = share
-        run = pipeline.start(prompt, seed=seed, num_inference_steps=steps)
+        given = beside_the_prompt(artifact.manifest, seed)
+        run = pipeline.start(prompt, seed=seed, num_inference_steps=steps, **given)
         for step in run:
             last = step.latents
             tick()
@@ -178,6 +183,26 @@ def _run_all(
         del encoder
     pipeline.release()
     give_back_memory()
+
+
+def beside_the_prompt(manifest: Manifest, seed: int) -> Options:
+    """A picture for models that take one, and for inpainting models a mask over half of it.
+
+    Its colours flow into each other on the left, and have sharp edges on the right.
+    """
+    if not manifest.conditions:
+        return {}
+    size = width, height = manifest.defaults.width, manifest.defaults.height
+    colours = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    picture = Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
+    right = width // 2, 0, width, height
+    edges = Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
+    picture.paste(edges.crop(right), right)
+    if manifest.edits:
+        return {"image": picture}
+    mask = Image.new("L", size, "black")
+    mask.paste("white", (width // 4, height // 4, width, height))
+    return {"image": picture, "mask": mask}
 
 
 def middle(array: Array, most: int | None) -> Array:
