@@ -11,6 +11,7 @@ from sdrt.manifest import Latent
 from sdrt.metadata import Parameters
 from sdrt.options import Options
 from sdrt.pipeline import Pipeline
+from sdrt.request import check_prompt_alone
 from sdrt.result import Step
 from sdrt.run import Run
 from sdrt.samplers import Latents
@@ -29,8 +30,10 @@ def complete(a: Pipeline, b: Pipeline, options: Options) -> Options:
     """The options with what A's defaults say besides, so that both sides sample in one way.
 
     Raises `UsageError` where the two cannot be compared: other latents, other default sizes and
-    none given, other levels of noise.
+    none given, other levels of noise; `UnsupportedError` for models that take a picture.
     """
+    for pipe in (a, b):
+        check_prompt_alone(pipe.artifact.manifest, "a comparison has none to give")
     _check_latents(a.artifact.manifest.latent, b.artifact.manifest.latent)
     ours, theirs = (pipe.artifact.manifest.defaults for pipe in (a, b))
     sizes = [(one.width, one.height) for one in (ours, theirs)]

@@ -214,6 +214,23 @@ def test_a_model_that_predicts_v(run: Run, v_model: Path, tmp_path: Path, backen
         assert psnr_db(np.asarray(expected.images[0]), np.asarray(found)) >= 50
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_latent_consistency_model(
+    run: Run, unet_twins: Callable[[str], Artifact], tmp_path: Path, backend: str
+) -> None:
+    model, edit = (unet_twins(name).root for name in ("tiny-lcm", "tiny-instruct"))
+    options = ["--backend", backend, "-s", 3, "-o", tmp_path / "host.png"]
+    done = run("generate", PROMPT, "-m", model, *options)
+    assert done.returncode == 0, done.stderr
+    expected = sdrt.load(model, backend)(PROMPT, seed=3)
+    with Image.open(tmp_path / "host.png") as found:
+        assert psnr_db(np.asarray(expected.images[0]), np.asarray(found)) >= 50
+    assert expected.parameters[0].image_guidance_scale is None
+    refused = run("generate", PROMPT, "-m", edit, *options)
+    assert refused.returncode == 9
+    assert "edits pictures, which this host does not do" in refused.stderr
+
+
 def test_several_pictures_and_a_split_guidance(run: Run, demo: Artifact, tmp_path: Path) -> None:
     done = run(
         *["generate", "a cat", "-m", demo.root, "--steps", 2, "-s", 4, "-b", 2, "--size", "64x64"],

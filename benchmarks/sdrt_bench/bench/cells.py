@@ -12,7 +12,7 @@ from sdrt.errors import MissingExtraError, UnsupportedError, UsageError
 from sdrt.machine import has_bf16, has_int8, usable_cores
 from sdrt.manifest import PRECISIONS, Storage
 from sdrt.options import Options
-from sdrt.request import resolve
+from sdrt.request import check_prompt_alone, resolve
 from sdrt_bench.bench.record import Params
 
 PROMPT = "a red boat on the sea at sunset"
@@ -54,7 +54,12 @@ class Models:
 
     @classmethod
     def of(cls, artifacts: Sequence[Artifact]) -> "Models":
-        """Raises `UsageError` where two of them store the same, or are of several models."""
+        """Raises `UsageError` where two of them store the same, or are of several models.
+
+        Raises `UnsupportedError` for models that take a picture.
+        """
+        for artifact in artifacts:
+            check_prompt_alone(artifact.manifest, "the benchmark has none to give")
         names = sorted({one.manifest.name for one in artifacts})
         if len(names) > 1:
             raise UsageError(

@@ -6,6 +6,7 @@ import openvino as ov
 
 from sdrt.artifact import Artifact
 from sdrt.backends.openvino_kernels import layer_macs
+from sdrt.denoiser import guidance_width
 from sdrt_bench.bench.record import Params
 
 CONVOLUTIONS = {"Convolution": 1, "GroupConvolution": 2}  # and where channels in begin in weights
@@ -20,7 +21,8 @@ def step_macs(artifact: Artifact, params: Params) -> tuple[int, int]:
     from sdrt.samplers import SAMPLERS
 
     model = ov.Core().read_model(artifact.network("unet", ("openvino", "onnx")).files[0])
-    rows = params.batch * (2 if params.guidance else 1)
+    guides_itself = guidance_width(artifact.manifest.graphs["unet"]) > 0
+    rows = params.batch * (2 if params.guidance and not guides_itself else 1)
     downscale = artifact.manifest.latent.downscale
     sizes = {
         "batch": rows,

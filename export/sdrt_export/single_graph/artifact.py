@@ -15,7 +15,7 @@ from sdrt.artifact import Artifact
 from sdrt.denoiser import guidance_width
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.manifest import GraphSpec, Manifest
-from sdrt.request import resolve
+from sdrt.request import check_prompt_alone, resolve
 from sdrt_export.artifact import staged
 from sdrt_export.asked import Asked
 from sdrt_export.onnx_files import GRAPH_FILE, WEIGHTS_FILE, signature
@@ -33,8 +33,8 @@ def export_single_graph(artifact: Artifact, destination: Path, asked: Asked) -> 
     Raises `UsageError`, `UnsupportedError` or `ArtifactError` before anything is written.
     """
     started = time.perf_counter()
-    request = resolve(artifact.manifest, "", asked.options())
     _check(artifact)
+    request = resolve(artifact.manifest, "", asked.options())
     tables = coefficients(artifact.manifest, request.recipe, request.num_inference_steps)
     networks = [artifact.network(name, ("onnx",)) for name in NETWORKS]
     size = sum(file.stat().st_size for network in networks for file in network.files)
@@ -63,6 +63,7 @@ def _check(artifact: Artifact) -> None:
             f"{manifest.name!r} is a Stable Diffusion XL, and one graph has one text encoder; use "
             "the networks by themselves"
         )
+    check_prompt_alone(manifest, "one graph has no input for it; use the networks by themselves")
     if guidance_width(manifest.graphs["unet"]):
         raise UnsupportedError(
             "the U-Net was distilled with guidance inside, and one graph has no input for it; use "

@@ -11,7 +11,7 @@ import sdrt
 from sdrt import checks
 from sdrt.backends import Array
 from sdrt.conformance.golden import Case, write_golden
-from sdrt.conformance.staged import FEEDS, StagedRun
+from sdrt.conformance.staged import FEEDS, StagedRun, check_stages
 from sdrt.conformance.tolerance import EXACT, REDUCED
 from sdrt.errors import UsageError
 from sdrt.options import Options
@@ -76,6 +76,7 @@ class Plan:
 
 def record(pipeline: Pipeline, path: Path, plan: Plan) -> list[Case]:
     """Write a file of golden vectors; whatever cannot be is refused before any work."""
+    check_stages(pipeline.artifact.manifest)
     runs = {}
     for name, (prompt, options) in plan.options(pipeline).items():
         runs[name] = StagedRun(pipeline, resolve(pipeline.artifact.manifest, prompt, options))

@@ -11,7 +11,9 @@ from sdrt.errors import UnsupportedError
 from sdrt.guard import Guarded
 from sdrt.image import to_image
 from sdrt.job import Job
+from sdrt.manifest import Manifest
 from sdrt.noise import Noise
+from sdrt.request import check_prompt_alone
 from sdrt.run import Run
 from sdrt.samplers import Denoise, Latents
 from sdrt.schedule import Steps
@@ -44,12 +46,7 @@ class StagedRun(Run):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
-        manifest = self.pipeline.artifact.manifest
-        if len(manifest.text_encoders) > 1 or manifest.pooled_width is not None:
-            raise UnsupportedError(
-                f"{manifest.name!r} is a Stable Diffusion XL; golden vectors are of models with "
-                "one text encoder, and without a pooled embedding"
-            )
+        check_stages(self.pipeline.artifact.manifest)
         self.answers: list[Answer] = []
         self.embeddings: tuple[Embeddings, Embeddings | None] | None = None
 
@@ -131,6 +128,16 @@ class StagedRun(Run):
             return denoised
 
         return watched
+
+
+def check_stages(manifest: Manifest) -> None:
+    """Raise `UnsupportedError` for a model that has other stages than golden vectors are of."""
+    if len(manifest.text_encoders) > 1 or manifest.pooled_width is not None:
+        raise UnsupportedError(
+            f"{manifest.name!r} is a Stable Diffusion XL; golden vectors are of models with "
+            "one text encoder, and without a pooled embedding"
+        )
+    check_prompt_alone(manifest, "golden vectors are made of a prompt alone")
 
 
 @dataclass
