@@ -77,12 +77,12 @@ def _export_unet(preset: str, folder: Path, rest: Path) -> None:
     from sdrt_export import exporter
     from sdrt_export.checkpoint import RandomCheckpoint
     from sdrt_export.config import read_preset
+    from sdrt_export.networks import networks
 
     name, found = read_preset(preset)
     checkpoint = RandomCheckpoint.of(name, found)
     unet_only = pytest.MonkeyPatch()
-    every = exporter.networks
-    unet_only.setattr(exporter, "networks", lambda c: (n for n in every(c) if n.name == "unet"))
+    unet_only.setattr(exporter, "networks", lambda c: (n for n in networks(c) if n.name == "unet"))
     try:
         exporter.export(checkpoint, folder, "fp32", found.formats, found.defaults)
     finally:

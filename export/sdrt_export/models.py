@@ -52,7 +52,11 @@ def preset_records() -> list[Record]:
 
 
 def model_records(folders: Iterable[Path]) -> list[Record]:
-    """The embedded models, and those at or below some folders; one that is broken says `error`."""
+    """The embedded models, and those at or below some folders.
+
+    One that is broken says `error`. Of a folder that another tool exported there is only a
+    `description`: the rest takes reading its graphs.
+    """
     from sdrt.artifact import EMBEDDED
 
     below = {str(path): path for folder in folders for path in _model_folders(folder, DEPTH)}
@@ -60,10 +64,11 @@ def model_records(folders: Iterable[Path]) -> list[Record]:
 
 
 def _model_folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders with a manifest, in order; not hidden ones, and not those inside of a model."""
+    """Folders of models, in order; not hidden ones, and not those inside of a model."""
     from sdrt.manifest import MANIFEST_NAME
+    from sdrt.peer_folder import is_peer_folder
 
-    if (folder / MANIFEST_NAME).is_file():
+    if (folder / MANIFEST_NAME).is_file() or is_peer_folder(folder):
         yield folder
     elif depth and os.access(folder, os.R_OK | os.X_OK):
         for inner in sorted(folder.iterdir()):
@@ -73,7 +78,11 @@ def _model_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 def _model_record(shown: str, root: Path) -> Record:
     from sdrt.artifact import open_artifact
+    from sdrt.foreign import describe
+    from sdrt.manifest import MANIFEST_NAME
 
+    if not (root / MANIFEST_NAME).is_file():
+        return {"model": shown, "description": describe(root)}
     try:
         manifest = open_artifact(root).manifest
     except ArtifactError as error:
@@ -94,8 +103,9 @@ def _preset_cells(record: Record) -> list[str]:
 
 
 def _model_cells(record: Record) -> list[str]:
-    if "error" in record:
-        return [record["model"], record["error"]]
+    for alone in ("error", "description"):
+        if alone in record:
+            return [record["model"], record[alone]]
     formats, size = " and ".join(record["formats"]), f"{record['bytes'] / 1e6:,.0f} MB"
     what = f"{record['family']} {record['precision']}"
     return [record["model"], what, formats, size, *_defaults(record)]

@@ -24,12 +24,16 @@ def listed(*words: str | Path) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A model, one in a folder of models, a broken one, a hidden one, and one too far down."""
+    """A model, one in a folder of models, another tool's, a broken, a hidden, one too far down."""
     for place in ("first", "models/second", "a/b/c/deep", "a/b/third", ".hidden/model"):
         (tmp_path / place).mkdir(parents=True)
         shutil.copy(EMBEDDED["demo"] / "manifest.json", tmp_path / place)
     (tmp_path / "first" / "inside").mkdir()
     shutil.copy(EMBEDDED["demo"] / "manifest.json", tmp_path / "first" / "inside")
+    (tmp_path / "other" / "unet").mkdir(parents=True)
+    index = {"_class_name": "ORTStableDiffusionPipeline"}
+    (tmp_path / "other" / "model_index.json").write_text(json.dumps(index))
+    (tmp_path / "other" / "unet" / "model.onnx").write_bytes(b"")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.json").write_text("{")
     return tmp_path
@@ -46,12 +50,13 @@ def test_every_preset_has_its_sentence_and_defaults(tmp_path: Path) -> None:
 
 def test_models_are_found_below_a_folder(folder: Path) -> None:
     found = {one["model"]: one for one in listed(folder)["models"]}
-    places = ("a/b/third", "broken", "first", "models/second")
+    places = ("a/b/third", "broken", "first", "models/second", "other")
     assert list(found) == ["demo", *(str(folder / place) for place in places)]
     second = found[str(folder / "models/second")]
     assert (second["family"], second["precision"], second["formats"]) == ("sd1", "bf16", ["onnx"])
     assert second["bytes"] == found["demo"]["bytes"] > 30e6
     assert "not valid JSON" in found[str(folder / "broken")]["error"]
+    assert "an ONNX export" in found[str(folder / "other")]["description"]
 
 
 def test_without_a_folder_it_is_the_current_one(
@@ -67,7 +72,7 @@ def test_the_list_for_people_has_a_line_for_each(folder: Path) -> None:
     done = CliRunner().invoke(models, [str(folder)])
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert len(lines) == 2 + len(presets()) + 5
+    assert len(lines) == 2 + len(presets()) + 6
     assert any("sd1 bf16" in line and "128x128" in line for line in lines)
     assert CliRunner().invoke(models, [str(folder / "nowhere")]).exit_code == 2
 

@@ -29,10 +29,11 @@ from sdrt.stop import Stop
 from sdrt_bench.bench.cells import Models
 from sdrt_bench.compare import complete
 from sdrt_bench.similarity import psnr_db
+from sdrt_export.asked import Asked
 from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
 from sdrt_export.config import read_preset
 from sdrt_export.prediction import beside_embeddings
-from sdrt_export.single_graph.artifact import Asked, export_single_graph
+from sdrt_export.single_graph.artifact import export_single_graph
 
 PROMPT = "a boat, at 7"
 LCM, EDIT = "tiny-lcm", "tiny-instruct"

@@ -162,9 +162,9 @@ def _run_all(
     latents = []
     for prompt, seed, share in samples:
         pipeline.share = share
-        given = beside_the_prompt(artifact.manifest, seed)
-        run = pipeline.start(prompt, seed=seed, num_inference_steps=steps, **given)
-        for step in run:
+        options = beside_the_prompt(artifact.manifest, seed)
+        options["seed"], options["num_inference_steps"] = seed, steps
+        for step in pipeline.start(prompt, **options):
             last = step.latents
             tick()
         latents.append(last)
