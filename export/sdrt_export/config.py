@@ -137,7 +137,6 @@ def _scheduler_class(path: Path, found: Any) -> str:
     if name not in SCHEDULERS:
         raise UsageError(
             f"{path}, geometry.scheduler: {CLASS} is {name!r}; known: {', '.join(SCHEDULERS)}"
-            f"{hint(name, SCHEDULERS)}"
         )
     return str(name)
 

@@ -67,7 +67,7 @@ def test_a_preset_can_be_a_file_of_ones_own(tmp_path: Path) -> None:
         ),
         (
             {"geometry": {"unet": {}, "vae": {}, "scheduler": {"_class_name": "LCMSchedule"}}},
-            "_class_name is 'LCMSchedule'; known: .* did you mean 'LCMScheduler'",
+            "_class_name is 'LCMSchedule'; known: DDIMScheduler, .*, LCMScheduler",
         ),
         (
             {"geometry": {"scheduler": {"original_inference_steps": 50}}},

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from PIL import Image
 
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
 from sdrt_export import cli
+from sdrt_export.checkpoint import RandomCheckpoint
+from sdrt_export.config import read_preset
 from sdrt_export.quantization.layers import find_layers, split_concats
 from tests.export.ldm.twins import ldm_yaml, save, twin, write_yaml
 
@@ -89,6 +92,72 @@ def test_pictures_equal_those_of_diffusers_from_the_prompt_on(
     assert psnr_db(expected, found) >= 50
     other = np.asarray(pipe("a boat, at 7", seed=4, **options).images[0])  # type: ignore[arg-type]
     assert psnr_db(expected, other) < 30
+
+
+@pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")  # inside of diffusers
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("strength", [None, 0.5])
+def test_few_steps_of_sd_turbo_equal_diffusers(
+    exported: Artifact, backend: str, strength: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are those of the exported model, which only is said to predict something else."""
+    import torch
+    from diffusers import (
+        EulerDiscreteScheduler,
+        StableDiffusionImg2ImgPipeline,
+        StableDiffusionPipeline,
+    )
+    from transformers import CLIPTextModel
+
+    monkeypatch.setattr(CLIPTextModel, "text_model", property(lambda self: self), raising=False)
+    checkpoint, defaults = turbo(), read_preset("tiny-sd-turbo")[1].defaults
+    manifest = exported.manifest.model_copy(
+        update={
+            "schedule": checkpoint.schedule,
+            "prediction": checkpoint.prediction,
+            "defaults": defaults,
+        }
+    )
+    config = checkpoint.configs["scheduler"]
+    theirs = (StableDiffusionPipeline if strength is None else StableDiffusionImg2ImgPipeline)(
+        vae=checkpoint.vae(),
+        text_encoder=checkpoint.text_encoder(),
+        tokenizer=checkpoint.tokenizer(),
+        unet=checkpoint.unet(),
+        scheduler=EulerDiscreteScheduler.from_config(config),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    theirs.set_progress_bar_config(disable=True)
+    options: dict[str, Any] = {}
+    if strength is not None:  # two steps, of which one is made
+        shades = np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8) * 2
+        options = {"image": Image.fromarray(shades).convert("RGB"), "strength": strength}
+        options["num_inference_steps"] = 2
+    made = theirs(
+        "a boat, at 7",
+        generator=torch.Generator("cpu").manual_seed(3),
+        output_type="np",
+        **{"num_inference_steps": 1, "guidance_scale": 0.0, **options},
+        **({"width": 64, "height": 64} if strength is None else {}),
+    )
+    expected = (made.images[0] * 255).round().astype(np.uint8)
+    engine = open_backend(backend, precision="fp32")
+    pipe = Pipeline(replace(exported, manifest=manifest), engine)
+    run = pipe.start("a boat, at 7", seed=3, **options)
+    assert len(run) == 1
+    assert psnr_db(expected, np.asarray(run.result().images[0])) >= 50
+    other = np.asarray(pipe("a boat, at 7", seed=4, **options).images[0])
+    assert psnr_db(expected, other) < 40
+
+
+def turbo() -> RandomCheckpoint:
+    """The preset's model."""
+    made, weights = RandomCheckpoint.of(*read_preset("tiny-sd-turbo")), twin("sd2-v").configs
+    assert all(made.configs[part] == weights[part] for part in ("text_encoder", "unet", "vae"))
+    assert (made.defaults.sampler, made.schedule.spacing) == ("euler", "trailing")
+    return made
 
 
 def test_int8_splits_what_joins_the_results_of_linear_layers(exported: Artifact) -> None:
