@@ -46,7 +46,8 @@ def _mark_decompression(graph: Path) -> None:
             if info is None:
                 info = ElementTree.Element("rt_info")
                 target.insert(1, info)  # behind <data>
-            ElementTree.SubElement(info, "attribute", name="decompression", version="0")
+            if info.find("attribute[@name='decompression']") is None:  # of IR that was read
+                ElementTree.SubElement(info, "attribute", name="decompression", version="0")
     tree.write(graph, encoding="utf-8", xml_declaration=True)
 
 
