@@ -1,23 +1,25 @@
 """Exchange model folders with other tools: `python -m sdrt_bench.compat.command`.
 
-Writes a table for each direction into docs/compatibility.md, between its markers.
+What comes of it goes into a record, and as tables into a Markdown file, between its markers.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import sdrt
+from sdrt.checks import hint
 from sdrt.errors import ParityError, SdrtError, UsageError
 from sdrt.files import whole_file
 from sdrt.integrity import cache_folder
 from sdrt.machine import usable_cores
 from sdrt_bench.bench.peers.environments import prepare, recipes
-from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, Tool, exchanges, run, shown
+from sdrt_bench.compat.exchange import TOOLS, Outcome, Tool, exchanges, run
 from sdrt_bench.compat.models import MODELS
 from sdrt_bench.compat.painting import ENGINES, PROMPT, SAMPLER, SEED, STEPS
+from sdrt_bench.compat.record import Row, merge, read_rows
 from sdrt_bench.marked import with_marked
 
 MARK = "compatibility"
@@ -25,106 +27,99 @@ HEADS = {
     "optimum": "Exported by optimum, opened by sdrt",
     "sdrt": "Exported by sdrt, opened by others",
 }
+TOOL_NAMES = tuple(tool.name for tool in TOOLS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, and do it; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("record", type=Path, help="JSON; what was measured before stays in it")
+    parser.add_argument("document", type=Path, help="Markdown, with markers for the tables")
     parser.add_argument("--models", default=",".join(MODELS), help="default: %(default)s")
+    parser.add_argument("--tools", default=",".join(TOOL_NAMES), help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=usable_cores())
-    parser.add_argument("--into", type=Path, help="a Markdown file with markers for the tables")
     args = parser.parse_args(arguments)
     try:
-        return _run(args.models.split(","), args.threads, args.into)
+        models = _known("model", args.models, MODELS)
+        tools = _known("tool", args.tools, TOOL_NAMES)
+        return _run(args.record, args.document, models, tools, args.threads)
     except SdrtError as error:
         print(f"sdrt: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def _run(models: Sequence[str], threads: int, into: Path | None) -> int:
-    unknown = [one for one in models if one not in MODELS]
-    if unknown:
-        raise UsageError(f"no model is called {unknown[0]!r}; expected some of {', '.join(MODELS)}")
-    text = _text(into) if into else ""
-    if into:
-        with_marked(text, MARK, "")  # a file without markers is found before the work
-    outcomes = []
-    cache = cache_folder() / "peers"
-    for outcome in run(list(exchanges(models)), cache, threads):
-        print(_line(outcome), flush=True)
-        outcomes.append(outcome)
-    if into:
-        told = {tool.name: _versions(tool, cache) for tool in TOOLS}
-        with whole_file(into) as partial:
-            partial.write_text(with_marked(text, MARK, tables(outcomes, told)), encoding="utf-8")
-    wrong = [one for one in outcomes if not one.is_right]
-    if wrong:
-        raise ParityError(f"{len(wrong)} of {len(outcomes)} exchanges failed: {_line(wrong[0])}")
+def _run(
+    record: Path, document: Path, models: Sequence[str], tools: Sequence[str], threads: int
+) -> int:
+    read_rows(record)  # files of another kind are found before the work
+    with_marked(_text(document), MARK, "")
+    cache, rows = cache_folder() / "peers", []
+    chosen = [one for one in exchanges(models) if one.tool.name in tools]
+    for outcome in run(chosen, cache, threads):
+        rows.append(Row.of(outcome, _versions(outcome, cache)))
+        print(f"{rows[-1].name}: {rows[-1].error or rows[-1].shown}", flush=True)
+    order = [Row.of(Outcome(one, None), "").key for one in exchanges(MODELS)]
+    text = with_marked(_text(document), MARK, tables(merge(record, rows, order)))
+    with whole_file(document) as partial:
+        partial.write_text(text, encoding="utf-8")
+    if wrong := [row for row in rows if not row.is_right]:
+        raise ParityError(
+            f"{len(wrong)} of {len(rows)} exchanges failed, the first of them: {wrong[0].name}: "
+            f"{wrong[0].error or wrong[0].shown}"
+        )
     return 0
 
 
-def tables(outcomes: Sequence[Outcome], versions: Mapping[str, str]) -> str:
+def tables(rows: Sequence[Row]) -> str:
     """Markdown: what was asked, the versions, and a table for each direction."""
+    versions = "; ".join(dict.fromkeys(row.versions for row in rows if row.versions))
     lines = [
-        f"sdrt {sdrt.__version__} ({_own_versions()}) with {'; '.join(versions.values())}. "
-        f"Prompt `{PROMPT}`, seed {SEED}, {STEPS} steps of `{SAMPLER}`, guided, on the same noise; "
-        "PSNR of the two pictures in 8 bits, where 'equal' is every pixel.",
+        f"Prompt `{PROMPT}`, seed {SEED}, {STEPS} steps of `{SAMPLER}`, guided, on the same "
+        f"noise; PSNR of the two pictures in 8 bits, where 'equal' is every pixel. {versions}.",
         "",
     ]
     for exporter, head in HEADS.items():
-        chosen = [one for one in outcomes if one.exchange.stored.exporter == exporter]
-        if chosen:
+        if chosen := [row for row in rows if row.exporter == exporter]:
             lines += [f"### {head}", "", *_table(chosen), ""]
-    failed = [one for one in outcomes if one.psnr_db is None]
-    lines += [f"- {_name(one.exchange)}: {' '.join(one.error.split())}" for one in failed]
-    return "\n".join(lines) + "\n"
+    lines += [f"- {row.name}: {row.error}" for row in rows if row.error]
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(outcomes: Sequence[Outcome]) -> list[str]:
-    """A row for each way to store and each tool, a column for each model."""
-    models = list(dict.fromkeys(one.exchange.model for one in outcomes))
-    rows: dict[tuple[str, ...], dict[str, str]] = {}
-    for one in outcomes:
-        exchange = one.exchange
-        key = (
-            exchange.stored.format,
-            exchange.stored.precision,
-            exchange.executed,
-            exchange.tool.name,
-        )
-        rows.setdefault(key, {})[exchange.model] = shown(one.psnr_db)
-    head = ["format", "stored", "executed", "sdrt against", *models]
-    lines = [_cells(head), _cells(["---"] * 4 + ["---:"] * len(models))]
-    lines += [
-        _cells([*key, *(row.get(model, "-") for model in models)]) for key, row in rows.items()
+def _table(rows: Sequence[Row]) -> list[str]:
+    """A line for each way to store and each tool, a column for each model."""
+    models = [name for name in MODELS if any(row.model == name for row in rows)]
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in rows:
+        key = (row.format, row.stored, row.executed, row.tool)
+        found.setdefault(key, {})[row.model] = row.shown
+    lines = [
+        _cells(["format", "stored", "executed", "sdrt against", *models]),
+        _cells(["---"] * 4 + ["---:"] * len(models)),
     ]
-    return lines
+    return lines + [
+        _cells([*key, *(cells.get(model, "-") for model in models)]) for key, cells in found.items()
+    ]
 
 
 def _cells(texts: Sequence[str]) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def _line(outcome: Outcome) -> str:
-    return f"{_name(outcome.exchange)}: {outcome.error or shown(outcome.psnr_db)}"
-
-
-def _name(one: Exchange) -> str:
-    stored = one.stored
-    return (
-        f"{one.model}, {stored.exporter}'s {stored.format} {stored.precision} in {one.executed}, "
-        f"{one.tool.name}"
-    )
-
-
-def _versions(tool: Tool, cache: Path) -> str:
+def _versions(outcome: Outcome, cache: Path) -> str:
+    tool: Tool = outcome.exchange.tool
     found = prepare(recipes()[tool.environment], cache).versions
-    first, *others = (f"{name} {found.get(name, 'unknown')}" for name in tool.packages)
-    return f"{first} ({', '.join(others)})"
+    theirs = ", ".join(f"{name} {found.get(name, 'unknown')}" for name in tool.packages)
+    engine = ENGINES[tool.format]
+    return f"sdrt {sdrt.__version__} on {engine} {version(engine)} with {theirs}"
 
 
-def _own_versions() -> str:
-    return ", ".join(f"{name} {version(name)}" for name in ENGINES.values())
+def _known(what: str, given: str, names: Sequence[str]) -> list[str]:
+    chosen = given.split(",")
+    for one in chosen:
+        if one not in names:
+            known = ", ".join(names)
+            raise UsageError(f"no {what} is called {one!r}{hint(one, names)}; expected {known}")
+    return chosen
 
 
 def _text(path: Path) -> str:

@@ -1,6 +1,5 @@
 """Every exchange: who exported, who opens it besides sdrt, and how near the pictures are."""
 
-import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -81,12 +80,6 @@ class Outcome:
     """Of the two pictures, in 8 bits; infinite for equal ones."""
     error: str = ""
 
-    @property
-    def is_right(self) -> bool:
-        """Whether there are two pictures, and the same where the arithmetic is."""
-        is_exact = self.exchange.executed == EXACT
-        return self.psnr_db is not None and (self.psnr_db >= ENOUGH_DB or not is_exact)
-
 
 def exchanges(models: Sequence[str]) -> Iterator[Exchange]:
     """All of them."""
@@ -143,10 +136,3 @@ def _compared(ready: Sequence[Ready], tool: Tool, environment: Environment) -> I
             yield Outcome(one.exchange, None, theirs.error)
         else:
             yield Outcome(one.exchange, psnr_db(one.picture, theirs.picture))
-
-
-def shown(db: float | None) -> str:
-    """For a table."""
-    if db is None:
-        return "fails"
-    return "equal" if math.isinf(db) else f"{db:.1f} dB"

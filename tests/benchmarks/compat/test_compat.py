@@ -8,14 +8,17 @@ import pytest
 from sdrt_bench.compat.command import MARK, main, tables
 from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, exchanges
 from sdrt_bench.compat.models import MODELS, Stored, open_weights
-from sdrt_bench.marked import markers, with_marked
+from sdrt_bench.compat.record import Row, merge, read_rows
+from sdrt_bench.marked import with_marked
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "compatibility.md"
+ROOT = Path(__file__).parents[3]
+RECORD = ROOT / "benchmarks" / "results" / "exchange" / "record.json"
 
 
-def one(model: str, stored: Stored, db: float | None, tool: int = 0, error: str = "") -> Outcome:
+def one(model: str, stored: Stored, db: float | None, tool: int = 0, error: str = "") -> Row:
     executed = "bf16" if stored.precision == "fp16" else "fp32"
-    return Outcome(Exchange(model, stored, executed, TOOLS[tool]), db, error)  # type: ignore[arg-type]
+    exchange = Exchange(model, stored, executed, TOOLS[tool])  # type: ignore[arg-type]
+    return Row.of(Outcome(exchange, db, error), "tool 1 on engine 2")
 
 
 def test_each_tool_gets_both_sides_exports_in_its_format() -> None:
@@ -37,50 +40,64 @@ def test_a_table_has_a_row_for_each_tool_and_a_column_for_each_model() -> None:
             one("tiny", theirs, 71.26),
             one("demo", theirs, math.inf),
             one("tiny", ours, None, 2, "ValueError: no\nsuch input"),
-        ],
-        {"x": "optimum-intel 1 (openvino 2)"},
+        ]
     )
-    assert "with optimum-intel 1 (openvino 2)." in text
+    assert text.count("tool 1 on engine 2") == 1
     assert "| openvino | fp32 | fp32 | optimum-intel | 71.3 dB | equal |" in text
     assert "| onnx | bf16 | fp32 | optimum-onnx | fails |" in text
     assert "- tiny, sdrt's onnx bf16 in fp32, optimum-onnx: ValueError: no such input" in text
 
 
 @pytest.mark.parametrize(
-    ("stored", "db", "is_right"),
+    ("stored", "db", "error", "is_right"),
     [
-        (Stored("sdrt", "onnx", "fp32"), 50.0, True),
-        (Stored("sdrt", "onnx", "fp32"), 49.9, False),
-        (Stored("sdrt", "onnx", "fp32"), None, False),
-        (Stored("optimum", "openvino", "fp16"), 30.0, True),
-        (Stored("optimum", "openvino", "fp16"), None, False),
+        (Stored("sdrt", "onnx", "fp32"), 50.0, "", True),
+        (Stored("sdrt", "onnx", "fp32"), math.inf, "", True),
+        (Stored("sdrt", "onnx", "fp32"), 49.8, "", False),
+        (Stored("sdrt", "onnx", "fp32"), None, "no", False),
+        (Stored("optimum", "openvino", "fp16"), 30.0, "", True),
+        (Stored("optimum", "openvino", "fp16"), None, "no", False),
     ],
 )
 def test_only_equal_arithmetic_has_to_give_equal_pictures(
-    stored: Stored, db: float | None, is_right: bool
+    stored: Stored, db: float | None, error: str, is_right: bool
 ) -> None:
-    assert one("tiny", stored, db).is_right == is_right
+    assert one("tiny", stored, db, error=error).is_right == is_right
+
+
+def test_a_run_replaces_what_it_measured_and_keeps_the_rest(tmp_path: Path) -> None:
+    path, stored = tmp_path / "new" / "record.json", Stored("sdrt", "onnx", "fp32")
+    first, second = one("tiny", stored, 60.0), one("demo", stored, None, error="no")
+    order = [second.key, first.key]
+    assert merge(path, [first], order) == [first]
+    assert merge(path, [second], order) == [second, first]
+    better = one("demo", stored, 70.0)
+    assert merge(path, [better], order) == read_rows(path) == [better, first]
 
 
 def test_wrong_arguments_are_found_before_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--models", "sd15"]) == 2
-    assert "no model is called 'sd15'; expected some of demo, tiny" in capsys.readouterr().err
-    document = tmp_path / "document.md"
-    assert main(["--into", str(document)]) == 2
+    record, document = tmp_path / "record.json", tmp_path / "document.md"
+    arguments = [str(record), str(document)]
+    assert main([*arguments, "--models", "sd15"]) == 2
+    assert "no model is called 'sd15'; expected demo, tiny" in capsys.readouterr().err
+    assert main([*arguments, "--tools", "optimum-intl"]) == 2
+    assert "optimum-intel" in capsys.readouterr().err
+    assert main(arguments) == 2
     document.write_text("# It\n")
-    assert main(["--into", str(document)]) == 2
+    assert main(arguments) == 2
     assert document.read_text() == "# It\n"
+    record.write_text('[{"model": 1}]')
+    assert main(arguments) == 2
+    assert "is no record of exchanges: 0.model" in capsys.readouterr().err
 
 
-def test_the_document_has_its_tables() -> None:
-    text = DOCUMENT.read_text(encoding="utf-8")
-    begin, end = markers(MARK)
-    assert with_marked(text, MARK, "").count(begin) == 1
-    inside = text.partition(begin)[2].partition(end)[0]
-    assert all(f" {model} |" in inside for model in MODELS)
-    assert all(tool.name in inside for tool in TOOLS)
+def test_the_tables_of_the_document_are_those_of_the_committed_record() -> None:
+    text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    rows = read_rows(RECORD)
+    assert rows
+    assert with_marked(text, MARK, tables(rows)) == text
 
 
 def test_random_models_have_weights_of_their_own(tmp_path: Path) -> None:
