@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.manifest import MANIFEST_NAME
+from sdrt.manifest import MANIFEST_NAME, Precision
+
+Maker = Callable[[Path], object]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,13 +27,32 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Maker], Path]:
+    """A folder by its name, which the first test process that asks makes for all of them."""
+    own = tmp_path_factory.getbasetemp()
+    shared = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "shared"
+    shared.mkdir(exist_ok=True)
+
+    def made(name: str, make: Maker) -> Path:
+        folder = shared / name
+        with FileLock(shared / f"{name}.lock"):
+            if not folder.exists():
+                partial = shared / f"{name}.partial"
+                make(partial)
+                partial.rename(folder)
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
 def demo() -> Artifact:
     """The embedded model."""
     return open_artifact("demo")
 
 
 @pytest.fixture(scope="session")
-def tiny_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def tiny_exports(made_once: Callable[[str, Maker], Path]) -> dict[str, Path]:
     """The preset `tiny` with random weights, in both precisions and formats."""
     from sdrt_export.checkpoint import RandomCheckpoint
     from sdrt_export.config import read_preset
@@ -38,37 +60,37 @@ def tiny_exports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     name, preset = read_preset("tiny")
     checkpoint = RandomCheckpoint.of(name, preset)
-    folder = tmp_path_factory.mktemp("exports")
-    for precision in ("fp32", "bf16"):
-        export(checkpoint, folder / precision, precision, preset.formats, preset.defaults)
-    return {precision: folder / precision for precision in ("fp32", "bf16")}
+
+    def make(precision: Precision) -> Path:
+        settings = precision, preset.formats, preset.defaults
+        return made_once(f"tiny-{precision}", lambda folder: export(checkpoint, folder, *settings))
+
+    return {precision: make(precision) for precision in ("fp32", "bf16")}
 
 
 @pytest.fixture(scope="session")
-def tiny_sdxl(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
     """The preset `tiny-sdxl` with random weights in fp32, in both formats."""
     from sdrt_export.checkpoint import RandomCheckpoint
     from sdrt_export.config import read_preset
     from sdrt_export.exporter import export
 
     checkpoint = RandomCheckpoint.of(*read_preset("tiny-sdxl"))
-    return export(checkpoint, tmp_path_factory.mktemp("sdxl") / "fp32").path
+    return made_once("tiny-sdxl", lambda folder: export(checkpoint, folder))
 
 
 @pytest.fixture(scope="session")
 def unet_twins(
-    tiny_exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+    tiny_exports: dict[str, Path], made_once: Callable[[str, Maker], Path]
 ) -> Callable[[str], Artifact]:
     """By the name of a preset that differs from `tiny` in its U-Net: its export in fp32.
 
     Only the U-Net is exported, and only once; the other networks are those of `tiny`.
     """
-    folder = tmp_path_factory.mktemp("twins")
 
     def made(name: str) -> Artifact:
-        if not (folder / name).exists():
-            _export_unet(name, folder / name, tiny_exports["fp32"])
-        return open_artifact(folder / name)
+        rest = tiny_exports["fp32"]
+        return open_artifact(made_once(name, lambda folder: _export_unet(name, folder, rest)))
 
     return made
 
@@ -97,16 +119,17 @@ def _export_unet(preset: str, folder: Path, rest: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def int8_demo(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def int8_demo(made_once: Callable[[str, Maker], Path]) -> Artifact:
     """The embedded model in int8, in both formats, calibrated with little."""
     from sdrt_export.exporter import export
     from sdrt_export.quantization.artifact import Settings
     from sdrt_export.quantization.calibration import Sampling
 
-    folder = tmp_path_factory.mktemp("int8") / "demo"
-    settings = Settings(Sampling(samples=3, steps=4), folder.with_name("statistics.json"))
-    export("demo", folder, "int8", settings=settings)
-    return open_artifact(folder)
+    def make(folder: Path) -> None:
+        settings = Settings(Sampling(samples=3, steps=4), folder.with_name("statistics.json"))
+        export("demo", folder, "int8", settings=settings)
+
+    return open_artifact(made_once("demo-int8", make))
 
 
 @pytest.fixture
