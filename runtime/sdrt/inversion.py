@@ -66,14 +66,16 @@ class Inversion:
             )
         file = open_tensors(path)
         names = sorted(file.shapes)
-        if len(names) != 1 and not (names and set(names) <= ENCODERS.keys()):
+        encoders = [ENCODERS.get(name, ANY) for name in names]
+        if len(names) != 1 and (not names or ANY in encoders or len(set(encoders)) < len(names)):
             raise ArtifactError(
                 f"{path} holds {len(names)} tensors ({', '.join(names[:8])}); expected one, or "
                 "clip_l and clip_g, with the vectors of one word"
             )
+        arrays = file.read(names)
         vectors = {
-            ENCODERS.get(name, ANY): _vectors(path, name, array)
-            for name, array in file.read(names).items()
+            encoder: _vectors(path, name, arrays[name])
+            for encoder, name in zip(encoders, names, strict=True)
         }
         word = word or (path.stem if names[0] in (A1111, *ENCODERS) else names[0])
         if not word.strip() or set(word) & set(SPECIAL):

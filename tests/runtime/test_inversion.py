@@ -122,6 +122,8 @@ def test_vectors_of_a_word_stay_in_one_chunk(plain: Pipeline, tmp_path: Path) ->
         ({"emb_params": torch.ones(0, WIDTH)}, "", ArtifactError, "expected vectors"),
         ({"emb_params": torch.full((1, WIDTH), float("nan"))}, "", ArtifactError, "not finite"),
         (GOOD | {"a": torch.ones(1)}, "", ArtifactError, r"holds 2 tensors \(a, emb_params\)"),
+        ({"clip_l": torch.ones(1, WIDTH), "text_encoders_0": torch.ones(1, WIDTH)}, "",
+         ArtifactError, "holds 2 tensors .* expected one, or clip_l and clip_g"),
         ({"clip_l": torch.ones(1, 768), "clip_g": torch.ones(1, 1280)}, "", UsageError,
          "does not belong to this model: it is for two text encoders"),
         (GOOD, ":(ink)", UsageError, "could not be written in a prompt; name another one"),
