@@ -3,6 +3,7 @@
 import shutil
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -67,6 +68,9 @@ class OrtGraph(Graph):
         options = _options(threads, self._profile)
         if in_order:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
+        # Its integer kernels for AMX take tiles for theirs that another library has left in a thread
+        # with other sizes: the process then dies of an illegal instruction. So it has its own.
+        self._thread = ThreadPoolExecutor(1)
         self._source = _Source(network)
         self._session = self._source.session(options)
 
@@ -86,7 +90,7 @@ class OrtGraph(Graph):
         names = [spec.name for spec in self.network.spec.outputs]
         try:
             with stop.interrupts(partial(setattr, options, "terminate", True)):
-                outputs = session.run(names, dict(feeds), options)
+                outputs = self._thread.submit(session.run, names, dict(feeds), options).result()
         except Exception as error:  # its exceptions have no base class of their own
             raise _translated(error, self.name) from error
         return dict(zip(names, outputs, strict=True))
