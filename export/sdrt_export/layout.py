@@ -1,5 +1,7 @@
 """The small files that make an artifact look like a diffusers folder, so that peers open it."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from sdrt_export.artifact import Stage
@@ -40,7 +42,17 @@ def write_layout(stage: Stage, checkpoint: Checkpoint) -> None:
     stage.write_json("model_index.json", index)
     stage.write_json("scheduler/scheduler_config.json", scheduler)
     for encoder in checkpoint.text_encoders:
-        checkpoint.tokenizer(encoder).save_pretrained(stage.folder / TOKENIZERS[encoder])
+        folder = stage.folder / TOKENIZERS[encoder]
+        checkpoint.tokenizer(encoder).save_pretrained(folder)
+        write_old_vocabulary(folder)
+
+
+def write_old_vocabulary(folder: Path) -> None:
+    """`vocab.json` and `merges.txt`: optimum-onnx has a transformers that reads nothing else."""
+    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    merges = [one if isinstance(one, str) else " ".join(one) for one in model["merges"]]
+    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), "utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), "utf-8")
 
 
 def _pipeline(checkpoint: Checkpoint) -> str:

@@ -16,7 +16,7 @@ from sdrt.files import whole_file
 from sdrt.integrity import cache_folder
 from sdrt.machine import usable_cores
 from sdrt_bench.bench.peers.environments import prepare, recipes
-from sdrt_bench.compat.exchange import TOOLS, Outcome, Tool, exchanges, run
+from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, Tool, exchanges, run
 from sdrt_bench.compat.models import MODELS
 from sdrt_bench.compat.painting import ENGINES, PROMPT, SAMPLER, SEED, STEPS
 from sdrt_bench.compat.record import Row, merge, read_rows
@@ -37,24 +37,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("document", type=Path, help="Markdown, with markers for the tables")
     parser.add_argument("--models", default=",".join(MODELS), help="default: %(default)s")
     parser.add_argument("--tools", default=",".join(TOOL_NAMES), help="default: %(default)s")
+    parser.add_argument("--exporters", default=",".join(HEADS), help="default: %(default)s")
     parser.add_argument("--threads", type=int, default=usable_cores())
     args = parser.parse_args(arguments)
     try:
         models = _known("model", args.models, MODELS)
         tools = _known("tool", args.tools, TOOL_NAMES)
-        return _run(args.record, args.document, models, tools, args.threads)
+        exporters = _known("exporter", args.exporters, tuple(HEADS))
+        chosen = [
+            one
+            for one in exchanges(models)
+            if one.tool.name in tools and one.stored.exporter in exporters
+        ]
+        return _run(args.record, args.document, chosen, args.threads)
     except SdrtError as error:
         print(f"sdrt: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def _run(
-    record: Path, document: Path, models: Sequence[str], tools: Sequence[str], threads: int
-) -> int:
+def _run(record: Path, document: Path, chosen: Sequence[Exchange], threads: int) -> int:
     read_rows(record)  # files of another kind are found before the work
     with_marked(_text(document), MARK, "")
     cache, rows = cache_folder() / "peers", []
-    chosen = [one for one in exchanges(models) if one.tool.name in tools]
     for outcome in run(chosen, cache, threads):
         rows.append(Row.of(outcome, _versions(outcome, cache)))
         print(f"{rows[-1].name}: {rows[-1].error or rows[-1].shown}", flush=True)

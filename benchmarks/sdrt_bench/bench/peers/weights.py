@@ -126,8 +126,6 @@ def _checked(checkpoint: Checkpoint) -> Checkpoint:
 def write_diffusers(checkpoint: Checkpoint, folder: Path) -> None:
     """A whole pipeline in fp32, with the names that all releases of its readers know."""
     write_layout(Stage(folder, folder), checkpoint)
-    for encoder in checkpoint.text_encoders:
-        _write_old_vocabulary(folder / TOKENIZERS[encoder])
     for part in (one for one in WEIGHTS if one in checkpoint.configs):
         module = checkpoint.network(part)
         weights = module.state_dict()
@@ -176,14 +174,6 @@ def export(layout: Layout, source: Path, folder: Path, environment: Environment)
         raise UnsupportedError(
             f"cannot export to {layout} with optimum-cli: {last_words(log)}; all of it is in {log}"
         )
-
-
-def _write_old_vocabulary(folder: Path) -> None:
-    """`vocab.json` and `merges.txt`, which older releases of transformers want."""
-    model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    merges = [one if isinstance(one, str) else " ".join(one) for one in model["merges"]]
-    (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), "utf-8")
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), "utf-8")
 
 
 def _stamps(root: Path) -> list[tuple[str, int, int]]:
