@@ -68,8 +68,8 @@ class OrtGraph(Graph):
         options = _options(threads, self._profile)
         if in_order:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
-        # Its integer kernels for AMX take tiles for theirs that another library has left in a thread
-        # with other sizes: the process then dies of an illegal instruction. So it has its own.
+        # Its integer kernels for AMX take tiles for theirs that another library left in a thread in
+        # other sizes: the process then dies of an illegal instruction. So it has its own thread.
         self._thread = ThreadPoolExecutor(1)
         self._source = _Source(network)
         self._session = self._source.session(options)
