@@ -13,9 +13,9 @@ TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
 
 
 def test_the_presets_that_come_with_sdrt() -> None:
-    published = {"sd15", "sd21", "sd21-v", "sdxl", "sdxl-turbo", "demo"}
+    published = {"sd15", "sd21", "sd21-v", "sdxl", "sdxl-turbo", "sdxl-refiner", "demo"}
     published |= {"sd-turbo", "lcm", "sd15-inpaint", "instruct-pix2pix"}
-    twins = {"tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl"}
+    twins = {"tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl", "tiny-sdxl-refiner"}
     twins |= {"tiny-sd-turbo", "tiny-lcm", "tiny-inpaint", "tiny-instruct"}
     assert published | twins <= set(presets())
 
@@ -26,8 +26,8 @@ def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
     assert found == name
     assert preset.geometry is not None
     checkpoint = RandomCheckpoint.of(name, preset)
-    # The published sizes: 123 M + 860 M + 84 M, 340 M + 866 M + 84 M, and
-    # 123 M + 695 M + 2567 M + 84 M.
+    # The published sizes: 123 M + 860 M + 84 M, 340 M + 866 M + 84 M,
+    # 123 M + 695 M + 2567 M + 84 M, and without the first 695 M + 2260 M + 84 M.
     weights = {"sd15": 1_066_235_307, "sd21": 1_289_952_427, "sd21-v": 1_289_952_427}
     weights |= dict.fromkeys(("sdxl", "sdxl-turbo"), 3_468_837_867)
     weights["sd-turbo"] = weights["sd21"]
@@ -35,6 +35,7 @@ def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
     weights["sd15-inpaint"] = weights["sd15"] + 5 * 9 * 320
     weights["instruct-pix2pix"] = weights["sd15"] + 4 * 9 * 320
     weights["lcm"] = weights["sd15"] + 256 * 320
+    weights["sdxl-refiner"] = 3_037_840_363
     assert checkpoint.weights() == weights.get(name, checkpoint.weights()) > 0
     assert checkpoint.latent.downscale == 8
     assert preset.defaults.width % 8 == preset.defaults.height % 8 == 0
