@@ -22,7 +22,7 @@ from sdrt_bench.similarity import Pixels, latent_psnr_db, psnr_db, ssim
 
 Watch = Callable[[Run], AbstractContextManager[Iterable[Step]]]
 
-KEPT = frozenset({"text_encoder", "unet", "vae_decoder"})
+KEPT = frozenset({"text_encoder", "text_encoder_2", "unet", "vae_decoder"})
 """Networks that stay in memory from prompt to prompt; of one side at a time."""
 
 

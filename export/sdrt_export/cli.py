@@ -80,6 +80,11 @@ BUILT_IN = "leave --calibration-prompts out"
     type=click.Path(path_type=Path),
     help="int8: a text file with one prompt a line, instead of the built-in list.",
 )
+@click.option(
+    "--calibration-size",
+    type=Size(),
+    help="int8: of the pictures; default: the model's own. Smaller ones take less time and memory.",
+)
 @click.option("--calibration-seed", metavar="N", type=int, help="int8: of the noise; default 0.")
 @click.option(
     "--publish-anyway", is_flag=True, help="int8: also when it fails its own verification."
@@ -408,6 +413,8 @@ def _settings(given: Mapping[str, Any], precision: str, show_progress: bool) -> 
         for name, least in (("samples", 1), ("steps", 1), ("seed", 0))
         if f"calibration_{name}" in said
     }
+    if "calibration_size" in said:
+        of_sampling["size"] = said["calibration_size"]
     if "calibration_prompts" in said:
         of_sampling["prompts"] = read_prompts(said["calibration_prompts"], BUILT_IN)
     return Settings(

@@ -79,14 +79,15 @@ def _export_int8(
 ) -> tuple[Manifest, Path]:
     """Make a float artifact, unless the source is one, and round it."""
     settings = settings or Settings()
-    settings.check()
     given = None
     if not isinstance(source, Checkpoint) and is_artifact(source):
         given = open_artifact(source)
         check_float(given)
+        settings.check(given.manifest.latent.downscale)
         weights, work = weights_of(given), LAYERS_BYTES_PER_WEIGHT
     else:
         checkpoint = _checkpoint(source)
+        settings.check(checkpoint.latent.downscale)
         weights = checkpoint.weights()
         work = LAYERS_BYTES_PER_WEIGHT + FLOAT_BYTES_PER_WEIGHT
     needed = _needed_bytes(weights, "int8", len(formats), work)

@@ -49,7 +49,7 @@ from sdrt_export.quantization.sensitivity import (
     CHEAP_SHARE,
     DEAR_SHARE,
     Cost,
-    by_input,
+    groups_of,
     keep_in_float,
 )
 
@@ -287,7 +287,7 @@ def test_layers_of_one_input_are_measured_together(demo: Artifact) -> None:
     model = ir.load(demo.network("text_encoder", ("onnx",)).files[0])
     widen(model)
     layers = find_layers(model.graph)
-    groups = [len(group) for group in by_input(layers)]
+    groups = [len(group) for group in groups_of(layers)]
     assert groups[:4] == [3, 1, 1, 1]  # queries, keys and values; their result; the two behind
     assert sum(groups) == len(layers)
 
@@ -330,23 +330,28 @@ def test_info_says_how_much_is_in_int8_and_what_is_not(int8_demo: Artifact) -> N
     assert f"in float: {worst} ({quantization['sqnr_db'][worst]:.1f} dB)" in text
 
 
-@pytest.mark.parametrize(
-    ("backend", "kinds"),
-    [
-        ("onnxruntime", ("QLinearConv", "MatMulIntegerToFloat", "QLinearMatMul")),
-        ("openvino", ("Convolution", "FullyConnected")),
-    ],
-)
+INTEGER_LAYERS = {
+    "onnxruntime": ("QLinearConv", "MatMulIntegerToFloat", "QLinearMatMul"),
+    "openvino": ("Convolution", "FullyConnected"),
+}
+
+
+@pytest.mark.parametrize("backend", INTEGER_LAYERS)
 @pytest.mark.parametrize("name", ["unet", "text_encoder"])
 def test_every_layer_that_was_rounded_runs_as_an_integer_kernel(
-    int8_demo: Artifact, backend: str, kinds: tuple[str, ...], name: str
+    int8_demo: Artifact, backend: str, name: str
 ) -> None:
-    engine = open_backend(backend)
-    graph = engine.open(int8_demo.network(name, engine.formats))
-    graph.run(seeded_feeds(int8_demo, name))
+    check_integers(int8_demo, backend, name)
+
+
+def check_integers(artifact: Artifact, backend: str, name: str) -> None:
+    """Every layer that was rounded runs in integers: of the work, what the manifest says."""
+    engine, kinds = open_backend(backend), INTEGER_LAYERS[backend]
+    graph = engine.open(artifact.network(name, engine.formats))
+    graph.run(seeded_feeds(artifact, name))
     found = graph.executed()
     integer = [one for one in found.kernels if one.kind in kinds and one.precision == "int8"]
-    quantization = int8_demo.manifest.graphs[name].quantization
+    quantization = artifact.manifest.graphs[name].quantization
     assert quantization is not None
     assert len(integer) == len(quantization.sqnr_db) - len(quantization.kept)
     assert found.precision == "int8"

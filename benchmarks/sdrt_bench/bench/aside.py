@@ -19,6 +19,7 @@ from sdrt.pipeline import Pipeline
 from sdrt_bench.bench.cells import cell_name
 from sdrt_bench.bench.record import Params
 from sdrt_bench.bench.worker import open_asked, options_of
+from sdrt_bench.compare import KEPT
 from sdrt_bench.executes import check_executed
 
 SQNR_TIMESTEPS = (21.0, 500.0, 901.0)
@@ -133,9 +134,7 @@ def _accuracy(artifact: Artifact, params: Params, count: int) -> dict[str, Any] 
 
     from sdrt_bench.scenes.checker import accuracy
 
-    pipe = Pipeline(
-        artifact, open_asked(params), keep=frozenset({"text_encoder", "unet", "vae_decoder"})
-    )
+    pipe = Pipeline(artifact, open_asked(params), KEPT)
     options = options_of(params.model_copy(update={"batch": 1}))
     answers = []
     for number, (text, judge) in enumerate(judged):

@@ -12,6 +12,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from sdrt.artifact import Artifact
+from sdrt.checks import size as checked_size
 from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Format, GraphSpec, Manifest, Precision
 from sdrt_export.artifact import Stage
@@ -45,8 +46,13 @@ class Settings:
     """Also when the U-Net is below the floor of its verification."""
     show_progress: bool = False
 
-    def check(self) -> None:
-        """Raise `UsageError` for a calibration file that cannot be read, nor written, later."""
+    def check(self, downscale: int) -> None:
+        """Raise `UsageError` for pictures that a model of this scale cannot have.
+
+        Also for a calibration file that cannot be read, nor written, later.
+        """
+        for name, side in zip(("width", "height"), self.sampling.size or (), strict=False):
+            checked_size(f"calibration {name}", side, downscale)
         file = self.calibration
         if file is not None and file.exists():
             read_calibration(file)

@@ -68,6 +68,12 @@ class Sampling:
     """U-Net evaluations, each guided, for each prompt."""
     prompts: tuple[str, ...] = PROMPTS
     seed: int = 0
+    size: tuple[int, int] | None = None
+    """Width and height of the pictures, which decide how long it takes; None: the model's own."""
+
+    def size_for(self, manifest: Manifest) -> tuple[int, int]:
+        """Width and height of the pictures that this model makes."""
+        return self.size or (manifest.defaults.width, manifest.defaults.height)
 
 
 @dataclass(frozen=True)
@@ -125,9 +131,11 @@ def observe_samples(
     artifact: Artifact, observer: Observer, sampling: Sampling, show_progress: bool
 ) -> None:
     """Run all samples; the statistics are in the observer afterwards."""
-    samples, steps = list(_samples(sampling)), sampling.steps
-    with tqdm(total=len(samples) * steps, desc="calibrating", disable=not show_progress) as bar:
-        _run_all(artifact, observer, samples, steps, bar.update)
+    samples = list(_samples(sampling))
+    with tqdm(
+        total=len(samples) * sampling.steps, desc="calibrating", disable=not show_progress
+    ) as bar:
+        _run_all(artifact, observer, samples, sampling, bar.update)
 
 
 def record_held_out(artifact: Artifact, sampling: Sampling, threads: int) -> dict[str, list[Case]]:
@@ -135,7 +143,7 @@ def record_held_out(artifact: Artifact, sampling: Sampling, threads: int) -> dic
     recorder = Recorder(threads)
     held_out = [(HELD_OUT, sampling.seed + 1_000_000, 0.5)]
     most = VERIFIED_SIDE // artifact.manifest.latent.downscale
-    _run_all(artifact, recorder, held_out, sampling.steps, lambda: None, most)
+    _run_all(artifact, recorder, held_out, sampling, lambda: None, most)
     return recorder.cases
 
 
@@ -150,7 +158,7 @@ def _run_all(
     artifact: Artifact,
     backend: Backend,
     samples: Iterable[tuple[str, int, float]],
-    steps: int,
+    sampling: Sampling,
     tick: Callable[[], object],
     most: int | None = None,
 ) -> None:
@@ -159,19 +167,20 @@ def _run_all(
     Of latents with a side over `most` the middle is decoded.
     """
     pipeline = _Stratified(artifact, backend, keep={"unet"})
+    width, height = sampling.size_for(artifact.manifest)
     latents = []
     for prompt, seed, share in samples:
         pipeline.share = share
-        options = beside_the_prompt(artifact.manifest, seed)
-        options["seed"], options["num_inference_steps"] = seed, steps
+        options = beside_the_prompt(artifact.manifest, seed, (width, height))
+        options["seed"], options["num_inference_steps"] = seed, sampling.steps
+        options["width"], options["height"] = width, height
         for step in pipeline.start(prompt, **options):
             last = step.latents
             tick()
         latents.append(last)
     pipeline.release()
     give_back_memory()
-    defaults = artifact.manifest.defaults
-    count = max(1, DECODED_PIXELS // (defaults.width * defaults.height))
+    count = max(1, DECODED_PIXELS // (width * height))
     pictures = [pipeline.decode(middle(one, most))[0] for one in latents[:count]]
     pipeline.release()
     give_back_memory()
@@ -185,14 +194,14 @@ def _run_all(
     give_back_memory()
 
 
-def beside_the_prompt(manifest: Manifest, seed: int) -> Options:
-    """A picture for models that take one, and for inpainting models a mask over half of it.
+def beside_the_prompt(manifest: Manifest, seed: int, size: tuple[int, int]) -> Options:
+    """A picture (width, height) for models that take one, and for inpainting models a mask on it.
 
     Its colours flow into each other on the left, and have sharp edges on the right.
     """
     if not manifest.conditions:
         return {}
-    size = width, height = manifest.defaults.width, manifest.defaults.height
+    width, height = size
     colours = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
     picture = Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
     right = width // 2, 0, width, height
