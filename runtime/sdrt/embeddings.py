@@ -16,7 +16,7 @@ def checked_embeddings(name: str, value: object, width: Dimension, images: int) 
     Taken are (tokens, width) too, any floating type, and what numpy makes an array of by itself,
     as of a torch tensor on the CPU.
     """
-    array = _floats(name, value)
+    array = checked_floats(name, value)
     stack = array[None] if array.ndim == 2 else array
     is_right = stack.ndim == 3 and stack.shape[0] in (1, images) and stack.shape[1] > 0
     if not is_right or (isinstance(width, int) and stack.shape[2] != width):
@@ -25,12 +25,12 @@ def checked_embeddings(name: str, value: object, width: Dimension, images: int) 
             f"{name} has the shape {array.shape}; expected (tokens, {width}), (1, tokens, {width})"
             f"{several}, as Pipeline.encode gives them"
         )
-    return _finite(name, stack)
+    return stack
 
 
 def checked_pooled(name: str, value: object, width: Dimension, images: int) -> Embeddings:
     """The same for embeddings of whole prompts, (1 or images, width); taken are (width,) too."""
-    array = _floats(name, value)
+    array = checked_floats(name, value)
     rows = array[None] if array.ndim == 1 else array
     is_right = rows.ndim == 2 and rows.shape[0] in (1, images)
     if not is_right or (isinstance(width, int) and rows.shape[1] != width):
@@ -39,20 +39,17 @@ def checked_pooled(name: str, value: object, width: Dimension, images: int) -> E
             f"{name} has the shape {array.shape}; expected ({width},), (1, {width}){several}, as "
             "Pipeline.encode_text gives them"
         )
-    return _finite(name, rows)
+    return rows
 
 
-def _floats(name: str, value: object) -> Array:
+def checked_floats(name: str, value: object) -> Embeddings:
+    """A float32 copy of an array of any floating type and shape; raises `UsageError`."""
     try:
         array = np.asarray(value)
     except (TypeError, ValueError, RuntimeError) as error:
         raise UsageError(f"{name} cannot be read as a numpy array: {error}") from error
     if not np.issubdtype(array.dtype, np.floating):
         raise UsageError(f"{name} has the type {array.dtype}; expected an array of float32")
-    return array
-
-
-def _finite(name: str, array: Array) -> Embeddings:
     with np.errstate(over="ignore"):
         copy = array.astype(np.float32)
     if not np.all(np.isfinite(copy)):
@@ -77,6 +74,6 @@ def check_lengths(positive: Embeddings | None, negative: Embeddings | None, chun
         )
 
 
-def digest(embeddings: Embeddings) -> str:
-    """SHA-256 of embeddings, over their bytes in row order."""
-    return hashlib.sha256(embeddings.tobytes()).hexdigest()
+def digest(array: Array) -> str:
+    """SHA-256 of an array, over its bytes in row order."""
+    return hashlib.sha256(array.tobytes()).hexdigest()

@@ -56,6 +56,9 @@ class Parameters:
     """Whether the VAE worked in tiles."""
     hires: dict[str, float] | None
     """Scale, strength, steps and size of the second pass; width and height are the first's."""
+    part: dict[str, Any] | None
+    """Of a part of a run: start and end, as shares of it, and SHA-256 of the latents that it went
+    on from, with name and hash of the base model that they are known to be of."""
     framing: dict[str, tuple[int, int] | float]
     """What SDXL was told of the picture, as options; empty for models that are told nothing."""
     sampler: str
@@ -99,8 +102,7 @@ class Parameters:
             "Seed": self.seed,
             "Size": f"{self.width}x{self.height}",
             **self._denoising(),
-            "Model hash": self.model_hash[:10],
-            "Model": self.model,
+            **self._models(),
             **({} if self.clip_skip == 1 else {"Clip skip": self.clip_skip}),
             "RNG": "CPU",  # readers take a missing RNG for GPU
             "Version": f"sdrt {self.version}",
@@ -126,6 +128,19 @@ class Parameters:
                 "Hires upscaler": "Lanczos",
             }
         return {} if self.strength is None else {"Denoising strength": f"{self.strength:g}"}
+
+    def _models(self) -> dict[str, object]:
+        """In A1111 the model is the base, and a refiner is an addition to it."""
+        own: dict[str, object] = {"Model hash": self.model_hash[:10], "Model": self.model}
+        base = self.part["base"] if self.part else None
+        if not self.part or not base:
+            return own
+        return {
+            "Model hash": base["model_hash"][:10],
+            "Model": base["model"],
+            "Refiner": f"{self.model} [{self.model_hash[:10]}]",
+            "Refiner switch at": f"{self.part['start']:g}",
+        }
 
     def _schedule_type(self) -> dict[str, str]:
         return {} if self.scheduler == "default" else {"Schedule type": self.scheduler.title()}

@@ -58,6 +58,15 @@ class Options(TypedDict, total=False):
     """Share of the second pass's steps that change the picture: 0.5 by default."""
     hires_steps: int
     """Of which the second pass makes its share; as many as the first pass has, by default."""
+    latents: npt.ArrayLike | None
+    """What another model's run was left at, `Run.latents`, to go on from; its size is the run's.
+
+    (channels, h/8, w/8), (1, channels, h/8, w/8), or (images, channels, h/8, w/8).
+    """
+    denoising_start: float
+    """With them: the share of the run that lies behind, as in diffusers; 0.8 is usual."""
+    denoising_end: float
+    """Leave the run at this share of it, for a refiner to go on from what `Run.latents` gives."""
     num_inference_steps: int
     guidance_scale: float
     """Strength of classifier-free guidance; up to 1 there is none and a step costs half."""

@@ -326,9 +326,10 @@ class Pipeline:
         return plan
 
     def steps(self, request: Request) -> Steps:
-        """The noise levels that a request goes through."""
+        """The noise levels that a request goes through, to the end of what it is a part of."""
         count, share = request.num_inference_steps, request.share
-        return request.recipe.steps(self._noise, count, share).last(request.steps_to_run)
+        steps = request.recipe.steps(self._noise, count, share)
+        return request.part.begun(steps.last(request.steps_to_run))
 
     def parameters(self, request: Request, seed: int, job: Job) -> Parameters:
         """What to write beside a picture, once its networks have run."""
@@ -349,6 +350,7 @@ class Pipeline:
             paste=init.pastes if init else None,
             vae_tiling=job.tiles_vae,
             hires=asdict(request.hires) if request.hires else None,
+            part=request.part.record,
             framing=request.framings,
             sampler=request.recipe.sampler,
             scheduler=request.recipe.scheduler,

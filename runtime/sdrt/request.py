@@ -16,6 +16,7 @@ from sdrt.init_image import InitImage, read_init_image
 from sdrt.manifest import SPACINGS, TINY_DECODER, Manifest
 from sdrt.noise import MAX_SEED
 from sdrt.options import Options, VaeTiling
+from sdrt.part import Part, read_part
 from sdrt.recipe import Recipe, check_options
 from sdrt.samplers import SAMPLERS
 from sdrt.samplers.names import find_sampler
@@ -69,6 +70,8 @@ class Request:
     negative_framing: Framing | None = None
     init: InitImage | None = None
     """What the run starts from, if not from noise alone."""
+    part: Part = Part()
+    """What share of the run is made here."""
     vae_tiling: VaeTiling = "auto"
     hires: Hires | None = None
     """The second pass, if there is one."""
@@ -133,7 +136,10 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     )
     prompt, negative_prompt = style.apply(*texts) if style else texts
     init = _init_image(manifest, options)
+    part = read_part(options, len(seeds), manifest.latent.channels)
     own_width, own_height = init.size if init else (defaults.width, defaults.height)
+    if part.latents is not None:
+        own_height, own_width = (side * downscale for side in part.latents.shape[2:])
     width = checks.size("width", options.get("width", own_width), downscale)
     height = checks.size("height", options.get("height", own_height), downscale)
     framing, negative_framing = _framings(manifest, options, (height, width))
@@ -157,10 +163,16 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         framing=framing,
         negative_framing=negative_framing,
         init=init,
+        part=part,
         vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
         decoder=_decoder(manifest, options.get("decoder", "full")),
         squeezes_steps=guides_itself and recipe.is_distilled,
     )
+    if part.latents is not None and (width, height) != (own_width, own_height):
+        raise UsageError(
+            f"the run is {width}x{height} pixels, and its latents are of {own_width}x{own_height}; "
+            "leave the size out"
+        )
     if init and request.steps_to_run < 1:
         raise UsageError(
             f"{steps} steps at a strength of {init.strength:g} are no step at all; expected a "

@@ -42,6 +42,7 @@ class Run:
         self.pipeline, self.request = pipeline, request
         self.job = Job(decoder=request.decoder)
         self._steps = pipeline.steps(request)  # what cannot be is refused before any work
+        self._count = request.part.count(self._steps)
         self._latents: Latents | None = None
         self._iterator = self._generate()
 
@@ -51,7 +52,7 @@ class Run:
 
     def __len__(self) -> int:
         """How many steps the run has."""
-        return len(self._steps)
+        return self._count
 
     @cached_property
     def plan(self) -> Plan:
@@ -78,14 +79,22 @@ class Run:
             self.pipeline.release_after_use(self.job.decoder, self.job)
         return [to_image(picture) for picture in decoded]
 
-    def result(self) -> Result:
-        """Make the steps that are left, then the pictures."""
+    def latents(self) -> Latents:
+        """Make the steps that are left; gives what they end at, (images, channels, h/8, w/8).
+
+        They are of variance one, as the U-Net takes them: with `denoising_end` there is noise in
+        them, and another run goes on from there with `latents` and `denoising_start`.
+        """
         for _ in self._iterator:
             pass
         self.job.stop.check()
         if self._latents is None:
             raise RuntimeError("this run was stopped before its last step")
-        images = self.decode(self._latents)
+        return self._latents
+
+    def result(self) -> Result:
+        """Make the steps that are left, then the pictures."""
+        images = self.decode(self.latents())
         if self.request.init:
             images = [self.request.init.paste(image) for image in images]
         seeds = self.request.seeds
@@ -126,22 +135,24 @@ class Run:
         trajectory = self.request.recipe.trajectory(
             denoise, start.x, steps, lambda: noise.draw(shape)
         )
-        for index in range(len(steps)):
+        for index in range(self._count):
             started = time.perf_counter()
-            with self.job.at(f"step {index + 1} of {len(steps)}"):
+            with self.job.at(f"step {index + 1} of {self._count}"):
                 x, denoised = next(trajectory)
             seconds = time.perf_counter() - started
             for shown in (x, denoised):
                 shown.flags.writeable = False  # the next step reads what watchers are shown
             self.job.timings.step_s.append(seconds)
-            if index == len(steps) - 1:
-                self._latents = start.finished(x, float(sigmas[-1]))
+            if index == self._count - 1:
+                self._latents = start.finished(x, float(sigmas[self._count]))
                 unet.record()
-            yield Step(index, len(steps), float(sigmas[index + 1]), x, denoised, seconds)
+            yield Step(index, self._count, float(sigmas[index + 1]), x, denoised, seconds)
 
     def _start(self, draw: Draw, sigma: float) -> Start:
-        """Noisy latents of the first level, of noise alone or of a picture."""
+        """Noisy latents of the first level, of noise alone, of a picture, or of another run."""
         init, manifest = self.request.init, self.pipeline.artifact.manifest
+        if self.request.part.latents is not None:
+            return Start(of_growing_variance(self.request.part.latents, sigma))
         if init is None:
             return Start(of_growing_variance(draw(), sigma))
         if init.has_alpha:

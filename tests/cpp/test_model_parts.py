@@ -656,6 +656,7 @@ def parameters() -> Parameters:
         paste=None,
         vae_tiling=False,
         hires=None,
+        part=None,
         framing={},
         sampler="dpm++2m",
         scheduler="karras",

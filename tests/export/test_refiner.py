@@ -12,8 +12,11 @@ from PIL import Image
 
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
+from sdrt.commands.generate import generate
 from sdrt.errors import ArtifactError, UsageError
+from sdrt.metadata import read_png
 from sdrt.pipeline import Pipeline
+from sdrt.refined import RefinedRun
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
 from sdrt_export.config import read_preset
@@ -138,3 +141,53 @@ def test_a_folder_without_its_second_encoder_is_none(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(ArtifactError, match="model_index.json lists no unet"):
         FolderCheckpoint.open(tmp_path)
+
+
+# From where a base stopped
+
+
+@pytest.fixture(scope="module")
+def left() -> np.ndarray:
+    """Latents as a base might leave them: two images of 64x80 pixels."""
+    return np.random.default_rng(0).standard_normal((2, 4, 10, 8), np.float32)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_it_goes_on_as_in_diffusers(
+    exported: Artifact, left: np.ndarray, backend: str, share: float
+) -> None:
+    settings: dict[str, Any] = {"num_inference_steps": 6, "guidance_scale": 5.0}
+    settings["denoising_start"] = share
+    made = theirs()(PROMPT, image=torch.from_numpy(left[:1]), output_type="np", **settings)
+    expected = np.asarray((made.images[0] * 255).round().astype(np.uint8))
+    settings["scheduler_config"] = checkpoint().configs["scheduler"]
+    pipe = Pipeline(exported, open_backend(backend, precision="fp32"))
+    found, other = (pipe(PROMPT, seed=3, latents=one, **settings) for one in left)
+    assert psnr_db(expected, np.asarray(found.images[0])) >= 50
+    assert psnr_db(expected, np.asarray(other.images[0])) < 35
+    part = found.parameters[0].part
+    assert part is not None
+    assert (part["start"], part["end"], part["base"]) == (share, 1.0, None)
+
+
+def test_only_the_refiner_is_told_the_score(exported: Artifact) -> None:
+    base, refiner = (Pipeline(exported, open_backend("onnxruntime")) for _ in range(2))
+    options: Any = {"num_inference_steps": 5, "seed": 3}
+    scored: Any = {**options, "aesthetic_score": 8.0}
+    found = RefinedRun(base, refiner, 0.6, PROMPT, scored).result()
+    left = base.start(PROMPT, denoising_end=0.6, **options).latents()
+    more: Any = {"denoising_start": 0.6, "aesthetic_score": 8.0, **options}
+    expected = refiner(PROMPT, latents=left, **more)
+    np.testing.assert_array_equal(np.asarray(found.images[0]), np.asarray(expected.images[0]))
+
+
+def test_the_command_line_takes_a_refiner(exported: Artifact, tmp_path: Path) -> None:
+    model = ("-m", str(exported.root), "--refiner", str(exported.root), "--refiner-start", "0.5")
+    file = tmp_path / "a.png"
+    options = ("--steps", "4", "-q", "-s", "1", "--size", "64x80", "-o", str(file))
+    generate.main([PROMPT, *model, *options], standalone_mode=False)
+    found = read_png(file)
+    assert (found["width"], found["height"], found["sdrt"]["part"]["start"]) == (64, 80, 0.5)
+    with pytest.raises(UsageError, match="--refiner-start was given without --refiner"):
+        generate.main([PROMPT, *model[:2], *model[4:], *options], standalone_mode=False)

@@ -287,6 +287,24 @@ def test_one_graph_is_not_made_of_it(exported: Artifact, tmp_path: Path) -> None
         export_single_graph(exported, tmp_path / "out", Asked())
 
 
+@pytest.mark.parametrize("share", [0.4, 0.8])
+def test_a_base_is_left_where_diffusers_leaves_it(exported: Artifact, share: float) -> None:
+    expected = theirs()(
+        PROMPT,
+        generator=torch.Generator("cpu").manual_seed(3),
+        num_inference_steps=6,
+        guidance_scale=5.0,
+        denoising_end=share,
+        output_type="latent",
+        **SIZE,
+    ).images.numpy()
+    settings: dict[str, Any] = {"num_inference_steps": 6, "guidance_scale": 5.0, **SIZE}
+    settings["scheduler_config"] = checkpoint().configs["scheduler"]
+    run = open_pipeline(exported).start(PROMPT, seed=3, denoising_end=share, **settings)
+    assert len(run) == (3 if share == 0.4 else 5)
+    assert snr_db(expected, run.latents()) >= 50
+
+
 # In int8
 
 

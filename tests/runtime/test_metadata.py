@@ -29,6 +29,7 @@ PARAMETERS = Parameters(
     paste=None,
     vae_tiling=False,
     hires=None,
+    part=None,
     framing={},
     sampler="dpm++2m",
     scheduler="karras",

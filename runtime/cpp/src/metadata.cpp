@@ -95,6 +95,7 @@ std::string Parameters::to_json() const {
                        {"paste", nullptr},
                        {"vae_tiling", false},
                        {"hires", nullptr},
+                       {"part", nullptr},
                        {"framing", Json::object()},
                        {"sampler", sampler},
                        {"scheduler", scheduler},

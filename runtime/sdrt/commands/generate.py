@@ -11,6 +11,7 @@ from sdrt.errors import UsageError
 if TYPE_CHECKING:
     from sdrt.budget import Forecast
     from sdrt.result import Result
+    from sdrt.run import Run
     from sdrt.styles import Style
 
 
@@ -108,6 +109,8 @@ class Point(click.ParamType[tuple[int, int]]):
     help="Decode and encode in tiles of 768 pixels; default: if the whole would not fit.",
 )
 @click.option("--decoder", type=click.Choice(["full", "tiny"]), help="tiny: rough and fast.")
+@click.option("--refiner", metavar="PATH", help="Let this model make the last steps,")
+@click.option("--refiner-start", type=float, help="from this share of the run on; default: 0.8.")
 @click.option("-n", "--negative-prompt", default="", help="What the picture should not show.")
 @click.option("--style", metavar="NAME", help="Words around the prompt; see: sdrt styles.")
 @click.option(
@@ -188,12 +191,15 @@ def generate(
     model: str | None,
     as_json: bool,
     quiet: bool,
+    refiner: str | None,
+    refiner_start: float | None,
     **settings: Any,
 ) -> None:
     """Make a picture of PROMPT."""
     from sdrt.commands.outputs import Outputs
     from sdrt.commands.watching import Previews, cancelled_by_ctrl_c, progress
     from sdrt.pipeline import load
+    from sdrt.refined import START, RefinedRun
     from sdrt.trajectory import Trajectory
 
     engine, files, shown = (
@@ -202,7 +208,15 @@ def generate(
     )
     outputs, previews, trajectory = Outputs(**files), Previews(**shown), Trajectory()
     pipe = load(model, keep=previews.networks, **engine)
-    run = pipe.start(prompt, **_options(**settings))
+    options = _options(**settings)
+    if refiner is not None:
+        kept = {"keep": previews.networks, **{name: engine[name] for name in ENGINE}}
+        start = START if refiner_start is None else refiner_start
+        run: Run = RefinedRun(pipe, load(refiner, **kept), start, prompt, options)
+    elif refiner_start is not None:
+        raise UsageError("--refiner-start was given without --refiner; give both")
+    else:
+        run = pipe.start(prompt, **options)
     previews.check(pipe.artifact.manifest.latent)
     outputs.check(run.request, previews.paths(len(run)))
     forecast = pipe.budget.forecast(run.plan)
