@@ -174,11 +174,10 @@ def test_it_goes_on_as_in_diffusers(
 def test_only_the_refiner_is_told_the_score(exported: Artifact) -> None:
     base, refiner = (Pipeline(exported, open_backend("onnxruntime")) for _ in range(2))
     options: Any = {"num_inference_steps": 5, "seed": 3}
-    scored: Any = {**options, "aesthetic_score": 8.0}
-    found = RefinedRun(base, refiner, 0.6, PROMPT, scored).result()
+    told: Any = {**options, "aesthetic_score": 8.0}
+    found = RefinedRun(base, refiner, 0.6, PROMPT, told).result()
     left = base.start(PROMPT, denoising_end=0.6, **options).latents()
-    more: Any = {"denoising_start": 0.6, "aesthetic_score": 8.0, **options}
-    expected = refiner(PROMPT, latents=left, **more)
+    expected = refiner(PROMPT, latents=left, denoising_start=0.6, **told)
     np.testing.assert_array_equal(np.asarray(found.images[0]), np.asarray(expected.images[0]))
 
 
