@@ -312,7 +312,7 @@ def test_a_base_is_left_where_diffusers_leaves_it(exported: Artifact, share: flo
 def int8(exported: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The same in int8, calibrated with little, in pictures that are higher than wide."""
     folder = tmp_path_factory.mktemp("sdxl-int8") / "int8"
-    sampling = Sampling(samples=2, steps=2, size=(48, 64))
+    sampling = Sampling(samples=2, steps=2, size=(64, 80))
     settings = Settings(sampling, folder.with_name("statistics.json"))
     return open_artifact(export(exported.root, folder, "int8", settings=settings).path)
 
@@ -340,7 +340,7 @@ def test_statistics_are_of_pictures_of_the_size_that_was_asked(int8: Artifact) -
     found = read_calibration(int8.root.with_name("statistics.json")).networks
     assert {"text_encoder", "text_encoder_2", "unet", "vae_decoder", "vae_encoder"} == set(found)
     sides = {one.shape[2:] for one in found["unet"].values() if len(one.shape) == 4}
-    assert sides == {(8, 6), (4, 3), (2, 2)}  # of latents, halved and rounded up
+    assert sides == {(10, 8), (5, 4), (3, 2)}  # of latents, halved and rounded up
     assert {one.shape[0] for one in found["unet"].values()} == {2}  # both halves of a guided step
 
 
