@@ -165,7 +165,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         init=init,
         part=part,
         vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
-        decoder=_decoder(manifest, options.get("decoder", "full")),
+        decoder=decoder_of(manifest, options.get("decoder", "full")),
         squeezes_steps=guides_itself and recipe.is_distilled,
     )
     if part.latents is not None and (width, height) != (own_width, own_height):
@@ -275,7 +275,8 @@ def _vae_tiling(value: object) -> VaeTiling:
     raise UsageError(f"vae_tiling is {value!r}; expected True, False or 'auto'")
 
 
-def _decoder(manifest: Manifest, value: str) -> str:
+def decoder_of(manifest: Manifest, value: str) -> str:
+    """The network that "full" or "tiny" stands for; raises `UnsupportedError` if there is none."""
     name = DECODERS[checks.known("decoder", value, DECODERS)]
     if name == TINY_DECODER and name not in manifest.graphs:
         raise UnsupportedError(

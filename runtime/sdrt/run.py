@@ -21,7 +21,7 @@ from sdrt.manifest import PICTURE, POOLED
 from sdrt.memory import Plan
 from sdrt.noise import Noise
 from sdrt.prompt import Prompt, parse
-from sdrt.request import Request
+from sdrt.request import Request, decoder_of
 from sdrt.result import Result, Step
 from sdrt.samplers import Denoise, Draw, Latents
 from sdrt.start import Posterior, Start, from_image, of_growing_variance, to_edit
@@ -70,13 +70,19 @@ class Run:
         """
         self.job.stop.ask()
 
-    def decode(self, latents: Latents) -> list[Image.Image]:
-        """Make pictures of latents, as a part of the run: it can be cancelled, its time counts."""
+    def decode(self, latents: Latents, decoder: str | None = None) -> list[Image.Image]:
+        """Make pictures of latents, as a part of the run: it can be cancelled, its time counts.
+
+        `decoder` is "full" or "tiny"; by default it is the run's own.
+        """
         self.job.stop.check()
+        job = self.job
+        if decoder is not None:
+            job = replace(job, decoder=decoder_of(self.pipeline.artifact.manifest, decoder))
         try:
-            decoded = self.pipeline.decode(latents, self.job)
+            decoded = self.pipeline.decode(latents, job)
         finally:
-            self.pipeline.release_after_use(self.job.decoder, self.job)
+            self.pipeline.release_after_use(job.decoder, job)
         return [to_image(picture) for picture in decoded]
 
     def latents(self) -> Latents:

@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from diffusers import AutoencoderTiny
+from PIL import Image
 from safetensors.torch import save_file
 
 import sdrt
 from sdrt.artifact import Artifact
+from sdrt.cli import cli
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.image import to_image
 from sdrt_bench.similarity import psnr_db
@@ -64,6 +67,21 @@ def test_the_picture_is_what_diffusers_decodes(exported: Path, folder: Path) -> 
         (expected,) = vae.decode(scaled).sample.numpy()
     assert psnr_db(np.asarray(to_image(expected)), found) >= 50
     assert set(run.result().networks) == {"text_encoder", "unet", "vae_decoder_tiny"}
+
+
+def test_previews_show_steps_with_it_and_the_picture_is_the_full_decoders(
+    exported: Path, tmp_path: Path
+) -> None:
+    shown, made = tmp_path / "shown.png", tmp_path / "made.png"
+    words = ["generate", "a boat", "-m", str(exported), "--backend", "onnxruntime", "-s", "1"]
+    words += ["--steps", "2", "--preview", "tae", "--preview-path", str(shown), "-o", str(made)]
+    assert CliRunner().invoke(cli, words, catch_exceptions=False).exit_code == 0
+    run = sdrt.load(exported, "onnxruntime").start("a boat", seed=1, num_inference_steps=2)
+    (preview,) = run.decode([step.denoised for step in run][-1], "tiny")
+    np.testing.assert_array_equal(np.asarray(Image.open(shown)), np.asarray(preview))
+    (picture,) = run.result().images
+    np.testing.assert_array_equal(np.asarray(Image.open(made)), np.asarray(picture))
+    assert psnr_db(np.asarray(picture), np.asarray(preview)) < 40
 
 
 def test_original_names_are_read_too(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ class Point(click.ParamType[tuple[int, int]]):
 @click.option("--trajectory", type=FILE, metavar="FILE", help="Also the way there, on one sheet.")
 @click.option(
     "--preview",
-    type=click.Choice(["proj", "vae"]),
-    help="Show each step in a file: roughly and in no time, or decoded.",
+    type=click.Choice(["proj", "tae", "vae"]),
+    help="Show each step in a file: roughly and in no time, by the tiny decoder, or decoded.",
 )
 @click.option(
     "--preview-path", type=FILE, metavar="FILE", help="Default: preview.png; %d is the step."
@@ -217,7 +217,7 @@ def generate(
         raise UsageError("--refiner-start was given without --refiner; give both")
     else:
         run = pipe.start(prompt, **options)
-    previews.check(pipe.artifact.manifest.latent)
+    previews.check(pipe.artifact.manifest)
     outputs.check(run.request, previews.paths(len(run)))
     forecast = pipe.budget.forecast(run.plan)
     if forecast and not (quiet or as_json):

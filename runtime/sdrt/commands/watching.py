@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from tqdm import tqdm
 
 from sdrt.errors import CancelledError, UsageError
 from sdrt.image import save_png
-from sdrt.manifest import Latent
+from sdrt.manifest import Manifest
 from sdrt.preview import check_previewable
-from sdrt.request import DECODERS
+from sdrt.request import DECODERS, decoder_of
 from sdrt.result import Step
 from sdrt.run import Run
+from sdrt.samplers import Latents
 from sdrt.sheet import grid
 
 PROGRESS = "{desc} {n}/{total} [{bar:30}] {rate_inv_fmt}, {remaining} left"
@@ -45,7 +47,7 @@ class Previews:
 
         Everything else, once it has been used, is in the way of the network after it.
         """
-        return frozenset(DECODERS.values() if self.preview == "vae" else ())
+        return frozenset(DECODERS.values() if self.preview in ("vae", "tae") else ())
 
     def paths(self, steps: int) -> list[Path]:
         """Where a run of so many steps writes: to one file, or to as many as a %d makes of it."""
@@ -56,22 +58,28 @@ class Previews:
             dict.fromkeys(self._path(step) for step in range(interval, steps + 1, interval))
         )
 
-    def check(self, latent: Latent) -> None:
+    def check(self, manifest: Manifest) -> None:
         """Raise `UsageError` or `UnsupportedError` for what cannot be shown."""
         if self.preview is None and (self.preview_path or self.preview_interval):
             raise UsageError(
                 "--preview-path and --preview-interval were given without --preview; add "
-                "--preview proj (rough, takes no time) or --preview vae (decodes)"
+                "--preview proj (rough, takes no time), tae (a tiny decoder) or vae (decodes)"
             )
         if self.preview == "proj":
-            check_previewable(latent)
+            check_previewable(manifest.latent)
+        if self.preview == "tae":
+            decoder_of(manifest, "tiny")
 
     def see(self, run: Run, step: Step) -> None:
         """Write a preview if it is time for one; a batch goes on one sheet."""
         if self.preview is None or (step.index + 1) % (self.preview_interval or 1):
             return
-        show = run.pipeline.preview if self.preview == "proj" else run.decode
-        save_png(grid(show(step.denoised)), self._path(step.index + 1))
+        save_png(grid(self._shown(run, step.denoised)), self._path(step.index + 1))
+
+    def _shown(self, run: Run, latents: Latents) -> list[Image.Image]:
+        if self.preview == "proj":
+            return run.pipeline.preview(latents)
+        return run.decode(latents, "tiny" if self.preview == "tae" else None)
 
     def _path(self, step: int) -> Path:
         path = self.preview_path or Path("preview.png")
