@@ -1,6 +1,6 @@
 """Are sdrt's pictures those of diffusers, for each family, way of working, engine and precision?
 
-    python -m sdrt_bench.family_parity [PRESET ...]
+    python -m sdrt_bench.family_parity [PRESET ...] [--into docs/families.md]
 
 Each preset's geometry gets random weights, once for diffusers' pipelines, which run them in fp32,
 and once for exports in fp32, bf16 and int8. Prompt, noise, scheduler and steps are the same. Random
@@ -9,7 +9,7 @@ weights are harder on few bits than trained ones, and show what a pipeline does 
 
 import argparse
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,12 +23,15 @@ from PIL import Image
 from transformers import CLIPTextModel
 
 import sdrt
+from sdrt.files import whole_file
 from sdrt.manifest import Precision
+from sdrt_bench.marked import with_marked
 from sdrt_bench.sampler_parity import scheduler_class
 from sdrt_bench.similarity import Pixels, psnr_db
 from sdrt_export.checkpoint import Checkpoint, RandomCheckpoint
 from sdrt_export.config import Preset, read_preset
 from sdrt_export.exporter import export
+from sdrt_export.quantization.artifact import Settings
 
 PROMPT, SEED, STEPS = "a boat, at 7", 3, 6
 HEIGHT, WIDTH = 80, 64  # told apart
@@ -36,8 +39,12 @@ ENGINES: Mapping[str, tuple[Precision, ...]] = {
     "onnxruntime": ("fp32", "int8"),  # it computes bf16 files in fp32
     "openvino": ("fp32", "bf16", "int8"),
 }
+PRESETS = (
+    *("tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl", "tiny-sd-turbo"),
+    *("tiny-lcm", "tiny-inpaint", "tiny-instruct", "tiny-sdxl-refiner"),
+)
+MARK = "families"
 Options = dict[str, Any]
-Paint = Callable[[Checkpoint], Pixels]
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,9 @@ def modes(preset: str) -> list[Mode]:
             Mode(text.name, "LatentConsistencyModelPipeline", size, size),
             Mode(change.name, "LatentConsistencyModelImg2ImgPipeline", image, image),
         ]
-    return [text] if "turbo" in preset else [text, change, inpaint]
+    if "turbo" in preset:
+        return [text]
+    return [change] if "refiner" in preset else [text, change, inpaint]
 
 
 def picture() -> Image.Image:
@@ -121,6 +130,12 @@ def they_paint(checkpoint: Checkpoint, mode: Mode, asked: Options) -> Pixels:
     return pixels
 
 
+def made(checkpoint: Checkpoint, folder: Path, precision: Precision, preset: Preset) -> Path:
+    """An export; in int8 also below the floor, which random weights need not reach."""
+    settings = Settings(publish_anyway=True) if precision == "int8" else None
+    return export(checkpoint, folder, precision, defaults=preset.defaults, settings=settings).path
+
+
 def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
     """The table's rows of one preset: how near each engine comes in each precision."""
     checkpoint = RandomCheckpoint.of(name, preset)
@@ -129,7 +144,7 @@ def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
         "guidance_scale": preset.defaults.guidance_scale,
     }
     artifacts = {
-        precision: export(checkpoint, folder / precision, precision, defaults=preset.defaults).path
+        precision: made(checkpoint, folder / precision, precision, preset)
         for precision in dict.fromkeys(one for some in ENGINES.values() for one in some)
     }
     config = checkpoint.configs["scheduler"]
@@ -139,8 +154,8 @@ def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
         for engine, precisions in ENGINES.items():
             for precision in precisions:
                 pipe = sdrt.load(artifacts[precision], backend=engine, precision=precision)
-                made = pipe(PROMPT, seed=SEED, scheduler_config=config, **asked, **mode.ours)
-                figures.append(f"{psnr_db(expected, np.asarray(made.images[0])):.1f}")
+                result = pipe(PROMPT, seed=SEED, scheduler_config=config, **asked, **mode.ours)
+                figures.append(f"{psnr_db(expected, np.asarray(result.images[0])):.1f}")
         yield [name, mode.name, *figures]
 
 
@@ -157,9 +172,18 @@ def table(presets: Sequence[str]) -> str:
 def main() -> None:
     """Paint with everybody, and print the table or write it into a document."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("presets", nargs="*", default=["tiny", "tiny-sd2-v"])
+    parser.add_argument("presets", nargs="*", default=PRESETS)
+    parser.add_argument("--into", type=Path, help="a document with marks around its table")
     args = parser.parse_args()
-    print(table(args.presets))
+    before = args.into.read_text(encoding="utf-8") if args.into else ""
+    if args.into:
+        with_marked(before, MARK, "")  # refuses what has no place for a table, before the work
+    made = table(args.presets)
+    if args.into:
+        with whole_file(args.into) as partial:
+            partial.write_text(with_marked(before, MARK, f"{made}\n"), encoding="utf-8")
+    else:
+        print(made)
 
 
 if __name__ == "__main__":
