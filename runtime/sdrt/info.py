@@ -76,8 +76,9 @@ def describe_model(where: str | None) -> Description:
     record = manifest.model_dump(mode="json", by_alias=True)
     for name, graph_record in record["graphs"].items():
         graph_record["precision"] = manifest.stored(name)
-    found = {"path": str(artifact.root), "hash": artifact.hash, "foreign": artifact.is_foreign}
-    return {**found, **record}, "\n".join(lines)
+    found = {"path": str(artifact.root), "hash": artifact.hash}
+    foreign = {"foreign": True} if artifact.is_foreign else {}
+    return {**found, **foreign, **record}, "\n".join(lines)
 
 
 def _modes(manifest: Manifest) -> str:

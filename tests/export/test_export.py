@@ -479,7 +479,11 @@ def test_the_command_prints_parity_time_and_memory(tmp_path: Path) -> None:
         (["nowhere", "out"], 3, "nowhere is nothing: the path does not exist"),
         (["."], 2, "1 paths were given; expected: sdrt export SOURCE DEST"),
         (["--random", "tiny"], 2, "0 paths were given; expected: sdrt export --random PRESET DEST"),
-        (["--random", "sd99", "out"], 2, "there is no preset 'sd99'; known: demo, sd15, sd21"),
+        (
+            ["--random", "sd99", "out"],
+            2,
+            "there is no preset 'sd99'; known: demo, instruct-pix2pix, lcm",
+        ),
         (["--random", "tiny", "--preset", "tiny", "out"], 2, "give one of them"),
         (["--preset", "tiny", "out"], 2, "names no source"),
         (["--random", "tiny", "out", "--precision", "fp8"], 2, "known: fp32, bf16, int8"),

@@ -253,6 +253,7 @@ def test_a_folder_of_the_same_name_does_not_hide_the_embedded_model(
 
 
 def test_a_broken_tokenizer_is_refused(tmp_path: Path) -> None:
+    written(tmp_path / "tokenizer_config.json", "{}")
     written(tmp_path / "tokenizer.json", "{}")
     with pytest.raises(ArtifactError, match=r"tokenizer\.json cannot be read"):
         Tokenizer(tmp_path, 77)

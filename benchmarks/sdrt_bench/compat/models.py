@@ -1,6 +1,8 @@
 """The models that are exchanged: small ones of each family, exported by sdrt and by optimum."""
 
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -77,16 +79,15 @@ def _demo(cache: Path) -> Checkpoint:
     artifact = open_artifact(DEMO)
     folder = cache / "weights" / f"{DEMO}-{artifact.hash[:8]}" / DEMO
     if not folder.exists():
-        try:
-            from demo_model.restore import restore
-        except ImportError as error:
-            raise UsageError(
-                "the embedded model is restored by export/demo_model, which only a checkout has; "
-                f"name other models: {', '.join(RANDOM)}"
-            ) from error
         partial = folder.with_name(f"{DEMO}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        restore(artifact, partial)
+        command = [sys.executable, "-m", "demo_model.restore", str(partial)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise UsageError(
+                "the embedded model is restored by export/demo_model, which only a checkout has "
+                f"({done.stderr.strip().splitlines()[-1]}); name other models: {', '.join(RANDOM)}"
+            )
         partial.rename(folder)
     return FolderCheckpoint.open(folder)

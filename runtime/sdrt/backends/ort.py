@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import onnxruntime as ort
 
@@ -90,10 +90,20 @@ class OrtGraph(Graph):
         names = [spec.name for spec in self.network.spec.outputs]
         try:
             with stop.interrupts(partial(setattr, options, "terminate", True)):
-                outputs = self._thread.submit(session.run, names, dict(feeds), options).result()
+                outputs = self._wait(session, names, dict(feeds), options)
         except Exception as error:  # its exceptions have no base class of their own
             raise _translated(error, self.name) from error
         return dict(zip(names, outputs, strict=True))
+
+    def _wait(
+        self, session: ort.InferenceSession, names: list[str], feeds: dict[str, Array], options: Any
+    ) -> Any:
+        running = self._thread.submit(session.run, names, feeds, options)
+        try:
+            return running.result()
+        except KeyboardInterrupt as interrupt:
+            options.terminate = True  # nothing goes on behind the caller's back
+            raise interrupt from running.exception()
 
     def executed(self) -> Executed:
         """What the provider has for the network; raises `ValueError` if only a run can tell."""

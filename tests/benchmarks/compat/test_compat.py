@@ -43,7 +43,7 @@ def test_a_table_has_a_row_for_each_tool_and_a_column_for_each_model() -> None:
         ]
     )
     assert text.count("tool 1 on engine 2") == 1
-    assert "| openvino | fp32 | fp32 | optimum-intel | 71.3 dB | equal |" in text
+    assert "| openvino | fp32 | fp32 | optimum-intel | equal | 71.3 dB |" in text
     assert "| onnx | bf16 | fp32 | optimum-onnx | fails |" in text
     assert "- tiny, sdrt's onnx bf16 in fp32, optimum-onnx: ValueError: no such input" in text
 
