@@ -25,7 +25,7 @@ from transformers import CLIPTextModel
 import sdrt
 from sdrt.files import whole_file
 from sdrt.manifest import Precision
-from sdrt_bench.marked import with_marked
+from sdrt_bench.marked import read_document, with_marked
 from sdrt_bench.sampler_parity import scheduler_class
 from sdrt_bench.similarity import Pixels, psnr_db
 from sdrt_export.checkpoint import Checkpoint, RandomCheckpoint
@@ -175,7 +175,7 @@ def main() -> None:
     parser.add_argument("presets", nargs="*", default=PRESETS)
     parser.add_argument("--into", type=Path, help="a document with marks around its table")
     args = parser.parse_args()
-    before = args.into.read_text(encoding="utf-8") if args.into else ""
+    before = read_document(args.into) if args.into else ""
     if args.into:
         with_marked(before, MARK, "")  # refuses what has no place for a table, before the work
     made = table(args.presets)

@@ -7,7 +7,7 @@ from sdrt.errors import SdrtError, UsageError
 from sdrt.files import whole_file
 from sdrt_bench.bench.record import Record, read_record
 from sdrt_bench.bench.report.table import to_markdown
-from sdrt_bench.marked import markers, with_marked
+from sdrt_bench.marked import markers, read_document, with_marked
 
 MARK = "benchmark"
 BEGIN, END = markers(MARK)
@@ -25,20 +25,13 @@ def main(arguments: list[str]) -> int:
         return UsageError.exit_code
     record, readme = map(Path, arguments)
     try:
-        text = with_table(_text(readme), read_record(record))
+        text = with_table(read_document(readme), read_record(record))
         with whole_file(readme) as partial:
             partial.write_text(text, encoding="utf-8")
     except SdrtError as error:
         print(f"{readme}: {error}", file=sys.stderr)
         return error.exit_code
     return 0
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read it: {error}") from error
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, Tool, exchanges
 from sdrt_bench.compat.models import MODELS
 from sdrt_bench.compat.painting import ENGINES, PROMPT, SAMPLER, SEED, STEPS
 from sdrt_bench.compat.record import Row, merge, read_rows
-from sdrt_bench.marked import with_marked
+from sdrt_bench.marked import read_document, with_marked
 
 MARK = "compatibility"
 HEADS = {
@@ -57,13 +57,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(record: Path, document: Path, chosen: Sequence[Exchange], threads: int) -> int:
     read_rows(record)  # files of another kind are found before the work
-    with_marked(_text(document), MARK, "")
+    with_marked(read_document(document), MARK, "")
     cache, rows = cache_folder() / "peers", []
     for outcome in run(chosen, cache, threads):
         rows.append(Row.of(outcome, _versions(outcome, cache)))
         print(f"{rows[-1].name}: {rows[-1].error or rows[-1].shown}", flush=True)
     order = [Row.of(Outcome(one, None), "").key for one in exchanges(MODELS)]
-    text = with_marked(_text(document), MARK, tables(merge(record, rows, order)))
+    text = with_marked(read_document(document), MARK, tables(merge(record, rows, order)))
     with whole_file(document) as partial:
         partial.write_text(text, encoding="utf-8")
     if wrong := [row for row in rows if not row.is_right]:
@@ -124,13 +124,6 @@ def _known(what: str, given: str, names: Sequence[str]) -> list[str]:
             known = ", ".join(names)
             raise UsageError(f"no {what} is called {one!r}{hint(one, names)}; expected {known}")
     return chosen
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
 
 
 if __name__ == "__main__":
