@@ -41,7 +41,7 @@ def host_build() -> Path:
 @pytest.fixture(scope="session")
 def sanitized_build() -> Path:
     """The same, with the address and the undefined behaviour sanitizer."""
-    flags = "-O1 -D_GLIBCXX_ASSERTIONS"
+    flags = "-O0 -D_GLIBCXX_ASSERTIONS"
     return build(
         "cpp-sanitized",
         "-DSDRT_SANITIZE=ON",

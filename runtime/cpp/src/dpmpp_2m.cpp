@@ -18,12 +18,12 @@ constexpr std::size_t kFew = 15;  // steps of a run, below which the order falls
 
 // Integrates a Taylor polynomial of the answers over one step (weights of arXiv 2206.00927, eq. 3.4 to
 // 3.7, with phi_k of -h).
-struct Step {
+struct ExponentialStep {
     double h;
     double carried;
     std::array<double, 3> weights;
 
-    Step(double sigma, double following)
+    ExponentialStep(double sigma, double following)
         : h(std::log(sigma / following)), carried(following / sigma), weights{} {
         weights[0] = std::expm1(-h);
         weights[1] = weights[0] / -h - 1;
@@ -46,7 +46,7 @@ std::size_t usable_order(const Multistep& form, std::size_t index, std::size_t c
 
 // One update from the newest level; answers and levels the newest first.
 Tensor advance(const Tensor& x, const std::deque<Tensor>& answers, const Doubles& levels,
-               const Step& step, std::size_t order, bool is_midpoint) {
+               const ExponentialStep& step, std::size_t order, bool is_midpoint) {
     const Tensor& newest = answers[0];
     if (order == 1) {
         return step.begin(x, newest);
@@ -88,7 +88,7 @@ Tensor dpmpp_2m(const Journey& journey, Tensor x, const Multistep& form) {
         } else {
             const std::size_t order =
                 std::min(usable_order(form, index, journey.steps()), answers.size());
-            x = advance(x, answers, levels, Step(sigma, following), order,
+            x = advance(x, answers, levels, ExponentialStep(sigma, following), order,
                         form.solver_type == "midpoint");
         }
         journey.watch(index, x, answers[0]);

@@ -64,6 +64,19 @@ bool as_flag(const Json& value, const std::string& where) {
     return value.get<bool>();
 }
 
+Option as_option(const Json& value, const std::string& where) {
+    if (value.is_boolean()) {
+        return value.get<bool>();
+    }
+    if (value.is_number_float()) {
+        return value.get<double>();
+    }
+    if (value.is_number()) {
+        return as_whole(value, where);
+    }
+    return as_string(value, where);
+}
+
 Fields::Fields(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
     if (!object.is_object()) {
         throw FieldProblem(where_, "expected an object");

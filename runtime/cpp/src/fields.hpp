@@ -29,6 +29,8 @@ std::int64_t as_whole(const Json& value, const std::string& where,
                       std::int64_t high = std::numeric_limits<std::int64_t>::max());
 double as_number(const Json& value, const std::string& where);
 bool as_flag(const Json& value, const std::string& where);
+// A sampler's option: true, 2, 0.5 or "midpoint".
+Option as_option(const Json& value, const std::string& where);
 
 // Each element of a list, read by a function of (value, where).
 template <class Read>

@@ -72,19 +72,6 @@ Limits read_limits(const Json* value, const std::string& where, Limits limits) {
     return limits;
 }
 
-Option read_option(const Json& value, const std::string& where) {
-    if (value.is_boolean()) {
-        return value.get<bool>();
-    }
-    if (value.is_string()) {
-        return value.get<std::string>();
-    }
-    if (value.is_number_integer()) {
-        return as_whole(value, where);
-    }
-    return as_number(value, where);
-}
-
 Case read_case(const Json& value, const std::string& where) {
     Fields fields(value, where);
     const auto text = [&](const char* name, const std::string& otherwise) {
@@ -106,7 +93,7 @@ Case read_case(const Json& value, const std::string& where) {
     made.options.scheduler = text("scheduler", "default");
     made.options.guidance_scale = fields.number("guidance_scale");
     if (const Json* options = fields.find("sampler_options")) {
-        made.sampler_options = as_named(*options, fields.place("sampler_options"), read_option);
+        made.sampler_options = as_named(*options, fields.place("sampler_options"), as_option);
     }
     made.unet_steps = as_list(fields.get("unet_steps"), fields.place("unet_steps"),
                               [](const Json& one, const std::string& place) {

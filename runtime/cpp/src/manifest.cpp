@@ -5,8 +5,6 @@
 namespace sdrt {
 namespace {
 
-constexpr const char* kLayerStates = "layer_states";  // (batch, layers, tokens, width)
-
 // Pushed behind each other, because an insertion by name compares with every name before.
 template <class T, class Convert>
 Json object(const Named<T>& values, const Convert& convert) {

@@ -91,6 +91,9 @@ struct Quantization {
     std::int64_t seed = 0;
 };
 
+// The text encoder's output that clip_skip chooses from: (batch, layers, tokens, width).
+inline constexpr const char* kLayerStates = "layer_states";
+
 struct GraphSpec {
     Named<std::vector<std::string>> files;  // per format, "onnx" or "openvino"; the first to open
     std::vector<TensorSpec> inputs;

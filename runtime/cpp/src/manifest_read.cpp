@@ -194,19 +194,6 @@ GraphSpec read_graph(const Json& json, const std::string& where) {
     return graph;
 }
 
-Option read_option(const Json& json, const std::string& where) {
-    if (json.is_boolean()) {
-        return json.get<bool>();
-    }
-    if (json.is_number_float()) {
-        return json.get<double>();
-    }
-    if (json.is_number()) {
-        return as_whole(json, where);
-    }
-    return as_string(json, where);
-}
-
 Defaults read_defaults(const Json& json, const std::string& where) {
     Fields fields(json, where);
     Defaults defaults;
@@ -216,7 +203,7 @@ Defaults read_defaults(const Json& json, const std::string& where) {
     fields.text_or("sampler", defaults.sampler);
     fields.text_or("scheduler", defaults.scheduler);
     if (const Json* found = fields.find("sampler_options")) {
-        defaults.sampler_options = as_named(*found, fields.place("sampler_options"), read_option);
+        defaults.sampler_options = as_named(*found, fields.place("sampler_options"), as_option);
     }
     defaults.guidance_scale =
         between(fields, "guidance_scale", 0, std::numeric_limits<double>::max(), 7.5);

@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t kMaxShapes = 2;  // compiled forms kept: with and without guidance, or two sizes
 
 // Throws the sdrt error that an exception of the engine means, `what` being the network or its file.
-[[noreturn]] void rethrow(const std::string& what) {
+[[noreturn]] void rethrow_openvino(const std::string& what) {
     std::string text;
     try {
         throw;
@@ -105,7 +105,7 @@ protected:
         try {
             return infer(compiled, views, asked, stop);
         } catch (...) {
-            rethrow(network().name);
+            rethrow_openvino(network().name);
         }
     }
 
@@ -179,7 +179,7 @@ private:
             made.request = made.model.create_infer_request();
             return made;
         } catch (...) {
-            rethrow(network().name);
+            rethrow_openvino(network().name);
         }
     }
 
@@ -188,7 +188,7 @@ private:
         try {
             return settings_.core->read_model(file);
         } catch (...) {
-            rethrow(file);
+            rethrow_openvino(file);
         }
     }
 
@@ -265,7 +265,7 @@ std::shared_ptr<Backend> open_openvino(const std::string& device, int threads,
         }
         return std::make_shared<OpenVinoBackend>(core, device, threads, std::move(precision));
     } catch (...) {
-        rethrow("anything");
+        rethrow_openvino("anything");
     }
 }
 

@@ -12,7 +12,7 @@ namespace sdrt {
 namespace {
 
 // Throws the sdrt error that an exception of the engine means, `what` being the network or its file.
-[[noreturn]] void rethrow(const std::string& what) {
+[[noreturn]] void rethrow_ort(const std::string& what) {
     std::string text;
     try {
         throw;
@@ -62,7 +62,7 @@ public:
         try {
             session_ = Ort::Session(env, file.c_str(), options);
         } catch (...) {
-            rethrow(file.string());
+            rethrow_ort(file.string());
         }
     }
 
@@ -76,7 +76,7 @@ protected:
         try {
             return run_session(feeds, asked, stop);
         } catch (...) {
-            rethrow(network().name);
+            rethrow_ort(network().name);
         }
     }
 
@@ -155,7 +155,7 @@ std::shared_ptr<Backend> open_onnxruntime(int threads, std::optional<std::string
         start_api();
         return std::make_shared<OrtBackend>(threads, std::move(precision));
     } catch (...) {
-        rethrow("anything");
+        rethrow_ort("anything");
     }
 }
 

@@ -11,8 +11,6 @@
 namespace sdrt {
 namespace {
 
-constexpr const char* kLayerStates = "layer_states";
-
 Artifact checked(const std::filesystem::path& path) {
     Artifact artifact = open_artifact(path);
     const std::string folder = artifact.manifest().text_encoders.front().tokenizer + "/";

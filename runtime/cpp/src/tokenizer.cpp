@@ -23,7 +23,7 @@ constexpr double kMaxRestored = 100.0;
 
 constexpr const char* kNormalizer = R"({"type": "Sequence", "normalizers": [{"type": "NFC"},
     {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "}, {"type": "Lowercase"}]})";
-constexpr const char* kSpecials = R"(<\|startoftext\|>|<\|endoftext\|>|)";
+constexpr const char* kSpecialsPattern = R"(<\|startoftext\|>|<\|endoftext\|>|)";
 constexpr const char* kWords = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
 
 [[noreturn]] void refuse(const std::string& part) {
@@ -44,7 +44,7 @@ bool read_words(const Json& tokenizer) {
     }
     const Json pattern = parts[0].value("pattern", Json());
     const bool knows_specials =
-        pattern == Json::object({{"Regex", std::string(kSpecials) + kWords}});
+        pattern == Json::object({{"Regex", std::string(kSpecialsPattern) + kWords}});
     const bool splits = parts[0].value("type", Json()) == "Split" &&
                         parts[0].value("behavior", Json()) == "Removed" &&
                         parts[0].value("invert", Json()) == true;

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::u32string_view kContractions[] = {U"'s", U"'t",  U"'re", U"'ve",
                                                  U"'m", U"'ll", U"'d"};
-constexpr std::u32string_view kSpecials[] = {U"<|startoftext|>", U"<|endoftext|>"};
+constexpr std::u32string_view kSpecialTokens[] = {U"<|startoftext|>", U"<|endoftext|>"};
 constexpr std::size_t kSpecialSign = 2;  // "<|" and "|>", which are words of their own
 
 template <class Texts>
@@ -49,7 +49,7 @@ std::u32string normalized(std::u32string_view text) {
 std::vector<std::u32string_view> words_of(std::u32string_view text, bool knows_specials) {
     std::vector<std::u32string_view> words;
     while (!text.empty()) {
-        const std::size_t special = knows_specials ? length_of_first(kSpecials, text) : 0;
+        const std::size_t special = knows_specials ? length_of_first(kSpecialTokens, text) : 0;
         if (special != 0) {
             words.push_back(text.substr(0, kSpecialSign));
             words.push_back(text.substr(kSpecialSign, special - 2 * kSpecialSign));
