@@ -1,5 +1,6 @@
 """Models that the tests share. Nothing is downloaded: the exporter makes them here."""
 
+import gc
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,9 +10,19 @@ import pytest
 from filelock import FileLock
 
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.manifest import MANIFEST_NAME, Precision
+from sdrt.manifest import Precision
 
 Maker = Callable[[Path], object]
+
+
+def pytest_collection_finish() -> None:
+    _spare_what_stays()
+
+
+def _spare_what_stays() -> None:
+    """Keep a million objects of imported libraries out of every collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,6 +51,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Maker]
                 partial = shared / f"{name}.partial"
                 make(partial)
                 partial.rename(folder)
+                _spare_what_stays()
         return folder
 
     return made
@@ -80,6 +92,25 @@ def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tiny_sd2_v(made_once: Callable[[str, Maker], Path]) -> Artifact:
+    """A Stable Diffusion 2 that predicts v, from one file in the original naming, in fp32."""
+    from sdrt_export import cli
+    from tests.export.ldm.twins import ldm_yaml, save, write_yaml
+
+    def make(folder: Path) -> None:
+        root = folder.with_name("tiny-sd2-v-source")
+        root.mkdir()
+        file = save("sd2-v", root / "tiny.safetensors")
+        said = {"config": str(write_yaml(root / "v.yaml", ldm_yaml("sd2-v")))}
+        report = cli.run_export([file, folder], None, None, None, None, quiet=True, said=said)
+        assert ": fp32, v_prediction, " in cli.summary(report)
+        record = cli.record(report)
+        assert (record["family"], record["prediction"]) == ("sd2", "v_prediction")
+
+    return open_artifact(made_once("tiny-sd2-v", make))
+
+
+@pytest.fixture(scope="session")
 def unet_twins(
     tiny_exports: dict[str, Path], made_once: Callable[[str, Maker], Path]
 ) -> Callable[[str], Artifact]:
@@ -88,34 +119,19 @@ def unet_twins(
     Only the U-Net is exported, and only once; the other networks are those of `tiny`.
     """
 
-    def made(name: str) -> Artifact:
-        rest = tiny_exports["fp32"]
-        return open_artifact(made_once(name, lambda folder: _export_unet(name, folder, rest)))
-
-    return made
-
-
-def _export_unet(preset: str, folder: Path, rest: Path) -> None:
-    from sdrt_export import exporter
     from sdrt_export.checkpoint import RandomCheckpoint
     from sdrt_export.config import read_preset
-    from sdrt_export.networks import networks
+    from tests.export_parts import export_parts
 
-    name, found = read_preset(preset)
-    checkpoint = RandomCheckpoint.of(name, found)
-    unet_only = pytest.MonkeyPatch()
-    unet_only.setattr(exporter, "networks", lambda c: (n for n in networks(c) if n.name == "unet"))
-    try:
-        exporter.export(checkpoint, folder, "fp32", found.formats, found.defaults)
-    finally:
-        unet_only.undo()
-    own, others = (open_artifact(root).manifest for root in (folder, rest))
-    files = {file: one for file, one in others.files.items() if file not in own.files}
-    for file in files:
-        (folder / file).parent.mkdir(exist_ok=True)
-        shutil.copyfile(rest / file, folder / file)
-    update = {"graphs": {**others.graphs, **own.graphs}, "files": {**files, **own.files}}
-    (folder / MANIFEST_NAME).write_text(own.model_copy(update=update).to_json())
+    def made(name: str) -> Artifact:
+        def make(folder: Path) -> None:
+            preset = read_preset(name)[1]
+            checkpoint = RandomCheckpoint.of(name, preset)
+            export_parts(["unet"], checkpoint, preset, folder, tiny_exports["fp32"])
+
+        return open_artifact(made_once(name, make))
+
+    return made
 
 
 @pytest.fixture(scope="session")

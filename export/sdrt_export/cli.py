@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -260,22 +260,19 @@ def run_export(
     default: Mapping[str, Any] | None = None,
 ) -> "Report":
     """Export as the options say; also what `optimum-cli export sdrt` calls."""
-    source: Path | Checkpoint | None
     source, destination = _source_and_destination(paths, random, preset)
-    if not quiet:
-        _show_progress()
     try:
+        # What is wrong with the options is said before torch is imported, which takes seconds.
+        wanted_formats = _formats(precision, formats)
         _silence_libraries(quiet)
-        from sdrt_export import config
+        name, chosen = _preset(random, preset, is_source_given=source is not None)
+        if not quiet:
+            _show_progress()
         from sdrt_export.exporter import export
         from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
-    asked = random or preset
-    name, chosen = config.read_preset(asked) if asked else ("", None)
-    if source is None:
-        source = _checkpoint(name, chosen, is_random=random is not None)
-    checkpoint = _opened(source, said or {})
+    checkpoint = _opened(source or _checkpoint(name, chosen), said or {})
     if chosen and isinstance(checkpoint, SingleFileCheckpoint) and not (said or {}).get("spacing"):
         checkpoint = checkpoint.spaced_as(chosen)
     wanted = None if isinstance(checkpoint, Path) else checkpoint.asked_precision
@@ -286,7 +283,7 @@ def run_export(
         checkpoint,
         destination,
         precision,  # type: ignore[arg-type]
-        _formats(formats, chosen),
+        chosen.formats if chosen and formats is None else wanted_formats,
         _defaults(checkpoint, chosen, default or {}),
         _settings(int8 or {}, precision, show_progress=not quiet),
     )
@@ -332,16 +329,29 @@ def _source_and_destination(
     raise UsageError(f"{len(paths)} paths were given; expected: sdrt export {usage}")
 
 
-def _checkpoint(name: str, preset: "Preset | None", is_random: bool) -> "Path | Checkpoint":
+def _preset(
+    random: str | None, preset: str | None, is_source_given: bool
+) -> tuple[str, "Preset | None"]:
+    """Name and content of the preset that was asked for, which makes up for a missing source."""
+    from sdrt_export.config import read_preset
+
+    asked = random or preset
+    if asked is None:
+        return "", None
+    name, chosen = read_preset(asked)
+    if not (random or is_source_given or chosen.source):
+        raise UsageError(
+            f"preset {name!r} names no source; give SOURCE, or --random {name} for random weights"
+        )
+    return name, chosen
+
+
+def _checkpoint(name: str, preset: "Preset | None") -> "Path | Checkpoint":
     from sdrt_export.checkpoint import RandomCheckpoint
 
     assert preset is not None
     if preset.source is not None:
         return Path(preset.source)
-    if not is_random:
-        raise UsageError(
-            f"preset {name!r} names no source; give SOURCE, or --random {name} for random weights"
-        )
     return RandomCheckpoint.of(name, preset)
 
 
@@ -387,10 +397,12 @@ def _defaults(
     return wish.defaults(manifest)
 
 
-def _formats(given: str | None, preset: "Preset | None") -> "Sequence[Format]":
-    if given is not None:
-        return cast("Sequence[Format]", given.split(","))  # export() checks them
-    return preset.formats if preset else ("onnx", "openvino")
+def _formats(precision: str | None, given: str | None) -> "Sequence[Format]":
+    """Raises `UsageError` for what is no format, and for what is no precision."""
+    from sdrt.manifest import FORMATS
+    from sdrt_export.config import chosen_formats
+
+    return chosen_formats(precision or "fp32", FORMATS if given is None else given.split(","))
 
 
 def _settings(given: Mapping[str, Any], precision: str, show_progress: bool) -> "Settings | None":

@@ -1,6 +1,7 @@
 """Presets: a source or a geometry, a precision, formats and generation defaults, as YAML."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,15 @@ from pydantic import ValidationError, model_validator
 
 from sdrt.checks import hint
 from sdrt.errors import UsageError
-from sdrt.manifest import Defaults, Format, Model, Precision, describe
+from sdrt.manifest import (
+    FORMATS,
+    PRECISIONS,
+    Defaults,
+    Format,
+    Model,
+    Precision,
+    describe,
+)
 from sdrt.scheduler_config import SCHEDULERS
 
 MAX_BYTES = 1_000_000
@@ -49,6 +58,17 @@ class Preset(Model):
         if (self.source is None) == (self.geometry is None):
             raise ValueError("expected either source or geometry")
         return self
+
+
+def chosen_formats(precision: str, formats: Sequence[str]) -> tuple[Format, ...]:
+    """The formats in our order; raises `UsageError` for what is none, and for no precision."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        found = repr(unknown[0]) if unknown else "no format"
+        raise UsageError(f"unknown format: {found}; known: {', '.join(FORMATS)}")
+    return tuple(name for name in FORMATS if name in formats)
 
 
 def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:

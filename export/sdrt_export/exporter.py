@@ -7,10 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sdrt.artifact import Artifact, is_artifact, open_artifact
-from sdrt.errors import UsageError
 from sdrt.manifest import (
     FORMATS,
-    PRECISIONS,
     Defaults,
     Format,
     Manifest,
@@ -20,6 +18,7 @@ from sdrt.manifest import (
 )
 from sdrt_export.artifact import Stage, staged
 from sdrt_export.checkpoint import TOKENIZERS, Checkpoint
+from sdrt_export.config import chosen_formats
 from sdrt_export.finish import Written, finish
 from sdrt_export.layout import write_layout
 from sdrt_export.memory import give_back_memory
@@ -58,7 +57,7 @@ def export(
     destination is as it was before.
     """
     started = time.perf_counter()
-    chosen = _chosen_formats(precision, formats)
+    chosen = chosen_formats(precision, formats)
     if precision == "int8":
         manifest, path = _export_int8(source, Path(destination), chosen, defaults, settings)
     else:
@@ -176,16 +175,6 @@ def _trace(
     files = write_onnx(model, stage.folder / network.name, precision)
     logger.info("%s: traced and written in %.0f s", network.name, time.perf_counter() - started)
     return Written(network.name, precision, files, inputs, outputs, cases)
-
-
-def _chosen_formats(precision: str, formats: Sequence[str]) -> tuple[Format, ...]:
-    if precision not in PRECISIONS:
-        raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown or not formats:
-        found = repr(unknown[0]) if unknown else "no format"
-        raise UsageError(f"unknown format: {found}; known: {', '.join(FORMATS)}")
-    return tuple(name for name in FORMATS if name in formats)
 
 
 def weights_of(artifact: Artifact) -> int:

@@ -1,6 +1,7 @@
 """`sdrt-host` beside `sdrt`: the same pictures, parameters, words and exit codes."""
 
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -16,6 +17,7 @@ import sdrt
 from sdrt.artifact import Artifact
 from sdrt.cli import main
 from sdrt.machine import has_bf16
+from sdrt.manifest import MANIFEST_NAME
 from sdrt.metadata import read_png
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
@@ -188,15 +190,16 @@ def test_the_picture_in_int8_is_python_s(
 
 
 @pytest.fixture(scope="module")
-def v_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def v_model(tiny_sd2_v: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Stable Diffusion 2's ways: the last layer but one, v, no signal at the first level."""
-    from sdrt_export.checkpoint import RandomCheckpoint
-    from sdrt_export.config import read_preset
-    from sdrt_export.exporter import export
-
-    name, preset = read_preset("tiny-sd2-v")
     folder = tmp_path_factory.mktemp("sd2") / "model"
-    export(RandomCheckpoint.of(name, preset), folder, "fp32", ("onnx",), preset.defaults)
+    shutil.copytree(tiny_sd2_v.root, folder)
+    manifest = tiny_sd2_v.manifest
+    update = {"zero_terminal_snr": True, "spacing": "trailing"}
+    schedule = manifest.schedule.model_copy(update=update)
+    (folder / MANIFEST_NAME).write_text(
+        manifest.model_copy(update={"schedule": schedule}).to_json()
+    )
     return folder
 
 

@@ -9,28 +9,19 @@ import onnx_ir as ir
 import pytest
 from PIL import Image
 
-from sdrt.artifact import Artifact, open_artifact
+from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
-from sdrt_export import cli
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
 from sdrt_export.quantization.layers import find_layers, split_concats
-from tests.export.ldm.twins import ldm_yaml, save, twin, write_yaml
+from tests.export.ldm.twins import twin
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """The export of one file in the original naming."""
-    root = tmp_path_factory.mktemp("sd2")
-    file = save("sd2-v", root / "tiny.safetensors")
-    said = {"config": str(write_yaml(root / "v.yaml", ldm_yaml("sd2-v")))}
-    report = cli.run_export([file, root / "tiny"], None, None, None, None, quiet=True, said=said)
-    assert ": fp32, v_prediction, " in cli.summary(report)
-    record = cli.record(report)
-    assert (record["family"], record["prediction"]) == ("sd2", "v_prediction")
-    return open_artifact(report.path)
+def exported(tiny_sd2_v: Artifact) -> Artifact:
+    return tiny_sd2_v
 
 
 def test_the_manifest_says_what_it_is(exported: Artifact) -> None:

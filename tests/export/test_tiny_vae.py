@@ -18,9 +18,9 @@ from sdrt.image import to_image
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
-from sdrt_export.exporter import export
 from sdrt_export.sources import SourceOptions
 from sdrt_export.tiny_vae import open_tiny_vae
+from tests.export_parts import export_parts
 
 
 def checkpoint() -> RandomCheckpoint:
@@ -47,11 +47,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def exported(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(
+    folder: Path, tiny_exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     name, preset = read_preset("tiny")
     described = SourceOptions(tiny_vae=folder).apply(RandomCheckpoint.of(name, preset))
     path = tmp_path_factory.mktemp("exports") / "tiny"
-    export(described, path, "fp32", ("onnx",), preset.defaults)
+    export_parts(["vae_decoder_tiny"], described, preset, path, tiny_exports["fp32"])
     return path
 
 

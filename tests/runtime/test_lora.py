@@ -27,9 +27,9 @@ from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
-from sdrt_export.exporter import export
 from sdrt_export.lora import with_loras
 from tests.export.lora.writing import Key, Pair, kohya, random_lora, save
+from tests.export_parts import export_parts
 
 WEIGHT = 0.7
 ENGINES = ("onnxruntime", "openvino")
@@ -55,12 +55,17 @@ def ink(lora: dict[Key, Pair], tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.fixture(scope="module")
 def merged(
-    checkpoint: RandomCheckpoint, ink: Path, tmp_path_factory: pytest.TempPathFactory
+    checkpoint: RandomCheckpoint,
+    ink: Path,
+    tiny_exports: Exports,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Exports:
     """Exports with the LoRA in their weights."""
-    both, folder = with_loras(checkpoint, [Asked(ink, WEIGHT)]), tmp_path_factory.mktemp("merged")
-    defaults = read_preset("tiny")[1].defaults
-    return {one: export(both, folder / one, one, defaults=defaults).path for one in FLOATS}
+    both, preset = with_loras(checkpoint, [Asked(ink, WEIGHT)]), read_preset("tiny")[1]
+    root, changed = tmp_path_factory.mktemp("merged"), ["text_encoder", "unet"]
+    for one in FLOATS:
+        export_parts(changed, both, preset, root / one, tiny_exports[one], one)
+    return {one: root / one for one in FLOATS}
 
 
 def picture(pipe: Pipeline) -> Pixels:
