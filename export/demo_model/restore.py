@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from onnx import numpy_helper
@@ -20,10 +19,8 @@ from sdrt.artifact import Artifact, open_artifact
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
 from sdrt_export.networks import ExportableNetwork, networks
-from sdrt_export.to_onnx import trace
 
 Weights = dict[str, torch.Tensor]
-Arrays = dict[str, npt.NDArray[np.float32]]
 FOLDERS = {"text_encoder": "text_encoder", "unet": "unet"}
 FOLDERS |= {"vae_decoder": "vae", "vae_encoder": "vae"}
 
@@ -45,7 +42,7 @@ def restore(artifact: Artifact, work: Path) -> None:
         folder = FOLDERS[network.name]
         modules[folder] = network.module.network
         # Decoder and encoder are halves of one module, each found in a graph of its own.
-        weights.setdefault(folder, {}).update(_parameters(network, _stored(artifact, network.name)))
+        weights.setdefault(folder, {}).update(_parameters(network, artifact))
     modules["vae"].register_to_config(scaling_factor=artifact.manifest.latent.scale)
     for folder, module in modules.items():
         module.load_state_dict(weights[folder])  # raises unless every parameter was found
@@ -54,48 +51,24 @@ def restore(artifact: Artifact, work: Path) -> None:
     write_index(work)
 
 
-def _parameters(network: ExportableNetwork, stored: Arrays) -> Weights:
-    """Parameters by torch's names.
-
-    A trace of the same geometry with weights that are all different tells which initializer is
-    which parameter, and which are transposed.
-    """
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in network.module.parameters():
-            parameter.add_(torch.randn_like(parameter) * 1e-3)
-    state = network.module.network.state_dict()  # type: ignore[union-attr]
-    named = {name: value.numpy().copy() for name, value in state.items()}
-    graph = trace(network).graph
-    results = {node.inputs[1]: node.outputs[0] for node in graph if node.op_type == "MatMul"}
-    traced = {
-        str(results.get(value, value).name): np.asarray(value.const_value.numpy())
-        for value in graph.initializers.values()
-        if value.const_value is not None
+def _parameters(network: ExportableNetwork, artifact: Artifact) -> Weights:
+    """Parameters by torch's names, which the graph has too; of one half of the autoencoder."""
+    (file, *_) = artifact.network(network.name, ("onnx",)).files
+    graph = onnx.load(file).graph
+    stored = {
+        tensor.name.removesuffix("_bf16").removeprefix("network."): tensor
+        for tensor in graph.initializer
+    }
+    # y = x W there, and y = W x in torch.
+    turned = {
+        node.input[1].removeprefix("network.") for node in graph.node if node.op_type == "MatMul"
     }
     found = {}
-    for name, value in named.items():
-        match = next((i for i, other in traced.items() if np.array_equal(other, value)), None)
-        turned = match is None and value.ndim == 2
-        if turned:
-            match = next((i for i, other in traced.items() if np.array_equal(other, value.T)), None)
-        if match is not None:  # else of the autoencoder's other half
-            array = stored[match].T if turned else stored[match]
-            found[name] = torch.from_numpy(np.ascontiguousarray(array).reshape(value.shape))
+    for name in network.module.network.state_dict():  # type: ignore[union-attr]
+        if name in stored:
+            array = numpy_helper.to_array(stored[name]).astype(np.float32)
+            found[name] = torch.from_numpy(array.T.copy() if name in turned else array)
     return found
-
-
-def _stored(artifact: Artifact, name: str) -> Arrays:
-    """Weights by name; those of linear layers, which had none once, by the name of the result."""
-    (file, *_) = artifact.network(name, ("onnx",)).files
-    graph = onnx.load(file).graph
-    arrays = {
-        tensor.name.removesuffix("_bf16"): numpy_helper.to_array(tensor).astype(np.float32)
-        for tensor in graph.initializer
-        if tensor.data_type in (onnx.TensorProto.FLOAT, onnx.TensorProto.BFLOAT16)
-    }
-    linears = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] in arrays]
-    return arrays | {node.output[0]: arrays[node.input[1]] for node in linears}
 
 
 if __name__ == "__main__":
