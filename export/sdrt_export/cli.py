@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from sdrt_export.report import Report
 
 MAX_CALIBRATION = 100_000
+# Options by what they describe; those of int8 are the rest.
+OF_A_SOURCE = ["config", "allow_pickle", "prediction", "zero_terminal_snr", "spacing", "lora"]
+OF_A_SOURCE += ["tiny_vae"]
+OF_PICTURES = ["sampler", "sampler_options", "scheduler", "steps", "guidance_scale", "size"]
 BUILT_IN = "leave --calibration-prompts out"
 
 
@@ -129,22 +133,9 @@ def export(
     formats: str | None,
     quiet: bool,
     as_json: bool,
-    config: str | None,
-    allow_pickle: bool,
-    prediction: str | None,
-    zero_terminal_snr: bool,
-    lora: tuple[str, ...],
-    tiny_vae: Path | None,
     single_graph: bool,
     genai: bool,
-    sampler: str | None,
-    sampler_options: tuple[str, ...],
-    scheduler: str | None,
-    spacing: str | None,
-    steps: int | None,
-    guidance_scale: float | None,
-    size: tuple[int, int] | None,
-    **int8: Any,
+    **options: Any,
 ) -> None:
     """Export SOURCE, a model of Stable Diffusion 1, 2 or XL, to the model folder DEST.
 
@@ -172,23 +163,10 @@ def export(
     """
     from sdrt.recipe import parse_option
 
-    said = {
-        "config": config,
-        "allow_pickle": allow_pickle,
-        "prediction": prediction,
-        "zero_terminal_snr": zero_terminal_snr,
-        "spacing": spacing,
-        "lora": lora,
-        "tiny_vae": tiny_vae,
-    }
-    default = {
-        "sampler": sampler,
-        "sampler_options": dict(map(parse_option, sampler_options)),
-        "scheduler": scheduler,
-        "steps": steps,
-        "guidance_scale": guidance_scale,
-        "size": size,
-    }
+    said = {name: options.pop(name) for name in OF_A_SOURCE}
+    default = {name: options.pop(name) for name in OF_PICTURES}
+    default["sampler_options"] = dict(map(parse_option, default["sampler_options"]))
+    int8 = options
     asked = (random, preset, precision, formats)
     settings: dict[str, Any] = {"quiet": quiet or as_json, "int8": int8, "said": said}
     if genai:
