@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx_ir as ir
+import openvino as ov
 import pytest
+from openvino import opset13
 
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Array, Backend, Graph, Network, open_backend, usable_backends
@@ -179,6 +181,28 @@ def test_openvino_executes_what_it_is_asked_and_says_so(tiny: Artifact) -> None:
     graph.run(seeded_feeds(tiny, "unet"))
     assert graph.executed().shares == {"fp32": 1.0}
     assert "bf16" not in {kernel.precision for kernel in graph.executed().kernels}
+
+
+def test_openvino_rounds_no_inputs_where_only_weights_are_integers(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.integers(-127, 128, (256, 512), np.int8)
+    scales = rng.uniform(0.01, 0.02, (256, 1)).astype(np.float32)
+    x = opset13.parameter([-1, 512], np.float32, "x")
+    scaled = opset13.multiply(opset13.convert(weights, "f32"), scales)
+    layer = opset13.matmul(x, scaled, False, True)
+    x.output(0).set_names({"x"})
+    layer.output(0).set_names({"y"})
+    path = tmp_path / "openvino_model.xml"
+    ov.save_model(ov.Model([opset13.result(layer)], [x], "weights"), path)
+    spec = GraphSpec(
+        files={"openvino": (path.name,)},
+        inputs=(TensorSpec(name="x", dtype="float32", shape=("n", 512)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=("n", 256)),),
+    )
+    network = Network("weights", spec, (path,), "int8-weights")
+    given = rng.standard_normal((64, 512), np.float32)
+    found = open_backend("openvino", precision="fp32").open(network).run({"x": given})["y"]
+    assert snr_db(given @ (weights * scales).T, found) > 80
 
 
 def test_openvino_takes_bf16_only_from_the_artifact_or_the_caller(

@@ -108,6 +108,8 @@ class OpenVinoBackend:
         settings: dict[str, str | int] = {"PERFORMANCE_HINT": "LATENCY"}
         if self.device == "CPU":
             settings["INFERENCE_NUM_THREADS"] = self.threads
+            # Where only a layer's weights are integers, its input would be rounded too, unsaid.
+            settings["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = 0
         return settings
 
     def in_fp32(self, network: Network) -> "OpenVinoBackend | None":
