@@ -57,9 +57,13 @@ class Job:
             f"{backend.precision}"
         )
 
+    def warn(self, *warnings: str) -> None:
+        """Keep warnings for the result, each once."""
+        self.warnings += [one for one in warnings if one not in self.warnings]
+
     def record(self, graph: Graph) -> None:
         """Keep what a network executed: after it ran, and before it is released."""
-        self.warnings += [one for one in graph.warnings if one not in self.warnings]
+        self.warn(*graph.warnings)
         if graph.name not in self.networks:
             retried = self._retries.get(graph.name)
             self.networks[graph.name] = NetworkRecord.of(

@@ -17,7 +17,7 @@ class Options(TypedDict, total=False):
     """Keyword arguments of a generation; whatever is left out comes from the model."""
 
     negative_prompt: str
-    """What the picture should not show; has no effect without guidance."""
+    """What the picture should not show; has no effect without guidance, which a warning says."""
     style: str | Style | None
     """Words around both prompts: one of `sdrt styles` by its name, or a style of your own."""
     prompt_embeds: npt.ArrayLike | None
@@ -74,7 +74,7 @@ class Options(TypedDict, total=False):
     """How near to stay to the picture, of models that edit one: from 1 on, 1.5 by default.
 
     At 1 a guided step costs two answers of the U-Net, above it three; without guidance it has no
-    effect.
+    effect, which a warning says.
     """
     guidance_rescale: float
     """0 to 1: against the glaring colours of strong guidance; 0.7 is usual."""
@@ -82,7 +82,10 @@ class Options(TypedDict, total=False):
     guidance_end: float
     """Guide only from this share of the steps to this; the others cost half."""
     guidance_split: bool
-    """Run both halves of a guided step one after the other: as long, but with less memory."""
+    """Run both halves of a guided step one after the other: as long, but with less memory.
+
+    Models with guidance inside (LCM) have no halves, and refuse this, the interval and rescaling.
+    """
     sampler: str
     sampler_options: Mapping[str, Option]
     """Options of the sampler, such as {"eta": 0.5} or {"order": 3}; unknown ones are listed."""

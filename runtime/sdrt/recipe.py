@@ -68,7 +68,7 @@ class Recipe:
             )
         last = self._last(noise)
         if self.scheduler != "default":
-            rho = {"rho": self.options["rho"]} if self._has_rho else {}
+            rho = {"rho": self.options["rho"]} if self.has_rho else {}
             spacing = SCHEDULERS[self.scheduler]
             levels = spacing(float(noise.sigmas[-1]), float(noise.sigmas[0]), count, **rho)
             return Steps.at_levels(noise, levels, 0.0 if last >= levels[-1] else last)
@@ -112,7 +112,8 @@ class Recipe:
         return float(self.options.get("timestep_scaling", 10.0))
 
     @property
-    def _has_rho(self) -> bool:
+    def has_rho(self) -> bool:
+        """Whether its scheduler takes a `rho`, and one was given."""
         return self.scheduler in WITH_RHO and "rho" in self.options
 
     def _last(self, noise: TrainingNoise) -> float:

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sdrt import checks
+from sdrt import checks, unheeded
 from sdrt.denoiser import Embeddings, Guidance, guidance_width
 from sdrt.embeddings import check_lengths, checked_embeddings, checked_pooled, digest
 from sdrt.errors import UnsupportedError, UsageError
@@ -82,6 +82,8 @@ class Request:
 
     Latent consistency models have few; of others only that share of the steps is made.
     """
+    warnings: tuple[str, ...] = ()
+    """What was asked for, and cannot be heeded beside the rest."""
 
     @property
     def share(self) -> float:
@@ -167,6 +169,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
         decoder=decoder_of(manifest, options.get("decoder", "full")),
         squeezes_steps=guides_itself and recipe.is_distilled,
+        warnings=unheeded.warnings(manifest.name, options, guidance, guides_itself, recipe),
     )
     if part.latents is not None and (width, height) != (own_width, own_height):
         raise UsageError(
@@ -223,6 +226,8 @@ def _init_image(manifest: Manifest, options: Options) -> InitImage | None:
     _check_conditions(manifest, has_image=True, has_mask=mask is not None)
     if manifest.edits:
         _check_edit(manifest, options)
+    elif mask is None and options.get("paste") is not None:
+        raise UsageError("paste was given without a mask; give both")
     own_strength = STRENGTH if mask is None and not manifest.edits else 1.0
     strength = options.get("strength", own_strength)
     size, downscale = (options.get("width"), options.get("height")), manifest.latent.downscale
@@ -436,6 +441,8 @@ def _guidance(manifest: Manifest, options: Options, guides_itself: bool) -> Guid
             f"guidance starts at {guidance.start} and ends at {guidance.end}; expected the start "
             "before the end"
         )
+    if guides_itself:
+        unheeded.check_guides_itself(manifest.name, guidance)
     return guidance
 
 

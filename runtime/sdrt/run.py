@@ -114,6 +114,7 @@ class Run:
     def _generate(self) -> Iterator[Step]:
         self.job.stop.check()
         plan = self.plan
+        self.job.warn(*self.request.warnings)
         self.job.tiles_vae, self.job.releases = plan.is_tiled, not plan.keep
         guidance = replace(self.request.guidance, is_split=not plan.is_doubled)
         self.request = replace(self.request, guidance=guidance)

@@ -471,7 +471,10 @@ GIVEN: list[dict[str, Any]] = [
     {},
     {"width": 256, "height": 64, "num_inference_steps": 7, "guidance_scale": 0},
     {"guidance_rescale": 0.7, "guidance_start": 0.2, "guidance_end": 0.8, "guidance_split": True},
-    {"guidance_start": 0.5, "guidance_end": 0.5},
+    {"guidance_start": 0.5, "guidance_end": 0.5, "negative_prompt": "fog"},
+    {"guidance_scale": 1, "guidance_rescale": 0.7, "guidance_split": True},
+    {"guidance_scale": 0.5, "negative_prompt": "fog", "guidance_start": 0.5, "guidance_end": 0.8},
+    {"sampler": "lcm", "spacing": "trailing"},
     {"seed": 2**63 - 1},
     {"seed": 2**63 - 64, "num_images_per_prompt": 64},
     {"seed": 0, "num_images_per_prompt": 3, "negative_prompt": "häßlich 😀"},
@@ -523,6 +526,7 @@ def resolved(manifest: Manifest, options: Mapping[str, Any]) -> dict[str, Any]:
             "options": dict(recipe.options),
             "seeds": list(found.seeds),
             "clip_skip": found.clip_skip,
+            "warnings": list(found.warnings),
         }
     }
 
@@ -625,6 +629,10 @@ def test_guidance_inside_of_a_unet_goes_from_one_on(ask: Ask, model: Path) -> No
     )
     assert (low["code"], none["result"]["is_guided"]) == (2, False)
     assert "whose U-Net is told it, is 0.5; expected a finite number from 1 up" in low["message"]
+    own = Manifest.model_validate(data)
+    for given in ({"guidance_rescale": 0.7}, {"guidance_end": 0.5}, {"negative_prompt": "fog"}):
+        (answer,) = ask(request_command(model, given))
+        assert answer == resolved(own, given)
 
 
 def test_stable_diffusion_xl_is_left_to_python(ask: Ask, model: Path) -> None:

@@ -163,6 +163,10 @@ def test_a_second_pass_of_an_lcm_makes_all_its_steps(lcm: Artifact) -> None:
         ({"guidance_scale": 0.5}, "whose U-Net is told it, is 0.5; expected .* from 1 up"),
         ({"num_inference_steps": 51}, "a model distilled on 50 takes from 1 to 50"),
         ({"image_guidance_scale": 2.0}, "is for models that edit pictures"),
+        ({"guidance_rescale": 0.7}, "guidance_rescale was given, and .* guidance inside"),
+        ({"guidance_start": 0.5}, "guidance_start was given, and .* makes a step of one answer"),
+        ({"guidance_end": 0.5}, "guidance_end was given, .*; leave guidance_end out"),
+        ({"guidance_split": True}, "guidance_split was given, .* guidance_scale still counts"),
     ],
 )
 def test_what_an_lcm_cannot_do_is_refused(
@@ -170,6 +174,13 @@ def test_what_an_lcm_cannot_do_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         open_pipeline(lcm).start(PROMPT, **options)
+
+
+def test_an_lcm_says_that_a_negative_prompt_has_no_effect(lcm: Artifact) -> None:
+    run = open_pipeline(lcm).start(PROMPT, negative_prompt="fog", num_inference_steps=1)
+    (warning,) = run.result().warnings
+    assert warning.startswith("without effect: negative_prompt, because the U-Net of ")
+    assert warning.endswith(" has guidance inside")
 
 
 def test_a_strength_with_fewer_timesteps_than_steps_is_refused(

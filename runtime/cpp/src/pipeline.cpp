@@ -97,6 +97,7 @@ Result Pipeline::generate(const Request& request, Stop& stop, const Callback& ca
 
 Result Pipeline::make(const Request& request, Stop& stop, const Callback& callback) {
     Job job(stop);
+    job.warnings = request.warnings;
     stop.check();
     const Steps steps = request.recipe.steps(noise_, request.num_inference_steps);
     const Denoiser denoise = denoiser(unet(job), steps, request, embed(request, job));

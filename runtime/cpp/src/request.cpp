@@ -5,6 +5,7 @@
 #include "noise.hpp"
 #include "sampler_names.hpp"
 #include "sampler_options.hpp"
+#include "unheeded.hpp"
 
 #include <limits>
 #include <random>
@@ -30,6 +31,9 @@ Guidance checked_guidance(const Manifest& manifest, const Options& options, bool
     if (guidance.start > guidance.end) {
         throw UsageError("guidance starts at " + number_text(guidance.start) + " and ends at " +
                          number_text(guidance.end) + "; expected the start before the end");
+    }
+    if (guides_itself) {
+        check_guides_itself(manifest.name, guidance);
     }
     return guidance;
 }
@@ -134,6 +138,8 @@ Request resolve(const Manifest& manifest, const Options& options) {
         guidance.scale > 1 && guidance.start < guidance.end && !guides_itself;
     request.recipe = checked_recipe(manifest, options);
     request.clip_skip = checked_clip_skip(manifest, options.clip_skip);
+    request.warnings =
+        unheeded(manifest.name, options, guidance, guides_itself, request.recipe);
     return request;
 }
 

@@ -44,6 +44,7 @@ struct Request {
     Recipe recipe;
     std::vector<std::uint64_t> seeds;  // one for each image
     std::int64_t clip_skip = 1;
+    std::vector<std::string> warnings;  // of what was asked for and cannot be heeded
 };
 
 // Throws UsageError for what cannot be, UnsupportedError for what this model or this host has not.

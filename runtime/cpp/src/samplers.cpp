@@ -92,6 +92,10 @@ Tensor lcm(const Journey& journey, Tensor x) {
     return x;
 }
 
+bool Recipe::is_distilled() const {
+    return scheduler == "default" && sampler_of(sampler).grid == Grid::distilled;
+}
+
 Steps Recipe::steps(const TrainingNoise& noise, std::int64_t count) const {
     check_whole("steps", count, 1, noise.steps());
     const Sampler& own = sampler_of(sampler);
@@ -108,7 +112,7 @@ Steps Recipe::steps(const TrainingNoise& noise, std::int64_t count) const {
         return at_levels(noise, std::move(levels), rest);
     }
     const Doubles timesteps =
-        own.grid == Grid::distilled
+        is_distilled()
             ? distilled(noise.steps(), count, option<std::int64_t>(options, "original_steps", 50))
             : spaced(noise.steps(), count, spacing, offset, own.grid);
     Steps steps = at_timesteps(noise, timesteps, last);

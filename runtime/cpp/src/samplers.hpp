@@ -30,6 +30,9 @@ struct Recipe {
     std::int64_t offset = 0;
     Named<Option> options;                 // of the sampler, checked before
 
+    // Whether it goes through timesteps that a model was distilled on.
+    bool is_distilled() const;
+
     // The levels of a run; throws UsageError for a count that cannot be.
     Steps steps(const TrainingNoise& noise, std::int64_t count) const;
 

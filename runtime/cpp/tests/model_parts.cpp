@@ -182,7 +182,8 @@ Json request(const Json& command) {
             {"offset", found.recipe.offset},
             {"options", json_of(found.recipe.options)},
             {"seeds", found.seeds},
-            {"clip_skip", found.clip_skip}};
+            {"clip_skip", found.clip_skip},
+            {"warnings", found.warnings}};
 }
 
 Json sampler(const Json& command) {
