@@ -10,6 +10,7 @@ from sdrt import machine
 from sdrt.backends import open_backend, usable_backends
 from sdrt.checks import MIN_LATENT
 from sdrt.errors import OutOfMemoryError, UnsupportedError, UsageError
+from sdrt.manifest import TINY_DECODER
 from sdrt.memory import ENGINES, Plan
 
 SIDE_STEP = 64  # pixels between the smaller sizes that are tried
@@ -59,8 +60,9 @@ class Budget:
         if self.heeds_machine and not _is_available(plan):
             name, needed = plan.peak()
             raise OutOfMemoryError(
-                f"the run needs about {_gb(needed)} of memory while {name} runs, and "
-                f"{_gb(machine.memory_bytes()[1])} are available; {self._remedy(plan, 0)}. "
+                f"the run needs about {_gb(needed)} of memory while {name} runs"
+                f"{_beside(plan.previews)}, and {_gb(machine.memory_bytes()[1])} are available; "
+                f"{self._remedy(plan, 0)}. "
                 "Estimates are wrong by up to 30 %: to try nevertheless, --ignore-memory (in "
                 "Python: check_memory=False)"
             )
@@ -70,14 +72,15 @@ class Budget:
         if self.limit is None:
             return None
         name, needed = plan.peak()
-        return Forecast(self.limit, plan.before + needed, name, _ways(plan))
+        return Forecast(self.limit, plan.before + needed, name, _ways(plan), plan.previews)
 
     def _refuse_over_limit(self, plan: Plan) -> None:
         assert self.limit is not None
         name, needed = plan.peak()
         raise OutOfMemoryError(
             f"the process would need about {_gb(plan.before + needed)} of memory while {name} "
-            f"runs, and --max-memory (in Python: max_memory) allows {_gb(self.limit)}; "
+            f"runs{_beside(plan.previews)}, and --max-memory (in Python: max_memory) allows "
+            f"{_gb(self.limit)}; "
             f"planned already: {', '.join(_ways(plan)) or 'nothing'}; "
             f"{self._remedy(plan, plan.before)}; or raise the limit to what the run needs"
         )
@@ -105,13 +108,15 @@ class Forecast:
     """while this network runs."""
     ways: list[str]
     """How it is made to need less."""
+    previews: str | None = None
+    """The network that is in memory beside the U-Net, to decode steps on the way."""
 
     def sentence(self) -> str:
         """The same for people."""
         ways = ", ".join(self.ways) or "nothing has to be changed for that"
         return (
-            f"about {_gb(self.predicted_bytes)} of memory at most, while {self.network} runs, of "
-            f"the {_gb(self.limit_bytes)} allowed: {ways}"
+            f"about {_gb(self.predicted_bytes)} of memory at most, while {self.network} runs"
+            f"{_beside(self.previews)}, of the {_gb(self.limit_bytes)} allowed: {ways}"
         )
 
 
@@ -132,6 +137,11 @@ def _ways(plan: Plan) -> list[str]:
         "the VAE works in tiles": plan.is_tiled,
     }
     return [way for way, is_taken in said.items() if is_taken]
+
+
+def _beside(previews: str | None) -> str:
+    """What else is in memory while the U-Net is, for an end of a sentence."""
+    return f" (previews need the U-Net and {previews} at once)" if previews else ""
 
 
 def _is_known(plan: Plan) -> bool:
@@ -158,6 +168,12 @@ def _changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
     Pictures stay what they are (in tiles: nearly), then change by rounding, then become others.
     """
     harmless: list[tuple[str, dict[str, Any]]] = []
+    if plan.previews:
+        manifest = plan.artifact.manifest
+        if plan.previews != TINY_DECODER and TINY_DECODER in manifest.graphs:
+            yield "--preview tae", replace(plan, previews=TINY_DECODER)
+        rough = "--preview proj" if manifest.latent.preview else "no --preview"
+        harmless.append((rough, {"previews": None}))
     if plan.images > 1:
         harmless.append(("--batch-count 1", {"images": 1}))
     if plan.is_doubled:

@@ -97,6 +97,8 @@ class Plan:
     """Width and height of the first pass, where there are two."""
     decoder: str = "vae_decoder"
     """The network that makes pictures of latents."""
+    previews: str | None = None
+    """The network that decodes between the U-Net's steps, beside it, if any does."""
     gives_back: bool = False
     """Whether freed arrays go back to the system at once (`machine.give_back_freed_arrays`)."""
 
@@ -131,6 +133,7 @@ class Plan:
             before=machine.resident_bytes(),
             first=first if request.hires else None,
             decoder=request.decoder,
+            previews=request.previews,
         )
 
     def peak(self) -> tuple[str, int]:
@@ -145,8 +148,16 @@ class Plan:
         for name, stage in self._stages():
             weights = 0 if name in held else stage._weights(name)
             activations = stage._activations(name)
-            texts = together if name in self._text_encoders else 0
-            peaks[name] = max(peaks.get(name, 0), kept + texts + weights + activations)
+            beside = together if name in self._text_encoders else 0
+            if name == "unet" and self.previews is not None:
+                shown = self.previews
+                loaded = 0 if shown in held else stage._weights(shown)
+                decoded = stage._activations(shown)
+                unet = weights + (activations if is_static else 0)
+                peaks[shown] = max(peaks.get(shown, 0), kept + unet + loaded + decoded)
+                if shown in self.keep:
+                    beside += loaded + (decoded if is_static else 0)
+            peaks[name] = max(peaks.get(name, 0), kept + beside + weights + activations)
             if name in self.keep:
                 kept += weights + (activations if is_static else 0)
                 held |= set() if is_static else {name}
@@ -202,7 +213,7 @@ class Plan:
             channels, matrix = self._unet(latent_pixels)
             values = self._engine.unet * channels * latent_pixels + self._engine.scores * matrix
             return int(values * rows * width)
-        if name in (self.decoder, "vae_encoder"):
+        if name in (self.decoder, self.previews, "vae_encoder"):
             last, given = self._vae(name)
             values = self._engine.decoder * (last + 2 * given) * self._vae_pixels
             return int(values * width) + self.images * self.width * self.height * 3 * PICTURE_BYTES
@@ -242,7 +253,8 @@ class Plan:
 
     def _vae(self, name: str) -> tuple[int, int]:
         """Channels at full size: of the last level, and those that it is given."""
-        channels = self._config(name).get("block_out_channels")
+        config = self._config(name)
+        channels = config.get("block_out_channels", config.get("decoder_block_out_channels"))
         numbers = _numbers(channels, DECODER_CHANNELS)
         return numbers[0], numbers[min(1, len(numbers) - 1)]
 

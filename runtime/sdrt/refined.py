@@ -58,6 +58,11 @@ class RefinedRun(Run):
         _ = self._second.plan
         return super().plan
 
+    def will_decode(self, decoder: str | None = None) -> None:
+        """Plan for steps that are decoded on the way, those of both models."""
+        super().will_decode(decoder)
+        self._second.will_decode(decoder)
+
     def __len__(self) -> int:
         """How many steps both models make."""
         return super().__len__() + len(self._second)

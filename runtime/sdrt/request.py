@@ -77,6 +77,8 @@ class Request:
     """The second pass, if there is one."""
     decoder: str = "vae_decoder"
     """The network that makes pictures of latents."""
+    previews: str | None = None
+    """The network that decodes steps on the way, if any does (`Run.will_decode`)."""
     squeezes_steps: bool = False
     """Whether all steps are made in the share of the way that a picture's strength leaves to go.
 

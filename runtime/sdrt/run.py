@@ -70,6 +70,14 @@ class Run:
         """
         self.job.stop.ask()
 
+    def will_decode(self, decoder: str | None = None) -> None:
+        """Plan for steps that are decoded on the way: a decoder is in memory beside the U-Net.
+
+        `decoder` is as in `decode`. Call it before the run is planned or begun.
+        """
+        name = decoder_of(self.pipeline.artifact.manifest, decoder) if decoder else None
+        self.request = replace(self.request, previews=name or self.request.decoder)
+
     def decode(self, latents: Latents, decoder: str | None = None) -> list[Image.Image]:
         """Make pictures of latents, as a part of the run: it can be cancelled, its time counts.
 

@@ -17,6 +17,7 @@ from sdrt.backends.fake import FakeBackend
 from sdrt.budget import Budget, read_bytes
 from sdrt.cli import cli
 from sdrt.errors import OutOfMemoryError, UnsupportedError, UsageError
+from sdrt.manifest import TINY_DECODER
 from sdrt.pipeline import Pipeline
 from tests.runtime.test_cli import run
 from tests.runtime.test_guard import SMALL, compute
@@ -79,6 +80,42 @@ def test_the_cheapest_change_that_would_fit_is_named(
     needed, there, offered, less = found.groups()
     assert offered == flags
     assert float(needed) > float(there) == gigabytes >= float(less)
+
+
+def with_tiny_decoder(artifact: Artifact) -> Artifact:
+    """It has a tenth of the weights."""
+    manifest = artifact.manifest
+    graph = manifest.graphs["vae_decoder"].model_copy(update={"files": {"onnx": ("tiny/w",)}})
+    record = manifest.files["vae_decoder/w"]
+    files = {**manifest.files, "tiny/w": record.model_copy(update={"size": record.size // 10})}
+    graphs = {**manifest.graphs, TINY_DECODER: graph}
+    update = {"graphs": graphs, "files": files}
+    return replace(artifact, manifest=manifest.model_copy(update=update))
+
+
+def test_previews_are_what_is_given_up_first(
+    demo: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    available(monkeypatch, 64.0)
+    artifact = sd15(demo, "fp32")
+    silent = plan(artifact, "openvino", "fp32", keep=frozenset({"vae_decoder"}))
+    most = silent.peak()[1]
+    limited = Budget(most + GB // 4, heeds_machine=False)
+    shown = replace(silent, previews="vae_decoder")
+    with pytest.raises(OutOfMemoryError) as caught:
+        limited.check(shown)
+    message = str(caught.value)
+    assert "runs (previews need the U-Net and vae_decoder at once), and --max-memory" in message
+    assert "it would fit with --preview proj (about " in message
+    limited.check(replace(shown, previews=None))
+    latent = artifact.manifest.latent.model_copy(update={"preview": None})
+    unmapped = artifact.manifest.model_copy(update={"latent": latent})
+    with pytest.raises(OutOfMemoryError, match=r"it would fit with no --preview \(about "):
+        limited.check(replace(shown, artifact=replace(artifact, manifest=unmapped)))
+    tiny = replace(shown, artifact=with_tiny_decoder(artifact))
+    smaller = replace(tiny, previews=TINY_DECODER).peak()[1]
+    with pytest.raises(OutOfMemoryError, match="it would fit with --preview tae "):
+        Budget(smaller, heeds_machine=False).check(tiny)
 
 
 @pytest.mark.usefixtures("openvino")
@@ -244,8 +281,9 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         ("onnxruntime", ["--size", "256x256"]),
         ("openvino", ["--size", "256x256", "--max-memory", "345M"]),
         ("openvino", ["--size", "576x512", "--cfg-scale", "1", "--vae-tiling"]),
+        ("openvino", ["--size", "256x256", "--preview", "vae"]),
     ],
-    ids=["small", "limited", "tiled"],
+    ids=["small", "limited", "tiled", "previews"],
 )
 def test_predictions_are_near_to_the_peak_of_a_fresh_process(
     tmp_path: Path, backend: str, options: list[str]

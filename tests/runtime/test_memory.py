@@ -73,6 +73,22 @@ def test_what_stays_in_memory_counts_for_those_that_come_later(demo: Artifact) -
     assert kept.peak()[1] - loaded.peak()[1] > WEIGHTS["unet"] * 4
 
 
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_a_decoder_that_shows_steps_is_there_beside_the_unet(demo: Artifact, name: str) -> None:
+    shown = frozenset({"vae_decoder"})
+    for keep in (frozenset[str](), shown):
+        silent = plan(sd15(demo, "fp32"), name, "fp32", keep=keep, width=256, height=256)
+        beside = replace(silent, previews="vae_decoder")
+        more = beside.peak()[1] - silent.peak()[1]
+        if keep or name == "openvino":  # which keeps the U-Net's buffers too
+            assert more >= WEIGHTS["vae_decoder"] * 4
+        assert more >= 0
+    large = plan(sd15(demo, "fp32"), name, "fp32", keep=shown)
+    network, needed = replace(large, previews="vae_decoder").peak()
+    assert network == "vae_decoder"
+    assert needed - large.peak()[1] > GB
+
+
 def test_weights_that_are_changed_are_there_once_more(demo: Artifact) -> None:
     whole = plan(sd15(demo, "bf16"), "onnxruntime", "fp32")
     more = replace(whole, changed={"unet": 100_000_000})

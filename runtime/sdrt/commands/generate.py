@@ -218,6 +218,7 @@ def generate(
     else:
         run = pipe.start(prompt, **options)
     previews.check(pipe.artifact.manifest)
+    previews.plan(run)
     outputs.check(run.request, previews.paths(len(run)))
     forecast = pipe.budget.forecast(run.plan)
     if forecast and not (quiet or as_json):

@@ -70,6 +70,16 @@ class Previews:
         if self.preview == "tae":
             decoder_of(manifest, "tiny")
 
+    def plan(self, run: Run) -> None:
+        """Let the run plan for the decoder beside its U-Net, if one shows its steps."""
+        if self.preview in ("vae", "tae"):
+            run.will_decode(self._decoder)
+
+    @property
+    def _decoder(self) -> str | None:
+        """The decoder's name: the run's own unless it is to be the tiny one."""
+        return "tiny" if self.preview == "tae" else None
+
     def see(self, run: Run, step: Step) -> None:
         """Write a preview if it is time for one; a batch goes on one sheet."""
         if self.preview is None or (step.index + 1) % (self.preview_interval or 1):
@@ -79,7 +89,7 @@ class Previews:
     def _shown(self, run: Run, latents: Latents) -> list[Image.Image]:
         if self.preview == "proj":
             return run.pipeline.preview(latents)
-        return run.decode(latents, "tiny" if self.preview == "tae" else None)
+        return run.decode(latents, self._decoder)
 
     def _path(self, step: int) -> Path:
         path = self.preview_path or Path("preview.png")
