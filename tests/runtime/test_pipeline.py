@@ -705,6 +705,7 @@ def test_a_network_that_did_not_run_has_no_record(pipe: Pipeline) -> None:
         ({"clip_skip": 3}, "clip_skip is 3; expected"),
         ({"clip_skip": 1.0}, "clip_skip is 1.0; expected"),
         ({"negative_prompt": None}, "negative_prompt is None; expected a text"),
+        ({"image": Image.new("RGB", (64, 64)), "paste": False}, "paste was given without a mask"),
         ({"wdith": 64}, "unknown option 'wdith'; known: aesthetic_score, clip_skip, "),
     ],
 )
