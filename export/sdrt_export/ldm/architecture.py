@@ -43,6 +43,7 @@ RELATIVES = (
     (r"motion_modules\.", "AnimateDiff"),
     (r"^(unet\.)?down_blocks\.\d+\.(resnets|attentions)\.", "a U-Net in diffusers' naming, alone"),
 )
+GUIDANCE = re.compile(r"\bcond_proj\.weight$")
 UNCLIP = "a U-Net with a condition of its own (unCLIP)"
 
 
@@ -76,6 +77,7 @@ class Architecture:
 def recognise(path: Path, shapes: Shapes) -> Architecture:
     """Sizes of a whole Stable Diffusion; raises for everything else, by its name."""
     _check_kind(path, shapes)
+    _check_guidance(path, shapes)
     try:
         found = _architecture(shapes)
     except (KeyError, IndexError, ValueError) as error:
@@ -154,6 +156,15 @@ def _check_kind(path: Path, shapes: Shapes) -> None:
     there = " and ".join(name for name, is_there in parts.items() if is_there)
     missing = " and ".join(name for name, is_there in parts.items() if not is_there)
     raise ArtifactError(f"{path} has {there} alone, no {missing}; expected a whole model")
+
+
+def _check_guidance(path: Path, shapes: Shapes) -> None:
+    """Raise `UnsupportedError` for a U-Net that is told the guidance, which LDM's never was."""
+    if told := next((name for name in shapes if GUIDANCE.search(name)), None):
+        raise UnsupportedError(
+            f"{path} is a latent consistency model with guidance inside ({told}), and the original "
+            "naming has no place for that; give the model as a diffusers folder"
+        )
 
 
 def _family(shapes: Shapes) -> Naming:

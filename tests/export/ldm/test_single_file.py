@@ -239,6 +239,14 @@ BAD: list[tuple[Change, type[SdrtError], str]] = [
     ),
     (other("double_blocks.0.img_attn.norm.key_norm.scale"), UnsupportedError, "is Flux"),
     (add("model.diffusion_model.label_emb.0.0.weight"), UnsupportedError, ".unCLIP."),
+    *(
+        (
+            add(f"model.diffusion_model.{name}.cond_proj.weight"),
+            UnsupportedError,
+            f"with guidance inside .*{name}.cond_proj.weight.*; give the model as a diffusers fol",
+        )
+        for name in ("time_embed", "time_embedding")
+    ),
     (
         other("conditioner.embedders.0.model.ln_final.weight"),
         ArtifactError,
