@@ -9,6 +9,8 @@ TYPES = {"f32": "fp32", "f16": "fp16", "i8": "int8", "u8": "int8"}
 LAYERS = ("Convolution", "FullyConnected", "MatMul", "ScaledDotProductAttention")
 # What a folder of `optimum-cli export openvino --weight-format` is named after.
 STORED = ("fp32", "fp16", "int8")
+# No rounding of what comes into layers of which only the weights are integers; sdrt has it off.
+UNROUNDED = {"DYNAMIC_QUANTIZATION_GROUP_SIZE": 0}
 
 
 def settings(job: Job) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def run(job: Job) -> Outcome:
     params = job.params
     pipe: Any = openvino_genai.Text2ImagePipeline(Path(job.model))
     set_sampler(pipe, job)
-    pipe.compile("CPU", **openvino_facts.settings(job))
+    pipe.compile("CPU", **openvino_facts.settings(job), **openvino_facts.UNROUNDED)
     pixels = pipe.generate(
         params["prompt"],
         width=params["width"],

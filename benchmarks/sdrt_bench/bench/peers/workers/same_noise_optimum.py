@@ -31,7 +31,7 @@ def run(job: Job) -> Outcome:
 def _openvino(job: Job) -> Any:
     from optimum.intel import OVPipelineForText2Image
 
-    config = openvino_facts.settings(job) | {"CACHE_DIR": ""}
+    config = openvino_facts.settings(job) | openvino_facts.UNROUNDED | {"CACHE_DIR": ""}
     return OVPipelineForText2Image.from_pretrained(
         job.model, ov_config=config, safety_checker=None, local_files_only=True
     )
