@@ -234,6 +234,38 @@ def test_a_latent_consistency_model(
     assert "edits pictures, which this host does not do" in refused.stderr
 
 
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_stable_diffusion_xl(run: Run, tiny_sdxl: Path, tmp_path: Path, backend: str) -> None:
+    """Nothing as the negative prompt is zeros; a long one is longer than the prompt."""
+    pipe = sdrt.load(tiny_sdxl, backend)
+    for negative, clip_skip, images in (("", 1, 2), ("dull (grey:1.3) BREAK [blurry]", 2, 1)):
+        done = run(
+            *["generate", PROMPT, "-m", tiny_sdxl, "--backend", backend, "--steps", 2, "-s", 3],
+            *["-n", negative, "--clip-skip", clip_skip, "-b", images, "-W", 64, "-H", 80],
+            *["-o", tmp_path / "host.png"],
+        )
+        assert done.returncode == 0, done.stderr
+        expected = pipe(
+            PROMPT,
+            negative_prompt=negative,
+            clip_skip=clip_skip,
+            num_images_per_prompt=images,
+            num_inference_steps=2,
+            seed=3,
+            width=64,
+            height=80,
+        )
+        names = ["host.png"] if images == 1 else ["host-1.png", "host-2.png"]
+        for name, image, parameters in zip(
+            names, expected.images, expected.parameters, strict=True
+        ):
+            written = read_png(tmp_path / name)
+            assert written["sdrt"] == json.loads(parameters.to_json())
+            assert written["parameters"] == parameters.to_a1111()
+            with Image.open(tmp_path / name) as found:
+                assert psnr_db(np.asarray(image), np.asarray(found)) >= 50
+
+
 def test_several_pictures_and_a_split_guidance(run: Run, demo: Artifact, tmp_path: Path) -> None:
     done = run(
         *["generate", "a cat", "-m", demo.root, "--steps", 2, "-s", 4, "-b", 2, "--size", "64x64"],

@@ -142,6 +142,16 @@ def test_the_hash_is_pythons_for_any_number_and_text(ask: Ask, model: Path) -> N
     assert answer["result"]["hash"] == open_artifact(model).hash
 
 
+def test_a_manifest_of_stable_diffusion_xl_is_read(ask: Ask, tiny_sdxl: Path) -> None:
+    artifact = open_artifact(tiny_sdxl)
+    assert artifact.manifest.zeros_for_empty_prompt
+    (answer,) = ask(open_command(tiny_sdxl))
+    found = answer["result"]
+    assert found["manifest"] == artifact.manifest.to_json()
+    assert found["hash"] == artifact.hash
+    assert found["text_layers"] == artifact.manifest.text_layers > 1
+
+
 def change(data: Any, at: tuple[Any, ...], value: Any) -> Any:
     """A copy of JSON with one value put elsewhere; `...` takes it away."""
     data = json.loads(json.dumps(data))
@@ -221,6 +231,7 @@ FIELDS: list[tuple[tuple[Any, ...], Any]] = [
     *((("files", name), {"size": 1, "sha256": "0" * 64}) for name in ("/etc/passwd", "../a", "")),
     *((("files", name), {"size": 1, "sha256": "0" * 64}) for name in ("c:a", "a\\b", "a/../b")),
     (("made_with", "onnx"), 1),
+    *((("zeros_for_empty_prompt",), value) for value in (None, 1, "true")),
 ]
 
 
@@ -635,12 +646,16 @@ def test_guidance_inside_of_a_unet_goes_from_one_on(ask: Ask, model: Path) -> No
         assert answer == resolved(own, given)
 
 
-def test_stable_diffusion_xl_is_left_to_python(ask: Ask, model: Path) -> None:
-    data = json.loads((model / "manifest.json").read_text())
-    (model / "manifest.json").write_text(json.dumps({**data, "family": "sdxl"}))
-    (answer,) = ask(open_command(model))
-    assert answer["code"] == 9
-    assert "Stable Diffusion XL, which this host does not run" in answer["message"]
+def test_a_refiner_of_stable_diffusion_xl_is_left_to_python(ask: Ask, model: Path) -> None:
+    path = model / "manifest.json"
+    data = json.loads(path.read_text())
+    told = {"name": "time_ids", "dtype": "float32", "shape": ["batch", 5]}
+    for numbers, problem in ((5, "is a refiner of Stable"), (7, "takes 7 numbers about the")):
+        inputs = [*data["graphs"]["unet"]["inputs"], {**told, "shape": ["batch", numbers]}]
+        path.write_text(json.dumps(change(data, ("graphs", "unet", "inputs"), inputs)))
+        (answer,) = ask(request_command(model, {}))
+        assert answer["code"] == 9
+        assert problem in answer["message"]
 
 
 # ---- Pictures

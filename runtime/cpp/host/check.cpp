@@ -36,7 +36,7 @@ void check(const Words& words) {
     const std::string golden = given.required();
     LoadOptions load = load_options(given);
     load.engine.precision = given.text("--precision").value_or("fp32");
-    load.keep = {"text_encoder", "unet", "vae_decoder"};
+    load.keep = {"text_encoder", "text_encoder_2", "unet", "vae_decoder"};
     Pipeline pipeline(model_of(given), load);
 
     Json record;

@@ -119,7 +119,8 @@ std::set<std::string> names_in(const std::string& list) {
     for (std::string word; std::getline(words, word, ',');) {
         word.erase(std::remove(word.begin(), word.end(), ' '), word.end());
         if (!word.empty()) {
-            names.insert(sdrt::check_known("network", word, {"text_encoder", "unet", "vae_decoder"}));
+            names.insert(sdrt::check_known(
+                "network", word, {"text_encoder", "text_encoder_2", "unet", "vae_decoder"}));
         }
     }
     return names;

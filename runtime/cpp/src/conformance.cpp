@@ -296,16 +296,16 @@ Pairs Replayed::of_tokens(bool is_ids) {
 }
 
 Pairs Replayed::of_embeddings(Job& job) {
-    const Tokens positive{ids_[0], weights_[0]};
-    std::optional<Tokens> negative;
+    const TokensOfAll positive{Tokens{ids_[0], weights_[0]}};
+    std::optional<TokensOfAll> negative;
     if (ids_.size() > 1) {
-        negative = Tokens{ids_[1], weights_[1]};
+        negative = TokensOfAll{Tokens{ids_[1], weights_[1]}};
     }
     const Embeddings made = pipeline_.encode(positive, negative ? &*negative : nullptr, 1, job);
     Pairs found;
-    found.emplace_back(embeddings_[0], made.positive);
+    found.emplace_back(embeddings_[0], made.positive.states);
     if (made.negative) {
-        found.emplace_back(embeddings_[1], *made.negative);
+        found.emplace_back(embeddings_[1], made.negative->states);
     }
     return found;
 }
@@ -352,7 +352,7 @@ Pairs Replayed::of_unet(Job& job) {
     const UNet unet = pipeline_.unet(job);
     Pairs found;
     for (const Answer& one : answers_) {
-        found.emplace_back(one.out, unet(one.sample, one.timestep, one.embeddings,
+        found.emplace_back(one.out, unet(one.sample, one.timestep, Text{one.embeddings, {}, {}},
                                          one.guidance ? &*one.guidance : nullptr));
     }
     pipeline_.record("unet", job);
@@ -360,9 +360,9 @@ Pairs Replayed::of_unet(Job& job) {
 }
 
 Embeddings Replayed::golden_embeddings() const {
-    Embeddings made{embeddings_[0], {}};
+    Embeddings made{Text{embeddings_[0], {}, {}}, {}};
     if (embeddings_.size() > 1) {
-        made.negative = embeddings_[1];
+        made.negative = Text{embeddings_[1], {}, {}};
     }
     return made;
 }
@@ -370,7 +370,7 @@ Embeddings Replayed::golden_embeddings() const {
 Pairs Replayed::of_denoised(Job& /*job*/) {
     Pairs found;
     for (const Answer& one : answers_) {
-        const UNet given = [&one](const Tensor&, float, const Tensor&, const Tensor*) {
+        const UNet given = [&one](const Tensor&, float, const Text&, const Tensor*) {
             return one.out;
         };
         const Denoiser denoise =
@@ -421,6 +421,12 @@ bool is_worse(const Finding& one, const Finding& than) {
 
 void replay(Pipeline& pipeline, const std::filesystem::path& golden,
             const std::function<void(const Finding&)>& show) {
+    const Manifest& manifest = pipeline.manifest();
+    if (manifest.text_encoders.size() > 1 || manifest.takes_pooled()) {
+        throw UnsupportedError(sdrt::quoted(manifest.name) +
+                               " is a Stable Diffusion XL; golden vectors are of models with one "
+                               "text encoder, and without a pooled embedding");
+    }
     const auto cases = read_golden(golden, pipeline.artifact());
     std::vector<Replayed> replayed;
     replayed.reserve(cases.size());

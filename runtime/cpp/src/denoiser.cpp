@@ -98,7 +98,7 @@ Tensor Clipping::apply(Tensor denoised) const {
 }
 
 Denoiser::Denoiser(UNet unet, Steps steps, const TrainingNoise& noise, std::string prediction,
-                   Tensor positive, std::optional<Tensor> negative, Guidance guidance,
+                   Text positive, std::optional<Text> negative, Guidance guidance,
                    Clipping clipping, std::optional<double> timestep_scaling,
                    std::int64_t guidance_width)
     : unet_(std::move(unet)),
@@ -143,7 +143,7 @@ Tensor Denoiser::bounded(Tensor denoised, const Tensor& x, double sigma) const {
 
 Tensor Denoiser::output(const Tensor& sample, double sigma) const {
     const auto timestep = static_cast<float>(timestep_of(steps_, noise_, sigma));
-    const bool has_negative = negative_.size() > 0 || both_.size() > 0;
+    const bool has_negative = negative_.states.size() > 0 || both_.states.size() > 0;
     if (!has_negative || !guidance_.covers(steps_.progress(sigma))) {
         return run(sample, timestep, positive_);
     }
@@ -156,13 +156,13 @@ Tensor Denoiser::output(const Tensor& sample, double sigma) const {
     return guidance_.combine(negative, positive);
 }
 
-Tensor Denoiser::run(const Tensor& sample, float timestep, const Tensor& embeddings) const {
+Tensor Denoiser::run(const Tensor& sample, float timestep, const Text& text) const {
     if (guidance_width_ == 0) {
-        return unet_(sample, timestep, embeddings, nullptr);
+        return unet_(sample, timestep, text, nullptr);
     }
     const Tensor strength =
         guidance_embedding(guidance_.scale - 1, guidance_width_, sample.shape.at(0));
-    return unet_(sample, timestep, embeddings, &strength);
+    return unet_(sample, timestep, text, &strength);
 }
 
 std::int64_t guidance_width(const GraphSpec* unet) {

@@ -5,6 +5,7 @@
 #include "samplers.hpp"
 #include "schedule.hpp"
 #include "tensor.hpp"
+#include "text.hpp"
 
 #include <functional>
 #include <optional>
@@ -40,9 +41,9 @@ struct Clipping {
 };
 
 // Runs the U-Net once: noisy latents scaled to variance one (batch, channels, h/8, w/8), the timestep,
-// embeddings (batch, tokens, width), and the guidance embedding (batch, width) of networks that take
-// one as `timestep_cond`, else nullptr. Gives `out_sample`.
-using UNet = std::function<Tensor(const Tensor& sample, float timestep, const Tensor& embeddings,
+// what it is told of the prompt (batch rows), and the guidance embedding (batch, width) of networks
+// that take one as `timestep_cond`, else nullptr. Gives `out_sample`.
+using UNet = std::function<Tensor(const Tensor& sample, float timestep, const Text& text,
                                   const Tensor* guidance)>;
 
 // Predicts clean latents from noisy ones. In guided steps the negative and the positive half run as
@@ -52,7 +53,7 @@ public:
     // `noise` has to outlive it. `negative` is nothing where no step is guided.
     // `guidance_width`: of a U-Net that takes a guidance embedding; see `guidance_width` below.
     Denoiser(UNet unet, Steps steps, const TrainingNoise& noise, std::string prediction,
-             Tensor positive, std::optional<Tensor> negative, Guidance guidance = {},
+             Text positive, std::optional<Text> negative, Guidance guidance = {},
              Clipping clipping = {}, std::optional<double> timestep_scaling = {},
              std::int64_t guidance_width = 0);
 
@@ -62,13 +63,13 @@ public:
 private:
     Tensor bounded(Tensor denoised, const Tensor& x, double sigma) const;
     Tensor output(const Tensor& sample, double sigma) const;
-    Tensor run(const Tensor& sample, float timestep, const Tensor& embeddings) const;
+    Tensor run(const Tensor& sample, float timestep, const Text& text) const;
 
     UNet unet_;
     Steps steps_;
     const TrainingNoise& noise_;
     std::string prediction_;
-    Tensor positive_, negative_, both_;
+    Text positive_, negative_, both_;
     Guidance guidance_;
     Clipping clipping_;
     std::optional<double> timestep_scaling_;

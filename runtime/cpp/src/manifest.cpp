@@ -2,6 +2,9 @@
 
 #include "json.hpp"
 
+#include <algorithm>
+#include <limits>
+
 namespace sdrt {
 namespace {
 
@@ -104,6 +107,31 @@ Json all_defaults(const Defaults& defaults) {
             {"guidance_scale", defaults.guidance_scale}};
 }
 
+const TensorSpec* named_tensor(const std::vector<TensorSpec>& specs, std::string_view name) {
+    const auto found = std::find_if(specs.begin(), specs.end(),
+                                    [&](const TensorSpec& spec) { return spec.name == name; });
+    return found == specs.end() ? nullptr : &*found;
+}
+
+const TensorSpec* unet_input(const Manifest& manifest, std::string_view name) {
+    const GraphSpec* unet = find(manifest.graphs, "unet");
+    return unet != nullptr ? unet->input(name) : nullptr;
+}
+
+std::int64_t layers_of(const GraphSpec& graph, const TextEncoderSpec& encoder) {
+    const std::int64_t states = graph.hidden_states();
+    if (states > 0 && encoder.layer == "penultimate") {
+        return states - 2;  // without the embeddings and the last
+    }
+    const TensorSpec* output = graph.output(kLayerStates);
+    if (output != nullptr && output->shape.size() == 4) {
+        if (const auto* layers = std::get_if<std::int64_t>(&output->shape[1])) {
+            return *layers;
+        }
+    }
+    return 1;
+}
+
 }  // namespace
 
 const std::string& Manifest::stored(std::string_view graph) const {
@@ -111,25 +139,48 @@ const std::string& Manifest::stored(std::string_view graph) const {
     return spec != nullptr && spec->precision ? *spec->precision : precision;
 }
 
+const TensorSpec* GraphSpec::input(std::string_view name) const {
+    return named_tensor(inputs, name);
+}
+
+const TensorSpec* GraphSpec::output(std::string_view name) const {
+    return named_tensor(outputs, name);
+}
+
+std::int64_t GraphSpec::hidden_states() const {
+    return std::count_if(outputs.begin(), outputs.end(), [](const TensorSpec& output) {
+        return output.name.rfind(kHiddenStates, 0) == 0;
+    });
+}
+
 std::int64_t Manifest::text_layers() const {
-    const GraphSpec* encoder = find(graphs, text_encoders.at(0).graph);
-    for (const auto& output : encoder != nullptr ? encoder->outputs : std::vector<TensorSpec>{}) {
-        if (output.name == kLayerStates && output.shape.size() == 4) {
-            if (const auto* layers = std::get_if<std::int64_t>(&output.shape[1])) {
-                return *layers;
-            }
-        }
+    std::int64_t least = std::numeric_limits<std::int64_t>::max();
+    for (const TextEncoderSpec& encoder : text_encoders) {
+        const GraphSpec* graph = find(graphs, encoder.graph);
+        least = std::min(least, graph != nullptr ? layers_of(*graph, encoder) : 1);
     }
-    return 1;
+    return least;
 }
 
 std::int64_t Manifest::conditions() const {
-    const GraphSpec* unet = find(graphs, "unet");
-    for (const auto& input : unet != nullptr ? unet->inputs : std::vector<TensorSpec>{}) {
-        if (input.name == "sample" && input.shape.size() >= 2) {
-            if (const auto* channels = std::get_if<std::int64_t>(&input.shape[1])) {
-                return *channels - latent.channels;
-            }
+    const TensorSpec* sample = unet_input(*this, "sample");
+    if (sample != nullptr && sample->shape.size() >= 2) {
+        if (const auto* channels = std::get_if<std::int64_t>(&sample->shape[1])) {
+            return *channels - latent.channels;
+        }
+    }
+    return 0;
+}
+
+bool Manifest::takes_pooled() const {
+    return unet_input(*this, kPooled) != nullptr;
+}
+
+std::int64_t Manifest::picture_numbers() const {
+    const TensorSpec* picture = unet_input(*this, kPicture);
+    if (picture != nullptr && !picture->shape.empty()) {
+        if (const auto* numbers = std::get_if<std::int64_t>(&picture->shape.back())) {
+            return *numbers;
         }
     }
     return 0;
@@ -143,19 +194,22 @@ std::string Manifest::to_json() const {
     const auto record = [](const FileRecord& one) {
         return Json({{"size", one.size}, {"sha256", one.sha256}});
     };
-    const Json json = {{"schema", kManifestSchema},
-                       {"name", name},
-                       {"family", family},
-                       {"source", weights_source(source)},
-                       {"precision", precision},
-                       {"prediction", prediction},
-                       {"schedule", training_schedule(schedule)},
-                       {"latent", latent_space(latent)},
-                       {"text_encoders", encoders},
-                       {"graphs", object(graphs, graph)},
-                       {"defaults", all_defaults(defaults)},
-                       {"files", object(files, record)},
-                       {"made_with", object(made_with)}};
+    Json json = {{"schema", kManifestSchema},
+                 {"name", name},
+                 {"family", family},
+                 {"source", weights_source(source)},
+                 {"precision", precision},
+                 {"prediction", prediction},
+                 {"schedule", training_schedule(schedule)},
+                 {"latent", latent_space(latent)},
+                 {"text_encoders", encoders},
+                 {"graphs", object(graphs, graph)},
+                 {"defaults", all_defaults(defaults)},
+                 {"files", object(files, record)},
+                 {"made_with", object(made_with)}};
+    if (zeros_for_empty_prompt) {
+        json["zeros_for_empty_prompt"] = true;
+    }
     return indented(json) + "\n";
 }
 

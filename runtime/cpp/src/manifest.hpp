@@ -93,6 +93,13 @@ struct Quantization {
 
 // The text encoder's output that clip_skip chooses from: (batch, layers, tokens, width).
 inline constexpr const char* kLayerStates = "layer_states";
+// Beginning of outputs of SDXL's text encoders: (batch, tokens, width), each without the last norm;
+// 0 is what enters the first layer, N what leaves the Nth.
+inline constexpr const char* kHiddenStates = "hidden_states.";
+// An embedding of a whole text (batch, width): output of a text encoder, input of a U-Net.
+inline constexpr const char* kPooled = "text_embeds";
+// Input of a U-Net: what SDXL is told of the picture, (batch, 6), or of a refiner (batch, 5).
+inline constexpr const char* kPicture = "time_ids";
 
 struct GraphSpec {
     Named<std::vector<std::string>> files;  // per format, "onnx" or "openvino"; the first to open
@@ -101,6 +108,12 @@ struct GraphSpec {
     std::optional<std::string> precision;  // "fp32", "bf16" or "int8"
     std::optional<Quantization> quantization;
     Named<double> parity_db;
+
+    // The input or output of that name; nullptr if there is none.
+    const TensorSpec* input(std::string_view name) const;
+    const TensorSpec* output(std::string_view name) const;
+    // How many outputs `hidden_states.N` there are.
+    std::int64_t hidden_states() const;
 };
 
 struct Defaults {
@@ -131,13 +144,18 @@ struct Manifest {
     Defaults defaults;
     Named<FileRecord> files;
     Named<std::string> made_with;
+    bool zeros_for_empty_prompt = false;  // written where it is true only
 
     // How a graph's weights are stored.
     const std::string& stored(std::string_view graph) const;
-    // How many layers of the text encoder can be taken; 1 where its graph gives only the last.
+    // How many layers of the text encoders can be taken; 1 where a graph gives only the last.
     std::int64_t text_layers() const;
     // Channels that the U-Net takes beside the latents': 0, or 5 of an inpainting model.
     std::int64_t conditions() const;
+    // Whether the U-Net takes an embedding of the whole text.
+    bool takes_pooled() const;
+    // How many numbers about the picture the U-Net takes: 0, 6, or 5 of a refiner.
+    std::int64_t picture_numbers() const;
     // Text of `manifest.json`, byte for byte what Python writes.
     std::string to_json() const;
 };

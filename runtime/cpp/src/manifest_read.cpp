@@ -224,11 +224,6 @@ Manifest read(const Json& json) {
     fields.get("schema");
     manifest.name = fields.text("name");
     manifest.family = fields.choice("family", {"sd1", "sd2", "sdxl"});
-    if (manifest.family == "sdxl") {
-        throw UnsupportedError(sdrt::quoted(manifest.name) +
-                               " is a Stable Diffusion XL, which this host does not run; use "
-                               "Python's sdrt");
-    }
     manifest.source = read_source(fields.get("source"), "source");
     manifest.precision = fields.choice("precision", precisions());
     manifest.prediction = fields.choice("prediction", {"epsilon", "v_prediction", "sample"});
@@ -248,6 +243,9 @@ Manifest read(const Json& json) {
     }
     if (const Json* found = fields.find("made_with")) {
         manifest.made_with = as_named(*found, "made_with", as_string);
+    }
+    if (const Json* found = fields.find("zeros_for_empty_prompt")) {
+        manifest.zeros_for_empty_prompt = as_flag(*found, "zeros_for_empty_prompt");
     }
     fields.finish();
     return manifest;

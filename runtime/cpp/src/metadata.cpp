@@ -80,6 +80,12 @@ std::string Parameters::to_json() const {
     for (const auto& [name, record] : networks) {
         records[name] = network(record);
     }
+    Json told = Json::object();
+    if (framing) {
+        told = {{"original_size", framing->original_size},
+                {"crops_coords_top_left", framing->crops_coords_top_left},
+                {"target_size", framing->target_size}};
+    }
     const Json json = {{"schema", kMetadataSchema},
                        {"prompt", prompt},
                        {"negative_prompt", negative_prompt},
@@ -96,7 +102,7 @@ std::string Parameters::to_json() const {
                        {"vae_tiling", false},
                        {"hires", nullptr},
                        {"part", nullptr},
-                       {"framing", Json::object()},
+                       {"framing", told},
                        {"sampler", sampler},
                        {"scheduler", scheduler},
                        {"spacing", spacing},

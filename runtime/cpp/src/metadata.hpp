@@ -3,6 +3,7 @@
 #pragma once
 
 #include "manifest.hpp"
+#include "text.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -40,6 +41,7 @@ struct Parameters {
     std::int64_t height = 0;
     std::int64_t num_inference_steps = 0;
     std::int64_t clip_skip = 1;
+    std::optional<Framing> framing;  // of models that are told of the picture
     std::string sampler;
     std::string scheduler;
     std::string spacing;

@@ -13,10 +13,11 @@ namespace {
 
 Artifact checked(const std::filesystem::path& path) {
     Artifact artifact = open_artifact(path);
-    const std::string folder = artifact.manifest().text_encoders.front().tokenizer + "/";
-    for (const auto& [file, record] : artifact.manifest().files) {
-        if (file.rfind(folder, 0) == 0) {
-            artifact.check(file);
+    for (const TextEncoderSpec& encoder : artifact.manifest().text_encoders) {
+        for (const auto& [file, record] : artifact.manifest().files) {
+            if (file.rfind(encoder.tokenizer + "/", 0) == 0) {
+                artifact.check(file);
+            }
         }
     }
     return artifact;
@@ -47,24 +48,14 @@ Tensor layer_of(const Tensor& states, std::int64_t layer) {
     return one;
 }
 
-// Embeddings (1, tokens, width) one after the other along the tokens.
-Tensor joined_tokens(const std::vector<Tensor>& chunks) {
-    Tensor all(Shape{1, 0, chunks.front().shape.at(2)});
-    for (const Tensor& chunk : chunks) {
-        all.shape[1] += chunk.shape.at(1);
-        all.values.insert(all.values.end(), chunk.values.begin(), chunk.values.end());
+// The output with the states of one layer, counted from the one that the U-Net was trained with.
+std::string states_output(const GraphSpec& graph, const TextEncoderSpec& encoder,
+                          std::int64_t layer) {
+    const std::int64_t states = graph.hidden_states();
+    if (states > 0 && encoder.layer == "penultimate") {
+        return kHiddenStates + std::to_string(states - 1 - layer);
     }
-    return all;
-}
-
-// The same embeddings for every image.
-Tensor repeated(const Tensor& one, std::size_t images) {
-    Tensor all = one;
-    for (std::size_t i = 1; i < images; ++i) {
-        all.values.insert(all.values.end(), one.values.begin(), one.values.end());
-    }
-    all.shape[0] = static_cast<std::int64_t>(images);
-    return all;
+    return layer == 1 ? "last_hidden_state" : kLayerStates;
 }
 
 double variance_scale(double sigma) { return std::sqrt(1 + sigma * sigma); }
@@ -80,15 +71,18 @@ Pipeline::Pipeline(const std::filesystem::path& path, LoadOptions options)
     : options_(std::move(options)),
       artifact_(checked(path)),
       backend_(open_backend(options_.engine)),
-      tokenizer_(artifact_.root() / manifest().text_encoders.front().tokenizer,
-                 manifest().text_encoders.front().length),
-      noise_(manifest().schedule) {}
+      noise_(manifest().schedule) {
+    for (const TextEncoderSpec& encoder : manifest().text_encoders) {
+        tokenizers_.emplace_back(artifact_.root() / encoder.tokenizer, encoder.length);
+    }
+}
 
 Result Pipeline::generate(const Request& request, Stop& stop, const Callback& callback) {
     try {
         return make(request, stop, callback);
     } catch (...) {
-        for (const char* network : {"text_encoder", "unet", "vae_decoder"}) {
+        release_encoders();
+        for (const char* network : {"unet", "vae_decoder"}) {
             release_after_use(network);
         }
         throw;
@@ -151,44 +145,63 @@ Result Pipeline::make(const Request& request, Stop& stop, const Callback& callba
 }
 
 Embeddings Pipeline::embed(const Request& request, Job& job) {
-    const auto tokens_of = [&](const std::string& what, const std::string& text) {
+    const auto read = [&](const std::string& what, const std::string& text) {
         const Prompt prompt = parse_prompt(text);
         for (const std::string& warning : prompt.warnings) {
             job.warnings.push_back(what + ": " + warning);
         }
-        return tokenizer_.encode(prompt);
+        return tokens_of(prompt);
     };
-    const Tokens positive = tokens_of("prompt", request.prompt);
-    std::optional<Tokens> negative;
-    if (request.is_guided) {
-        negative = tokens_of("negative prompt", request.negative_prompt);
+    const bool is_zero = manifest().zeros_for_empty_prompt && request.negative_prompt.empty();
+    const TokensOfAll positive = read("prompt", request.prompt);
+    std::optional<TokensOfAll> negative;
+    if (request.is_guided && !is_zero) {
+        negative = read("negative prompt", request.negative_prompt);
     }
     Embeddings made = job.at("prompt", [&] {
         return encode(positive, negative ? &*negative : nullptr, request.clip_skip, job);
     });
-    release_after_use("text_encoder");
+    release_encoders();
     job.stop.check();
-    const std::size_t images = request.seeds.size();
-    made.positive = repeated(made.positive, images);
+    if (request.is_guided && is_zero) {
+        made.negative = made.positive.zeros();
+    }
+    const auto finished = [&](Text text) {
+        if (request.framing) {
+            text.picture = request.framing->row();
+        }
+        return text.repeated(request.seeds.size());
+    };
+    made.positive = finished(std::move(made.positive));
     if (made.negative) {
-        made.negative = repeated(*made.negative, images);
+        made.negative = finished(std::move(*made.negative));
     }
     return made;
 }
 
-Embeddings Pipeline::encode(const Tokens& positive, const Tokens* negative,
+TokensOfAll Pipeline::tokens_of(const Prompt& prompt) const {
+    TokensOfAll made;
+    for (const Tokenizer& tokenizer : tokenizers_) {
+        made.push_back(tokenizer.encode(prompt));
+    }
+    return made;
+}
+
+Embeddings Pipeline::encode(const TokensOfAll& positive, const TokensOfAll* negative,
                             std::int64_t clip_skip, Job& job) {
     Embeddings made;
-    made.positive = encode_chunks(positive, clip_skip, job);
+    made.positive = encode_all(positive, clip_skip, job);
     if (negative == nullptr) {
         return made;
     }
-    made.negative = encode_chunks(*negative, clip_skip, job);
+    made.negative = encode_all(*negative, clip_skip, job);
     // The U-Net takes both as one batch: the shorter is filled up with the embeddings of nothing.
-    Tensor& shorter = made.positive.size() < made.negative->size() ? made.positive : *made.negative;
-    const std::size_t longest = std::max(made.positive.size(), made.negative->size());
+    Tensor& own = made.positive.states;
+    Tensor& other = made.negative->states;
+    Tensor& shorter = own.size() < other.size() ? own : other;
+    const std::size_t longest = std::max(own.size(), other.size());
     if (shorter.size() < longest) {
-        const Tensor nothing = encode_chunks(tokenizer_.encode(parse_prompt("")), clip_skip, job);
+        const Tensor nothing = encode_all(tokens_of(parse_prompt("")), clip_skip, job).states;
         while (shorter.size() < longest) {
             shorter = joined_tokens({shorter, nothing});
         }
@@ -196,41 +209,75 @@ Embeddings Pipeline::encode(const Tokens& positive, const Tokens* negative,
     return made;
 }
 
-Tensor Pipeline::encode_chunks(const Tokens& tokens, std::int64_t clip_skip, Job& job) {
+// What all text encoders say of one prompt.
+Text Pipeline::encode_all(const TokensOfAll& tokens, std::int64_t clip_skip, Job& job) {
+    std::vector<Tensor> states;
+    Text made;
+    for (std::size_t i = 0; i < tokens.size(); ++i) {
+        Text one = encode_chunks(manifest().text_encoders.at(i), tokens[i], clip_skip, job);
+        states.push_back(std::move(one.states));
+        if (made.pooled.size() == 0) {
+            made.pooled = std::move(one.pooled);
+        }
+    }
+    made.states = states.size() == 1 ? std::move(states.front()) : joined_widths(states);
+    return made;
+}
+
+// The embedding of the whole prompt is that of its first chunk, as in AUTOMATIC1111's web UI.
+Text Pipeline::encode_chunks(const TextEncoderSpec& encoder, const Tokens& tokens,
+                             std::int64_t clip_skip, Job& job) {
+    const GraphSpec& spec = *find(manifest().graphs, encoder.graph);
+    const std::string output = states_output(spec, encoder, clip_skip);
+    std::vector<std::string> asked{output};
+    if (manifest().takes_pooled() && spec.output(kPooled) != nullptr) {
+        asked.emplace_back(kPooled);
+    }
     const std::int64_t length = tokens.ids.shape.at(1);
-    const std::string output = clip_skip == 1 ? "last_hidden_state" : kLayerStates;
     std::vector<Tensor> chunks;
+    Text made;
     for (std::int64_t i = 0; i < tokens.ids.shape.at(0); ++i) {
         const std::int64_t* ids = tokens.ids.data() + i * length;
         const Ids chunk(Shape{1, length}, {ids, ids + length});
         const Feeds feeds = {{"input_ids", Feed(chunk)}};
-        graph("text_encoder", {{"input_ids", chunk.shape}}, job);
+        graph(encoder.graph, {{"input_ids", chunk.shape}}, job);
         const double began = now_s();
-        Tensor states = ask("text_encoder", feeds, output, job);
+        Outputs outputs = ask(encoder.graph, feeds, asked, job);
         job.timings.text_encoder_s += now_s() - began;
-        if (states.shape.size() != (clip_skip == 1 ? 3U : 4U)) {
-            throw ArtifactError("text_encoder gives " + output +
+        Tensor states = std::move(outputs.at(output));
+        if (states.shape.size() != (output == kLayerStates ? 4U : 3U)) {
+            throw ArtifactError(encoder.graph + " gives " + output +
                                 " in another shape than the manifest says; export the model again");
         }
-        if (clip_skip > 1) {
+        if (output == kLayerStates) {
             states = layer_of(states, clip_skip);
         }
         chunks.push_back(weighted(std::move(states), tokens.weights.data() + i * length));
+        if (i == 0 && asked.size() > 1) {
+            made.pooled = std::move(outputs.at(kPooled));
+        }
     }
-    record("text_encoder", job);
-    return joined_tokens(chunks);
+    record(encoder.graph, job);
+    made.states = joined_tokens(chunks);
+    return made;
 }
 
 UNet Pipeline::unet(Job& job) {
-    return [this, &job](const Tensor& sample, float timestep, const Tensor& embeddings,
+    return [this, &job](const Tensor& sample, float timestep, const Text& text,
                         const Tensor* guidance) {
         Feeds feeds = {{"sample", Feed(sample)},
                        {"timestep", Feed(timestep)},
-                       {"encoder_hidden_states", Feed(embeddings)}};
+                       {"encoder_hidden_states", Feed(text.states)}};
+        if (text.pooled.size() > 0) {
+            feeds.emplace(kPooled, Feed(text.pooled));
+        }
+        if (text.picture.size() > 0) {
+            feeds.emplace(kPicture, Feed(text.picture));
+        }
         if (guidance != nullptr) {
             feeds.emplace("timestep_cond", Feed(*guidance));
         }
-        Tensor out = ask("unet", feeds, "out_sample", job);
+        Tensor out = std::move(ask("unet", feeds, {"out_sample"}, job).at("out_sample"));
         if (out.shape != sample.shape) {
             throw ArtifactError("unet gives out_sample in another shape than sample has; export the "
                                 "model again");
@@ -257,7 +304,8 @@ Image Pipeline::decode(const Tensor& latents, Job& job) {
     const Tensor scaled = latents / manifest().latent.scale;
     graph("vae_decoder", {{"latent_sample", scaled.shape}}, job);
     const double began = now_s();
-    const Tensor decoded = ask("vae_decoder", {{"latent_sample", Feed(scaled)}}, "sample", job);
+    const Feeds feeds = {{"latent_sample", Feed(scaled)}};
+    const Tensor decoded = std::move(ask("vae_decoder", feeds, {"sample"}, job).at("sample"));
     job.timings.vae_decoder_s += now_s() - began;
     record("vae_decoder", job);
     const std::int64_t height = latents.shape.at(2) * manifest().latent.downscale;
@@ -269,14 +317,14 @@ Image Pipeline::decode(const Tensor& latents, Job& job) {
     return to_image(decoded.data(), static_cast<int>(height), static_cast<int>(width));
 }
 
-Tensor Pipeline::ask(const std::string& network, const Feeds& feeds, const std::string& output,
-                     Job& job) {
+Outputs Pipeline::ask(const std::string& network, const Feeds& feeds,
+                      const std::vector<std::string>& outputs, Job& job) {
     Shapes shapes;
     for (const auto& [name, feed] : feeds) {
         shapes.emplace(name, feed.shape);
     }
     try {
-        return std::move(graph(network, shapes, job).run(feeds, {output}, job.stop).at(output));
+        return graph(network, shapes, job).run(feeds, outputs, job.stop);
     } catch (const NonFiniteError& error) {
         // What failed once will fail again: from then on the network runs in fp32 until the run ends.
         Opened& opened = graphs_.at(network);
@@ -292,7 +340,7 @@ Tensor Pipeline::ask(const std::string& network, const Feeds& feeds, const std::
     }
     graphs_.erase(network);
     try {
-        return std::move(graph(network, shapes, job).run(feeds, {output}, job.stop).at(output));
+        return graph(network, shapes, job).run(feeds, outputs, job.stop);
     } catch (const NonFiniteError& error) {
         throw NonFiniteError(std::string(error.what()) + "; it gave them in " +
                              job.retries.at(network).failed + " before");
@@ -323,6 +371,12 @@ void Pipeline::record(const std::string& network, Job& job) const {
     job.record(*graphs_.at(network).graph);
 }
 
+void Pipeline::release_encoders() {
+    for (const TextEncoderSpec& encoder : manifest().text_encoders) {
+        release_after_use(encoder.graph);
+    }
+}
+
 void Pipeline::release_after_use(const std::string& network) {
     if (options_.keep.count(network) == 0 && graphs_.erase(network) > 0) {
         malloc_trim(0);  // the engine has given it back, but only to the process
@@ -339,6 +393,7 @@ Parameters Pipeline::parameters(const Request& request, std::uint64_t seed, cons
     made.height = request.height;
     made.num_inference_steps = request.num_inference_steps;
     made.clip_skip = request.clip_skip;
+    made.framing = request.framing;
     made.sampler = request.recipe.sampler;
     made.scheduler = request.recipe.scheduler;
     made.spacing = request.recipe.spacing;

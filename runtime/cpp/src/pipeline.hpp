@@ -9,6 +9,7 @@
 #include "noise.hpp"
 #include "request.hpp"
 #include "schedule.hpp"
+#include "text.hpp"
 #include "tokenizer.hpp"
 
 #include <filesystem>
@@ -48,11 +49,13 @@ struct Result {
     std::vector<std::string> warnings;
 };
 
-// Embeddings of prompt and negative prompt, the latter nothing without guidance: (1, tokens, width).
+// What a U-Net is told of prompt and negative prompt, the latter nothing without guidance.
 struct Embeddings {
-    Tensor positive;
-    std::optional<Tensor> negative;
+    Text positive;
+    std::optional<Text> negative;
 };
+
+using TokensOfAll = std::vector<Tokens>;  // a prompt, as each of the text encoders takes it
 
 class Pipeline {
 public:
@@ -62,15 +65,16 @@ public:
     const Artifact& artifact() const { return artifact_; }
     const Manifest& manifest() const { return artifact_.manifest(); }
     const Backend& backend() const { return *backend_; }
-    const Tokenizer& tokenizer() const { return tokenizer_; }
+    // The first text encoder's.
+    const Tokenizer& tokenizer() const { return tokenizers_.front(); }
     const TrainingNoise& noise() const { return noise_; }
 
     // Makes pictures of a request; everything that cannot be is refused before any work.
     Result generate(const Request& request, Stop& stop, const Callback& callback);
 
     // The parts of that, for whoever does them one by one.
-    Embeddings encode(const Tokens& positive, const Tokens* negative, std::int64_t clip_skip,
-                      Job& job);
+    Embeddings encode(const TokensOfAll& positive, const TokensOfAll* negative,
+                      std::int64_t clip_skip, Job& job);
     // The U-Net's answer, ready for a denoiser.
     UNet unet(Job& job);
     Denoiser denoiser(UNet unet, const Steps& steps, const Request& request, Embeddings embeddings);
@@ -85,9 +89,14 @@ public:
 
 private:
     Result make(const Request& request, Stop& stop, const Callback& callback);
-    Tensor ask(const std::string& network, const Feeds& feeds, const std::string& output, Job& job);
+    Outputs ask(const std::string& network, const Feeds& feeds,
+                const std::vector<std::string>& outputs, Job& job);
     Graph& graph(const std::string& network, const Shapes& shapes, Job& job);
-    Tensor encode_chunks(const Tokens& tokens, std::int64_t clip_skip, Job& job);
+    TokensOfAll tokens_of(const Prompt& prompt) const;
+    Text encode_all(const TokensOfAll& tokens, std::int64_t clip_skip, Job& job);
+    Text encode_chunks(const TextEncoderSpec& encoder, const Tokens& tokens, std::int64_t clip_skip,
+                       Job& job);
+    void release_encoders();
     Embeddings embed(const Request& request, Job& job);
     Parameters parameters(const Request& request, std::uint64_t seed, const Job& job) const;
 
@@ -99,7 +108,7 @@ private:
     LoadOptions options_;
     Artifact artifact_;
     std::shared_ptr<Backend> backend_;
-    Tokenizer tokenizer_;
+    std::vector<Tokenizer> tokenizers_;  // one for each text encoder
     TrainingNoise noise_;
     std::map<std::string, Opened> graphs_;
 };

@@ -90,6 +90,24 @@ void check_conditions(const Manifest& manifest) {
                            std::to_string(channels) + "; expected none");
 }
 
+// Of an uncut picture, for models that are told of it; (height, width).
+std::optional<Framing> own_framing(const Manifest& manifest, PixelPair size) {
+    const std::int64_t numbers = manifest.picture_numbers();
+    if (numbers == 0) {
+        return {};
+    }
+    if (numbers == 5) {
+        throw UnsupportedError(sdrt::quoted(manifest.name) +
+                               " is a refiner of Stable Diffusion XL, which this host does not "
+                               "run; use: sdrt generate --refiner");
+    }
+    if (numbers != 6) {
+        throw UnsupportedError("the U-Net takes " + std::to_string(numbers) +
+                               " numbers about the picture; expected 6");
+    }
+    return Framing{size, {0, 0}, size};
+}
+
 // The model's own way to sample, and what was asked for besides.
 Recipe checked_recipe(const Manifest& manifest, const Options& options) {
     const Defaults& defaults = manifest.defaults;
@@ -130,6 +148,7 @@ Request resolve(const Manifest& manifest, const Options& options) {
     check_conditions(manifest);
     request.width = check_size("width", options.width.value_or(defaults.width), downscale);
     request.height = check_size("height", options.height.value_or(defaults.height), downscale);
+    request.framing = own_framing(manifest, {request.height, request.width});
     request.num_inference_steps =
         check_whole("steps", options.num_inference_steps.value_or(defaults.num_inference_steps), 1,
                     manifest.schedule.train_steps);

@@ -45,6 +45,7 @@ struct Request {
     std::vector<std::uint64_t> seeds;  // one for each image
     std::int64_t clip_skip = 1;
     std::vector<std::string> warnings;  // of what was asked for and cannot be heeded
+    std::optional<Framing> framing;  // what the U-Net is told of the picture, if it takes that
 };
 
 // Throws UsageError for what cannot be, UnsupportedError for what this model or this host has not.

@@ -89,7 +89,8 @@ Json trajectory(const Json& command) {
 }
 
 // A U-Net that every input has an influence on (see `_FakeUNet` in the test).
-Tensor unet(const Tensor& sample, float timestep, const Tensor& embeddings, const Tensor* guidance) {
+Tensor unet(const Tensor& sample, float timestep, const sdrt::Text& text, const Tensor* guidance) {
+    const Tensor& embeddings = text.states;
     Tensor output = sample;
     const auto images = static_cast<std::size_t>(sample.shape[0]);
     const std::size_t size = sample.size() / images, width = embeddings.size() / images;
@@ -110,12 +111,13 @@ Json denoised(const Json& command) {
     const Json& told = command.at("guidance");
     const sdrt::Guidance guidance{told.at("scale"), told.at("rescale"), told.at("start"),
                                   told.at("end"), told.at("is_split")};
-    std::optional<Tensor> negative;
+    std::optional<sdrt::Text> negative;
     if (command.contains("negative")) {
-        negative = tensor(command.at("negative"));
+        negative = sdrt::Text{tensor(command.at("negative")), {}, {}};
     }
     const sdrt::Denoiser denoise(unet, how.steps(noise, command.at("count")), noise,
-                                 command.at("prediction"), tensor(command.at("positive")),
+                                 command.at("prediction"),
+                                 sdrt::Text{tensor(command.at("positive")), {}, {}},
                                  std::move(negative), guidance, sdrt::Clipping::of(how.options),
                                  how.timestep_scaling(), command.at("guidance_width"));
     Json results = Json::array();
