@@ -5,6 +5,8 @@
 Each preset's geometry gets random weights, once for diffusers' pipelines, which run them in fp32,
 and once for exports in fp32, bf16 and int8. Prompt, noise, scheduler and steps are the same. Random
 weights are harder on few bits than trained ones, and show what a pipeline does as well.
+
+A document gets each preset's rows as soon as they are there, and keeps those of other presets.
 """
 
 import argparse
@@ -23,9 +25,10 @@ from PIL import Image
 from transformers import CLIPTextModel
 
 import sdrt
+from sdrt import checks
 from sdrt.files import whole_file
 from sdrt.manifest import Precision
-from sdrt_bench.marked import read_document, with_marked
+from sdrt_bench.marked import marked, read_document, with_marked
 from sdrt_bench.sampler_parity import scheduler_class
 from sdrt_bench.similarity import Pixels, psnr_db
 from sdrt_export.checkpoint import Checkpoint, RandomCheckpoint
@@ -43,6 +46,7 @@ PRESETS = (
     *("tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl", "tiny-sd-turbo"),
     *("tiny-lcm", "tiny-inpaint", "tiny-instruct", "tiny-sdxl-refiner"),
 )
+FLOATS: tuple[Precision, ...] = ("fp32", "bf16")
 MARK = "families"
 Options = dict[str, Any]
 
@@ -108,6 +112,9 @@ def diffusers_pipeline(checkpoint: Checkpoint, name: str) -> Any:
         "feature_extractor": None,
         "requires_safety_checker": False,
         "add_watermarker": False,
+        "requires_aesthetics_score": checkpoint.text_encoders == ("text_encoder_2",),
+        "text_encoder": None,
+        "tokenizer": None,
     }
     for encoder in checkpoint.text_encoders:
         parts[encoder] = checkpoint.network(encoder)
@@ -130,10 +137,17 @@ def they_paint(checkpoint: Checkpoint, mode: Mode, asked: Options) -> Pixels:
     return pixels
 
 
-def made(checkpoint: Checkpoint, folder: Path, precision: Precision, preset: Preset) -> Path:
-    """An export; in int8 also below the floor, which random weights need not reach."""
-    settings = Settings(publish_anyway=True) if precision == "int8" else None
-    return export(checkpoint, folder, precision, defaults=preset.defaults, settings=settings).path
+def made(checkpoint: Checkpoint, folder: Path, preset: Preset) -> dict[Precision, Path]:
+    """The exports; in int8 also below the floor, which random weights need not reach."""
+    exports: dict[Precision, Path] = {
+        precision: export(checkpoint, folder / precision, precision, defaults=preset.defaults).path
+        for precision in FLOATS
+    }
+    settings = Settings(publish_anyway=True)
+    return {
+        **exports,
+        "int8": export(exports["fp32"], folder / "int8", "int8", settings=settings).path,
+    }
 
 
 def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
@@ -143,10 +157,7 @@ def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
         "num_inference_steps": min(STEPS, preset.defaults.num_inference_steps),
         "guidance_scale": preset.defaults.guidance_scale,
     }
-    artifacts = {
-        precision: made(checkpoint, folder / precision, precision, preset)
-        for precision in dict.fromkeys(one for some in ENGINES.values() for one in some)
-    }
+    artifacts = made(checkpoint, folder, preset)
     config = checkpoint.configs["scheduler"]
     for mode in modes(name):
         expected = they_paint(checkpoint, mode, asked)
@@ -159,14 +170,23 @@ def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
         yield [name, mode.name, *figures]
 
 
-def table(presets: Sequence[str]) -> str:
+def table(rows_of: Mapping[str, Sequence[Sequence[str]]]) -> str:
     """All rows, as Markdown."""
     columns = [f"{engine} {one}" for engine, some in ENGINES.items() for one in some]
     lines = [["preset", "mode", *columns], ["---"] * (2 + len(columns))]
-    for name in presets:
-        with TemporaryDirectory() as folder:
-            lines += rows(*read_preset(name), Path(folder))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    for name in PRESETS:
+        lines += map(list, rows_of.get(name, ()))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def rows_in(document: str) -> dict[str, list[list[str]]]:
+    """Rows that a document has, by their preset."""
+    found: dict[str, list[list[str]]] = {}
+    for line in marked(document, MARK).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if cells[0] in PRESETS:
+            found.setdefault(cells[0], []).append(cells)
+    return found
 
 
 def main() -> None:
@@ -175,15 +195,18 @@ def main() -> None:
     parser.add_argument("presets", nargs="*", default=PRESETS)
     parser.add_argument("--into", type=Path, help="a document with marks around its table")
     args = parser.parse_args()
-    before = read_document(args.into) if args.into else ""
-    if args.into:
-        with_marked(before, MARK, "")  # refuses what has no place for a table, before the work
-    made = table(args.presets)
-    if args.into:
-        with whole_file(args.into) as partial:
-            partial.write_text(with_marked(before, MARK, f"{made}\n"), encoding="utf-8")
-    else:
-        print(made)
+    for name in args.presets:
+        checks.known("preset", name, PRESETS)
+    rows_of = rows_in(read_document(args.into)) if args.into else {}
+    for name in args.presets:
+        with TemporaryDirectory() as folder:
+            rows_of[name] = list(rows(*read_preset(name), Path(folder)))
+        if args.into:
+            text = with_marked(read_document(args.into), MARK, table(rows_of))
+            with whole_file(args.into) as partial:
+                partial.write_text(text, encoding="utf-8")
+    if not args.into:
+        print(table(rows_of), end="")
 
 
 if __name__ == "__main__":
