@@ -113,6 +113,7 @@ def diffusers_pipeline(checkpoint: Checkpoint, name: str) -> Any:
         "requires_safety_checker": False,
         "add_watermarker": False,
         "requires_aesthetics_score": checkpoint.text_encoders == ("text_encoder_2",),
+        "force_zeros_for_empty_prompt": checkpoint.zeros_for_empty_prompt,
         "text_encoder": None,
         "tokenizer": None,
     }

@@ -34,7 +34,7 @@ class Job:
 
     def tiling_of(self, height: int, width: int) -> Tiling:
         """How a picture of so many latents is cut: one tile of its own size if it is not to be."""
-        return Tiling() if self.tiles_vae else Tiling(tile=max(height, width))
+        return Tiling.of(height, width) if self.tiles_vae else Tiling(tile=max(height, width))
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:

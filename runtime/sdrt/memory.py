@@ -225,7 +225,8 @@ class Plan:
         if not self.is_tiled:
             return self.width * self.height
         downscale = self.artifact.manifest.latent.downscale
-        latents = Tiling().size(self.height // downscale, self.width // downscale)
+        sides = self.height // downscale, self.width // downscale
+        latents = Tiling.of(*sides).size(*sides)
         return math.prod(latents) * downscale**2
 
     def precision_of(self, name: str) -> Precision:

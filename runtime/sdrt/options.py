@@ -47,7 +47,7 @@ class Options(TypedDict, total=False):
     paste: bool
     """Whether pixels outside of the mask are the image's own, as by default; else the decoder's."""
     vae_tiling: VaeTiling
-    """Whether the VAE works in tiles of 768 pixels, so that its memory does not grow with the
+    """Whether the VAE works in tiles of 768x768 pixels, so that its memory does not grow with the
     picture; "auto", the default: only if the whole is not expected to fit."""
     decoder: Literal["full", "tiny"]
     """"tiny" decodes with the small decoder that was exported with `--tiny-vae`: roughly, fast."""

@@ -9,7 +9,7 @@ tile. What two tiles make of the same place tells how far, and the shifts are ta
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import numpy as np
@@ -28,6 +28,15 @@ class Tiling:
     """What two neighbours share at least."""
     margin: int = 6
     """What of that is thrown away on the side where a tile ends."""
+
+    @classmethod
+    def of(cls, height: int, width: int) -> "Tiling":
+        """That of a picture: where it is lower or narrower than a tile, tiles are longer instead.
+
+        A network needs memory by a tile's pixels, and the fewer tiles, the nearer to the whole.
+        """
+        square = cls()
+        return replace(square, tile=square.tile**2 // min(height, width, square.tile))
 
     def starts(self, length: int) -> list[int]:
         """Where along a side the tiles begin, evenly spaced from edge to edge."""

@@ -110,7 +110,13 @@ def watched(shapes: dict[str, set[tuple[int, ...]]]) -> Any:
 
 @pytest.mark.parametrize(
     ("size", "tile"),
-    [((80, 137), (80, 96)), ((256, 256), (96, 96)), ((64, 97), (64, 96)), ((96, 65), (96, 65))],
+    [
+        ((80, 137), (80, 115)),  # of as many pixels as a square one has
+        ((256, 256), (96, 96)),
+        ((200, 64), (144, 64)),
+        ((96, 65), (96, 65)),
+        ((48, 144), (48, 144)),
+    ],
 )
 def test_the_decoder_and_the_encoder_see_one_shape_whatever_the_size(
     demo: Artifact, size: tuple[int, int], tile: tuple[int, int]

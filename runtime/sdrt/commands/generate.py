@@ -106,7 +106,7 @@ class Point(click.ParamType[tuple[int, int]]):
 @click.option(
     "--vae-tiling/--no-vae-tiling",
     default=None,
-    help="Decode and encode in tiles of 768 pixels; default: if the whole would not fit.",
+    help="Decode and encode in tiles of 768x768 pixels; default: if the whole would not fit.",
 )
 @click.option("--decoder", type=click.Choice(["full", "tiny"]), help="tiny: rough and fast.")
 @click.option("--refiner", metavar="PATH", help="Let this model make the last steps,")
