@@ -24,9 +24,16 @@ if TYPE_CHECKING:
 
 MAX_CALIBRATION = 100_000
 # Options by what they describe; those of int8 are the rest.
-OF_A_SOURCE = ["config", "allow_pickle", "prediction", "zero_terminal_snr", "spacing", "lora"]
-OF_A_SOURCE += ["tiny_vae"]
-OF_PICTURES = ["sampler", "sampler_options", "scheduler", "steps", "guidance_scale", "size"]
+OF_A_SOURCE = (
+    "config",
+    "allow_pickle",
+    "prediction",
+    "zero_terminal_snr",
+    "spacing",
+    "lora",
+    "tiny_vae",
+)
+OF_PICTURES = ("sampler", "sampler_options", "scheduler", "steps", "guidance_scale", "size")
 BUILT_IN = "leave --calibration-prompts out"
 
 
