@@ -4,17 +4,25 @@ from collections import Counter
 from math import prod
 from pathlib import Path
 
-from sdrt.backends.onnx_weights import (
+from sdrt.backends.onnx_file import (
+    AXIS,
     DIMENSION,
+    ELEMENT,
     EXTERNAL,
     GRAPH,
+    GRAPH_INPUT,
+    GRAPH_OUTPUT,
     INITIALIZER,
     KEY,
     KIND,
     NODE,
+    SHAPE,
     TENSOR_NAME,
+    TENSOR_TYPE,
     TYPE,
     VALUE,
+    VALUE_NAME,
+    VALUE_TYPE,
     Reader,
     Span,
     opened,
@@ -24,9 +32,6 @@ from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.manifest import TensorSpec
 
 PRODUCER, PRODUCER_VERSION = 2, 3  # of a model
-GRAPH_INPUT, GRAPH_OUTPUT = 11, 12  # of a graph
-VALUE_NAME, VALUE_TYPE = 1, 2  # of an input or output
-TENSOR_TYPE, ELEMENT, SHAPE, AXIS = 1, 1, 2, 1  # of its type
 FIXED, FREE = 1, 2  # of an axis: its size, or a name for any
 DTYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool"}
 TYPES = {1: "f32", 2: "u8", 3: "i8", 10: "f16", 11: "f64", 16: "bf16", 21: "u4", 22: "i4"}
@@ -47,7 +52,7 @@ def read_onnx_signature(path: Path) -> Signature:
 
 
 def _signature(path: Path, reader: Reader) -> Signature:
-    model = 0, reader.size
+    model = reader.whole
     (graph,) = reader.parts(model, GRAPH)
     weights: Counter[str] = Counter()
     beside: dict[str, None] = {}

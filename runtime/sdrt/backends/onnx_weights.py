@@ -1,14 +1,8 @@
-"""Sizes of a network's convolutions, and weights of its layers: read from its ONNX file without the
-package `onnx`.
+"""Sizes of a network's convolutions, and weights of its layers, read from its ONNX file.
 
 ONNX Runtime does not show weights that it packed, and so not how large a convolution's kernel is.
-The file is a protocol buffer (protobuf.dev/programming-guides/encoding) whose fields have the
-numbers of onnx.proto.
 """
 
-import mmap
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -17,23 +11,34 @@ import numpy as np
 
 from sdrt.backends import Array
 from sdrt.backends.changes import check_named, is_table, layer_name
+from sdrt.backends.onnx_file import (
+    BFLOAT16,
+    DIMENSION,
+    EXTERNAL,
+    FLOAT,
+    GRAPH,
+    INITIALIZER,
+    INPUT,
+    KEY,
+    KIND,
+    NAME,
+    NODE,
+    OUTPUT,
+    TENSOR_NAME,
+    TYPE,
+    VALUE,
+    Reader,
+    Span,
+    external,
+    opened,
+    rebuilt,
+)
 from sdrt.errors import ArtifactError
 
-GRAPH = 7  # of a model
-NODE, INITIALIZER = 1, 5  # of a graph
-INPUT, OUTPUT, NAME, KIND, ATTRIBUTE = 1, 2, 3, 4, 5  # of a node
-DIMENSION, TYPE, TENSOR_NAME, EXTERNAL, LOCATION = 1, 2, 8, 13, 14  # of an initializer
-ATTRIBUTE_NAME, ATTRIBUTE_INTEGER = 1, 3
-KEY, VALUE = 1, 2  # of what is said about external data
-FLOAT, BFLOAT16 = 1, 16  # types
 STORED = {FLOAT: "<f4", BFLOAT16: "<u2"}
 LAYERS = ("Conv", "MatMul", "Gemm")
 TABLE = "Gather"
-IS_EXTERNAL = 1  # a location
 WIDENING = ("Cast", "DequantizeLinear")
-FIXED_BYTES = {1: 8, 5: 4}  # of the wire types of one size; 0 is a number, 2 has its length before
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,7 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
     found: dict[str, StoredWeight] = {}
     nameless = []
     with opened(path) as reader:
-        (graph,) = reader.parts((0, reader.size), GRAPH)
+        (graph,) = reader.parts(reader.whole, GRAPH)
         tensors = {
             reader.texts(tensor, TENSOR_NAME)[0]: tensor
             for tensor in reader.parts(graph, INITIALIZER)
@@ -93,35 +98,24 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
             if layer is None:
                 nameless.append(stored)
                 continue
-            is_turned = kind == "MatMul" or (kind == "Gemm" and not reader.is_set(node, "transB"))
-            found[layer] = reader.weight(path, tensors[stored], is_turned)
+            is_turned = kind == "MatMul" or (kind == "Gemm" and not reader.integer(node, "transB"))
+            found[layer] = _stored(reader, path, tensors[stored], is_turned)
     check_named(path, nameless)
     return found
 
 
 def resized(path: Path, weight: StoredWeight, shape: tuple[int, ...]) -> bytes:
     """The file's content where one weight has another shape; its numbers have to be given."""
+    made = external(weight.name, weight.kind, shape, weight.file.name)
     with opened(path) as reader:
-        (graph,) = reader.parts((0, reader.size), GRAPH)
-        old = next(
-            tensor
-            for tensor in reader.parts(graph, INITIALIZER)
-            if reader.texts(tensor, TENSOR_NAME) == [weight.name]
-        )
-    entry = _text(KEY, "location") + _text(VALUE, weight.file.name)
-    tensor = b"".join(
-        [
-            *(_number(DIMENSION, size) for size in shape),
-            _number(TYPE, weight.kind),
-            _text(TENSOR_NAME, weight.name),
-            _bytes(EXTERNAL, entry),
-            _number(LOCATION, IS_EXTERNAL),
+        (graph,) = reader.parts(reader.whole, GRAPH)
+        fields = [
+            made
+            if field == INITIALIZER and reader.texts(content, TENSOR_NAME) == [weight.name]
+            else raw
+            for field, content, raw in reader.fields(graph)
         ]
-    )
-    data = path.read_bytes()
-    inner = data[graph[0] : _before(INITIALIZER, old)] + _bytes(INITIALIZER, tensor)
-    inner += data[old[1] : graph[1]]
-    return data[: _before(GRAPH, graph)] + _bytes(GRAPH, inner) + data[graph[1] :]
+        return rebuilt(reader, b"".join(fields))
 
 
 def convolution_sizes(path: Path) -> dict[str, int]:
@@ -130,7 +124,7 @@ def convolution_sizes(path: Path) -> dict[str, int]:
     stored: dict[str, str] = {}  # weights in float, and what they are in the file
     weights: dict[str, str] = {}
     with opened(path) as reader:
-        (graph,) = reader.parts((0, reader.size), GRAPH)
+        (graph,) = reader.parts(reader.whole, GRAPH)
         for tensor in reader.parts(graph, INITIALIZER):
             shapes[reader.texts(tensor, TENSOR_NAME)[0]] = reader.numbers(tensor, DIMENSION)
         for node in reader.parts(graph, NODE):
@@ -143,113 +137,17 @@ def convolution_sizes(path: Path) -> dict[str, int]:
     return {name: prod(shape[1:]) for name, shape in found.items() if shape}
 
 
-@contextmanager
-def opened(path: Path) -> "Iterator[Reader]":
-    """A file whose fields can be read; raises `ValueError` for an empty one."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield Reader(data)
-
-
-def _before(field: int, part: Span) -> int:
-    """Where the field begins that has this content."""
-    start, end = part
-    return start - len(_bytes(field, b"")) + 1 - len(_varint(end - start))
-
-
-def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
-
-
-def _text(field: int, text: str) -> bytes:
-    return _bytes(field, text.encode())
-
-
-def _bytes(field: int, content: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    """Groups of seven bits, the lowest first."""
-    groups = bytearray()
-    while value > 127:
-        groups.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*groups, value])
-
-
-class Reader:
-    """Reads fields of messages, which are spans of bytes in a file, without copying them."""
-
-    def __init__(self, data: mmap.mmap) -> None:
-        self._data = data
-
-    @property
-    def size(self) -> int:
-        """Bytes of the file."""
-        return len(self._data)
-
-    def weight(self, path: Path, tensor: Span, is_turned: bool) -> StoredWeight:
-        """An initializer whose numbers lie beside the file."""
-        said = dict(
-            (self.texts(entry, KEY)[0], self.texts(entry, VALUE)[0])
-            for entry in self.parts(tensor, EXTERNAL)
-        )
-        return StoredWeight(
-            name=self.texts(tensor, TENSOR_NAME)[0],
-            kind=self.numbers(tensor, TYPE)[0],
-            shape=tuple(self.numbers(tensor, DIMENSION)),
-            is_turned=is_turned,
-            file=path.with_name(said["location"]),
-            offset=int(said.get("offset", "0")),
-        )
-
-    def is_set(self, node: Span, attribute: str) -> bool:
-        """Whether a node has an integer attribute that is not 0."""
-        return any(
-            self.numbers(one, ATTRIBUTE_INTEGER)[:1] not in ([], [0])
-            for one in self.parts(node, ATTRIBUTE)
-            if self.texts(one, ATTRIBUTE_NAME) == [attribute]
-        )
-
-    def parts(self, message: Span, field: int) -> list[Span]:
-        """Messages and texts in a field."""
-        return [
-            one
-            for number, one in self._fields(message)
-            if number == field and isinstance(one, tuple)
-        ]
-
-    def numbers(self, message: Span, field: int) -> list[int]:
-        """Numbers in a field."""
-        return [
-            one for number, one in self._fields(message) if number == field and isinstance(one, int)
-        ]
-
-    def texts(self, message: Span, field: int) -> list[str]:
-        """Texts in a field."""
-        return [self._data[start:end].decode() for start, end in self.parts(message, field)]
-
-    def _fields(self, message: Span) -> Iterator[tuple[int, int | Span]]:
-        at, end = message
-        while at < end:
-            key, at = self._number(at)
-            wire_type = key & 7
-            if wire_type == 0:
-                value, at = self._number(at)
-                yield key >> 3, value
-                continue
-            length, at = (
-                (FIXED_BYTES[wire_type], at) if wire_type in FIXED_BYTES else self._number(at)
-            )
-            yield key >> 3, (at, at + length)
-            at += length
-
-    def _number(self, at: int) -> tuple[int, int]:
-        """A number in groups of seven bits, the lowest first, and where it ends."""
-        value = shift = 0
-        while True:
-            byte = self._data[at]
-            value |= (byte & 127) << shift
-            at, shift = at + 1, shift + 7
-            if byte < 128:
-                return value, at
+def _stored(reader: Reader, path: Path, tensor: Span, is_turned: bool) -> StoredWeight:
+    """An initializer whose numbers lie beside the file."""
+    said = dict(
+        (reader.texts(entry, KEY)[0], reader.texts(entry, VALUE)[0])
+        for entry in reader.parts(tensor, EXTERNAL)
+    )
+    return StoredWeight(
+        name=reader.texts(tensor, TENSOR_NAME)[0],
+        kind=reader.numbers(tensor, TYPE)[0],
+        shape=tuple(reader.numbers(tensor, DIMENSION)),
+        is_turned=is_turned,
+        file=path.with_name(said["location"]),
+        offset=int(said.get("offset", "0")),
+    )
