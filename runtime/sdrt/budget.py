@@ -34,7 +34,8 @@ class Budget:
         """The plan with what is left open decided: as little changed as makes the run fit.
 
         That is tiles, and under a limit that no network stays after its use, and that both halves
-        of guidance run in turn. Where nothing makes it fit, what needs least.
+        of guidance run in turn. Where nothing makes it fit, what needs least. With either, freed
+        arrays go back to the system at once.
         """
         if not _is_known(plan):
             if self.limit is None:
@@ -49,7 +50,11 @@ class Budget:
             changes += [{"is_doubled": False}, {"keep": frozenset()}]
         plans = [replace(plan, **change) for change in _combinations(changes)]
         fitting = (one for one in plans if self._keeps_limit(one) and _is_available(one))
-        return next(fitting, min(plans, key=lambda one: one.peak()[1]))
+        chosen = next(fitting, min(plans, key=lambda one: one.peak()[1]))
+        if chosen.is_tiled and not chosen.gives_back:
+            # Tiles are to save memory, and glibc would keep much of what the one before them freed.
+            chosen = replace(chosen, gives_back=machine.give_back_freed_arrays())
+        return chosen
 
     def check(self, plan: Plan) -> None:
         """Raise `OutOfMemoryError` with figures if a run needs more memory than it may take."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sdrt.backends import Array, Shapes, check_shapes, first_nonfinite
+from sdrt.backends.context import Role
 from sdrt.errors import NonFiniteError
 from sdrt.job import Job
 from sdrt.stop import Stop
@@ -19,9 +20,16 @@ class Guarded:
     next run begins as it was asked to, so that a picture does not depend on those before it.
     """
 
-    def __init__(self, pipeline: "Pipeline", name: str, shapes: Shapes, job: Job) -> None:
-        self._pipeline, self._job = pipeline, job
-        self._graph = pipeline.graph(name, shapes, job)
+    def __init__(
+        self,
+        pipeline: "Pipeline",
+        name: str,
+        shapes: Shapes,
+        job: Job,
+        role: Role | None = None,
+    ) -> None:
+        self._pipeline, self._job, self._role = pipeline, job, role
+        self._graph = pipeline.graph(name, shapes, job, role)
         self.network = self._graph.network
         check_shapes(self.network, shapes)
 
@@ -43,7 +51,7 @@ class Guarded:
         del self._graph
         self._job.fall_back(self.network.name, wider, narrow)
         shapes = {name: array.shape for name, array in feeds.items()}
-        self._graph = self._pipeline.graph(self.network.name, shapes, self._job)
+        self._graph = self._pipeline.graph(self.network.name, shapes, self._job, self._role)
         try:
             return self._graph.run(feeds, stop)
         except NonFiniteError as error:

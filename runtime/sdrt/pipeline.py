@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Unpack
@@ -14,7 +14,8 @@ from PIL import Image
 import sdrt
 from sdrt import machine
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, Backend, Graph, Network, Shapes, open_backend
+from sdrt.backends import Backend, Graph, Network, Shapes, open_backend
+from sdrt.backends.context import Role
 from sdrt.budget import Budget, read_bytes
 from sdrt.denoiser import Embeddings
 from sdrt.errors import ArtifactError, UnsupportedError
@@ -38,9 +39,9 @@ from sdrt.samplers import Latents
 from sdrt.schedule import Steps, TrainingNoise
 from sdrt.start import Posterior
 from sdrt.text import Text, states_of
-from sdrt.tiling import in_tiles
 from sdrt.tokenizer import Tokenizer, Tokens, weighted
 from sdrt.two_passes import TwoPasses
+from sdrt.vae import Half
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
 
@@ -80,6 +81,18 @@ def load(
     return pipe
 
 
+@dataclass(frozen=True)
+class _Open:
+    """A network in memory."""
+
+    graph: Graph
+    backend: Backend
+    role: Role | None
+
+    def is_for(self, backend: Backend, role: Role | None) -> bool:
+        return self.backend is backend and self.role == role
+
+
 class Pipeline:
     """An open model on an engine. Networks are loaded when they are first needed."""
 
@@ -97,7 +110,7 @@ class Pipeline:
         limit = read_bytes(max_memory) if isinstance(max_memory, str) else max_memory
         self.budget = Budget(limit, heeds_machine=check_memory)
         self._keep = frozenset(keep)
-        self._graphs: dict[str, tuple[Backend, Graph]] = {}
+        self._graphs: dict[str, _Open] = {}
         self._loras: tuple[Adapter, ...] = ()
         self._inversions = Inversions()
         self._noise = TrainingNoise.of(artifact.manifest.schedule)
@@ -225,44 +238,22 @@ class Pipeline:
         job = job or Job()
         if "vae_encoder" not in self.artifact.manifest.graphs:
             raise UnsupportedError(f"{self.artifact.manifest.name!r} has no vae_encoder")
-        downscale = self.artifact.manifest.latent.downscale
-        height, width = (side // downscale for side in pictures.shape[2:])
-        tiling = job.tiling_of(height, width)
-        tile = tuple(side * downscale for side in tiling.size(height, width))
-        graph = Guarded(self, "vae_encoder", {"sample": (1, 3, *tile)}, job)
-
-        def encode(part: Array) -> Array:
-            return graph.run({"sample": part}, job.stop)["latent_parameters"]
-
-        started = time.perf_counter()
-        with job.at("image"):
-            parts = [in_tiles(encode, one[None], tiling, height, width) for one in pictures]
-        job.timings.vae_encoder_s += time.perf_counter() - started
-        graph.record()
-        return Posterior.of(np.concatenate(parts), self.artifact.manifest.latent.scale)
+        latent = self.artifact.manifest.latent
+        half = Half(self, job, "vae_encoder", "sample", "latent_parameters", latent.downscale)
+        parameters = half.run(pictures, ["image"] * len(pictures))
+        job.timings.vae_encoder_s += half.seconds
+        return Posterior.of(np.stack(parameters), latent.scale)
 
     def decode(self, latents: Latents, job: Job | None = None) -> list[Decoded]:
         """Turn latents into pictures, one by one: memory does not grow with their number.
 
         With `Job(tiles_vae=True)` it does not grow with their size either, but for the pictures.
         """
-        job = job or Job()
-        channels, height, width = latents.shape[1:]
-        tiling = job.tiling_of(height, width)
-        tile = (1, channels, *tiling.size(height, width))
-        graph = Guarded(self, job.decoder, {"latent_sample": tile}, job)
-
-        def decode(part: Array) -> Array:
-            return graph.run({"latent_sample": part}, job.stop)["sample"]
-
-        scaled = latents / np.float32(self.artifact.manifest.latent.scale)
-        started = time.perf_counter()
-        pictures = []
-        for number, one in enumerate(scaled, 1):
-            with job.at(f"image {number} of {len(scaled)}"):
-                pictures.append(in_tiles(decode, one[None], tiling, height, width)[0])
-        job.timings.vae_decoder_s += time.perf_counter() - started
-        graph.record()
+        job, latent = job or Job(), self.artifact.manifest.latent
+        half = Half(self, job, job.decoder, "latent_sample", "sample", scale=1)
+        places = [f"image {number} of {len(latents)}" for number in range(1, len(latents) + 1)]
+        pictures = half.run(latents / np.float32(latent.scale), places)
+        job.timings.vae_decoder_s += half.seconds
         return pictures
 
     def preview(self, latents: Latents) -> list[Image.Image]:
@@ -272,20 +263,30 @@ class Pipeline:
         """
         return to_previews(latents, self.artifact.manifest.latent, self._preview_map)
 
-    def graph(self, name: str, shapes: Shapes, job: Job) -> Graph:
-        """A network ready for these input shapes: from memory, or loaded and compiled now."""
+    def graph(self, name: str, shapes: Shapes, job: Job, role: Role | None = None) -> Graph:
+        """A network ready for these input shapes: from memory, or loaded and compiled now.
+
+        With a role it gives its `context`, or takes another's.
+        """
         started = time.perf_counter()
         backend = self.backend_of(name, job)
-        if name in self._graphs and self._graphs[name][0] is not backend:
+        if name in self._graphs and not self._graphs[name].is_for(backend, role):
             self.release(name)
         if name not in self._graphs:
-            network = self.artifact.network(name, backend.formats)
-            self._graphs[name] = backend, backend.open(self._changed(network))
-        graph = self._graphs[name][1]
+            network = self._changed(self.artifact.network(name, backend.formats))
+            if role:
+                network = network.in_role(role, backend.context(network))
+            self._graphs[name] = _Open(backend.open(network), backend, role)
+        graph = self._graphs[name].graph
         graph.prepare(shapes)
         spent = time.perf_counter() - started
         job.timings.load_s[name] = job.timings.load_s.get(name, 0.0) + spent
         return graph
+
+    def context(self, name: str, job: Job) -> tuple[str, ...]:
+        """Names of what tiles through a network have to be told of the whole picture."""
+        backend = self.backend_of(name, job)
+        return backend.context(self.artifact.network(name, backend.formats))
 
     def backend_of(self, name: str, job: Job) -> Backend:
         """What runs a network in this job."""

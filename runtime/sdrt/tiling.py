@@ -3,17 +3,19 @@
 What a tile's network holds in memory does not depend on the picture, and one compiled form of it
 serves all tiles. Near an edge that the picture does not have a network sees nothing where it should
 see the neighbours: the outer part of each overlap is thrown away, the rest fades from one tile to
-the next. Norms and attention see a tile in place of the picture, which shifts the colours of each
-tile. What two tiles make of the same place tells how far, and the shifts are taken out.
+the next. Norms and attention look at the whole picture, though: what they would see of it is told
+from small copies (`seen_of`), and every tile is given it.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
+
+from sdrt.backends.context import Context, extrapolated
 
 Floats = npt.NDArray[np.float32]
 
@@ -53,6 +55,19 @@ class Tiling:
         """Whether the picture is one tile."""
         return self.size(height, width) == (height, width)
 
+    def copies(self, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Heights and widths of two small copies of the picture.
+
+        One has three quarters of a tile's latents, because a network that gives its context needs
+        more memory for each; the other has half as many along each side.
+        """
+        most = 3 * math.prod(self.size(height, width)) // 4
+        scale = math.sqrt(most / (height * width))
+        high = max(1, min(int(height * scale), most))
+        wide = max(1, min(int(width * scale), most // high))
+        high = max(1, min(int(height * scale), most // wide))
+        return (high, wide), (max(1, high // 2), max(1, wide // 2))
+
     def weights(self, length: int, scale: int) -> list[Floats]:
         """How much each tile along a side counts, for each of its values; together 1 everywhere.
 
@@ -72,13 +87,6 @@ class Tiling:
             (weight / total[start * scale : start * scale + side]).astype(np.float32)
             for start, weight in zip(starts, each, strict=True)
         ]
-
-    def shared(self, one: int, other: int, length: int) -> range:
-        """The latents along a side that tiles which begin there share, without their margins."""
-        begins = [start + (self.margin if start > 0 else 0) for start in (one, other)]
-        ends = [min(start + self.tile, length) for start in (one, other)]
-        ends = [end - (self.margin if end < length else 0) for end in ends]
-        return range(max(begins), min(ends))
 
     def _fade(self, side: int, scale: int) -> npt.NDArray[np.float64]:
         """From 0 to 1 between the margins of an overlap: a smooth step."""
@@ -104,24 +112,48 @@ def in_tiles(
         return compute(given)
     size, taken = tiling.size(height, width), given.shape[2] // height
     places = list(product(tiling.starts(height), tiling.starts(width)))
-    joined, looks = np.zeros(0, np.float32), []
+    joined = np.zeros(0, np.float32)
     weights: list[tuple[Floats, Floats]] = []
-    for place in places:
+    for number, place in enumerate(places):
         made = compute(np.ascontiguousarray(_part(given, place, size, taken)))
         scale = made.shape[2] // size[0]
         if not weights:
             joined = np.zeros((*made.shape[:2], height * scale, width * scale), np.float32)
             sides = tiling.weights(height, scale), tiling.weights(width, scale)
             weights = list(product(*sides))
-        looks.append(made[0].reshape(-1, size[0], scale, size[1], scale).mean(axis=(2, 4)))
         part = _part(joined, place, size, scale)
-        down, across = weights[len(looks) - 1]
+        down, across = weights[number]
         part += made * down[:, None] * across
-    shifts = _shifts(looks, places, tiling, (height, width))
-    for place, (down, across), shift in zip(places, weights, shifts, strict=True):
-        part = _part(joined, place, size, scale)
-        part += shift[:, None, None] * down[:, None] * across
     return joined
+
+
+def seen_of(
+    look: Callable[[Floats], Context],
+    given: Floats,
+    tiling: Tiling,
+    height: int,
+    width: int,
+) -> Context:
+    """What norms and attention see of the whole of what `in_tiles` is given.
+
+    `look` gives the context of a small picture. A copy is made of some of the values, for their
+    averages would vary less. In a copy at a scale s everything is nearer together, so that there
+    is 1/s of every edge for each of its values, and statistics grow with that: two copies tell how
+    much, and so what they are at a scale of one.
+    """
+    sizes = tiling.copies(height, width)
+    large, small = (look(_copy(given, size, given.shape[2] // height)) for size in sizes)
+    first, second = (math.sqrt(height * width / math.prod(size)) for size in sizes)
+    return extrapolated(large, small, (first - 1) / (second - first))
+
+
+def _copy(given: Floats, size: tuple[int, int], scale: int) -> Floats:
+    """A picture of fewer values: those nearest to the places of the new ones."""
+    rows, columns = (
+        ((np.arange(side * scale) + 0.5) * length / (side * scale)).astype(np.intp)
+        for side, length in zip(size, given.shape[2:], strict=True)
+    )
+    return np.ascontiguousarray(given[:, :, rows[:, None], columns])
 
 
 def _part(whole: Floats, place: tuple[int, int], size: tuple[int, int], scale: int) -> Floats:
@@ -129,45 +161,3 @@ def _part(whole: Floats, place: tuple[int, int], size: tuple[int, int], scale: i
     (top, left), (height, width) = place, size
     rows = slice(top * scale, (top + height) * scale)
     return whole[:, :, rows, left * scale : (left + width) * scale]
-
-
-def _shifts(
-    looks: list[Floats],
-    places: list[tuple[int, int]],
-    tiling: Tiling,
-    lengths: tuple[int, int],
-) -> Floats:
-    """What to add to each tile, (tiles, channels), so that all agree where they overlap.
-
-    `looks` are the tiles with one value for a latent. Least squares over all overlaps, which leave
-    one shift of the whole picture open. It is such that all shifts together are none: norms of the
-    whole see the average of what those of the tiles see.
-    """
-    rows, differences = [], []
-    for one, other in combinations(range(len(places)), 2):
-        spans = [
-            tiling.shared(a, b, length)
-            for a, b, length in zip(places[one], places[other], lengths, strict=True)
-        ]
-        if not all(spans):
-            continue
-        ours, theirs = (
-            looks[i][
-                (slice(None), *(_within(*both) for both in zip(spans, places[i], strict=True)))
-            ]
-            for i in (one, other)
-        )
-        row = np.zeros(len(places))
-        row[one], row[other] = 1, -1
-        certainty = math.sqrt(len(spans[0]) * len(spans[1]))
-        rows.append(row * certainty)
-        differences.append((theirs - ours).mean(axis=(1, 2)) * certainty)
-    # Of all solutions this gives the smallest, which has no part that is common to all tiles.
-    solved = np.linalg.lstsq(np.array(rows), np.array(differences), rcond=None)[0]
-    shifts: Floats = solved.astype(np.float32)
-    return shifts
-
-
-def _within(span: range, start: int) -> slice:
-    """A span of the picture's latents in a tile that begins there."""
-    return slice(span.start - start, span.stop - start)

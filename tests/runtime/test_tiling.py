@@ -18,7 +18,7 @@ from sdrt.init_image import InitImage
 from sdrt.job import Job
 from sdrt.pipeline import Pipeline
 from sdrt.run import Run
-from sdrt.tiling import Tiling, in_tiles
+from sdrt.tiling import Tiling, in_tiles, seen_of
 from sdrt_bench.scenes.prompts import drawn, scene_prompts
 from sdrt_bench.similarity import psnr_db
 from tests.runtime.test_guard import compute
@@ -69,31 +69,70 @@ def test_a_network_with_a_near_horizon_gives_the_same_in_tiles(size: tuple[int, 
     assert set(shapes) == {(1, 3, min(16, size[0]), min(16, size[1]))}
 
 
-@pytest.mark.parametrize("size", [(17, 40), (8, 33), (50, 50)])
-def test_what_shifts_the_values_of_each_tile_leaves_no_seam(size: tuple[int, int]) -> None:
-    """As norms do. What is left is one shift of the whole picture."""
-    rng = np.random.default_rng(2)
-    given = rng.standard_normal((1, 3, *size)).astype(np.float32)
-
-    def shifted(part: Array) -> Array:
-        return doubled(part) + rng.standard_normal((1, 3, 1, 1)).astype(np.float32)
-
-    left = in_tiles(shifted, given, SMALL, *size) - doubled(given)
-    np.testing.assert_allclose(left, np.broadcast_to(left[:, :, :1, :1], left.shape), atol=1e-5)
+@pytest.mark.parametrize("size", [(17, 40), (8, 33), (50, 50), (1, 300), (400, 300)])
+def test_copies_are_no_larger_than_a_tile(size: tuple[int, int]) -> None:
+    large, small = SMALL.copies(*size)
+    share = np.prod(large) / np.prod(SMALL.size(*size))
+    assert 0.5 <= share <= 0.75
+    assert all(1 <= less <= max(1, more / 2) for less, more in zip(small, large, strict=True))
 
 
-def test_the_embedded_model_makes_the_same_picture_in_tiles(demo: Artifact) -> None:
-    (scene,) = drawn(scene_prompts(1))
-    pixels = np.asarray(Image.fromarray(scene).resize((1024, 256)))
-    picture = InitImage(pixels[None], strength=1).tensor()
-    pipe = sdrt.load(precision="fp32")
+def test_statistics_of_the_whole_are_told_from_its_copies() -> None:
+    """Of a picture whose edges come nearer together as it is made smaller."""
+    given = np.random.default_rng(2).standard_normal((1, 3, 100, 100)).astype(np.float32)
+
+    def look(copy: Array) -> Mapping[str, Array]:
+        assert np.isin(copy, given).all()
+        scale = copy.shape[2] / 100
+        return {"context_0_mean": np.array([5 + 3 / scale], np.float32)}
+
+    found = seen_of(look, given, SMALL, 50, 50)
+    np.testing.assert_allclose(found["context_0_mean"], 5 + 3, rtol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def unlike() -> Array:
+    """Two rows of three scenes that have nothing in common: what norms of tiles dislike most."""
+    scenes = drawn(scene_prompts(6))
+    pixels = np.concatenate([np.concatenate(list(scenes[i : i + 3]), axis=1) for i in (0, 3)])
+    return InitImage(np.asarray(Image.fromarray(pixels).resize((560, 448)))[None], 1).tensor()
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_the_embedded_model_makes_the_same_picture_in_tiles(
+    unlike: Array, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Smaller tiles, so that a smaller picture does.
+    monkeypatch.setattr(Tiling, "of", lambda height, width: Tiling(tile=56))
+    pipe = sdrt.load(backend=backend, precision="fp32")
     whole, tiled = (
-        pipe.encode_image(picture, Job(tiles_vae=is_tiled)) for is_tiled in (False, True)
+        pipe.encode_image(unlike, Job(tiles_vae=is_tiled)) for is_tiled in (False, True)
     )
     (expected,) = pipe.decode(whole.mean)
     for latents, is_tiled in ((whole.mean, True), (tiled.mean, False)):
         (found,) = pipe.decode(latents, Job(tiles_vae=is_tiled))
-        assert psnr_db(expected, found, peak=2) >= 40
+        assert psnr_db(expected, found, peak=2) >= 45
+
+
+def test_each_picture_is_looked_at_as_a_whole_before_its_tiles(demo: Artifact) -> None:
+    """By one network for all pictures, which then makes room for that of the tiles."""
+    name, told = "context_0_mean", []
+
+    def compute(network: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        latents = feeds["latent_sample"]
+        if name in feeds:
+            told.append((float(latents.mean()), float(feeds[name][0])))
+        picture = latents[:, :3].repeat(8, axis=2).repeat(8, axis=3)
+        return {"sample": picture, name: latents.mean(keepdims=True).ravel()}
+
+    fake = FakeBackend(compute, contexts={"vae_decoder": (name,)})
+    latents = np.ones((2, 4, 96, 160), np.float32) * demo.manifest.latent.scale
+    latents[1] *= 2
+    pictures = Pipeline(demo, fake).decode(latents, Job(tiles_vae=True))
+    assert fake.opened == ["vae_decoder", "vae_decoder"]
+    np.testing.assert_allclose(told, [(1, 1), (1, 1), (2, 2), (2, 2)], rtol=1e-5)
+    for value, picture in zip((1, 2), pictures, strict=True):
+        np.testing.assert_allclose(picture, value, rtol=1e-5)
 
 
 def watched(shapes: dict[str, set[tuple[int, ...]]]) -> Any:

@@ -67,6 +67,10 @@ class ClockedBackend:
         """Of the engine."""
         return self.inner.layers(network)
 
+    def context(self, network: Network) -> tuple[str, ...]:
+        """Of the engine."""
+        return self.inner.context(network)
+
     def open(self, network: Network) -> Graph:
         """Open a network."""
         graph = ClockedGraph(self.inner.open(network), self.clocks, self.clock)

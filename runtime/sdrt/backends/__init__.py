@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sdrt.backends.context import Role
 from sdrt.backends.executed import Executed
 from sdrt.backends.native import Native, native_feeds
 from sdrt.errors import (
@@ -45,6 +46,19 @@ class Network:
     """What the weights in the files become when an engine opens them."""
     native: Native = field(default_factory=dict)
     """Inputs that the files take otherwise than `spec` says, which is how they are given."""
+    gives: tuple[str, ...] = ()
+    """Of `sdrt.backends.context`: what it gives of it beside its outputs,"""
+    takes: tuple[str, ...] = ()
+    """and what it takes of it beside its inputs."""
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of all that it gives."""
+        return [*(spec.name for spec in self.spec.outputs), *self.gives]
+
+    def in_role(self, role: Role, names: tuple[str, ...]) -> "Network":
+        """The network that gives these names of its context, or takes them."""
+        return replace(self, gives=names) if role == "gives" else replace(self, takes=names)
 
 
 class Graph(ABC):
@@ -68,7 +82,7 @@ class Graph(ABC):
         result, `CancelledError` when `stop` is asked from another thread: the run then ends inside
         the network.
         """
-        check_feeds(self.name, self.network.spec.inputs, feeds)
+        check_feeds(self.network, feeds)
         stop = stop or Stop()
         stop.check()
         outputs = self._execute(native_feeds(feeds, self.network.native), stop)
@@ -146,6 +160,10 @@ class Backend(Protocol):
         """
         ...
 
+    def context(self, network: Network) -> tuple[str, ...]:
+        """Names of what it can give or take of `sdrt.backends.context`; loads no weights."""
+        ...
+
     def open(self, network: Network) -> Graph:
         """Load one network; raises `ArtifactError` when the engine refuses the file."""
         ...
@@ -156,9 +174,10 @@ def first_nonfinite(arrays: Mapping[str, Array]) -> str | None:
     return next((name for name, array in arrays.items() if not np.isfinite(array).all()), None)
 
 
-def check_feeds(graph: str, inputs: tuple[TensorSpec, ...], feeds: Mapping[str, Array]) -> None:
+def check_feeds(network: Network, feeds: Mapping[str, Array]) -> None:
     """Raise `ValueError` unless the arrays fit the graph; equal names mean equal sizes."""
-    expected = {spec.name for spec in inputs}
+    graph, inputs = network.name, network.spec.inputs
+    expected = {*(spec.name for spec in inputs), *network.takes}
     if set(feeds) != expected:
         raise ValueError(f"{graph} takes {sorted(expected)}, got {sorted(feeds)}")
     sizes: dict[str, int] = {}

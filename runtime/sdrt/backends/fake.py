@@ -51,10 +51,16 @@ class FakeBackend:
     faults: Sequence[Fault] = ()
     opened: list[str] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
+    contexts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By networks, names of what `compute` gives more or takes more."""
 
     def layers(self, network: Network) -> Shapes:
         """None: a function has no weights."""
         return {}
+
+    def context(self, network: Network) -> tuple[str, ...]:
+        """What the test says."""
+        return self.contexts.get(network.name, ())
 
     def executed(self, network: Network) -> Storage:
         """What a network runs in: as the backend was told, as it was asked, or as is stored."""

@@ -13,7 +13,8 @@ from pathlib import Path
 GRAPH = 7  # of a model
 NODE, INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 1, 5, 11, 12  # of a graph
 INPUT, OUTPUT, NAME, KIND, ATTRIBUTE = 1, 2, 3, 4, 5  # of a node
-ATTRIBUTE_NAME, ATTRIBUTE_FLOAT, ATTRIBUTE_INTEGER = 1, 2, 3
+ATTRIBUTE_NAME, ATTRIBUTE_FLOAT, ATTRIBUTE_INTEGER, ATTRIBUTE_TYPE = 1, 2, 3, 20
+IS_INTEGER = 2  # an attribute
 DIMENSION, TYPE, TENSOR_NAME, RAW_DATA, EXTERNAL, LOCATION = 1, 2, 8, 9, 13, 14  # of an initializer
 KEY, VALUE = 1, 2  # of what is said about external data
 IS_EXTERNAL = 1  # a location
@@ -125,10 +126,19 @@ def part(field: int, content: bytes) -> bytes:
     return _varint(field << 3 | 2) + _varint(len(content)) + content
 
 
-def node(kind: str, inputs: Sequence[str], output: str) -> bytes:
-    """A node without attributes, named as its output is."""
+def node(kind: str, inputs: Sequence[str], output: str, **attributes: int) -> bytes:
+    """A node, named as its output is."""
     taken = b"".join(text(INPUT, name) for name in inputs)
-    return part(NODE, taken + text(OUTPUT, output) + text(NAME, output) + text(KIND, kind))
+    said = b"".join(
+        part(
+            ATTRIBUTE,
+            text(ATTRIBUTE_NAME, name)
+            + number(ATTRIBUTE_INTEGER, value)
+            + number(ATTRIBUTE_TYPE, IS_INTEGER),
+        )
+        for name, value in attributes.items()
+    )
+    return part(NODE, taken + text(OUTPUT, output) + text(NAME, output) + text(KIND, kind) + said)
 
 
 def external(name: str, kind: int, shape: Sequence[int], file: str) -> bytes:

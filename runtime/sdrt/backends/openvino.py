@@ -15,6 +15,7 @@ from sdrt.backends.executed import Executed, executed
 from sdrt.backends.mapped import dropping_pages
 from sdrt.backends.native import native_feeds, native_shapes
 from sdrt.backends.openvino_changes import apply_changes, layer_shapes
+from sdrt.backends.openvino_context import apply_context, context_names
 from sdrt.backends.openvino_kernels import layer_macs, read_kernels
 from sdrt.backends.selftest import FLOOR_DB, RunLayer, Setup, Verdict, examine, recall, run_layer
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
@@ -121,6 +122,10 @@ class OpenVinoBackend:
         """Layers whose weights can be changed."""
         return layer_shapes(network.files[0], read_model(self.core, network.files[0]))
 
+    def context(self, network: Network) -> tuple[str, ...]:
+        """What norms and attention see."""
+        return context_names(read_model(self.core, network.files[0]))
+
     def open(self, network: Network) -> "OpenVinoGraph":
         """Read a network; it is compiled when shapes are known."""
         return OpenVinoGraph(network, self)
@@ -181,7 +186,7 @@ class OpenVinoGraph(Graph):
     def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
         compiled = self._find({name: array.shape for name, array in feeds.items()})
         self._infer(compiled, feeds, stop)
-        return {spec.name: compiled.output(spec.name) for spec in self.network.spec.outputs}
+        return {name: compiled.output(name) for name in self.network.outputs}
 
     def executed(self) -> Executed:
         """Read kernels and their precisions from the form that was compiled or run last."""
@@ -208,7 +213,9 @@ class OpenVinoGraph(Graph):
         if key in self._compiled:
             self._compiled.move_to_end(key)
             return self._compiled[key]
-        while len(self._compiled) >= self._backend.max_shapes:
+        # What gives its context runs once in each shape, and is there to save memory.
+        most = 1 if self.network.gives else self._backend.max_shapes
+        while len(self._compiled) >= most:
             self._compiled.popitem(last=False)
         self._compiled[key] = self._compile(shapes)
         return self._compiled[key]
@@ -221,6 +228,7 @@ class OpenVinoGraph(Graph):
             with dropping_pages(self.network.files[1:]):
                 model = self._read()
                 apply_changes(model, self.network.changes)
+                apply_context(model, self.network)
                 model.reshape(
                     {name: ov.PartialShape(list(shape)) for name, shape in shapes.items()}
                 )

@@ -16,6 +16,7 @@ from sdrt.backends import Array, Graph, Network, Shapes
 from sdrt.backends.changes import changed
 from sdrt.backends.executed import Executed, Kernel, executed, executed_only
 from sdrt.backends.native import native_feeds
+from sdrt.backends.onnx_context import context_names, with_context
 from sdrt.backends.onnx_weights import layer_weights, resized
 from sdrt.backends.ort_profile import read_profile
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
@@ -48,6 +49,10 @@ class OrtBackend:
         weights = layer_weights(network.files[0])
         return {name: weight.layer_shape for name, weight in weights.items()}
 
+    def context(self, network: Network) -> tuple[str, ...]:
+        """What norms and attention see."""
+        return context_names(network.files[0])
+
     def open(self, network: Network) -> "OrtGraph":
         """Load a network into a session of its own."""
         return OrtGraph(network, self.threads, self.in_order)
@@ -66,7 +71,7 @@ class OrtGraph(Graph):
         self._profile = None if network.stored != "int8" else _Profile(network)
         self._executed = None if self._profile else executed_only("fp32")
         options = _options(threads, self._profile)
-        if in_order:
+        if in_order or network.gives:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
         # Its integer kernels for AMX take tiles for theirs that another library left in a thread in
         # other sizes: the process then dies of an illegal instruction. So it has its own thread.
@@ -87,7 +92,7 @@ class OrtGraph(Graph):
         self, session: ort.InferenceSession, feeds: Mapping[str, Array], stop: Stop
     ) -> dict[str, Array]:
         options = ort.RunOptions()
-        names = [spec.name for spec in self.network.spec.outputs]
+        names = self.network.outputs
         try:
             with stop.interrupts(partial(setattr, options, "terminate", True)):
                 outputs = self._wait(session, names, dict(feeds), options)
@@ -161,7 +166,8 @@ class _Source:
 
     def __init__(self, network: Network) -> None:
         self.path = network.files[0]
-        self._content: bytes | None = None
+        is_changed = network.gives or network.takes
+        self._content = with_context(network) if is_changed else None
         self._weights: dict[str, ort.OrtValue] = {}  # sessions do not own them
         stored = layer_weights(self.path) if network.changes else {}
         for layer, change in network.changes.items():

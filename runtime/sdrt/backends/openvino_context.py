@@ -1,0 +1,151 @@
+"""What norms and attention see of a picture, given out of OpenVINO's graphs or taken into them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import openvino as ov
+from openvino import opset13
+
+from sdrt.backends import Network
+from sdrt.backends.context import KEY, MEAN, VALUE, VARIANCE, name_of
+
+NORMS = ("GroupNormalization", "MVN")
+ATTENTION = ("ScaledDotProductAttention",)
+BETWEEN = ("Multiply", "Divide", "Convert")  # of an attention in single steps, around its softmax
+
+
+def context_names(model: ov.Model) -> tuple[str, ...]:
+    """Names of all that can be given or taken."""
+    return tuple(
+        name_of(place, part)
+        for place, node in enumerate(_places(model))
+        for part in ((MEAN, VARIANCE) if node.get_type_name() in NORMS else (KEY, VALUE))
+    )
+
+
+def apply_context(model: ov.Model, network: Network) -> None:
+    """Change a model, in place, into one that gives its context or takes another's."""
+    if network.gives:
+        _give(model)
+    if network.takes:
+        _take(model)
+
+
+def _give(model: ov.Model) -> None:
+    made: dict[str, ov.Output] = {}
+    for place, node in enumerate(_places(model)):
+        if node.get_type_name() in NORMS:
+            mean, variance = _statistics(node)
+            made[name_of(place, MEAN)] = mean.output(0)
+            made[name_of(place, VARIANCE)] = variance.output(0)
+        else:
+            key, value = _key_and_value(node)
+            made[name_of(place, KEY)] = key.get_source_output()
+            made[name_of(place, VALUE)] = value.get_source_output()
+    for name, output in made.items():
+        output.add_names({name})
+    # Operations run in the order in which results need them: what is only seen comes first, for
+    # otherwise everything that is seen would stay in memory to the end.
+    last = model.get_results()
+    for result in last:
+        model.remove_result(result)
+    model.add_results([*(opset13.result(output) for output in made.values()), *last])
+    model.validate_nodes_and_infer_types()
+
+
+def _take(model: ov.Model) -> None:
+    made: list[ov.Node] = []
+
+    def taken(place: int, part: str, shape: ov.PartialShape) -> ov.Node:
+        parameter = opset13.parameter(shape, ov.Type.f32, name_of(place, part))
+        parameter.output(0).set_names({name_of(place, part)})
+        made.append(parameter)
+        return parameter
+
+    for place, node in enumerate(list(_places(model))):
+        if node.get_type_name() in NORMS:
+            shape = ov.PartialShape([1, -1, 1])
+            mean, variance = taken(place, MEAN, shape), taken(place, VARIANCE, shape)
+            node.output(0).replace(_normalized(node, mean, variance).output(0))
+        else:
+            for part, target in zip((KEY, VALUE), _key_and_value(node), strict=True):
+                rank = target.get_source_output().get_partial_shape().rank.get_length()
+                target.replace_source_output(
+                    taken(place, part, ov.PartialShape([-1] * rank)).output(0)
+                )
+    model.add_parameters(made)
+    model.validate_nodes_and_infer_types()
+
+
+def _statistics(node: ov.Node) -> tuple[ov.Node, ov.Node]:
+    """Mean and variance of what a norm is given: of channels at first, in the layout they have."""
+    data = node.input_value(0)
+    rank = data.get_partial_shape().rank.get_length()
+    places = list(range(2, rank))
+    sizes = opset13.gather(opset13.shape_of(data), places, 0)
+    count = opset13.convert(opset13.reduce_prod(sizes, [0], keep_dims=True), "f32")
+    length = opset13.reduce_l2(data, places, keep_dims=True)
+    grouping = [0, node.get_attributes().get("num_groups", 0), -1]
+    mean, squares = (
+        opset13.reduce_mean(opset13.reshape(one, grouping, special_zero=True), [2], keep_dims=True)
+        for one in (
+            opset13.reduce_mean(data, places, keep_dims=True),
+            opset13.divide(opset13.multiply(length, length), count),
+        )
+    )
+    return mean, opset13.subtract(squares, opset13.multiply(mean, mean))
+
+
+def _normalized(node: ov.Node, mean: ov.Node, variance: ov.Node) -> ov.Node:
+    """The norm with these statistics: each channel times a number, plus a number."""
+    attributes, data = node.get_attributes(), node.input_value(0)
+    epsilon = np.float32(attributes["epsilon" if "epsilon" in attributes else "eps"])
+    factor = opset13.power(opset13.add(variance, epsilon), np.float32(-0.5))
+    shift = opset13.negative(opset13.multiply(mean, factor))
+    if node.get_type_name() == "GroupNormalization":
+        weight, bias = (
+            opset13.reshape(node.input_value(i), [1, attributes["num_groups"], -1], False)
+            for i in (1, 2)
+        )
+        shift = opset13.add(opset13.multiply(shift, weight), bias)
+        factor = opset13.multiply(factor, weight)
+    channels = [1, -1, *[1] * (data.get_partial_shape().rank.get_length() - 2)]
+    scaled = opset13.multiply(data, opset13.reshape(factor, channels, False))
+    return opset13.add(scaled, opset13.reshape(shift, channels, False))
+
+
+def _places(model: ov.Model) -> Iterator[ov.Node]:
+    """Norms and attention in the order of the graph."""
+    for node in model.get_ordered_ops():
+        if node.get_type_name() in NORMS or _key_and_value(node):
+            yield node
+
+
+def _key_and_value(node: ov.Node) -> list[ov.Input]:
+    """Where attention reads its keys and its values; nothing for other nodes."""
+    if node.get_type_name() in ATTENTION:
+        return [node.input(1), node.input(2)]
+    if node.get_type_name() != "Softmax":
+        return []
+    before, behind = _before(node), _behind(node)
+    return [before.input(1), behind.input(1)] if before and behind else []
+
+
+def _before(softmax: ov.Node) -> ov.Node | None:
+    """The product of queries and keys."""
+    node = softmax.input_value(0).get_node()
+    while node.get_type_name() in BETWEEN:
+        node = node.input_value(0).get_node()
+    return node if node.get_type_name() == "MatMul" else None
+
+
+def _behind(softmax: ov.Node) -> ov.Node | None:
+    """The product of scores and values."""
+    node = softmax
+    while True:
+        readers = list(node.output(0).get_target_inputs())
+        if len(readers) != 1:
+            return None
+        node = readers[0].get_node()
+        if node.get_type_name() not in BETWEEN:
+            return node if node.get_type_name() == "MatMul" else None

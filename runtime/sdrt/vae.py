@@ -1,0 +1,85 @@
+"""The autoencoder's halves at work: a picture in one piece, or in tiles that know of the whole."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sdrt.backends import Array
+from sdrt.backends.context import Context, Role
+from sdrt.guard import Guarded
+from sdrt.job import Job
+from sdrt.tiling import Tiling, in_tiles, seen_of
+
+if TYPE_CHECKING:
+    from sdrt.pipeline import Pipeline
+
+
+@dataclass
+class Half:
+    """The encoder or a decoder, in one job."""
+
+    pipeline: "Pipeline"
+    job: Job
+    name: str
+    taken: str
+    """Name of its input,"""
+    made: str
+    """and of its output."""
+    scale: int
+    """Values of its input for each latent, along a side."""
+    seconds: float = 0.0
+    """Spent on computing, without loading."""
+
+    def run(self, images: Array, places: Sequence[str]) -> list[Array]:
+        """What it makes of each of the images, (images, channels, h, w), one by one.
+
+        `places` say where an error was.
+        """
+        height, width = (side // self.scale for side in images.shape[2:])
+        tiling = self.job.tiling_of(height, width)
+        contexts = self._contexts(images, places, tiling)
+        size = tiling.size(height, width)
+        graph = self._open(images, size, "takes" if contexts[0] else None, contexts[0])
+        found, started = [], time.perf_counter()
+        for image, place, context in zip(images, places, contexts, strict=True):
+
+            def compute(tile: Array, context: Context = context) -> Array:
+                return graph.run({self.taken: tile, **context}, self.job.stop)[self.made]
+
+            with self.job.at(place):
+                found.append(in_tiles(compute, image[None], tiling, height, width)[0])
+        self.seconds += time.perf_counter() - started
+        graph.record()
+        return found
+
+    def _contexts(self, images: Array, places: Sequence[str], tiling: Tiling) -> list[Context]:
+        """What tiles have to be told of each image; all at first, by a network of its own."""
+        height, width = (side // self.scale for side in images.shape[2:])
+        names = self.pipeline.context(self.name, self.job)
+        if tiling.is_whole(height, width) or not names:
+            return [{} for _ in images]
+        graph = self._open(images, tiling.copies(height, width)[0], "gives")
+
+        def look(copy: Array) -> Context:
+            made = graph.run({self.taken: copy}, self.job.stop)
+            return {name: made[name] for name in names}
+
+        found, started = [], time.perf_counter()
+        for image, place in zip(images, places, strict=True):
+            with self.job.at(place):
+                found.append(seen_of(look, image[None], tiling, height, width))
+        self.seconds += time.perf_counter() - started
+        return found
+
+    def _open(
+        self,
+        images: Array,
+        size: tuple[int, int],
+        role: Role | None,
+        context: Context | None = None,
+    ) -> Guarded:
+        """Compiled for parts of the images with so many latents."""
+        shape = (1, images.shape[1], *(side * self.scale for side in size))
+        given = {name: array.shape for name, array in (context or {}).items()}
+        return Guarded(self.pipeline, self.name, {self.taken: shape, **given}, self.job, role)
