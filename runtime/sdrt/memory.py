@@ -3,10 +3,11 @@
 Weights follow from the sizes of files. What is held between them is estimated from a few factors
 for each engine, measured with onnxruntime 1.32 and openvino 2026.4 on x86: the embedded model's
 U-Net from 64 to 1024 pixels with one to four rows in a batch, its decoder from 64 to 1024 pixels,
-and the U-Net of Stable Diffusion 1.5 at 512x512 with guidance. The estimates are within 30 % of all
-of these, or within 0.1 GB. For whole processes with the embedded model, from 128 to 640 pixels,
-they are within 10 % with OpenVINO, and with ONNX Runtime within 20 % under a limit; without one its
-peaks vary by more from run to run, because glibc keeps a part of what was freed.
+the U-Net of Stable Diffusion 1.5 at 512x512 with guidance, and its autoencoder up to 768x768 and in
+tiles. The estimates are within 30 % of all of these, or within 0.1 GB. For whole processes with the
+embedded model, from 128 to 640 pixels, they are within 10 % with OpenVINO, and with ONNX Runtime
+within 20 % under a limit; without one its peaks vary by more from run to run, because glibc keeps a
+part of what was freed.
 """
 
 import math
@@ -31,6 +32,8 @@ BYTES: dict[Storage, float] = {
     "int4-weights": 0.5,
 }
 """Of one weight. Where weights alone are integers, engines may widen them all."""
+MOST_KEPT = 500_000_000  # by glibc of what was freed: larger arrays go back to the system always
+ENCODER, TILED_ENCODER = 0.5, 0.6  # what an encoder holds, of what a decoder does
 PICTURE_BYTES = 5  # for a value of a picture: as it is decoded, and as a pixel
 # Of Stable Diffusion 1.5, for models that come without their configuration.
 UNET_CHANNELS, UNET_HEADS, DECODER_CHANNELS = [320, 640, 1280, 1280], 8, [128, 256, 512, 512]
@@ -48,7 +51,7 @@ class Engine:
     unet: float
     """Values, for each latent pixel, row of the batch and channel of the U-Net's first level."""
     decoder: float
-    """Values, for each pixel and channel at the decoder's full size."""
+    """Values, for each pixel and channel at the decoder's full size; of an encoder half as many."""
     scores: float
     """Share of the largest attention matrix that is there at once."""
     widens: bool
@@ -214,10 +217,28 @@ class Plan:
             values = self._engine.unet * channels * latent_pixels + self._engine.scores * matrix
             return int(values * rows * width)
         if name in (self.decoder, self.previews, "vae_encoder"):
-            last, given = self._vae(name)
-            values = self._engine.decoder * (last + 2 * given) * self._vae_pixels
-            return int(values * width) + self.images * self.width * self.height * 3 * PICTURE_BYTES
+            pictures = self.images * self.width * self.height * 3 * PICTURE_BYTES
+            return int(self._vae(name) * width) + self._told(name) + pictures
         return 0
+
+    def _vae(self, name: str) -> float:
+        """Values that half of the autoencoder holds."""
+        channels = self._channels(name)
+        last, given = channels[0], channels[min(1, len(channels) - 1)]
+        tight = TIGHT_ENGINES[self.backend.name].decoder
+        size = (last + 2 * given) * self._vae_pixels
+        kept = min((self._engine.decoder - tight) * size, MOST_KEPT / BYTES["fp32"])
+        share = 1.0
+        if name == "vae_encoder":
+            share = TILED_ENCODER if self.is_tiled else ENCODER
+        return share * (tight * size + kept)
+
+    def _told(self, name: str) -> int:
+        """Bytes of what tiles are told of each picture: keys and values of attention."""
+        if not self.is_tiled:
+            return 0
+        latents = self._vae_pixels // self.artifact.manifest.latent.downscale**2
+        return 2 * latents * self._channels(name)[-1] * int(BYTES["fp32"]) * self.images
 
     @property
     def _vae_pixels(self) -> int:
@@ -252,12 +273,11 @@ class Plan:
         tokens = latent_pixels // 4**level
         return channels[0], heads[min(level, len(heads) - 1)] * tokens**2
 
-    def _vae(self, name: str) -> tuple[int, int]:
-        """Channels at full size: of the last level, and those that it is given."""
+    def _channels(self, name: str) -> list[int]:
+        """Of half of the autoencoder, from the level at full size to that of the latents."""
         config = self._config(name)
         channels = config.get("block_out_channels", config.get("decoder_block_out_channels"))
-        numbers = _numbers(channels, DECODER_CHANNELS)
-        return numbers[0], numbers[min(1, len(numbers) - 1)]
+        return _numbers(channels, DECODER_CHANNELS)
 
     def _config(self, name: str) -> dict[str, Any]:
         config = read_json(self.artifact.root / name / "config.json")
