@@ -5,9 +5,9 @@ for each engine, measured with onnxruntime 1.32 and openvino 2026.4 on x86: the 
 U-Net from 64 to 1024 pixels with one to four rows in a batch, its decoder from 64 to 1024 pixels,
 the U-Net of Stable Diffusion 1.5 at 512x512 with guidance, and its autoencoder up to 768x768 and in
 tiles. The estimates are within 30 % of all of these, or within 0.1 GB. For whole processes with the
-embedded model, from 128 to 640 pixels, they are within 10 % with OpenVINO, and with ONNX Runtime
-within 20 % under a limit; without one its peaks vary by more from run to run, because glibc keeps a
-part of what was freed.
+embedded model, from 128 to 1024 pixels and in tiles, they are within 15 % with OpenVINO, and with
+ONNX Runtime within 20 % under a limit; without one its peaks vary by more from run to run, because
+glibc keeps a part of what was freed.
 """
 
 import math
@@ -34,6 +34,7 @@ BYTES: dict[Storage, float] = {
 """Of one weight. Where weights alone are integers, engines may widen them all."""
 MOST_KEPT = 500_000_000  # by glibc of what was freed: larger arrays go back to the system always
 ENCODER, TILED_ENCODER = 0.5, 0.6  # what an encoder holds, of what a decoder does
+BESIDE_BF16 = 140  # bytes for a pixel, in bf16: what is near the picture stays in fp32
 PICTURE_BYTES = 5  # for a value of a picture: as it is decoded, and as a pixel
 # Of Stable Diffusion 1.5, for models that come without their configuration.
 UNET_CHANNELS, UNET_HEADS, DECODER_CHANNELS = [320, 640, 1280, 1280], 8, [128, 256, 512, 512]
@@ -218,7 +219,8 @@ class Plan:
             return int(values * rows * width)
         if name in (self.decoder, self.previews, "vae_encoder"):
             pictures = self.images * self.width * self.height * 3 * PICTURE_BYTES
-            return int(self._vae(name) * width) + self._told(name) + pictures
+            beside = BESIDE_BF16 * self._vae_pixels if width == BYTES["bf16"] else 0
+            return int(self._vae(name) * width) + beside + self._told(name) + pictures
         return 0
 
     def _vae(self, name: str) -> float:
