@@ -56,8 +56,9 @@ class Half:
     def _contexts(self, images: Array, places: Sequence[str], tiling: Tiling) -> list[Context]:
         """What tiles have to be told of each image; all at first, by a network of its own."""
         height, width = (side // self.scale for side in images.shape[2:])
-        names = self.pipeline.context(self.name, self.job)
-        if tiling.is_whole(height, width) or not names:
+        is_whole = tiling.is_whole(height, width)
+        names = () if is_whole else self.pipeline.context(self.name, self.job)
+        if not names:
             return [{} for _ in images]
         graph = self._open(images, tiling.copies(height, width)[0], "gives")
 
