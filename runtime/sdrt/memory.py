@@ -2,12 +2,12 @@
 
 Weights follow from the sizes of files. What is held between them is estimated from a few factors
 for each engine, measured with onnxruntime 1.32 and openvino 2026.4 on x86: the embedded model's
-U-Net from 64 to 1024 pixels with one to four rows in a batch, its decoder from 64 to 1024 pixels,
-the U-Net of Stable Diffusion 1.5 at 512x512 with guidance, and its autoencoder up to 768x768 and in
-tiles. The estimates are within 30 % of all of these, or within 0.1 GB. For whole processes with the
-embedded model, from 128 to 1024 pixels and in tiles, they are within 15 % with OpenVINO, and with
-ONNX Runtime within 20 % under a limit; without one its peaks vary by more from run to run, because
-glibc keeps a part of what was freed.
+U-Net from 64 to 1536 pixels with one to four rows in a batch, its decoder from 64 to 1024 pixels,
+the U-Net and the autoencoder of Stable Diffusion 1.5 up to 768x768, the latter in tiles too. The
+estimates are within 30 % of all of these, or within 0.1 GB. For whole processes with the embedded
+model, from 128 to 1024 pixels and in tiles, they are within 15 % with OpenVINO, and with ONNX
+Runtime within 20 % under a limit; without one its peaks vary by more from run to run, because glibc
+keeps a part of what was freed.
 """
 
 import math
@@ -53,20 +53,24 @@ class Engine:
     """Values, for each latent pixel, row of the batch and channel of the U-Net's first level."""
     decoder: float
     """Values, for each pixel and channel at the decoder's full size; of an encoder half as many."""
+    attention: float
+    """The same for those of the first level that has attention, where that is more."""
     scores: float
-    """Share of the largest attention matrix that is there at once."""
+    """Share of the largest attention matrix that is there at once, if a graph has it in steps."""
+    packs: float
+    """Share of the weights that is there once more while they are brought into kernels' order."""
     widens: bool
     """Whether it keeps bf16 weights beside the fp32 ones that it makes of them."""
 
 
 ENGINES = {
-    "openvino": Engine(48_000_000, 110_000_000, 22_000_000, 12.1, 1.16, 0.0, widens=False),
-    "onnxruntime": Engine(34_000_000, 4_000_000, 4_000_000, 33.0, 3.85, 0.7, widens=True),
+    "openvino": Engine(48_000_000, 110_000_000, 22_000_000, 12.1, 1.16, 0, 0, 0, widens=False),
+    "onnxruntime": Engine(34_000_000, 4_000_000, 4_000_000, 33.0, 3.85, 0, 0.7, 0.2, widens=True),
 }
 # Where freed arrays go back to the system at once.
 TIGHT_ENGINES = {
     "openvino": ENGINES["openvino"],
-    "onnxruntime": replace(ENGINES["onnxruntime"], unet=12.0, decoder=1.5),
+    "onnxruntime": replace(ENGINES["onnxruntime"], unet=15.0, attention=26.0, decoder=1.5),
 }
 
 
@@ -161,7 +165,8 @@ class Plan:
                 peaks[shown] = max(peaks.get(shown, 0), kept + unet + loaded + decoded)
                 if shown in self.keep:
                     beside += loaded + (decoded if is_static else 0)
-            peaks[name] = max(peaks.get(name, 0), kept + beside + weights + activations)
+            working = max(activations, int(self._engine.packs * weights))
+            peaks[name] = max(peaks.get(name, 0), kept + beside + weights + working)
             if name in self.keep:
                 kept += weights + (activations if is_static else 0)
                 held |= set() if is_static else {name}
@@ -214,9 +219,7 @@ class Plan:
         width = BYTES[self.precision_of(name)]
         if name == "unet":
             rows = self.images * (self.sides if self.is_doubled else 1)
-            channels, matrix = self._unet(latent_pixels)
-            values = self._engine.unet * channels * latent_pixels + self._engine.scores * matrix
-            return int(values * rows * width)
+            return int(self._unet(latent_pixels) * rows * width)
         if name in (self.decoder, self.previews, "vae_encoder"):
             pictures = self.images * self.width * self.height * 3 * PICTURE_BYTES
             beside = BESIDE_BF16 * self._vae_pixels if width == BYTES["bf16"] else 0
@@ -263,8 +266,8 @@ class Plan:
         engines = TIGHT_ENGINES if self.gives_back else ENGINES
         return engines[self.backend.name]
 
-    def _unet(self, latent_pixels: int) -> tuple[int, int]:
-        """Channels of the first level, and values of one row's largest attention matrix."""
+    def _unet(self, latent_pixels: int) -> float:
+        """Values that it holds for one row of the batch."""
         config = self._config("unet")
         channels = _numbers(config.get("block_out_channels"), UNET_CHANNELS)
         blocks = config.get("down_block_types")
@@ -273,7 +276,12 @@ class Plan:
         # In diffusers' configurations of this family the "dim" is the number of heads.
         heads = _numbers(config.get("attention_head_dim"), [UNET_HEADS])
         tokens = latent_pixels // 4**level
-        return channels[0], heads[min(level, len(heads) - 1)] * tokens**2
+        convolving = self._engine.unet * channels[0] * latent_pixels
+        attending = self._engine.attention * channels[min(level, len(channels) - 1)] * tokens
+        matrix = heads[min(level, len(heads) - 1)] * tokens**2
+        # In sdrt's own graphs an attention is one node, which makes the matrix piece by piece.
+        scores = self._engine.scores * matrix if self.artifact.is_foreign else 0.0
+        return float(max(convolving, attending) + scores)
 
     def _channels(self, name: str) -> list[int]:
         """Of half of the autoencoder, from the level at full size to that of the latents."""
