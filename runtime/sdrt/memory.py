@@ -3,11 +3,11 @@
 Weights follow from the sizes of files. What is held between them is estimated from a few factors
 for each engine, measured with onnxruntime 1.32 and openvino 2026.4 on x86: the embedded model's
 U-Net from 64 to 1536 pixels with one to four rows in a batch, its decoder from 64 to 1024 pixels,
-the U-Net and the autoencoder of Stable Diffusion 1.5 up to 768x768, the latter in tiles too. The
-estimates are within 30 % of all of these, or within 0.1 GB. For whole processes with the embedded
-model, from 128 to 1024 pixels and in tiles, they are within 15 % with OpenVINO, and with ONNX
-Runtime within 20 % under a limit; without one its peaks vary by more from run to run, because glibc
-keeps a part of what was freed.
+the U-Net of Stable Diffusion 1.5 at 512x512 (with ONNX Runtime to 768x768), and its autoencoder to
+768x768 and in tiles. The estimates are within 30 % of all of these, or within 0.1 GB. For whole
+processes with the embedded model, from 128 to 1024 pixels and in tiles, they are within 15 % with
+OpenVINO, and with ONNX Runtime within 20 % under a limit; without one its peaks vary by more from
+run to run, because glibc keeps a part of what was freed.
 """
 
 import math

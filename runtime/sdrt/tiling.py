@@ -25,7 +25,7 @@ class Tiling:
     """How a picture is cut; all lengths are in latents."""
 
     tile: int = 96
-    """Side of a tile: 768 pixels. With 512 tiles are farther from the whole by 6 dB."""
+    """Side of a tile: 768 pixels."""
     overlap: int = 24
     """What two neighbours share at least."""
     margin: int = 6

@@ -49,7 +49,7 @@ def test_a_network_that_is_told_what_it_sees_gives_the_same(
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
 def test_a_network_in_the_other_format_does_too(tiny_exports: dict[str, Path], format: str) -> None:
-    """With the weights of the tiny model: its attention is in another layout in each."""
+    """As ONNX and as IR, with the weights of the tiny model."""
     artifact, backend = open_artifact(tiny_exports["fp32"]), open_backend("openvino")
     network = artifact.network("vae_decoder", (format,))  # type: ignore[arg-type]
     feeds = seeded_feeds(artifact, "vae_decoder")
@@ -142,3 +142,5 @@ def test_statistics_are_continued_in_a_line_and_variances_stay_positive() -> Non
     assert found["context_0_mean"].tolist() == [1.0]
     assert found["context_0_variance"].tolist() == [0.5, 0.25]
     assert found["context_1_key"] is near["context_1_key"]
+    rounded = {"context_0_variance": np.array([-1e-9], np.float32)}
+    assert extrapolated(rounded, rounded, 0.5)["context_0_variance"].tolist() == [0.0]

@@ -84,10 +84,10 @@ def test_a_decoder_that_shows_steps_is_there_beside_the_unet(demo: Artifact, nam
         if keep or name == "openvino":  # which keeps the U-Net's buffers too
             assert more >= WEIGHTS["vae_decoder"] * 4
         assert more >= 0
-    large = plan(sd15(demo, "fp32"), name, "fp32", keep=shown)
+    large = plan(sd15(demo, "fp32"), name, "fp32", keep=shown, width=768, height=768)
     network, needed = replace(large, previews="vae_decoder").peak()
     assert network == "vae_decoder"
-    assert needed - large.peak()[1] > 0.5 * GB
+    assert needed - large.peak()[1] > GB
 
 
 @pytest.mark.parametrize(

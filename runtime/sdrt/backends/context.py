@@ -27,12 +27,13 @@ def name_of(place: int, part: str) -> str:
 def extrapolated(near: Context, far: Context, share: float) -> Context:
     """The statistics beyond `near`, as much farther from `far` as this share of their distance.
 
-    A variance keeps at least a quarter of itself. Keys and values are those of `near`.
+    A variance keeps at least a quarter of itself, and is not below 0, where rounding may bring one
+    that is next to nothing. Keys and values are those of `near`.
     """
     found = dict(near)
     for name, one in near.items():
         if name.endswith((MEAN, VARIANCE)):
             found[name] = (one + share * (one - far[name])).astype(np.float32)
         if name.endswith(VARIANCE):
-            found[name] = np.maximum(found[name], LEAST * one)
+            found[name] = np.maximum(found[name], LEAST * one.clip(0))
     return found
