@@ -174,6 +174,8 @@ private:
                                                                 : ov::element::f32)};
             if (settings_.device == "CPU") {
                 properties.insert(ov::inference_num_threads(settings_.threads));
+                // Where only a layer's weights are integers, its input would be rounded too, unsaid.
+                properties.insert(ov::hint::dynamic_quantization_group_size(0));
             }
             made.model = settings_.core->compile_model(model, settings_.device, properties);
             made.request = made.model.create_infer_request();
