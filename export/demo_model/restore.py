@@ -16,6 +16,7 @@ from onnx import numpy_helper
 
 from demo_model.geometry import write_index
 from sdrt.artifact import Artifact, open_artifact
+from sdrt.backends.changes import HALVES
 from sdrt_export.checkpoint import RandomCheckpoint
 from sdrt_export.config import read_preset
 from sdrt_export.networks import ExportableNetwork, networks
@@ -65,9 +66,15 @@ def _parameters(network: ExportableNetwork, artifact: Artifact) -> Weights:
     }
     found = {}
     for name in network.module.network.state_dict():  # type: ignore[union-attr]
-        if name in stored:
-            array = numpy_helper.to_array(stored[name]).astype(np.float32)
-            found[name] = torch.from_numpy(array.T.copy() if name in turned else array)
+        layer, _, kind = name.rpartition(".")
+        halves = [f"{layer}.{half}.{kind}" for half in HALVES]  # a gated layer's, in the graph
+        names = [one for one in (name, *halves) if one in stored]
+        arrays = [numpy_helper.to_array(stored[one]).astype(np.float32) for one in names]
+        turned_back = [
+            array.T if one in turned else array for one, array in zip(names, arrays, strict=True)
+        ]
+        if turned_back:
+            found[name] = torch.from_numpy(np.concatenate(turned_back))
     return found
 
 

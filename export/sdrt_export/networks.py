@@ -1,10 +1,14 @@
 """The networks as plain functions of tensors, in the form that exports to fast graphs.
 
-Two things are changed before tracing; neither changes a result (`verify` proves it):
+Three things are changed before tracing; none changes a result (`verify` proves it):
 
 Attention becomes one `MultiHeadAttention` node of ONNX Runtime's operator set, which both engines
 know. It takes queries, keys and values as they leave the linear layers, so no transposes are left,
 and ONNX Runtime never holds the matrix of all attention weights (for 4096 tokens 1 GB).
+
+The gated layers between attentions become two, for values and for gates, which diffusers makes in
+one and then cuts apart: engines copy the halves, the largest tensors of a U-Net, and can make the
+GELU a part of a layer only where it has a layer of its own.
 
 Upsampling in the U-Net doubles and then cuts to the size of the skip connection, so that one graph
 serves every size that is a multiple of 8 pixels; as diffusers writes it, tracing would fix whether
@@ -19,9 +23,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers.models.activations import GEGLU
 from diffusers.models.attention_processor import Attention
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from sdrt.backends.changes import HALVES
 from sdrt.manifest import POOLED, TINY_DECODER
 from sdrt_export.checkpoint import Checkpoint, is_xl
 from sdrt_export.lora import merged
@@ -159,8 +165,9 @@ class UNet(torch.nn.Module):
         return outputs[0]  # type: ignore[no-any-return]
 
     def prepare(self) -> None:
-        """Replace attention and upsampling."""
+        """Replace attention, gated layers and upsampling."""
         _fuse_attention(self.network)
+        _split_gates(self.network)
         for block in self.network.up_blocks:
             if block.upsamplers:
                 block.upsamplers[0] = UpsampleToSkip(block.upsamplers[0].conv)
@@ -263,6 +270,21 @@ class UpsampleToSkip(torch.nn.Module):
         return self.conv(cut)  # type: ignore[no-any-return]
 
 
+class SplitGeglu(torch.nn.Module):
+    """values * GELU(gates) of two linear layers (Shazeer 2020, arXiv 2002.05202, eq. 6).
+
+    `sdrt.backends.changes` knows them as the one layer that they are of.
+    """
+
+    def __init__(self, whole: torch.nn.Linear) -> None:
+        super().__init__()
+        self.proj = torch.nn.ModuleDict({half: _rows_of(whole, i) for i, half in enumerate(HALVES)})
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:  # noqa: D102
+        value, gate = (self.proj[half](x) for half in HALVES)
+        return value * F.gelu(gate)  # type: ignore[no-any-return]
+
+
 class FusedAttention:
     """diffusers' attention with one node for everything between the linear layers."""
 
@@ -300,6 +322,23 @@ class FusedAttention:
 
 def _fuse_attention(network: UNet2DConditionModel | AutoencoderKL) -> None:
     network.set_attn_processor(FusedAttention())
+
+
+def _split_gates(network: UNet2DConditionModel) -> None:
+    for module in network.modules():
+        for name, child in module.named_children():
+            if isinstance(child, GEGLU):
+                setattr(module, name, SplitGeglu(child.proj))
+
+
+def _rows_of(whole: torch.nn.Linear, half: int) -> torch.nn.Linear:
+    """Half of a layer; its weights are the layer's, not a copy."""
+    layer = torch.nn.Linear(1, 1, device="meta")
+    layer.weight, layer.bias = (
+        torch.nn.Parameter(both.detach().chunk(len(HALVES))[half], requires_grad=False)
+        for both in (whole.weight, whole.bias)
+    )
+    return layer
 
 
 def _exportable(

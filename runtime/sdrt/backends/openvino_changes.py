@@ -7,7 +7,14 @@ import numpy as np
 import openvino as ov
 
 from sdrt.backends import Changes, Shapes
-from sdrt.backends.changes import changed, check_named, is_table, layer_name
+from sdrt.backends.changes import (
+    change_of,
+    changed,
+    check_named,
+    is_table,
+    layer_name,
+    with_whole_layers,
+)
 
 LAYERS = ("MatMul", "Convolution")
 TABLE = "Gather"
@@ -28,7 +35,7 @@ def layer_shapes(path: Path, model: ov.Model) -> Shapes:
             shape = tuple(constant.get_output_shape(0))
             shapes[layer] = shape[::-1] if is_turned else shape
     check_named(path, nameless)
-    return shapes
+    return with_whole_layers(shapes)
 
 
 def apply_changes(model: ov.Model, changes: Changes) -> None:
@@ -38,11 +45,12 @@ def apply_changes(model: ov.Model, changes: Changes) -> None:
     for constant, is_turned in list(_weights(model)):
         name, kind = constant.get_friendly_name(), constant.get_element_type()
         layer = layer_name(name)
-        if layer is None or layer not in changes:
+        change = change_of(changes, layer) if layer else None
+        if layer is None or change is None:
             continue
         # OpenVINO shows bf16 as numpy's half precision, which it is not.
         stored = constant.data if kind == ov.Type.f32 else constant.data.view(np.uint16)
-        array = changed(layer, stored, changes[layer], is_turned)
+        array = changed(layer, stored, change, is_turned)
         # Copied: otherwise it would be the model that has to keep the array.
         tensor = ov.Tensor(array, ov.Shape(list(array.shape)), kind)
         made = ov.op.Constant(tensor, shared_memory=False)

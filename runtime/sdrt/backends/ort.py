@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import onnxruntime as ort
 
 from sdrt.backends import Array, Graph, Network, Shapes
-from sdrt.backends.changes import changed
+from sdrt.backends.changes import change_of, changed, with_whole_layers
 from sdrt.backends.executed import Executed, Kernel, executed, executed_only
 from sdrt.backends.native import native_feeds
 from sdrt.backends.onnx_context import context_names, with_context
@@ -47,7 +47,7 @@ class OrtBackend:
     def layers(self, network: Network) -> Shapes:
         """Layers whose weights can be changed, read from the file's header."""
         weights = layer_weights(network.files[0])
-        return {name: weight.layer_shape for name, weight in weights.items()}
+        return with_whole_layers({name: one.layer_shape for name, one in weights.items()})
 
     def context(self, network: Network) -> tuple[str, ...]:
         """What norms and attention see."""
@@ -170,8 +170,10 @@ class _Source:
         self._content = with_context(network) if is_changed else None
         self._weights: dict[str, ort.OrtValue] = {}  # sessions do not own them
         stored = layer_weights(self.path) if network.changes else {}
-        for layer, change in network.changes.items():
-            weight = stored[layer]
+        for layer, weight in stored.items():
+            change = change_of(network.changes, layer)
+            if change is None:
+                continue
             array = changed(layer, weight.read(), change, weight.is_turned)
             value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, weight.kind)
             self._weights[weight.name] = value
