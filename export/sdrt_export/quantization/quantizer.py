@@ -32,7 +32,7 @@ from sdrt_export.quantization.observation import (
     write_calibration,
 )
 from sdrt_export.quantization.ranges import Range, choose_range
-from sdrt_export.quantization.rounding import round_layers
+from sdrt_export.quantization.rounding import round_layers, round_weights_alone
 from sdrt_export.quantization.sensitivity import Cost, add_switches, keep_in_float, measure_costs
 from sdrt_export.verify import Case
 
@@ -88,6 +88,7 @@ class Quantizer:
         kept = keep_in_float(costs, name)
         model = ir.load(self.folder / name / LAYERS)
         round_layers(model.graph, ranges, kept)
+        round_weights_alone(model.graph)
         quantization = self._describe(costs, kept)
         logger.info(
             "%s: measured in %.0f s; %d of %d layers in int8, %.1f %% of the work",

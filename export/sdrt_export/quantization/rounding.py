@@ -3,7 +3,8 @@
 Around each layer its input and its weights are rounded and read back (QuantizeLinear,
 DequantizeLinear); engines see the pair and take their integer kernels. That is all OpenVINO needs.
 ONNX Runtime takes the integer convolution only if its result is rounded too and its bias is an
-integer; `round_results` adds that, for its file alone, because it is one rounding more.
+integer; `round_results` adds that, for its file alone, because it is one rounding more. Of layers
+that see one vector for each picture only the weights are rounded, for the sake of memory.
 """
 
 from collections.abc import Collection, Mapping
@@ -19,6 +20,7 @@ from sdrt_export.quantization.layers import (
     constant,
     drop_unused,
     find_layers,
+    find_vector_layers,
     initializer,
     uses,
 )
@@ -42,6 +44,18 @@ def round_layers(graph: ir.Graph, ranges: Mapping[str, Range], kept: Collection[
             node.replace_input_with(2, bias)
         node.replace_input_with(0, read_back[value])
         node.replace_input_with(1, weight)
+    drop_unused(graph)
+
+
+def round_weights_alone(graph: ir.Graph) -> None:
+    """Round the weights of layers that see vectors; they compute in float.
+
+    Integers would not make them faster, and the time, which they tell everything else, would be
+    told coarsely; but a byte is enough for a weight.
+    """
+    for layer in find_vector_layers(graph):
+        scales = weight_scales(constant(layer.weight).numpy(), layer.out_axis)
+        layer.node.replace_input_with(1, _rounded_weight(graph, layer, scales))
     drop_unused(graph)
 
 
