@@ -44,7 +44,7 @@ from sdrt_export.quantization.ranges import (
     squared_error,
     weight_scales,
 )
-from sdrt_export.quantization.rounding import round_layers, round_results
+from sdrt_export.quantization.rounding import round_layers, round_results, round_weights_alone
 from sdrt_export.quantization.sensitivity import (
     CHEAP_SHARE,
     DEAR_SHARE,
@@ -283,6 +283,23 @@ def test_a_layer_that_is_kept_stays_as_it_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(run(model, feeds, tmp_path)["y"], expected)
 
 
+def test_of_layers_of_the_time_only_the_weights_are_rounded(tmp_path: Path) -> None:
+    rng = np.random.default_rng(10)
+    weight = rng.standard_normal((24, 64)).astype(np.float32)
+    feeds = {"x": rng.standard_normal((2, 64)).astype(np.float32)}
+    for is_turned in (0, 1):
+        model = vector_network(weight if is_turned else weight.T.copy(), is_turned)
+        expected = run(model, feeds, tmp_path)["y"]
+        round_weights_alone(model.graph)
+        assert [node.op_type for node in model.graph] == ["DequantizeLinear", "Gemm"]
+        stored = model.graph.initializers["time.weight/int8"]
+        assert stored.dtype == ir.DataType.INT8
+        scale = model.graph.initializers["time.weight/scale"]
+        assert scale.shape == ir.Shape([24])  # one for each output
+        found = run(model, feeds, tmp_path)["y"]
+        assert 38 < snr_db(expected, found) < 55
+
+
 def test_layers_of_one_input_are_measured_together(demo: Artifact) -> None:
     model = ir.load(demo.network("text_encoder", ("onnx",)).files[0])
     widen(model)
@@ -437,6 +454,14 @@ def small_network(first: str = "first", last: str = "last") -> ir.Model:
     end = convolution(graph, last, back.outputs[0], rng.standard_normal((16, 64, 3, 3)) / 24)
     graph.extend([conv, gate, silu, rows, linear, back, end])
     return finished(graph, ir.node("Add", [end.outputs[0], x]), y)
+
+
+def vector_network(weight: Floats, is_turned: int) -> ir.Model:
+    """One linear layer of vectors: (n, 64) -> (n, 24)."""
+    graph, x, y = empty_graph()
+    x.shape, y.shape = ir.Shape(["n", 64]), ir.Shape(["n", 24])
+    inputs = [x, initializer(graph, "time.weight", weight)]
+    return finished(graph, ir.node("Gemm", inputs, {"transB": is_turned}), y)
 
 
 def concat_network() -> ir.Model:
