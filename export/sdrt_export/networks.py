@@ -271,7 +271,7 @@ class UpsampleToSkip(torch.nn.Module):
 
 
 class SplitGeglu(torch.nn.Module):
-    """values * GELU(gates) of two linear layers (Shazeer 2020, arXiv 2002.05202, eq. 6).
+    """values * GELU(gates) of two linear layers (Shazeer 2020, arXiv 2002.05202, eq. 5).
 
     `sdrt.backends.changes` knows them as the one layer that they are of.
     """
