@@ -79,9 +79,9 @@ def demo() -> Artifact:
 @pytest.fixture(scope="session")
 def tiny_exports(made_once: Callable[[str, Maker], Path]) -> dict[str, Path]:
     """The preset `tiny` with random weights, in both precisions and formats."""
-    from sdrt_export.checkpoint import RandomCheckpoint
-    from sdrt_export.config import read_preset
     from sdrt_export.exporter import export
+    from sdrt_export.presets import read_preset
+    from sdrt_export.sources.random_weights import RandomCheckpoint
 
     name, preset = read_preset("tiny")
     checkpoint = RandomCheckpoint.of(name, preset)
@@ -96,9 +96,9 @@ def tiny_exports(made_once: Callable[[str, Maker], Path]) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
     """The preset `tiny-sdxl` with random weights in fp32, in both formats."""
-    from sdrt_export.checkpoint import RandomCheckpoint
-    from sdrt_export.config import read_preset
     from sdrt_export.exporter import export
+    from sdrt_export.presets import read_preset
+    from sdrt_export.sources.random_weights import RandomCheckpoint
 
     checkpoint = RandomCheckpoint.of(*read_preset("tiny-sdxl"))
     return made_once("tiny-sdxl", lambda folder: export(checkpoint, folder))
@@ -107,7 +107,7 @@ def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
 @pytest.fixture(scope="session")
 def tiny_sd2_v(made_once: Callable[[str, Maker], Path]) -> Artifact:
     """A Stable Diffusion 2 that predicts v, from one file in the original naming, in fp32."""
-    from sdrt_export import cli
+    from sdrt_export.cli import run_export as cli
     from tests.export.ldm.twins import ldm_yaml, save, write_yaml
 
     def make(folder: Path) -> None:
@@ -132,8 +132,8 @@ def unet_twins(
     Only the U-Net is exported, and only once; the other networks are those of `tiny`.
     """
 
-    from sdrt_export.checkpoint import RandomCheckpoint
-    from sdrt_export.config import read_preset
+    from sdrt_export.presets import read_preset
+    from sdrt_export.sources.random_weights import RandomCheckpoint
     from tests.export_parts import export_parts
 
     def made(name: str) -> Artifact:
@@ -151,8 +151,8 @@ def unet_twins(
 def int8_demo(made_once: Callable[[str, Maker], Path]) -> Artifact:
     """The embedded model in int8, in both formats, calibrated with little."""
     from sdrt_export.exporter import export
-    from sdrt_export.quantization.artifact import Settings
     from sdrt_export.quantization.calibration import Sampling
+    from sdrt_export.quantization.int8_artifact import Settings
 
     def make(folder: Path) -> None:
         settings = Settings(Sampling(samples=3, steps=4), folder.with_name("statistics.json"))

@@ -9,9 +9,9 @@ import pytest
 from sdrt.artifact import open_artifact
 from sdrt.manifest import MANIFEST_NAME, Precision
 from sdrt_export import exporter
-from sdrt_export.checkpoint import Checkpoint
-from sdrt_export.config import Preset
-from sdrt_export.networks import networks
+from sdrt_export.graphs.networks import networks
+from sdrt_export.presets import Preset
+from sdrt_export.sources.checkpoint import Checkpoint
 
 
 def export_parts(

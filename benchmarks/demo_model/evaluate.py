@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 import sdrt
-from sdrt.sheet import grid
+from sdrt.images.grid import grid
 from sdrt_bench.scenes.checker import accuracy
 from sdrt_bench.scenes.prompts import ScenePrompt, drawn, scene_prompts
 from sdrt_bench.scenes.render import Picture

@@ -6,9 +6,9 @@ from pathlib import Path
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel
 
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.layout import CLASSES
+from sdrt_export.artifact.diffusers_layout import CLASSES
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 
 def untrained_text_encoder() -> CLIPTextModel:

@@ -16,10 +16,10 @@ from onnx import numpy_helper
 
 from demo_model.geometry import write_index
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends.changes import HALVES
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.networks import ExportableNetwork, networks
+from sdrt.backends.weight_patches import HALVES
+from sdrt_export.graphs.networks import ExportableNetwork, networks
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 Weights = dict[str, torch.Tensor]
 FOLDERS = {"text_encoder": "text_encoder", "unet": "unet"}

@@ -10,7 +10,7 @@ from transformers import CLIPTokenizer
 
 from sdrt_bench.scenes.captions import caption
 from sdrt_bench.scenes.grammar import sample_scene
-from sdrt_export.vocabulary import END, START, byte_letters
+from sdrt_export.sources.vocabulary import END, START, byte_letters
 
 LENGTH = 77
 WORD = re.compile(r"[a-z]+|[0-9]|[^\sa-z0-9]+")  # CLIP's split, as far as captions need it

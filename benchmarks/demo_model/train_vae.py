@@ -10,14 +10,7 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 from demo_model.geometry import untrained_vae
-from demo_model.training import (
-    Run,
-    arithmetic,
-    as_input,
-    cosine_rate,
-    draw_pictures,
-    start_from,
-)
+from demo_model.training import Run, arithmetic, as_input, cosine_rate, draw_pictures, start_from
 from sdrt_bench.scenes.grammar import Scene
 
 CROP = 64  # pixels; the objects are what is hard to learn, and a cut-out costs a quarter

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from sdrt.artifact import Artifact
 from sdrt.backends import Backend
+from sdrt.diagnostics.verify import run_network, seeded_feeds
 from sdrt.errors import UnsupportedError
-from sdrt.verify import run_network, seeded_feeds
 
 
 def check_executed(name: str, artifact: Artifact, backend: Backend) -> None:

@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdrt import checks
+from sdrt import validation
 from sdrt.errors import MissingExtraError
 from sdrt.manifest import Manifest
-from sdrt.prompt_file import read_prompts
+from sdrt.text.prompt_file import read_prompts
 from sdrt_bench.similarity import Pixels
 
 Judge = Callable[[Pixels], dict[str, bool]]
@@ -64,8 +64,10 @@ def choose_prompts(
     if not asked.isdecimal():
         return [Prompt(text) for text in read_prompts(Path(asked), BUILT_IN)]
     if all(paints_scenes(model) for model in models):
-        return _scenes(checks.whole("number of prompts", int(asked), 1, MAX_SCENES), width, height)
-    count = checks.whole("number of prompts", int(asked), 1, len(ORDINARY))
+        return _scenes(
+            validation.whole("number of prompts", int(asked), 1, MAX_SCENES), width, height
+        )
+    count = validation.whole("number of prompts", int(asked), 1, len(ORDINARY))
     return [Prompt(text) for text in ORDINARY[:count]]
 
 

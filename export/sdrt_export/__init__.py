@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sdrt_export.artifact.report import Report as Report
     from sdrt_export.exporter import export as export
-    from sdrt_export.report import Report as Report
 
 __all__ = ["Report", "export"]
 

@@ -7,31 +7,23 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sdrt.artifact import Artifact, is_artifact, open_artifact
-from sdrt.manifest import (
-    FORMATS,
-    Defaults,
-    Format,
-    Manifest,
-    Precision,
-    Storage,
-    TextEncoder,
-)
-from sdrt_export.artifact import Stage, staged
-from sdrt_export.checkpoint import TOKENIZERS, Checkpoint
-from sdrt_export.config import chosen_formats
-from sdrt_export.finish import Written, finish
-from sdrt_export.layout import write_layout
+from sdrt.manifest import FORMATS, Defaults, Format, Manifest, Precision, Storage, TextEncoder
+from sdrt_export.artifact.diffusers_layout import write_layout
+from sdrt_export.artifact.latent_preview import with_preview
+from sdrt_export.artifact.report import Report, peak_bytes
+from sdrt_export.artifact.staging import Stage, staged
+from sdrt_export.graphs.convert_and_check import Written, finish
+from sdrt_export.graphs.networks import ExportableNetwork, networks
+from sdrt_export.graphs.onnx_files import signature
+from sdrt_export.graphs.parity import check_floor, reference_cases
+from sdrt_export.graphs.to_onnx import trace, write_onnx
 from sdrt_export.memory import give_back_memory
-from sdrt_export.networks import ExportableNetwork, networks
-from sdrt_export.onnx_files import signature
-from sdrt_export.prediction import SIDE as PROBED_SIDE
-from sdrt_export.prediction import beside_embeddings, decided, probe
-from sdrt_export.preview import with_preview
-from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
-from sdrt_export.report import Report, peak_bytes
-from sdrt_export.sources import open_checkpoint
-from sdrt_export.to_onnx import trace, write_onnx
-from sdrt_export.verify import check_floor, reference_cases
+from sdrt_export.presets import chosen_formats
+from sdrt_export.quantization.int8_artifact import Settings, check_float, quantize_artifact
+from sdrt_export.sources.checkpoint import TOKENIZERS, Checkpoint
+from sdrt_export.sources.opening import open_checkpoint
+from sdrt_export.sources.prediction_probe import SIDE as PROBED_SIDE
+from sdrt_export.sources.prediction_probe import beside_embeddings, decided, probe
 
 logger = logging.getLogger(__name__)
 

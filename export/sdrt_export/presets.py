@@ -8,18 +8,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError, model_validator
 
-from sdrt.checks import hint
 from sdrt.errors import UsageError
-from sdrt.manifest import (
-    FORMATS,
-    PRECISIONS,
-    Defaults,
-    Format,
-    Model,
-    Precision,
-    describe,
-)
-from sdrt.scheduler_config import SCHEDULERS
+from sdrt.manifest import FORMATS, PRECISIONS, Defaults, Format, Model, Precision, describe
+from sdrt.sampling.scheduler_config import SCHEDULERS
+from sdrt.validation import hint
 
 MAX_BYTES = 1_000_000
 CLASS, DEFAULT_SCHEDULER = "_class_name", "DDIMScheduler"

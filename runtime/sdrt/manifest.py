@@ -16,6 +16,9 @@ from pydantic import (
 
 from sdrt.errors import ArtifactError
 
+GUIDANCE_INPUT = "timestep_cond"
+"""Input of networks that were distilled with guidance inside: its strength, as an embedding."""
+
 MANIFEST_NAME = "manifest.json"
 SCHEMA: Literal[1] = 1
 MAX_BYTES = 4_000_000  # a manifest of a large model has some tens of kilobytes
@@ -358,3 +361,9 @@ def describe(error: ValidationError) -> str:
         where = ".".join(str(part) for part in problem["loc"]) or "the file"
         problems.append(f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
     return "; ".join(problems)
+
+
+def guidance_width(unet: GraphSpec | None) -> int:
+    """Width of the guidance embedding that a U-Net takes; 0 if it takes none, or is missing."""
+    inputs = unet.inputs if unet else ()
+    return next((int(one.shape[1]) for one in inputs if one.name == GUIDANCE_INPUT), 0)

@@ -8,42 +8,38 @@ from pathlib import Path
 from typing import Unpack
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-import sdrt
 from sdrt import machine
-from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Backend, Graph, Network, Shapes, open_backend
-from sdrt.backends.context import Role
-from sdrt.budget import Budget, read_bytes
-from sdrt.denoiser import Embeddings
+from sdrt.adapters.lora import Adapter
+from sdrt.adapters.lora_loading import Asked, changed_weights, changes_of, open_loras
+from sdrt.adapters.lora_names import PARTS
+from sdrt.adapters.textual_inversion import Inversions
+from sdrt.arrays import Embeddings, Latents
+from sdrt.artifact.artifact import Artifact, open_artifact
+from sdrt.backends.backend import Backend, open_backend
+from sdrt.backends.graph import Graph, Network, Shapes
+from sdrt.backends.tile_context import Role
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.guard import Guarded
-from sdrt.inversion import Inversions
-from sdrt.job import Job
-from sdrt.lora.adapter import Adapter
-from sdrt.lora.asked import Asked
-from sdrt.lora.fitting import changed_weights, changes_of, open_loras
-from sdrt.lora.names import PARTS
+from sdrt.generation.hires_run import TwoPasses
+from sdrt.generation.result import Result, Step
+from sdrt.generation.run import Run
+from sdrt.images.latent_preview import fit_preview, to_previews
+from sdrt.images.metadata import Parameters
 from sdrt.manifest import POOLED, Precision, Preview, TextEncoder
-from sdrt.memory import Plan
-from sdrt.metadata import Parameters
-from sdrt.options import Options
-from sdrt.preview import fit_preview, to_previews
-from sdrt.prompt import Prompt, parse
-from sdrt.request import DECODERS, Request, checked_clip_skip, resolve
-from sdrt.result import Result, Step
-from sdrt.run import Run
-from sdrt.samplers import Latents
-from sdrt.schedule import Steps, TrainingNoise
-from sdrt.start import Posterior
-from sdrt.text import Text, states_of
-from sdrt.tokenizer import Tokenizer, Tokens, weighted
-from sdrt.two_passes import TwoPasses
-from sdrt.vae import Half
-
-Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
+from sdrt.memory.budget import Budget, read_bytes
+from sdrt.memory.estimate import Plan
+from sdrt.networks.autoencoder import Decoded, Half, Posterior
+from sdrt.networks.fp32_fallback import Guarded
+from sdrt.networks.run_state import Job
+from sdrt.request.options import Options
+from sdrt.request.request import DECODERS, Request
+from sdrt.request.resolve import resolve
+from sdrt.sampling.schedule import Steps, TrainingNoise
+from sdrt.text.conditioning import Text, checked_clip_skip, states_of
+from sdrt.text.prompt import Prompt, parse
+from sdrt.text.tokenizer import Tokenizer, Tokens, weighted
+from sdrt.version import __version__
 
 KEPT = frozenset({"unet", *DECODERS.values()})
 
@@ -372,7 +368,7 @@ class Pipeline:
             networks=dict(job.networks),
             backend=self.backend.name,
             threads=self.backend.threads,
-            version=sdrt.__version__,
+            version=__version__,
         )
 
     def _changed(self, network: Network) -> Network:

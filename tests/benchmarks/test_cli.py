@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from sdrt.errors import SdrtError, UsageError
-from sdrt_bench.cli import both, compare
+from sdrt_bench.compare.cli import both, compare
 
 ROOT = Path(__file__).parents[2]
 # The installed package offers the command by its entry point; a bare checkout has none.
 CODE = (
-    "from sdrt.cli import cli, main\n"
-    "from sdrt_bench.cli import compare\n"
+    "from sdrt.cli.main import cli, main\n"
+    "from sdrt_bench.compare.cli import compare\n"
     "cli.add_command(compare)\n"
     "main()\n"
 )
@@ -45,7 +45,7 @@ def test_the_package_offers_the_command() -> None:
 
 def test_the_command_is_light_until_it_is_used() -> None:
     code = (
-        "import sys, sdrt_bench.cli\n"
+        "import sys, sdrt_bench.compare.cli\n"
         "heavy = ('numpy', 'pydantic', 'PIL', 'scipy', 'tqdm', 'onnxruntime', 'openvino')\n"
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -13,16 +13,15 @@ import pytest
 from PIL import Image
 
 import sdrt
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import UnsupportedError, UsageError, WriteError
+from sdrt.generation.result import Step
+from sdrt.generation.run import Run
 from sdrt.pipeline import Pipeline
-from sdrt.result import Step
-from sdrt.run import Run
-from sdrt_bench.compare import KEPT, compare, complete
-from sdrt_bench.comparison import Comparison
-from sdrt_bench.comparison_pictures import (
+from sdrt_bench.compare.comparison import Comparison
+from sdrt_bench.compare.pictures import (
     PLOT,
     SHEET,
     check_folder,
@@ -31,6 +30,7 @@ from sdrt_bench.comparison_pictures import (
     spaced_pairs,
     write_pictures,
 )
+from sdrt_bench.compare.run import KEPT, compare, complete
 from sdrt_bench.prompts import Prompt, choose_prompts
 from sdrt_bench.similarity import latent_psnr_db, psnr_db, ssim
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from sdrt_bench.plot import COLORS, Chart, Line
+from sdrt_bench.charts.line_plot import COLORS, Chart, Line
 
 
 def inked(image: Image.Image, color: tuple[int, int, int]) -> npt.NDArray[np.bool_]:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from sdrt_bench.scale import ticks, whole_ticks
+from sdrt_bench.charts.axes import ticks, whole_ticks
 
 
 @pytest.mark.parametrize(

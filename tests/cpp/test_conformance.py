@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, open_backend
-from sdrt.conformance.record import NAMES, Plan, record
-from sdrt.conformance.tolerance import STAGES
+from sdrt.backends import open_backend
+from sdrt.diagnostics.conformance.recorder import NAMES, Plan, record
+from sdrt.diagnostics.conformance.tolerance import STAGES
 from sdrt.machine import has_bf16
 from sdrt.pipeline import Pipeline
 from tests.runtime.test_conformance import changed, edited, removed, replaced, with_case

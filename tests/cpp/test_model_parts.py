@@ -19,15 +19,15 @@ from PIL import Image
 
 from sdrt import errors
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.foreign import describe
-from sdrt.image import check_target, to_image
+from sdrt.artifact.detect import describe
+from sdrt.artifact.peer_folder import is_peer_folder
+from sdrt.backends.executed import NetworkRecord, Retry
+from sdrt.images.metadata import Parameters, read_png
+from sdrt.images.png import check_target, to_image
 from sdrt.manifest import Manifest
-from sdrt.metadata import Parameters, read_png
-from sdrt.peer_folder import is_peer_folder
-from sdrt.record import NetworkRecord, Retry
-from sdrt.request import resolve
-from sdrt.samplers import SAMPLERS
-from sdrt.samplers.names import DIFFUSERS, find_sampler
+from sdrt.request.resolve import resolve
+from sdrt.sampling.samplers.aliases import DIFFUSERS, find_sampler
+from sdrt.sampling.samplers.registry import SAMPLERS
 from tests.cpp.conftest import Ask, Command, asking
 
 HERE = ("ddim", "euler", "euler_a", "dpm++2m", "unipc", "lcm")  # samplers of the host

@@ -9,17 +9,17 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from sdrt.arrays import Array, Embeddings, Latents
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
-from sdrt.denoiser import Denoiser, Embeddings, Guidance
 from sdrt.errors import UsageError
 from sdrt.manifest import Curve, Prediction, Schedule, Spacing
-from sdrt.noise import MAX_SEED, Noise
-from sdrt.prompt import parse
-from sdrt.recipe import OF_LEVELS, Recipe
-from sdrt.samplers import Latents
-from sdrt.schedule import TrainingNoise
-from sdrt.tokenizer import Tokenizer, weighted
+from sdrt.networks.denoiser import Denoiser
+from sdrt.sampling.guidance import Guidance
+from sdrt.sampling.noise import MAX_SEED, Noise
+from sdrt.sampling.sampler_settings import OF_LEVELS, Recipe
+from sdrt.sampling.schedule import TrainingNoise
+from sdrt.text.prompt import parse
+from sdrt.text.tokenizer import Tokenizer, weighted
 from tests.cpp.conftest import Ask, Command, asking
 from tests.cpp.prompts import thousand
 

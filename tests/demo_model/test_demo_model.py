@@ -11,10 +11,10 @@ from demo_model.tokenizer import build_tokenizer
 from demo_model.training import cosine_rate, draw_pictures
 from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
-from sdrt.measure import snr_db
-from sdrt.verify import seeded_feeds
-from sdrt_export.checkpoint import FolderCheckpoint
-from sdrt_export.networks import networks
+from sdrt.diagnostics.verify import seeded_feeds
+from sdrt.snr import snr_db
+from sdrt_export.graphs.networks import networks
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 
 
 def test_every_word_of_the_captions_is_one_token_and_unknown_ones_fall_apart(

@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
 from sdrt.manifest import Precision
-from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
-from sdrt_export.config import read_preset
 from sdrt_export.exporter import export
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 
 def random_tiny() -> RandomCheckpoint:

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from sdrt.errors import UsageError
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import presets, read_preset
+from sdrt_export.presets import presets, read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
 

@@ -22,17 +22,19 @@ import sdrt
 from sdrt.artifact import open_artifact
 from sdrt.backends import open_backend
 from sdrt.errors import ParityError, UsageError
-from sdrt.integrity import sha256
-from sdrt.measure import snr_db
+from sdrt.files.checksums import sha256
+from sdrt.images.latent_preview import fit_preview
 from sdrt.pipeline import Pipeline
-from sdrt.preview import fit_preview
-from sdrt_bench.picture_parity import SCHEDULERS, Torch, compare, make_scheduler
+from sdrt.snr import snr_db
+from sdrt_bench.docs.picture_parity import SCHEDULERS, Torch, compare, make_scheduler
 from sdrt_bench.similarity import psnr_db
-from sdrt_export import cli, exporter, to_onnx
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.networks import TextEncoder, networks
-from sdrt_export.verify import check_floor
+from sdrt_export import exporter
+from sdrt_export.cli import run_export as cli
+from sdrt_export.graphs import to_onnx
+from sdrt_export.graphs.networks import TextEncoder, networks
+from sdrt_export.graphs.parity import check_floor
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 ROOT = Path(__file__).parents[2]
 NETWORKS = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]
@@ -338,7 +340,8 @@ def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
 
 def export_command(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     roots = os.pathsep.join(str(ROOT / root) for root in ("runtime", "export"))
-    code = "import sys; from sdrt.cli import cli, main; from sdrt_export.cli import export\n"
+    code = "import sys; from sdrt.cli.main import cli, main\n"
+    code += "from sdrt_export.cli.export import export\n"
     code += "cli.add_command(export); sys.argv[1:1] = ['export']; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -403,7 +406,7 @@ def test_a_missing_extra_is_named_with_its_remedy(
 def test_optimum_knows_the_command_and_the_networks(tmp_path: Path) -> None:
     from optimum.exporters.tasks import TasksManager
 
-    import sdrt_export.optimum_configs  # noqa: F401
+    import sdrt_export.graphs.optimum_configs  # noqa: F401
     from optimum.commands import optimum_cli
 
     constructor = TasksManager.get_exporter_config_constructor(

@@ -13,8 +13,8 @@ from click.testing import CliRunner
 import sdrt
 from sdrt.artifact import open_artifact
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
-from sdrt_export.cli import export
-from sdrt_export.genai import export_for_genai
+from sdrt_export.artifact.openvino_genai import export_for_genai
+from sdrt_export.cli.export import export
 
 
 @pytest.fixture

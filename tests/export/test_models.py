@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sdrt.artifact import EMBEDDED
-from sdrt_export.config import presets
-from sdrt_export.models import models
+from sdrt.artifact.artifact import EMBEDDED
+from sdrt_export.cli.models import models
+from sdrt_export.presets import presets
 
 
 def listed(*words: str | Path) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def test_the_list_for_people_has_a_line_for_each(folder: Path) -> None:
 def test_models_are_listed_without_the_exporters_packages(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "sdrt_export.config", raising=False)
+    monkeypatch.delitem(sys.modules, "sdrt_export.presets", raising=False)
     monkeypatch.setitem(sys.modules, "yaml", None)
     done = CliRunner().invoke(models, [str(folder / "first")])
     assert done.exit_code == 0

@@ -9,10 +9,10 @@ import torch
 from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
 from sdrt.errors import UsageError
-from sdrt.schedule import TrainingNoise
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.prediction import OPTION, Echo, Probe, UNet, decided, probe
+from sdrt.sampling.schedule import TrainingNoise
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.prediction_probe import OPTION, Echo, Probe, UNet, decided, probe
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ import pytest
 
 from sdrt.artifact import open_artifact
 from sdrt.errors import LockedError, UsageError, WriteError
-from sdrt.integrity import sha256
+from sdrt.files.checksums import sha256
 from sdrt.manifest import Manifest, Source
-from sdrt_export.artifact import staged
+from sdrt_export.artifact.staging import staged
 
 MANIFEST_FIELDS: dict[str, Any] = {
     "name": "x",

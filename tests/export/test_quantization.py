@@ -12,20 +12,20 @@ import onnxruntime as ort
 import pytest
 
 import sdrt
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, open_backend
+from sdrt.backends import open_backend
+from sdrt.diagnostics.info import describe_model
+from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.errors import ParityError, UsageError, WriteError
-from sdrt.info import describe_model
-from sdrt.measure import snr_db
-from sdrt.verify import seeded_feeds
-from sdrt_export import verify
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt.snr import snr_db
 from sdrt_export.exporter import export, weights_of
-from sdrt_export.precision import store_bf16, widen
+from sdrt_export.graphs import parity
+from sdrt_export.graphs.bf16_storage import store_bf16, widen
+from sdrt_export.presets import read_preset
 from sdrt_export.quantization import calibration
-from sdrt_export.quantization.artifact import Settings
 from sdrt_export.quantization.calibration import HELD_OUT, PROMPTS, Sampling
+from sdrt_export.quantization.int8_artifact import Settings
 from sdrt_export.quantization.layers import find_layers, initializer, split_concats
 from sdrt_export.quantization.observation import (
     SAMPLES,
@@ -52,6 +52,7 @@ from sdrt_export.quantization.sensitivity import (
     groups_of,
     keep_in_float,
 )
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 FLOAT_LAYERS = ("Conv", "FusedConv", "Gemm", "MatMul", "FusedMatMul")  # where not int8
 
@@ -427,7 +428,7 @@ def test_int8_is_not_rounded_again(int8_demo: Artifact, tmp_path: Path) -> None:
 def test_below_its_floor_a_unet_is_published_only_when_told_to(
     tiny_exports: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(verify.FLOOR_DB, "int8", 90.0)
+    monkeypatch.setitem(parity.FLOOR_DB, "int8", 90.0)
     settings = Settings(Sampling(samples=1, steps=1))
     with pytest.raises(ParityError, match="unet"):
         export(tiny_exports["fp32"], tmp_path / "new", "int8", ("onnx",), settings=settings)

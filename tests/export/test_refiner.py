@@ -12,17 +12,18 @@ from PIL import Image
 
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
-from sdrt.commands.generate import generate
+from sdrt.cli.generate import generate
 from sdrt.errors import ArtifactError, UsageError
-from sdrt.metadata import read_png
+from sdrt.generation.refiner_run import RefinedRun
+from sdrt.images.metadata import read_png
 from sdrt.pipeline import Pipeline
-from sdrt.refined import RefinedRun
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
-from sdrt_export.config import read_preset
 from sdrt_export.exporter import export
-from sdrt_export.ldm import geometry
-from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.single_file import diffusers_settings
+from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from tests.export.ldm.twins import parts_of, save_weights
 
 PROMPT = "a boat, at 7"
@@ -117,7 +118,7 @@ def test_it_is_told_a_score_and_no_target_size(exported: Artifact) -> None:
 def test_one_file_gives_the_networks_that_were_saved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(geometry.KNOWN_HEADS, (128, 32), {"num_head_channels": 16})
+    monkeypatch.setitem(diffusers_settings.KNOWN_HEADS, (128, 32), {"num_head_channels": 16})
     made = checkpoint()
     found = SingleFileCheckpoint.open(save_weights(made, tmp_path / "refiner.safetensors"))
     for part in parts_of(made):

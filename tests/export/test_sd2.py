@@ -13,9 +13,9 @@ from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_export.presets import read_preset
 from sdrt_export.quantization.layers import find_layers, split_concats
+from sdrt_export.sources.random_weights import RandomCheckpoint
 from tests.export.ldm.twins import twin
 
 

@@ -19,26 +19,26 @@ from torch.utils.flop_counter import FlopCounterMode
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.measure import snr_db
 from sdrt.pipeline import Pipeline
-from sdrt_bench.bench.aside import measure_sqnr
+from sdrt.snr import snr_db
+from sdrt_bench.bench.macs import step_macs
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.rounds import Spec
-from sdrt_bench.bench.work import step_macs
+from sdrt_bench.bench.round_protocol import Spec
+from sdrt_bench.bench.side_jobs import measure_sqnr
 from sdrt_bench.bench.worker import measure, open_asked
-from sdrt_bench.compare import KEPT, compare
+from sdrt_bench.compare.run import KEPT, compare
 from sdrt_bench.prompts import Prompt
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.asked import Asked
-from sdrt_export.checkpoint import FolderCheckpoint
+from sdrt_export.artifact.default_options import Asked
 from sdrt_export.exporter import export
-from sdrt_export.quantization.artifact import ENOUGH_DB, Settings
+from sdrt_export.graphs.parity import FLOOR_DB
 from sdrt_export.quantization.calibration import Sampling
+from sdrt_export.quantization.int8_artifact import ENOUGH_DB, Settings
 from sdrt_export.quantization.layers import find_layers
 from sdrt_export.quantization.observation import read_calibration
 from sdrt_export.quantization.sensitivity import groups_of
-from sdrt_export.single_graph.artifact import export_single_graph
-from sdrt_export.verify import FLOOR_DB
+from sdrt_export.single_graph.publish import export_single_graph
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from tests.export.test_quantization import INTEGER_LAYERS, check_integers
 from tests.export.xl_twin import (
     PROMPT,

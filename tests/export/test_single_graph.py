@@ -11,21 +11,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, Network, open_backend
-from sdrt.denoiser import Denoiser
+from sdrt.backends import Network, open_backend
+from sdrt.backends.cancellation import Stop
+from sdrt.diagnostics.verify import verify_artifact
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.manifest import Manifest
-from sdrt.noise import Noise
+from sdrt.networks.denoiser import Denoiser
 from sdrt.pipeline import Pipeline, load
-from sdrt.recipe import Recipe
-from sdrt.samplers import SAMPLERS
-from sdrt.schedule import TrainingNoise
-from sdrt.stop import Stop
-from sdrt.verify import verify_artifact
-from sdrt_export.asked import Asked
-from sdrt_export.single_graph.artifact import export_single_graph
+from sdrt.sampling.noise import Noise
+from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.samplers.registry import SAMPLERS
+from sdrt.sampling.schedule import TrainingNoise
+from sdrt_export.artifact.default_options import Asked
 from sdrt_export.single_graph.coefficients import coefficients
+from sdrt_export.single_graph.publish import export_single_graph
 from tests.export.test_export import export_command
 
 PROMPT, NEGATIVE, SEEDS = "a red boat on the sea", "blurry", (3, 4)

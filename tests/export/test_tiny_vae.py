@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 
 import sdrt
 from sdrt.artifact import Artifact
-from sdrt.cli import cli
+from sdrt.cli.main import cli
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt.image import to_image
+from sdrt.images.png import to_image
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.sources import SourceOptions
-from sdrt_export.tiny_vae import open_tiny_vae
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.opening import SourceOptions
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.tiny_vae import open_tiny_vae
 from tests.export_parts import export_parts
 
 

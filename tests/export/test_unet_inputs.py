@@ -18,22 +18,24 @@ from diffusers import (
 )
 from PIL import Image
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, open_backend
-from sdrt.conformance.record import Plan, record
-from sdrt.conformance.replay import replay
+from sdrt.backends import open_backend
+from sdrt.backends.cancellation import Stop
+from sdrt.diagnostics.conformance.recorder import Plan, record
+from sdrt.diagnostics.conformance.replay import replay
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.guard import Guarded
+from sdrt.networks.fp32_fallback import Guarded
 from sdrt.pipeline import Pipeline
-from sdrt.stop import Stop
 from sdrt_bench.bench.cells import Models
-from sdrt_bench.compare import complete
+from sdrt_bench.compare.run import complete
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.asked import Asked
-from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.prediction import beside_embeddings
-from sdrt_export.single_graph.artifact import export_single_graph
+from sdrt_export.artifact.default_options import Asked
+from sdrt_export.presets import read_preset
+from sdrt_export.single_graph.publish import export_single_graph
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
+from sdrt_export.sources.prediction_probe import beside_embeddings
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 PROMPT = "a boat, at 7"
 LCM, EDIT = "tiny-lcm", "tiny-instruct"

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from transformers import CLIPTokenizer
 
-from sdrt.prompt import parse
-from sdrt.tokenizer import Tokenizer
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.vocabulary import clip_tokenizer
+from sdrt.text.prompt import parse
+from sdrt.text.tokenizer import Tokenizer
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.vocabulary import clip_tokenizer
 
 START, END = 49406, 49407
 ALPHABETS = [
@@ -157,9 +157,9 @@ def test_the_order_of_the_vocabulary(theirs: CLIPTokenizer) -> None:
 
 
 def test_the_licence_lies_beside_the_vocabulary() -> None:
-    import sdrt_export.vocabulary
+    import sdrt_export.sources.vocabulary
 
-    folder = Path(sdrt_export.vocabulary.__file__).parent / "clip_vocabulary"
+    folder = Path(sdrt_export.sources.vocabulary.__file__).parents[1] / "clip_vocabulary"
     text = (folder / "LICENSE").read_text()
     assert "Copyright (c) 2021 OpenAI" in text
     assert "Permission is hereby granted, free of charge" in text

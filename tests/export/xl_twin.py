@@ -9,8 +9,8 @@ from diffusers import DDIMScheduler, StableDiffusionXLPipeline
 from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
 from sdrt.pipeline import Pipeline
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 PROMPT = "a boat, at 7"
 SIZE: dict[str, Any] = {"width": 64, "height": 80}  # height and width are told apart

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from sdrt.artifact import Artifact, open_artifact
+from sdrt.diagnostics.verify import verify_artifact
 from sdrt.errors import ArtifactError
-from sdrt.integrity import cache_folder
+from sdrt.files.cache import cache_folder
 from sdrt.manifest import Lora, Manifest, Source, read_manifest
 from sdrt.pipeline import Pipeline
-from sdrt.tokenizer import Tokenizer
-from sdrt.verify import verify_artifact
+from sdrt.text.tokenizer import Tokenizer
 
 
 def change_manifest(root: Path, change: Callable[[dict[str, Any]], None]) -> None:

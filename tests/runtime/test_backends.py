@@ -9,21 +9,16 @@ import openvino as ov
 import pytest
 from openvino import opset13
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, Backend, Graph, Network, open_backend, usable_backends
-from sdrt.backends.mapped import drop_pages, dropping_pages
-from sdrt.backends.openvino import OpenVinoBackend, OpenVinoGraph
-from sdrt.errors import (
-    ArtifactError,
-    CancelledError,
-    NonFiniteError,
-    UnsupportedError,
-    UsageError,
-)
+from sdrt.backends import Backend, Graph, Network, open_backend, usable_backends
+from sdrt.backends.cancellation import Stop
+from sdrt.backends.openvino.backend import OpenVinoBackend, OpenVinoGraph
+from sdrt.backends.openvino.mapped_weights import drop_pages, dropping_pages
+from sdrt.diagnostics.verify import seeded_feeds
+from sdrt.errors import ArtifactError, CancelledError, NonFiniteError, UnsupportedError, UsageError
 from sdrt.manifest import GraphSpec, TensorSpec
-from sdrt.measure import snr_db
-from sdrt.stop import Stop
-from sdrt.verify import seeded_feeds
+from sdrt.snr import snr_db
 
 ENGINES = ["onnxruntime", "openvino"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from sdrt.bf16 import rounded_by_chance, widened
+from sdrt.files.bf16 import rounded_by_chance, widened
 
 
 def test_bits_are_those_of_torch() -> None:

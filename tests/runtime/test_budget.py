@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from sdrt import budget, machine
+from sdrt import machine
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
-from sdrt.budget import Budget, read_bytes
-from sdrt.cli import cli
+from sdrt.cli.main import cli
 from sdrt.errors import OutOfMemoryError, UnsupportedError, UsageError
 from sdrt.manifest import TINY_DECODER
+from sdrt.memory import budget
+from sdrt.memory.budget import Budget, read_bytes
 from sdrt.pipeline import Pipeline
 from tests.runtime.test_cli import run
 from tests.runtime.test_guard import SMALL, compute

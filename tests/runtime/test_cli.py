@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 
 import sdrt
-from sdrt.backends.selftest import LAYERS, Setup, Verdict, remember
+from sdrt.backends.openvino.bf16_selftest import LAYERS, Setup, Verdict, remember
 from sdrt.machine import has_bf16
-from sdrt.samplers import SAMPLERS
+from sdrt.sampling.samplers.registry import SAMPLERS
 
 PREVIEW = ["generate", "x", "--preview", "proj", "--preview-path"]
 ROOT = Path(__file__).parents[2]
@@ -480,7 +480,7 @@ def test_help_is_light() -> None:
     """`--help` must not pay for numpy, pydantic, an engine or torch."""
     code = (
         "import sys; sys.argv = ['sdrt', '--help']\n"
-        "from sdrt.cli import main\n"
+        "from sdrt.cli.main import main\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr)"
     )

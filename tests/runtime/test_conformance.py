@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, open_backend
-from sdrt.conformance.record import NAMES, Plan, record
-from sdrt.conformance.replay import replay
-from sdrt.conformance.staged import StagedRun
-from sdrt.conformance.tolerance import STAGES
+from sdrt.backends import open_backend
+from sdrt.diagnostics.conformance.recorder import NAMES, Plan, record
+from sdrt.diagnostics.conformance.replay import replay
+from sdrt.diagnostics.conformance.staged_run import StagedRun
+from sdrt.diagnostics.conformance.tolerance import STAGES
 from sdrt.errors import ArtifactError, ParityError, UsageError
+from sdrt.files.safetensors import read_tensors, write_tensors
+from sdrt.generation.run import Run
 from sdrt.pipeline import Pipeline
-from sdrt.run import Run
-from sdrt.tensor_file import read_tensors, write_tensors
 
 QUICK = Plan(("euler_a", "dpm++2m karras"), steps=3, size=(64, 64))
 Edit = Callable[[dict[str, Array]], None]

@@ -9,13 +9,14 @@ import torch
 from diffusers import DDIMScheduler
 from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
-from sdrt.backends import Array, Network
+from sdrt.arrays import Array, Latents
+from sdrt.backends import Network
 from sdrt.backends.fake import FakeBackend
-from sdrt.denoiser import Clipping, Denoiser, Guidance
 from sdrt.manifest import GraphSpec, Prediction, Schedule, TensorSpec
-from sdrt.recipe import Recipe
-from sdrt.samplers import Latents
-from sdrt.schedule import TrainingNoise
+from sdrt.networks.denoiser import Denoiser
+from sdrt.sampling.guidance import Clipping, Guidance
+from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.schedule import TrainingNoise
 
 CLEAN = np.linspace(-1, 1, 256, dtype=np.float32).reshape(1, 4, 8, 8)
 NOISE = np.random.default_rng(1).standard_normal(CLEAN.shape).astype(np.float32)

@@ -19,14 +19,15 @@ from onnx.helper import (
 )
 
 from sdrt import machine
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, Graph, Network, open_backend
+from sdrt.backends import Graph, Network, open_backend
 from sdrt.backends.executed import Executed, Kernel, executed
-from sdrt.backends.onnx_weights import convolution_sizes
-from sdrt.backends.openvino import OpenVinoBackend
+from sdrt.backends.onnxruntime.weights import convolution_sizes
+from sdrt.backends.openvino.backend import OpenVinoBackend
+from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.manifest import GraphSpec, TensorSpec
-from sdrt.measure import snr_db
-from sdrt.verify import seeded_feeds
+from sdrt.snr import snr_db
 
 ENGINES = ["onnxruntime", "openvino"]
 WIDTH, SIDE = 32, 16

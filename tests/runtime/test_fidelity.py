@@ -8,12 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sdrt import fidelity
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, Network, open_backend
+from sdrt.backends import Network, open_backend
 from sdrt.backends.fake import FakeBackend, FakeGraph
+from sdrt.diagnostics import fidelity
+from sdrt.diagnostics.fidelity import Comparison, compare_with, parse_timesteps
 from sdrt.errors import UsageError
-from sdrt.fidelity import Comparison, compare_with, parse_timesteps
 from sdrt.machine import has_bf16
 from sdrt.manifest import Precision
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.framing import Framing
 from sdrt.manifest import GraphSpec, Manifest, TensorSpec
 from sdrt.pipeline import Pipeline
+from sdrt.request.size_conditioning import Framing
 
 WIDTHS, POOLED, LAYERS = (3, 5), 4, 4
 SMALL: dict[str, Any] = {"width": 64, "height": 80, "num_inference_steps": 1, "seed": 1}
@@ -162,7 +162,7 @@ def test_the_manifest_names_zeros_only_where_it_has_them(demo: Artifact) -> None
 def test_golden_vectors_are_not_of_this_family(demo: Artifact) -> None:
     from pathlib import Path
 
-    from sdrt.conformance.record import Plan, record
+    from sdrt.diagnostics.conformance.recorder import Plan, record
 
     with pytest.raises(UnsupportedError, match="golden vectors are of models with one text"):
         record(Pipeline(xl(demo), Networks()), Path("never-written"), Plan())

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, Network
+from sdrt.backends import Network
+from sdrt.backends.executed import Retry
 from sdrt.backends.fake import FakeBackend, FakeGraph, Fault
 from sdrt.errors import ArtifactError, CancelledError, NonFiniteError
+from sdrt.generation.run import Run
 from sdrt.pipeline import Pipeline
-from sdrt.record import Retry
-from sdrt.run import Run
 
 NAN, INF = np.nan, np.inf
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 5, "seed": 4}

@@ -8,8 +8,8 @@ from PIL import Image
 
 from sdrt.artifact import Artifact
 from sdrt.errors import UsageError
-from sdrt.hires import read_scale
 from sdrt.pipeline import load
+from sdrt.request.hires import read_scale
 from sdrt_bench.similarity import psnr_db
 
 FIRST: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 4, "seed": 5}

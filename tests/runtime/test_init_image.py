@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sdrt.cli import cli
+from sdrt.cli.main import cli
 from sdrt.errors import UsageError
-from sdrt.init_image import InitImage, read_init_image
+from sdrt.request.init_image import InitImage, read_init_image
 
 ORIENTATION = 0x0112  # of EXIF
 TURNED = 6  # a quarter to the right, to be seen upright

@@ -9,15 +9,15 @@ import torch
 from click.testing import CliRunner
 
 import sdrt
+from sdrt.adapters.textual_inversion import ANY, Inversion
 from sdrt.artifact import Artifact
-from sdrt.commands.generate import generate
+from sdrt.cli.generate import generate
 from sdrt.errors import ArtifactError, SdrtError, UsageError
-from sdrt.integrity import sha256
-from sdrt.inversion import ANY, Inversion
-from sdrt.metadata import read_png
+from sdrt.files.checksums import sha256
+from sdrt.images.metadata import read_png
 from sdrt.pipeline import Pipeline
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 from tests.export.lora.writing import Tensors, save
 
 ENGINES = ("onnxruntime", "openvino")

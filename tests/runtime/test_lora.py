@@ -14,20 +14,20 @@ import torch
 from click.testing import CliRunner
 
 import sdrt
+from sdrt.adapters.lora_loading import Asked
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
-from sdrt.commands.generate import generate
+from sdrt.cli.generate import generate
+from sdrt.diagnostics.info import describe_picture
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt.info import describe_picture
-from sdrt.integrity import sha256
-from sdrt.lora.asked import Asked
+from sdrt.files.checksums import sha256
+from sdrt.images.metadata import read_png
 from sdrt.manifest import Precision
-from sdrt.metadata import read_png
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.lora import with_loras
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.lora import with_loras
+from sdrt_export.sources.random_weights import RandomCheckpoint
 from tests.export.lora.writing import Key, Pair, kohya, random_lora, save
 from tests.export_parts import export_parts
 

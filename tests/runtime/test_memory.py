@@ -10,7 +10,7 @@ from sdrt import machine
 from sdrt.artifact import Artifact
 from sdrt.backends.fake import FakeBackend
 from sdrt.manifest import FileRecord, Precision
-from sdrt.memory import Plan
+from sdrt.memory.estimate import Plan
 from tests.runtime.test_guard import compute
 
 GB = 10**9

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sdrt.backends.executed import NetworkRecord
 from sdrt.errors import UsageError, WriteError
-from sdrt.image import save_png, to_image
-from sdrt.metadata import Parameters, read_png
-from sdrt.record import NetworkRecord
+from sdrt.images.metadata import Parameters, read_png
+from sdrt.images.png import save_png, to_image
 
 PARAMETERS = Parameters(
     prompt="a red boat",

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sdrt.errors import UsageError
-from sdrt.noise import MAX_SEED, Noise, NormalStream
+from sdrt.sampling.noise import MAX_SEED, Noise, NormalStream
 
 SHAPES = [(4, 16, 16), (4, 64, 64), (1,), (5,), (15,), (16,), (17,), (31,), (3, 7, 11), (10007,)]
 SEEDS = [0, 1, 42, 2**31, 2**32 - 1, 2**32, 2**40 + 5, MAX_SEED]

@@ -18,16 +18,16 @@ import pytest
 import sdrt
 from sdrt.artifact import open_artifact
 from sdrt.backends import open_backend
-from sdrt.backends.native import native_feeds
+from sdrt.backends.input_casts import native_feeds
+from sdrt.diagnostics.fidelity import compare_with
+from sdrt.diagnostics.info import describe_model
+from sdrt.diagnostics.verify import verify_artifact
 from sdrt.errors import ArtifactError, MissingExtraError, UnsupportedError, UsageError
-from sdrt.fidelity import compare_with
-from sdrt.info import describe_model
 from sdrt.machine import has_bf16
 from sdrt.manifest import TensorSpec
-from sdrt.prompt import parse
-from sdrt.tokenizer import Tokenizer
-from sdrt.verify import verify_artifact
-from sdrt_export.genai import take_whole_timesteps
+from sdrt.text.prompt import parse
+from sdrt.text.tokenizer import Tokenizer
+from sdrt_export.artifact.openvino_genai import take_whole_timesteps
 
 PROMPT = "a red boat, it's 12 o'clock!"
 OPENVINO, ONNX = "openvino_model.xml", "model.onnx"
@@ -202,7 +202,7 @@ def test_whole_timesteps_are_rounded_and_put_in_a_row() -> None:
 
 
 def test_an_old_tokenizer_gives_the_ids_of_a_new_one(tmp_path: Path) -> None:
-    from sdrt_export.vocabulary import PADDING, clip_tokenizer
+    from sdrt_export.sources.vocabulary import PADDING, clip_tokenizer
 
     clip_tokenizer(PADDING).save_pretrained(tmp_path / "new")
     shutil.copytree(tmp_path / "new", tmp_path / "old")
@@ -351,7 +351,7 @@ def test_a_broken_ir_is_named(ir_folder: Path) -> None:
 def test_ir_without_openvino_says_what_to_install(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sdrt.backends.openvino_signature.find_spec", lambda name: None)
+    monkeypatch.setattr("sdrt.backends.openvino.signature.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'sdrt\[openvino\]'"):
         open_artifact(folders["openvino"])
 

@@ -13,16 +13,16 @@ from diffusers import LatentConsistencyModelPipeline
 from PIL import Image
 
 import sdrt
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import CancelledError, NonFiniteError, UnsupportedError, UsageError
+from sdrt.generation.result import Step
+from sdrt.generation.run import Run
 from sdrt.manifest import Precision, TensorSpec
 from sdrt.pipeline import Pipeline
-from sdrt.recipe import Recipe
-from sdrt.result import Step
-from sdrt.run import Run
-from sdrt.samplers import SAMPLERS
+from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.samplers.registry import SAMPLERS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 3}
 EMBEDS = np.zeros((1, 77, 16), np.float32)

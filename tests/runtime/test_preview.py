@@ -10,10 +10,10 @@ import sdrt
 from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
 from sdrt.errors import UnsupportedError
-from sdrt.image import to_image
+from sdrt.images.latent_preview import fit_preview
+from sdrt.images.png import to_image
 from sdrt.manifest import Latent, Preview
 from sdrt.pipeline import Pipeline
-from sdrt.preview import fit_preview
 from sdrt_bench.similarity import psnr_db
 
 IDENTITY = Preview(matrix=((1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 0, 0)), bias=(0, 0, 0))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sdrt.artifact import Artifact
-from sdrt.prompt import parse
-from sdrt.tokenizer import Tokenizer, weighted
+from sdrt.text.prompt import parse
+from sdrt.text.tokenizer import Tokenizer, weighted
 
 
 def read(text: str) -> list[Any]:

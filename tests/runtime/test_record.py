@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdrt.record import NetworkRecord, Retry
+from sdrt.backends.executed import NetworkRecord, Retry
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import pytest
 import sdrt
 from sdrt.artifact import Artifact
 from sdrt.errors import UsageError
+from sdrt.generation.refiner_run import RefinedRun
 from sdrt.pipeline import Pipeline
-from sdrt.refined import RefinedRun
 
 PROMPT = "a red boat on the sea at sunset"
 OPTIONS: dict[str, Any] = {"num_inference_steps": 5, "seed": [3, 9], "num_images_per_prompt": 2}

@@ -11,15 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from sdrt.arrays import Latents
 from sdrt.errors import UsageError
-from sdrt.recipe import check_options, parse_option
-from sdrt.samplers import SAMPLERS, Latents, Method
-from sdrt.samplers.adams import deis, lms, plms
-from sdrt.samplers.distilled import tcd
-from sdrt.samplers.dpm_solver import dpm_solver, dpmpp_2m, dpmpp_2s
-from sdrt.samplers.names import find_sampler
-from sdrt.samplers.one_step import dpmpp_2s_a
-from sdrt.samplers.unipc import unipc
+from sdrt.sampling.sampler_settings import check_options, parse_option
+from sdrt.sampling.samplers.aliases import find_sampler
+from sdrt.sampling.samplers.consistency import tcd
+from sdrt.sampling.samplers.dpm_solver import dpm_solver, dpmpp_2m, dpmpp_2s
+from sdrt.sampling.samplers.linear_multistep import deis, lms, plms
+from sdrt.sampling.samplers.registry import SAMPLERS
+from sdrt.sampling.samplers.sampler import Method
+from sdrt.sampling.samplers.single_step import dpmpp_2s_a
+from sdrt.sampling.samplers.unipc import unipc
 
 S = 0.6
 

@@ -7,9 +7,9 @@ import torch
 
 from sdrt.errors import UsageError
 from sdrt.manifest import Curve, Schedule, Spacing
-from sdrt.recipe import Recipe
-from sdrt.schedule import Steps, TrainingNoise, distilled, spaced
-from sdrt.spacings import SCHEDULERS, polyexponential
+from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.schedule import Steps, TrainingNoise, distilled, spaced
+from sdrt.sampling.sigma_schedules import SCHEDULERS, polyexponential
 
 
 @pytest.mark.parametrize("curve", ["linear", "scaled_linear", "squaredcos_cap_v2"])

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.recipe import Recipe
-from sdrt.schedule import TrainingNoise
-from sdrt.scheduler_config import SCHEDULERS, read_recipe, read_schedule
-from sdrt_bench.sampler_parity import (
+from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.schedule import TrainingNoise
+from sdrt.sampling.scheduler_config import SCHEDULERS, read_recipe, read_schedule
+from sdrt_bench.docs.sampler_parity import (
     COUNTS,
     LIMIT,
     VARIANTS,

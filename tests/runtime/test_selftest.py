@@ -7,15 +7,15 @@ import numpy as np
 import openvino as ov
 import pytest
 
-from sdrt import doctor
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
-from sdrt.backends.openvino import OpenVinoBackend
-from sdrt.backends.selftest import LAYERS, Layer, Settings, Setup, Verdict, recall
+from sdrt.backends.openvino.backend import OpenVinoBackend
+from sdrt.backends.openvino.bf16_selftest import LAYERS, Layer, Settings, Setup, Verdict, recall
+from sdrt.diagnostics import doctor
+from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.machine import has_bf16
 from sdrt.manifest import Precision
 from sdrt.pipeline import Pipeline
-from sdrt.verify import seeded_feeds
 
 
 class Engine:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sdrt.metadata import read_png
-from sdrt.result import Result, Timings
-from sdrt.sheet import grid, titled_grid
+from sdrt.generation.result import Result
+from sdrt.images.grid import grid, titled_grid
+from sdrt.images.metadata import read_png
+from sdrt.networks.run_state import Timings
 from tests.runtime.test_metadata import PARAMETERS
 
 COLOURS = [(10 * i, 255 - 10 * i, 100) for i in range(7)]

@@ -19,8 +19,8 @@ from sdrt.artifact import Artifact
 from sdrt.errors import UsageError
 from sdrt.pipeline import Pipeline, load
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import Preset, read_preset
+from sdrt_export.presets import Preset, read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 SIZE: dict[str, Any] = {"width": 64, "height": 64}
 SCHEDULERS: dict[str, tuple[Any, dict[str, Any]]] = {

@@ -9,7 +9,7 @@ import pytest
 
 import sdrt
 from sdrt.errors import UsageError
-from sdrt.styles import Style, find_style, known_styles, read_styles
+from sdrt.text.styles import Style, find_style, known_styles, read_styles
 
 FAST: dict[str, Any] = {"num_inference_steps": 2, "seed": 3, "width": 64, "height": 64}
 

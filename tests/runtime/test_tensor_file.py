@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 
 from sdrt.errors import ArtifactError
-from sdrt.tensor_file import open_tensors, read_tensors, write_tensors
+from sdrt.files.safetensors import open_tensors, read_tensors, write_tensors
 
 TENSORS = {
     "ids": np.arange(6).reshape(2, 3),

@@ -10,15 +10,15 @@ from PIL import Image
 
 import sdrt
 from sdrt import machine
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import CancelledError, UsageError
-from sdrt.init_image import InitImage
-from sdrt.job import Job
+from sdrt.generation.run import Run
+from sdrt.networks.run_state import Job
+from sdrt.networks.tiling import Tiling, in_tiles, seen_of
 from sdrt.pipeline import Pipeline
-from sdrt.run import Run
-from sdrt.tiling import Tiling, in_tiles, seen_of
+from sdrt.request.init_image import InitImage
 from sdrt_bench.scenes.prompts import drawn, scene_prompts
 from sdrt_bench.similarity import psnr_db
 from tests.runtime.test_guard import compute

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import sdrt
+from sdrt.cli.trajectory_sheet import Trajectory
 from sdrt.errors import CancelledError
-from sdrt.trajectory import Trajectory
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "seed": 1}
 

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from sdrt import checks
+from sdrt import validation
 from sdrt.artifact import Artifact
 from sdrt.backends import BACKENDS, usable_backends
 from sdrt.errors import MissingExtraError, UnsupportedError, UsageError
 from sdrt.machine import has_bf16, has_int8, usable_cores
 from sdrt.manifest import PRECISIONS, Storage
-from sdrt.options import Options
-from sdrt.request import check_prompt_alone, resolve
+from sdrt.request.options import Options
+from sdrt.request.resolve import check_prompt_alone, resolve
 from sdrt_bench.bench.record import Params
 
 PROMPT = "a red boat on the sea at sunset"
@@ -191,7 +191,7 @@ def _of_engine(models: Models, backend: str, precision: str, asked: Asked) -> It
             guidance_scale=scale,
             steps=steps,
             sampler=request.recipe.sampler,
-            threads=checks.whole("threads", threads, 1, 1024),
+            threads=validation.whole("threads", threads, 1, 1024),
             seed=asked.seed,
             prompt=asked.prompt,
         )
@@ -200,7 +200,7 @@ def _of_engine(models: Models, backend: str, precision: str, asked: Asked) -> It
 def _sizes(width: int, height: int, artifact: Artifact, asked: Asked) -> list[Size]:
     if asked.sweep != "size":
         return [(width, height)]
-    unit = artifact.manifest.latent.downscale * checks.MIN_LATENT
+    unit = artifact.manifest.latent.downscale * validation.MIN_LATENT
     ladder = [
         cast(Size, tuple(max(unit, round(side * share / unit) * unit) for side in (width, height)))
         for share in SIDES
@@ -216,11 +216,11 @@ def _threads() -> list[int]:
 
 def _check_names(asked: Asked) -> None:
     for backend in asked.backends or ():
-        checks.known("backend", backend, BACKENDS)
+        validation.known("backend", backend, BACKENDS)
         if backend not in usable_backends():
             raise MissingExtraError(backend, "openvino" if backend == "openvino" else "all")
     for precision in asked.precisions or ():
-        checks.known("precision", precision, PRECISIONS)
+        validation.known("precision", precision, PRECISIONS)
 
 
 def _check_used(

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from sdrt import checks
+from sdrt import validation
 from sdrt.errors import MissingExtraError, UsageError
-from sdrt.files import check_writable
+from sdrt.files.atomic import check_writable
 
 if TYPE_CHECKING:
     from sdrt_bench.bench.cells import Asked, Models
     from sdrt_bench.bench.record import Params, Record
-    from sdrt_bench.bench.rounds import Source
+    from sdrt_bench.bench.round_protocol import Source
     from sdrt_bench.bench.session import Settings, Watch
 
 Value = TypeVar("Value")
@@ -168,7 +168,7 @@ def _settings(options: dict[str, Any]) -> "Settings":
     least = {"repeat": 1, "accuracy": 0, "measure": 1}
     for name, value in given.items():
         if value is not None:
-            checks.whole(name, value, least[name], MAX)
+            validation.whole(name, value, least[name], MAX)
     chosen: dict[str, Any] = {
         **quick,
         **{name: value for name, value in given.items() if value is not None},
@@ -268,7 +268,7 @@ def _cells(
     models: "Models", asked: "Asked", peers: str | None, weights: Path | None
 ) -> "tuple[list[Params], dict[str, Source]]":
     """Ours, then the peers', and who runs the latter."""
-    from sdrt.integrity import cache_folder
+    from sdrt.files.cache import cache_folder
     from sdrt_bench.bench.cells import cells
 
     ours = cells(models, asked)
@@ -277,7 +277,7 @@ def _cells(
             raise UsageError("--peer-weights was given without --peers; name some")
         return ours, {}
     try:
-        from sdrt_bench.bench.peers import peers as others
+        from sdrt_bench.bench.peers import catalogue as others
         from sdrt_bench.bench.peers.weights import Weights
     except ModuleNotFoundError as error:  # their weights are written with torch
         raise MissingExtraError(str(error.name), "all") from error
@@ -303,7 +303,7 @@ def _watched(count: int, quiet: bool) -> "Iterator[Watch]":
     """A bar for all the work, with the time that is left, where somebody watches."""
     from tqdm import tqdm
 
-    from sdrt.commands.watching import PROGRESS
+    from sdrt.cli.progress import PROGRESS
 
     silent = quiet or not sys.stderr.isatty()
     with tqdm(None, "", count, leave=False, disable=silent, bar_format=PROGRESS) as bar:
@@ -318,7 +318,7 @@ def _watched(count: int, quiet: bool) -> "Iterator[Watch]":
 
 
 def _show(record: "Record", html: Path | None, csv: Path | None, is_silent: bool) -> None:
-    from sdrt.files import whole_file
+    from sdrt.files.atomic import whole_file
 
     texts: list[tuple[Path, str]] = []
     if html:

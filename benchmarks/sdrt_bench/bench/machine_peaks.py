@@ -107,7 +107,8 @@ def _model(kind: Kind, stored: Precision) -> onnx.ModelProto:
     shape, weights = SHAPES[kind]
     values = np.random.default_rng(1).standard_normal(weights, np.float32)
     values /= math.sqrt(_fan_in(kind) / 2)  # half of what comes is cut off by Relu
-    # Without it at both ends OpenVINO would keep the layers out of bf16 (`sdrt.backends.ends`).
+    # Without it at both ends OpenVINO would keep the layers out of bf16
+    # (`sdrt.backends.openvino.fp32_layers`).
     nodes = [helper.make_node("Relu", ["x"], ["t0"])]
     constants: dict[str, npt.ArrayLike] = {}
     if stored == "int8":

@@ -5,8 +5,8 @@ from math import prod
 import openvino as ov
 
 from sdrt.artifact import Artifact
-from sdrt.backends.openvino_kernels import layer_macs
-from sdrt.denoiser import guidance_width
+from sdrt.backends.openvino.kernels import layer_macs
+from sdrt.manifest import guidance_width
 from sdrt_bench.bench.record import Params
 
 CONVOLUTIONS = {"Convolution": 1, "GroupConvolution": 2}  # and where channels in begin in weights
@@ -18,7 +18,7 @@ def step_macs(artifact: Artifact, params: Params) -> tuple[int, int]:
     A sampler that calls the U-Net more than once in a step is counted so; the last step of some
     has one call less.
     """
-    from sdrt.samplers import SAMPLERS
+    from sdrt.sampling.samplers.registry import SAMPLERS
 
     model = ov.Core().read_model(artifact.network("unet", ("openvino", "onnx")).files[0])
     guides_itself = guidance_width(artifact.manifest.graphs["unet"]) > 0

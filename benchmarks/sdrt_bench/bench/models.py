@@ -6,7 +6,7 @@ from pathlib import Path
 import sdrt
 from sdrt.artifact import Artifact, is_artifact, open_artifact
 from sdrt.errors import UsageError
-from sdrt.integrity import cache_folder
+from sdrt.files.cache import cache_folder
 from sdrt.machine import has_bf16, has_int8
 from sdrt.manifest import PRECISIONS
 from sdrt_bench.bench.cells import Models

@@ -5,8 +5,8 @@ import subprocess
 from pathlib import Path
 
 from sdrt import machine
+from sdrt_bench.bench.process_stats import governor
 from sdrt_bench.bench.record import CommitInfo, MachineInfo, Peak
-from sdrt_bench.bench.system import governor
 from sdrt_bench.bench.worker import versions
 
 

@@ -17,7 +17,7 @@ import sdrt.errors
 from sdrt.errors import SdrtError
 from sdrt_bench.bench.cells import Models, cell_name
 from sdrt_bench.bench.record import Cell, Params
-from sdrt_bench.bench.rounds import OUTCOME, Failure, Result, Source, Spec, Start
+from sdrt_bench.bench.round_protocol import OUTCOME, Failure, Result, Source, Spec, Start
 
 OURS = "sdrt"
 LAST_LINES = 3  # of what a process said that ended without a result
@@ -103,7 +103,7 @@ def run_aside(name: str, arguments: Mapping[str, Any], quiet: bool = True) -> An
     with TemporaryDirectory(prefix="sdrt-bench-") as folder:
         file = Path(folder) / "result.json"
         text = json.dumps({**arguments, "result": str(file)})
-        start = Start(python("sdrt_bench.bench.aside", name), environment())
+        start = Start(python("sdrt_bench.bench.side_jobs", name), environment())
         said = _run(start, text, file, quiet)
         if said is not None:
             raise SdrtError(f"{name}: {said}")

@@ -11,15 +11,15 @@ from typing import Any
 
 import sdrt
 from sdrt.errors import SdrtError, UsageError
-from sdrt.files import whole_file
-from sdrt.integrity import cache_folder
-from sdrt_bench.bench.about import commit_info, machine_info
+from sdrt.files.atomic import whole_file
+from sdrt.files.cache import cache_folder
 from sdrt_bench.bench.cells import Models, cell_name, group_name
-from sdrt_bench.bench.distance import distance, encoded, reference_of
-from sdrt_bench.bench.growth import Axis, growths
+from sdrt_bench.bench.fidelity import distance, encoded, reference_of
+from sdrt_bench.bench.provenance import commit_info, machine_info
 from sdrt_bench.bench.record import Cell, Fidelity, Params, Peak, Record, Work
-from sdrt_bench.bench.rounds import Failure, Result, Source
+from sdrt_bench.bench.round_protocol import Failure, Result, Source
 from sdrt_bench.bench.runner import OURS, OwnSource, error_of, rounds, run_aside
+from sdrt_bench.bench.scaling_fit import Axis, growths
 from sdrt_bench.bench.summary import images_per_hour, noisy, stats_of
 from sdrt_bench.prompts import paints_scenes
 

@@ -1,4 +1,4 @@
-"""Work beside the rounds, each in a process of its own: `python -m sdrt_bench.bench.aside NAME`.
+"""Side jobs, each in a process of its own: `python -m sdrt_bench.bench.side_jobs NAME`.
 
 Checks, counting, the machine's peaks, fidelity. It reads its arguments as JSON from standard input
 and writes `{"value": ...}` or a `Failure` to the file that the arguments name.
@@ -14,13 +14,13 @@ from typing import Any
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, is_installed
 from sdrt.errors import NonFiniteError, OutOfMemoryError, SdrtError
-from sdrt.files import whole_file
+from sdrt.files.atomic import whole_file
 from sdrt.pipeline import Pipeline
 from sdrt_bench.bench.cells import cell_name
 from sdrt_bench.bench.record import Params
 from sdrt_bench.bench.worker import open_asked, options_of
-from sdrt_bench.compare import KEPT
-from sdrt_bench.executes import check_executed
+from sdrt_bench.compare.run import KEPT
+from sdrt_bench.precision_check import check_executed
 
 SQNR_TIMESTEPS = (21.0, 500.0, 901.0)
 NOT_FOR_PICTURES = "vae_encoder"
@@ -64,7 +64,7 @@ def too_large(artifact: Artifact, backend: Backend, cells: list[Params]) -> dict
 
 def count(artifact: Artifact, cells: list[Params]) -> dict[str, tuple[int, int]]:
     """Multiply-adds of a step by the cell's name, and those of attention among them."""
-    from sdrt_bench.bench.work import step_macs
+    from sdrt_bench.bench.macs import step_macs
 
     counted: dict[tuple[object, ...], tuple[int, int]] = {}
     found = {}
@@ -78,7 +78,7 @@ def count(artifact: Artifact, cells: list[Params]) -> dict[str, tuple[int, int]]
 
 def measure_peaks(arguments: Arguments) -> list[dict[str, Any]]:
     """The roofline."""
-    from sdrt_bench.bench.probe import peaks
+    from sdrt_bench.bench.machine_peaks import peaks
 
     found = peaks(
         arguments["backends"],
@@ -91,7 +91,7 @@ def measure_peaks(arguments: Arguments) -> list[dict[str, Any]]:
 
 def measure_sqnr(arguments: Arguments) -> dict[str, float | None]:
     """Signal to error of each network that makes pictures; None where it is equal."""
-    from sdrt.fidelity import compare_with
+    from sdrt.diagnostics.fidelity import compare_with
 
     params = Params.model_validate(arguments["params"])
     comparison = compare_with(
@@ -145,7 +145,7 @@ def _accuracy(artifact: Artifact, params: Params, count: int) -> dict[str, Any] 
 
 def export_preset(arguments: Arguments) -> None:
     """Make an export of a preset."""
-    from sdrt_export.cli import run_export
+    from sdrt_export.cli.run_export import run_export
 
     path = Path(arguments["path"])
     path.parent.mkdir(parents=True, exist_ok=True)

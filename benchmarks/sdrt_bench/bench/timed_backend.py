@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from sdrt.backends import Array, Backend, Graph, Network, Shapes
+from sdrt.arrays import Array
+from sdrt.backends import Backend, Graph, Network, Shapes
+from sdrt.backends.cancellation import Stop
 from sdrt.backends.executed import Executed
 from sdrt.manifest import Format, Precision
-from sdrt.stop import Stop
 
 
 @dataclass

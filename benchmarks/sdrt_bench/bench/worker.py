@@ -16,21 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from sdrt import machine
+from sdrt.arrays import Latents
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, open_backend
 from sdrt.backends.executed import Executed
 from sdrt.errors import SdrtError
-from sdrt.files import whole_file
-from sdrt.options import Options
+from sdrt.files.atomic import whole_file
+from sdrt.generation.run import Run
+from sdrt.networks.run_state import Timings
 from sdrt.pipeline import Pipeline
-from sdrt.result import Timings
-from sdrt.run import Run
-from sdrt.samplers import Latents
-from sdrt_bench.bench.clocked import ClockedBackend
+from sdrt.request.options import Options
+from sdrt_bench.bench.process_stats import Memory, Watch, resident_bytes
 from sdrt_bench.bench.record import Params, Precision, Round
-from sdrt_bench.bench.rounds import Failure, Result, Spec
-from sdrt_bench.bench.system import Memory, Watch, resident_bytes
-from sdrt_bench.executes import check_precision
+from sdrt_bench.bench.round_protocol import Failure, Result, Spec
+from sdrt_bench.bench.timed_backend import ClockedBackend
+from sdrt_bench.precision_check import check_precision
 from sdrt_bench.similarity import Pixels
 
 ENGINE_PACKAGES = ("onnxruntime", "openvino", "numpy")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdrt_bench.bench.report.svg import Sheet, width_of
-from sdrt_bench.scale import mark, ticks
+from sdrt_bench.charts.axes import mark, ticks
+from sdrt_bench.charts.svg import Sheet, width_of
 
 ROW, BAR, GAP, MARGIN = 26, 15, 10, 16
 HEAD = 44  # title above the legend or the bars

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from PIL import Image, ImageDraw, ImageFont
 
-from sdrt_bench.scale import OKABE_ITO, mark, ticks, whole_ticks
+from sdrt_bench.charts.axes import OKABE_ITO, mark, ticks, whole_ticks
 
 Color = tuple[int, int, int]
 Point = tuple[float, float]

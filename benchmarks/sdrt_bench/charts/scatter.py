@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
-from sdrt_bench.bench.report.svg import SIZE, Point, Sheet, width_of
-from sdrt_bench.scale import log_ticks, mark, ticks, whole_ticks
+from sdrt_bench.charts.axes import log_ticks, mark, ticks, whole_ticks
+from sdrt_bench.charts.svg import SIZE, Point, Sheet, width_of
 
 MARGIN, TOP, GAP, LINE = 16, 44, 9, 16
 Box = tuple[float, float, float, float]  # left, top, right, bottom

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 from sdrt_bench.bench.report.rows import printable
-from sdrt_bench.scale import OKABE_ITO
+from sdrt_bench.charts.axes import OKABE_ITO
 
 Point = tuple[float, float]
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sdrt.commands.generate import Size
+from sdrt.cli.option_types import Size
 from sdrt.errors import UsageError
 
 if TYPE_CHECKING:
-    from sdrt.options import Options
+    from sdrt.generation.result import Step
+    from sdrt.generation.run import Run
     from sdrt.pipeline import Pipeline
-    from sdrt.result import Step
-    from sdrt.run import Run
-    from sdrt_bench.compare import Watch
+    from sdrt.request.options import Options
+    from sdrt_bench.compare.run import Watch
 
 ENGINE = ("backend", "device", "precision")
 
@@ -75,8 +75,8 @@ def compare(
     sdrt compare --backend openvino,onnxruntime --precision fp32
     sdrt compare models/sd15-fp32 models/sd15-int8 --out comparison
     """
-    from sdrt_bench import compare as work
-    from sdrt_bench import comparison_pictures as pictures
+    from sdrt_bench.compare import pictures as pictures
+    from sdrt_bench.compare import run as work
     from sdrt_bench.prompts import choose_prompts
 
     engines = {name: both(name, settings.pop(name)) for name in ENGINE}
@@ -113,7 +113,7 @@ def both(name: str, text: str | None) -> tuple[str | None, str | None]:
 
 def _load(model: str | None, threads: int | None, engine: dict[str, Any]) -> "Pipeline":
     from sdrt.pipeline import load
-    from sdrt_bench.compare import KEPT
+    from sdrt_bench.compare.run import KEPT
 
     return load(model, threads=threads, keep=KEPT, **engine)
 
@@ -143,7 +143,7 @@ def _watched(count: int, quiet: bool) -> "Iterator[Watch]":
     """One bar for all steps of both sides, where somebody watches, and an ear for Ctrl-C."""
     from tqdm import tqdm
 
-    from sdrt.commands.watching import PROGRESS, cancelled_by_ctrl_c
+    from sdrt.cli.progress import PROGRESS, cancelled_by_ctrl_c
 
     silent = quiet or not sys.stderr.isatty()
     with tqdm(None, "step", count, leave=False, disable=silent, bar_format=PROGRESS) as bar:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from sdrt.metadata import Parameters
+from sdrt.images.metadata import Parameters
 from sdrt_bench.similarity import Pixels, Spread
 
 SIDES = ("A", "B")
@@ -72,7 +72,7 @@ class Comparison:
         answers = [pair.shown for pair in self.pairs if pair.shown]
         if len(answers) < len(self.pairs):
             return None
-        from sdrt_bench.scenes.checker import accuracy  # needs scipy, as the answers did
+        from sdrt_bench.scenes.checker import accuracy
 
         ours, theirs = (accuracy(side) for side in zip(*answers, strict=True))
         return ours, theirs

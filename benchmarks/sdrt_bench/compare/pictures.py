@@ -9,11 +9,11 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from sdrt.errors import UsageError, WriteError
-from sdrt.files import check_writable, whole_file
-from sdrt.image import check_target
-from sdrt.sheet import GAP, INK, PAPER, Font, fitting, titled_grid
-from sdrt_bench.comparison import SIDES, Comparison, Pair, decibels
-from sdrt_bench.plot import Chart, Line
+from sdrt.files.atomic import check_writable, whole_file
+from sdrt.images.grid import GAP, INK, PAPER, Font, fitting, titled_grid
+from sdrt.images.png import check_target
+from sdrt_bench.charts.line_plot import Chart, Line
+from sdrt_bench.compare.comparison import SIDES, Comparison, Pair, decibels
 from sdrt_bench.similarity import WHITE, Pixels
 
 ROWS = 6

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sdrt.arrays import Latents
 from sdrt.errors import UsageError
+from sdrt.generation.result import Step
+from sdrt.generation.run import Run
+from sdrt.images.metadata import Parameters
 from sdrt.manifest import Latent
-from sdrt.metadata import Parameters
-from sdrt.options import Options
 from sdrt.pipeline import Pipeline
-from sdrt.request import check_prompt_alone
-from sdrt.result import Step
-from sdrt.run import Run
-from sdrt.samplers import Latents
-from sdrt_bench.comparison import Comparison, Pair
-from sdrt_bench.executes import check_executed
+from sdrt.request.options import Options
+from sdrt.request.resolve import check_prompt_alone
+from sdrt_bench.compare.comparison import Comparison, Pair
+from sdrt_bench.precision_check import check_executed
 from sdrt_bench.prompts import Prompt
 from sdrt_bench.similarity import Pixels, latent_psnr_db, psnr_db, ssim
 

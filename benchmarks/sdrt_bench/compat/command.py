@@ -10,17 +10,17 @@ from importlib.metadata import version
 from pathlib import Path
 
 import sdrt
-from sdrt.checks import hint
 from sdrt.errors import ParityError, SdrtError, UsageError
-from sdrt.files import whole_file
-from sdrt.integrity import cache_folder
+from sdrt.files.atomic import whole_file
+from sdrt.files.cache import cache_folder
 from sdrt.machine import usable_cores
+from sdrt.validation import hint
 from sdrt_bench.bench.peers.environments import prepare, recipes
 from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, Tool, exchanges, run
 from sdrt_bench.compat.models import MODELS
 from sdrt_bench.compat.painting import ENGINES, PROMPT, SAMPLER, SEED, STEPS
 from sdrt_bench.compat.record import Row, merge, read_rows
-from sdrt_bench.marked import read_document, with_marked
+from sdrt_bench.docs.markdown_blocks import read_document, with_marked
 
 MARK = "compatibility"
 HEADS = {

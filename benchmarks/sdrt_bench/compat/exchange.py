@@ -10,13 +10,7 @@ from sdrt.errors import SdrtError
 from sdrt.manifest import Format, Precision
 from sdrt_bench.bench.peers.environments import Environment, prepare, recipes
 from sdrt_bench.bench.peers.weights import Weights
-from sdrt_bench.compat.models import (
-    DEMO,
-    Stored,
-    folder_of,
-    for_genai,
-    open_weights,
-)
+from sdrt_bench.compat.models import DEMO, Stored, folder_of, for_genai, open_weights
 from sdrt_bench.compat.painting import GENAI, OPTIMUM, Wish, paint_ours, paint_theirs
 from sdrt_bench.similarity import Pixels, psnr_db
 

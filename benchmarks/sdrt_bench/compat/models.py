@@ -12,12 +12,14 @@ from sdrt.errors import UsageError
 from sdrt.manifest import Format
 from sdrt_bench.bench.peers.environments import Environment
 from sdrt_bench.bench.peers.weights import Layout, Weights
-from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint, RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_export.artifact.openvino_genai import CONVERTER, export_for_genai
 from sdrt_export.exporter import export
-from sdrt_export.genai import CONVERTER, export_for_genai
-from sdrt_export.quantization.artifact import Settings
+from sdrt_export.presets import read_preset
 from sdrt_export.quantization.calibration import Sampling
+from sdrt_export.quantization.int8_artifact import Settings
+from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 Exporter = Literal["sdrt", "optimum"]
 DEMO = "demo"

@@ -14,9 +14,9 @@ from PIL import Image
 import sdrt
 from sdrt.artifact import Artifact
 from sdrt.manifest import Format, Precision
-from sdrt.noise import Noise
+from sdrt.sampling.noise import Noise
+from sdrt_bench.bench.peers.catalogue import WORKERS
 from sdrt_bench.bench.peers.environments import Environment, peer_environment
-from sdrt_bench.bench.peers.peers import WORKERS
 from sdrt_bench.similarity import Pixels
 
 ENGINES: dict[Format, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -82,7 +82,7 @@ def _serve(specs: Sequence[Mapping[str, Any]], worker: str, environment: Environ
 
 
 def _spec(folder: Path, wish: Wish, artifact: Artifact) -> dict[str, Any]:
-    """As `sdrt_bench.bench.rounds` has it."""
+    """As `sdrt_bench.bench.round_protocol` has it."""
     folder.mkdir()
     noise, defaults = folder / "noise.npy", artifact.manifest.defaults
     np.save(noise, _noise(artifact))

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from sdrt.errors import UsageError
-from sdrt.files import whole_file
+from sdrt.files.atomic import whole_file
 from sdrt.manifest import Model, describe
 from sdrt_bench.bench.peers.environments import alone
 from sdrt_bench.compat.exchange import ENOUGH_DB, EXACT, Outcome

@@ -1,6 +1,6 @@
 """Are sdrt's pictures those of diffusers, for each family, way of working, engine and precision?
 
-    python -m sdrt_bench.family_parity [PRESET ...] [--into docs/families.md]
+    python -m sdrt_bench.docs.family_parity [PRESET ...] [--into docs/families.md]
 
 Each preset's geometry gets random weights, once for diffusers' pipelines, which run them in fp32,
 and once for exports in fp32, bf16 and int8. Prompt, noise, scheduler and steps are the same. Random
@@ -25,16 +25,17 @@ from PIL import Image
 from transformers import CLIPTextModel
 
 import sdrt
-from sdrt import checks
-from sdrt.files import whole_file
+from sdrt import validation
+from sdrt.files.atomic import whole_file
 from sdrt.manifest import Precision
-from sdrt_bench.marked import marked, read_document, with_marked
-from sdrt_bench.sampler_parity import scheduler_class
+from sdrt_bench.docs.markdown_blocks import marked, read_document, with_marked
+from sdrt_bench.docs.sampler_parity import scheduler_class
 from sdrt_bench.similarity import Pixels, psnr_db
-from sdrt_export.checkpoint import Checkpoint, RandomCheckpoint
-from sdrt_export.config import Preset, read_preset
 from sdrt_export.exporter import export
-from sdrt_export.quantization.artifact import Settings
+from sdrt_export.presets import Preset, read_preset
+from sdrt_export.quantization.int8_artifact import Settings
+from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 PROMPT, SEED, STEPS = "a boat, at 7", 3, 6
 HEIGHT, WIDTH = 80, 64  # told apart
@@ -197,7 +198,7 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="a document with marks around its table")
     args = parser.parse_args()
     for name in args.presets:
-        checks.known("preset", name, PRESETS)
+        validation.known("preset", name, PRESETS)
     rows_of = rows_in(read_document(args.into)) if args.into else {}
     for name in args.presets:
         with TemporaryDirectory() as folder:

@@ -1,6 +1,6 @@
 """The pictures of docs/gallery.md, one sheet for each way of making pictures.
 
-python -m sdrt_bench.gallery docs/images
+python -m sdrt_bench.docs.gallery docs/images
 """
 
 import argparse
@@ -10,9 +10,9 @@ from pathlib import Path
 from PIL import Image
 
 import sdrt
-from sdrt.image import save_png
+from sdrt.images.grid import titled_grid
+from sdrt.images.png import save_png
 from sdrt.pipeline import Pipeline
-from sdrt.sheet import titled_grid
 
 SEED = 7
 PROMPTS = {

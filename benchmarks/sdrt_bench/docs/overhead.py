@@ -2,7 +2,7 @@
 
 A pipeline runs with a U-Net that answers at once, on latents of a 512x512 picture with guidance.
 
-    python -m sdrt_bench.overhead
+    python -m sdrt_bench.docs.overhead
 """
 
 import argparse
@@ -12,11 +12,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from sdrt.arrays import Array
 from sdrt.artifact import open_artifact
-from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend
 from sdrt.pipeline import Pipeline
-from sdrt.samplers import SAMPLERS
+from sdrt.sampling.samplers.registry import SAMPLERS
 
 
 def main() -> None:

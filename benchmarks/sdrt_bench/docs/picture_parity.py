@@ -1,6 +1,6 @@
 """Are sdrt's pictures those of diffusers' pipeline, with the same weights, scheduler and seed?
 
-    python -m sdrt_bench.picture_parity DIFFUSERS_FOLDER [ARTIFACT]
+    python -m sdrt_bench.docs.picture_parity DIFFUSERS_FOLDER [ARTIFACT]
 
 The artifact is the folder's export; by default the embedded model, whose folder
 `python -m demo_model.restore` makes.
@@ -25,12 +25,13 @@ from transformers import CLIPTextModel
 
 import sdrt
 from sdrt.pipeline import Pipeline
-from sdrt.prompt import parse
-from sdrt.scheduler_config import read_config
-from sdrt.tokenizer import Tokenizer
-from sdrt_bench.sampler_parity import scheduler_class
+from sdrt.sampling.scheduler_config import read_config
+from sdrt.text.prompt import parse
+from sdrt.text.tokenizer import Tokenizer
+from sdrt_bench.docs.sampler_parity import scheduler_class
 from sdrt_bench.similarity import Pixels, psnr_db
-from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
+from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 
 # Our names, and the classes and options of diffusers that mean the same.
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -1,13 +1,13 @@
-"""README's table of a benchmark, written from its record: `python -m sdrt_bench.bench.readme`."""
+"""README's table, written from a record: `python -m sdrt_bench.docs.readme_table`."""
 
 import sys
 from pathlib import Path
 
 from sdrt.errors import SdrtError, UsageError
-from sdrt.files import whole_file
+from sdrt.files.atomic import whole_file
 from sdrt_bench.bench.record import Record, read_record
 from sdrt_bench.bench.report.table import to_markdown
-from sdrt_bench.marked import markers, read_document, with_marked
+from sdrt_bench.docs.markdown_blocks import markers, read_document, with_marked
 
 MARK = "benchmark"
 BEGIN, END = markers(MARK)
@@ -21,7 +21,7 @@ def with_table(readme: str, record: Record) -> str:
 def main(arguments: list[str]) -> int:
     """Rewrite RECORD's table in README; the exit code."""
     if len(arguments) != 2:
-        print("usage: python -m sdrt_bench.bench.readme RECORD README.md", file=sys.stderr)
+        print("usage: python -m sdrt_bench.docs.readme_table RECORD README.md", file=sys.stderr)
         return UsageError.exit_code
     record, readme = map(Path, arguments)
     try:

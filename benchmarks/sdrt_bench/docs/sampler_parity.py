@@ -4,7 +4,7 @@ Both denoise data that are normal with deviation `S`, for which the ideal networ
 from the same start and with the same noise. What is compared are the latents after every step, in
 the form x = x0 + sigma * noise.
 
-    python -m sdrt_bench.sampler_parity docs/sampler-parity.md
+    python -m sdrt_bench.docs.sampler_parity docs/sampler-parity.md
 """
 
 import argparse
@@ -22,14 +22,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sdrt.backends import Array, Network
+from sdrt.arrays import Array, Latents
+from sdrt.backends import Network
 from sdrt.backends.fake import FakeBackend
-from sdrt.denoiser import Denoiser
-from sdrt.files import whole_file
+from sdrt.files.atomic import whole_file
 from sdrt.manifest import GraphSpec, Prediction, TensorSpec
-from sdrt.samplers import Latents
-from sdrt.schedule import Steps, TrainingNoise
-from sdrt.scheduler_config import read_recipe, read_schedule
+from sdrt.networks.denoiser import Denoiser
+from sdrt.sampling.schedule import Steps, TrainingNoise
+from sdrt.sampling.scheduler_config import read_recipe, read_schedule
 
 S = 0.6
 COUNTS = (4, 10, 20, 50)
@@ -358,11 +358,11 @@ def main() -> None:
 
 HEADER = """# Samplers against diffusers
 
-Made by `python -m sdrt_bench.sampler_parity` with diffusers {version}. Each figure is the largest
-difference of the latents over a whole run, relative to the largest latent, of runs of {counts}
-steps: data that are normal, the ideal network for them, the same start, the same noise. sdrt is
-given nothing but the scheduler's configuration, and computes in float32; diffusers in float64, on
-its levels of float32.
+Made by `python -m sdrt_bench.docs.sampler_parity` with diffusers {version}. Each figure is the
+largest difference of the latents over a whole run, relative to the largest latent, of runs of
+{counts} steps: data that are normal, the ideal network for them, the same start, the same noise.
+sdrt is given nothing but the scheduler's configuration, and computes in float32; diffusers in
+float64, on its levels of float32.
 """
 
 

@@ -1,15 +1,15 @@
 """One prompt and seed by every sampler, on one sheet.
 
-python -m sdrt_bench.sampler_sheet docs/images/samplers.png
+python -m sdrt_bench.docs.sampler_sheet docs/images/samplers.png
 """
 
 import argparse
 from pathlib import Path
 
 import sdrt
-from sdrt.image import save_png
-from sdrt.samplers import SAMPLERS
-from sdrt.sheet import grid, titled_grid
+from sdrt.images.grid import grid, titled_grid
+from sdrt.images.png import save_png
+from sdrt.sampling.samplers.registry import SAMPLERS
 
 COLUMNS = 7
 

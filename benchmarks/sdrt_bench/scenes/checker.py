@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from sdrt_bench.scenes.canvas import LIGHT, Floats, gradient
+from sdrt.arrays import Floats
+from sdrt_bench.scenes.canvas import LIGHT, gradient
 from sdrt_bench.scenes.grammar import (
     COLORS,
     GROUNDS,

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sdrt.manifest import Defaults, Manifest
-from sdrt.options import Options
-from sdrt.request import resolve
-from sdrt.samplers import Option
+from sdrt.request.options import Options
+from sdrt.request.resolve import resolve
+from sdrt.sampling.samplers.sampler import Option
 
 
 @dataclass(frozen=True)

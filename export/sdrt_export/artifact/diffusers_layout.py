@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sdrt_export.artifact import Stage
-from sdrt_export.checkpoint import TOKENIZERS, Checkpoint
+from sdrt_export.artifact.staging import Stage
+from sdrt_export.sources.checkpoint import TOKENIZERS, Checkpoint
 
 CLASSES = {
     "text_encoder": ["transformers", "CLIPTextModel"],

@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from sdrt.arrays import Latents
+from sdrt.images.latent_preview import CHANNELS, fit_preview
 from sdrt.manifest import Latent
-from sdrt.preview import CHANNELS, fit_preview
-from sdrt.samplers import Latents
 
 
 def with_preview(latent: Latent, decoder: torch.nn.Module) -> Latent:

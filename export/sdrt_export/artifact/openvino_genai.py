@@ -17,8 +17,8 @@ from openvino import opset13
 
 from sdrt.artifact import Artifact
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError
-from sdrt_export.artifact import staged
-from sdrt_export.to_openvino import save_ir
+from sdrt_export.artifact.staging import staged
+from sdrt_export.graphs.to_openvino import save_ir
 
 CONVERTER = "convert_tokenizer"
 FILES = ("model_index.json", "scheduler/scheduler_config.json")

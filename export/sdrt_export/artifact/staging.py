@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from sdrt.artifact.detect import describe
 from sdrt.errors import LockedError, UsageError, WriteError
-from sdrt.foreign import describe
-from sdrt.integrity import sha256
+from sdrt.files.checksums import sha256
 from sdrt.manifest import MANIFEST_NAME, FileRecord, Manifest
 
 _AT_CWD, _EXCHANGE = -100, 2  # of renameat2(2)

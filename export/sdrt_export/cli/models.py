@@ -42,7 +42,7 @@ def models(folders: tuple[Path, ...], as_json: bool) -> None:
 def preset_records() -> list[Record]:
     """What comes with sdrt to be exported by its name; raises `MissingExtraError`."""
     try:
-        from sdrt_export.config import known_presets
+        from sdrt_export.presets import known_presets
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "export") from error
     return [
@@ -57,7 +57,7 @@ def model_records(folders: Iterable[Path]) -> list[Record]:
     One that is broken says `error`. Of a folder that another tool exported there is only a
     `description`: the rest takes reading its graphs.
     """
-    from sdrt.artifact import EMBEDDED
+    from sdrt.artifact.artifact import EMBEDDED
 
     below = {str(path): path for folder in folders for path in _model_folders(folder, DEPTH)}
     return [_model_record(*found) for found in (*EMBEDDED.items(), *below.items())]
@@ -65,8 +65,8 @@ def model_records(folders: Iterable[Path]) -> list[Record]:
 
 def _model_folders(folder: Path, depth: int) -> Iterator[Path]:
     """Folders of models, in order; not hidden ones, and not those inside of a model."""
+    from sdrt.artifact.peer_folder import is_peer_folder
     from sdrt.manifest import MANIFEST_NAME
-    from sdrt.peer_folder import is_peer_folder
 
     if (folder / MANIFEST_NAME).is_file() or is_peer_folder(folder):
         yield folder
@@ -78,7 +78,7 @@ def _model_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 def _model_record(shown: str, root: Path) -> Record:
     from sdrt.artifact import open_artifact
-    from sdrt.foreign import describe
+    from sdrt.artifact.detect import describe
     from sdrt.manifest import MANIFEST_NAME
 
     if not (root / MANIFEST_NAME).is_file():

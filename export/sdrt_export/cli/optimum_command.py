@@ -7,7 +7,7 @@ import click
 from optimum.commands.base import BaseOptimumCLICommand
 
 from sdrt.errors import SdrtError
-from sdrt_export.cli import run_export, summary
+from sdrt_export.cli.run_export import run_export, summary
 
 
 class SdrtExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]

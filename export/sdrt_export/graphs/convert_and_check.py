@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdrt.backends import Backend, Network
-from sdrt.backends.openvino import OpenVinoBackend
-from sdrt.backends.ort import OrtBackend
+from sdrt.backends.onnxruntime.backend import OrtBackend
+from sdrt.backends.openvino.backend import OpenVinoBackend
 from sdrt.manifest import Format, GraphSpec, Precision, TensorSpec
+from sdrt_export.graphs.parity import Case, parity_db
+from sdrt_export.graphs.to_openvino import write_openvino
 from sdrt_export.memory import give_back_memory
-from sdrt_export.to_openvino import write_openvino
-from sdrt_export.verify import Case, parity_db
 
 logger = logging.getLogger(__name__)
 

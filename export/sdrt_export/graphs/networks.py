@@ -27,12 +27,12 @@ from diffusers.models.activations import GEGLU
 from diffusers.models.attention_processor import Attention
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-from sdrt.backends.changes import HALVES
+from sdrt.backends.weight_patches import HALVES
 from sdrt.manifest import POOLED, TINY_DECODER
-from sdrt_export.checkpoint import Checkpoint, is_xl
-from sdrt_export.lora import merged
-from sdrt_export.optimum_configs import exporter_config
-from sdrt_export.tiny_vae import open_tiny_vae
+from sdrt_export.graphs.optimum_configs import exporter_config
+from sdrt_export.sources.checkpoint import Checkpoint, is_xl
+from sdrt_export.sources.lora import merged
+from sdrt_export.sources.tiny_vae import open_tiny_vae
 
 TOKENS = 77  # of one chunk; CLIP's positions
 
@@ -273,7 +273,7 @@ class UpsampleToSkip(torch.nn.Module):
 class SplitGeglu(torch.nn.Module):
     """values * GELU(gates) of two linear layers (Shazeer 2020, arXiv 2002.05202, eq. 5).
 
-    `sdrt.backends.changes` knows them as the one layer that they are of.
+    `sdrt.backends.weight_patches` knows them as the one layer that they are of.
     """
 
     def __init__(self, whole: torch.nn.Linear) -> None:

@@ -15,8 +15,7 @@ from optimum.utils import (
     NormalizedConfig,
 )
 
-from sdrt.denoiser import GUIDANCE_INPUT
-from sdrt.manifest import HIDDEN_STATES, LAYER_STATES, PICTURE, POOLED, TINY_DECODER
+from sdrt.manifest import GUIDANCE_INPUT, HIDDEN_STATES, LAYER_STATES, PICTURE, POOLED, TINY_DECODER
 
 BACKEND = "sdrt"
 Axes = dict[str, dict[int, str]]

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sdrt.backends import Array, Backend, Network
-from sdrt.checks import MAX_SIZE
+from sdrt.arrays import Array
+from sdrt.backends import Backend, Network
 from sdrt.errors import ParityError
 from sdrt.manifest import PICTURE, POOLED, Precision
-from sdrt.measure import snr_db
-from sdrt_export.networks import ExportableNetwork
+from sdrt.snr import snr_db
+from sdrt.validation import MAX_SIZE
+from sdrt_export.graphs.networks import ExportableNetwork
 
 # Below these an export is not published. fp32 graphs differ from torch by rounding only; bf16
 # weights have 8 bits and leave about 45 dB of a network's output; int8, with rounded activations,

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import openvino as ov
 
-from sdrt.backends.mapped import dropping_pages
+from sdrt.backends.openvino.mapped_weights import dropping_pages
 from sdrt.errors import SdrtError
 
 GRAPH_FILE, WEIGHTS_FILE = "openvino_model.xml", "openvino_model.bin"

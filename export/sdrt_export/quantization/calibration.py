@@ -15,19 +15,20 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, Backend, Network
-from sdrt.backends.ort import OrtBackend, OrtGraph
-from sdrt.job import Job
+from sdrt.backends import Backend, Network
+from sdrt.backends.cancellation import Stop
+from sdrt.backends.onnxruntime.backend import OrtBackend, OrtGraph
 from sdrt.manifest import Manifest
-from sdrt.options import Options
+from sdrt.networks.run_state import Job
 from sdrt.pipeline import Pipeline
-from sdrt.request import Request
-from sdrt.schedule import Steps
-from sdrt.stop import Stop
+from sdrt.request.options import Options
+from sdrt.request.request import Request
+from sdrt.sampling.schedule import Steps
+from sdrt_export.graphs.parity import Case
 from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.observation import ObservedGraph, Statistics
-from sdrt_export.verify import Case
 
 DECODED_PIXELS = 512 * 512
 """As many pictures as have these are decoded and encoded: the autoencoder sees little else."""

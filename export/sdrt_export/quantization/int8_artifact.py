@@ -12,19 +12,19 @@ from pathlib import Path
 import onnx_ir as ir
 
 from sdrt.artifact import Artifact
-from sdrt.checks import size as checked_size
 from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Format, GraphSpec, Manifest, Precision
-from sdrt_export.artifact import Stage
-from sdrt_export.finish import Written, finish
-from sdrt_export.onnx_files import GRAPH_FILE, WEIGHTS_FILE
-from sdrt_export.precision import store_bf16
+from sdrt.validation import size as checked_size
+from sdrt_export.artifact.staging import Stage
+from sdrt_export.graphs.bf16_storage import store_bf16
+from sdrt_export.graphs.convert_and_check import Written, finish
+from sdrt_export.graphs.onnx_files import GRAPH_FILE, WEIGHTS_FILE
+from sdrt_export.graphs.parity import Case, check_floor
 from sdrt_export.quantization.calibration import Sampling
 from sdrt_export.quantization.observation import read_calibration
 from sdrt_export.quantization.quantizer import LAYERS, Quantizer
 from sdrt_export.quantization.ranges import Range
 from sdrt_export.quantization.rounding import round_results
-from sdrt_export.verify import Case, check_floor
 
 logger = logging.getLogger(__name__)
 

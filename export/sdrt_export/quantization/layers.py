@@ -9,7 +9,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from sdrt.errors import UnsupportedError
-from sdrt_export.precision import KEPT
+from sdrt_export.graphs.bf16_storage import KEPT
 
 MIN_WEIGHTS = 1024  # below, rounding the input costs more than the layer
 

@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from sdrt.backends import Array, Network
-from sdrt.backends.ort import OrtGraph
+from sdrt.arrays import Array, Doubles
+from sdrt.backends import Network
+from sdrt.backends.cancellation import Stop
+from sdrt.backends.onnxruntime.backend import OrtGraph
 from sdrt.errors import UsageError
-from sdrt.files import whole_file
+from sdrt.files.atomic import whole_file
 from sdrt.manifest import TensorSpec
-from sdrt.stop import Stop
 from sdrt_export.quantization.layers import initializer
 
 SAMPLES = 1 << 14  # of each tensor and run; smaller tensors give values more than once
@@ -30,8 +30,6 @@ SCHEMA = 1
 MAX_BYTES = 100_000_000
 
 SEEN, SHAPE = "/seen", "/shape"  # ends of the names of added outputs
-
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
 from sdrt.errors import UsageError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Quantization
+from sdrt_export.graphs.bf16_storage import widen
+from sdrt_export.graphs.parity import Case
 from sdrt_export.memory import give_back_memory
-from sdrt_export.precision import widen
 from sdrt_export.quantization.calibration import (
     Observer,
     Sampling,
@@ -34,7 +35,6 @@ from sdrt_export.quantization.observation import (
 from sdrt_export.quantization.ranges import Range, choose_range
 from sdrt_export.quantization.rounding import round_layers, round_weights_alone
 from sdrt_export.quantization.sensitivity import Cost, add_switches, keep_in_float, measure_costs
-from sdrt_export.verify import Case
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from sdrt_export.precision import SCALE, stored_as
+from sdrt_export.graphs.bf16_storage import SCALE, stored_as
 from sdrt_export.quantization.layers import (
     Layer,
     constant,

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from sdrt.backends import Array, Network
-from sdrt.backends.ort import OrtBackend
+from sdrt.arrays import Array
+from sdrt.backends import Network
+from sdrt.backends.onnxruntime.backend import OrtBackend
 from sdrt.manifest import TensorSpec
 from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.layers import Layer, constant, find_layers, initializer, uses

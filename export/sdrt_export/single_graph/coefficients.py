@@ -9,19 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from sdrt.backends import Array, Network
-from sdrt.denoiser import Clipping, Denoiser
+from sdrt.arrays import Array, Doubles, Latents
+from sdrt.backends import Network
+from sdrt.backends.cancellation import Stop
 from sdrt.errors import UnsupportedError
+from sdrt.generation.initial_latents import of_growing_variance, of_one_variance
 from sdrt.manifest import Manifest
-from sdrt.recipe import Recipe
-from sdrt.samplers import Latents
-from sdrt.schedule import Steps, TrainingNoise
-from sdrt.start import of_growing_variance, of_one_variance
-from sdrt.stop import Stop
+from sdrt.networks.denoiser import Denoiser
+from sdrt.sampling.guidance import Clipping
+from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.schedule import Steps, TrainingNoise
 
-Doubles = npt.NDArray[np.float64]
 START = 1  # rows of the basis before the draws
 
 

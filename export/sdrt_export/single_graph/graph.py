@@ -7,10 +7,10 @@ graph. The U-Net is the body of a `Loop`, which looks its numbers up in tables.
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from sdrt.backends import Array
+from sdrt.arrays import Array
 from sdrt.manifest import Manifest
 from sdrt_export.single_graph.coefficients import Coefficients
-from sdrt_export.single_graph.part import Part
+from sdrt_export.single_graph.subgraph import Part
 
 NAME = "pipeline"
 LEAST_IR = 10

@@ -12,14 +12,13 @@ import onnx_ir as ir
 from onnx import ModelProto
 
 from sdrt.artifact import Artifact
-from sdrt.denoiser import guidance_width
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.manifest import GraphSpec, Manifest
-from sdrt.request import check_prompt_alone, resolve
-from sdrt_export.artifact import staged
-from sdrt_export.asked import Asked
-from sdrt_export.onnx_files import GRAPH_FILE, WEIGHTS_FILE, signature
-from sdrt_export.report import Report, peak_bytes
+from sdrt.manifest import GraphSpec, Manifest, guidance_width
+from sdrt.request.resolve import check_prompt_alone, resolve
+from sdrt_export.artifact.default_options import Asked
+from sdrt_export.artifact.report import Report, peak_bytes
+from sdrt_export.artifact.staging import staged
+from sdrt_export.graphs.onnx_files import GRAPH_FILE, WEIGHTS_FILE, signature
 from sdrt_export.single_graph.coefficients import coefficients
 from sdrt_export.single_graph.graph import NAME, build
 

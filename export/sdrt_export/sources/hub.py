@@ -23,11 +23,13 @@ from huggingface_hub.errors import (
 )
 
 from sdrt.errors import ArtifactError, WriteError
-from sdrt.files import whole_file
-from sdrt.foreign import read_json
-from sdrt.integrity import CHUNK_BYTES, cache_folder, sha256
+from sdrt.files.atomic import whole_file
+from sdrt.files.cache import cache_folder
+from sdrt.files.checksums import CHUNK_BYTES, sha256
+from sdrt.files.json_file import read_json
 from sdrt.manifest import Model, Source
-from sdrt_export.checkpoint import TOKENIZERS, WEIGHTS, XL_CLASSES
+from sdrt_export.sources.checkpoint import TOKENIZERS
+from sdrt_export.sources.diffusers_folder import WEIGHTS, XL_CLASSES
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from sdrt.lora.adapter import Adapter
-from sdrt.lora.asked import Asked
-from sdrt.lora.names import PARTS, Shape, layers_of
-from sdrt_export.checkpoint import BUILD, Checkpoint
+from sdrt.adapters.lora import Adapter
+from sdrt.adapters.lora_loading import Asked
+from sdrt.adapters.lora_names import PARTS, Shape, layers_of
+from sdrt_export.sources.checkpoint import BUILD, Checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -3,16 +3,17 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sdrt import checks
+from sdrt import validation
+from sdrt.adapters.lora_loading import Asked
 from sdrt.errors import UsageError
-from sdrt.lora.asked import Asked
 from sdrt.manifest import SPACINGS, Prediction
-from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint
-from sdrt_export.hub import HubId, fetch
-from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
-from sdrt_export.lora import with_loras
-from sdrt_export.prediction import OPTION
-from sdrt_export.tiny_vae import open_tiny_vae
+from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
+from sdrt_export.sources.hub import HubId, fetch
+from sdrt_export.sources.lora import with_loras
+from sdrt_export.sources.prediction_probe import OPTION
+from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
+from sdrt_export.sources.tiny_vae import open_tiny_vae
 
 PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 
@@ -42,7 +43,7 @@ class SourceOptions:
                 f"unknown prediction {self.prediction!r}; known: {', '.join(PREDICTIONS)}"
             )
         if self.spacing is not None:
-            checks.known("spacing", self.spacing, SPACINGS)
+            validation.known("spacing", self.spacing, SPACINGS)
 
     def apply(self, checkpoint: Checkpoint) -> Checkpoint:
         """The checkpoint as the user describes it."""

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import torch
 
-from sdrt.denoiser import GUIDANCE_INPUT, guidance_embedding
 from sdrt.errors import UsageError
-from sdrt.framing import Framing
-from sdrt.manifest import PICTURE, POOLED, Prediction, Schedule
-from sdrt.schedule import TrainingNoise
-from sdrt_export.checkpoint import LCM, Checkpoint
+from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, Prediction, Schedule
+from sdrt.networks.denoiser import guidance_embedding
+from sdrt.request.size_conditioning import Framing
+from sdrt.sampling.schedule import TrainingNoise
+from sdrt_export.sources.checkpoint import LCM, Checkpoint
 
 logger = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ def byte_letters() -> dict[int, str]:
 
 def clip_tokenizer(padding: str = END) -> CLIPTokenizer:
     """CLIP's tokenizer: bytes, bytes that end a word, merged pairs in their order, start, end."""
-    path = Path(__file__).parent / "clip_vocabulary" / "merges.txt"
+    path = Path(__file__).parents[1] / "clip_vocabulary" / "merges.txt"
     merges = [
         (first, second)
         for first, second in map(str.split, path.read_text(encoding="utf-8").splitlines()[1:])

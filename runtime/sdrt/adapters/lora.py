@@ -6,13 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-import numpy.typing as npt
 
-from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt.foreign import describe
-from sdrt.integrity import sha256
-from sdrt.lora.families import other_family
-from sdrt.lora.names import (
+from sdrt.adapters.lora_names import (
     OTHER_KINDS,
     OTHER_MODELS,
     PEFT,
@@ -20,14 +15,17 @@ from sdrt.lora.names import (
     Layers,
     Role,
     Shape,
+    other_family,
     recognised,
     split,
 )
-from sdrt.lora.scaling import read_scaling
+from sdrt.adapters.lora_scaling import read_scaling
+from sdrt.arrays import Floats
+from sdrt.artifact.detect import describe
+from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt.files.checksums import sha256
+from sdrt.files.safetensors import TensorFile, open_tensors
 from sdrt.manifest import Lora
-from sdrt.tensor_file import TensorFile, open_tensors
-
-Floats = npt.NDArray[np.float32]
 
 SHOWN = 8  # names in a message
 

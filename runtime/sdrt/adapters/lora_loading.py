@@ -1,19 +1,48 @@
 """LoRAs onto a model folder: which layers they change, and by what, when an engine opens it."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from math import prod
+from pathlib import Path
 
-from sdrt.artifact import Artifact
-from sdrt.backends import Array, Backend, Changes
-from sdrt.backends.changes import is_table
-from sdrt.errors import UnsupportedError
-from sdrt.foreign import read_json
-from sdrt.lora.adapter import Adapter
-from sdrt.lora.asked import Asked
-from sdrt.lora.names import PARTS, Part, Shape, layers_of
+from sdrt.adapters.lora import Adapter
+from sdrt.adapters.lora_names import PARTS, Part, Shape, layers_of
+from sdrt.arrays import Array
+from sdrt.artifact.artifact import Artifact
+from sdrt.backends.backend import Backend
+from sdrt.backends.graph import Changes
+from sdrt.backends.weight_patches import is_table
+from sdrt.errors import UnsupportedError, UsageError
+from sdrt.files.json_file import read_json
 
 FLOATS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A LoRA's file, and how much of it: 1 as it was trained, negative for the opposite."""
+
+    path: Path
+    weight: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Asked":
+        """Read `FILE[:WEIGHT]`; raises `UsageError` for a weight that is no finite number."""
+        path, colon, number = text.rpartition(":")
+        if not colon or Path(text).is_file():
+            return cls(Path(text))
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not math.isfinite(weight):
+            raise UsageError(
+                f"--lora {text}: the weight is {number!r}; expected a finite number after the "
+                "colon, such as 0.8"
+            )
+        return cls(Path(path), weight)
 
 
 def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> tuple[Adapter, ...]:

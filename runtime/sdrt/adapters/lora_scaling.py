@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sdrt.adapters.lora_names import PARTS, Layer, Part
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.foreign import read_json
-from sdrt.lora.names import PARTS, Layer, Part
-from sdrt.tensor_file import TensorFile
+from sdrt.files.json_file import read_json
+from sdrt.files.safetensors import TensorFile
 
 IN_FILE, BESIDE = "lora_adapter_metadata", "adapter_config.json"
 PLAIN = re.compile(r"\^?[\w.\\]+\$?")

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.artifact import Artifact
-from sdrt.backends import Array, Backend, Changes
-from sdrt.backends.changes import is_table
+from sdrt.adapters.lora_loading import check_exporter
+from sdrt.arrays import Array
+from sdrt.artifact.artifact import Artifact
+from sdrt.artifact.detect import describe
+from sdrt.backends.backend import Backend
+from sdrt.backends.graph import Changes
+from sdrt.backends.weight_patches import is_table
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt.foreign import describe
-from sdrt.integrity import sha256
-from sdrt.lora.fitting import check_exporter
-from sdrt.tensor_file import open_tensors
+from sdrt.files.checksums import sha256
+from sdrt.files.safetensors import open_tensors
 
 Vectors = npt.NDArray[np.float32]
 

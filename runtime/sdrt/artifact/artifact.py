@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from sdrt.backends import Network
+from sdrt.artifact.detect import describe
+from sdrt.artifact.peer_folder import Natives, is_peer_folder, read_peer_folder
+from sdrt.backends.graph import Network
 from sdrt.errors import ArtifactError
-from sdrt.foreign import describe
-from sdrt.integrity import check_file, recorded
+from sdrt.files.checksums import check_file, recorded
 from sdrt.manifest import MANIFEST_NAME, Format, Manifest, read_manifest
-from sdrt.peer_folder import Natives, is_peer_folder, read_peer_folder
 
-EMBEDDED = {"demo": Path(__file__).parent / "demo"}
+EMBEDDED = {"demo": Path(__file__).parents[1] / "demo"}
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def open_artifact(where: str | Path | None = None) -> Artifact:
     """Open a model folder, or an embedded model by its name; nothing given: the embedded `demo`.
 
     Reads and checks the manifest only; graphs are checked when they are opened. A folder that
-    another tool exported is opened too, see `sdrt.peer_folder`. Raises `ArtifactError` that says
-    what is there instead of a model, and what `read_peer_folder` raises.
+    another tool exported is opened too (`sdrt.artifact.peer_folder`). Raises `ArtifactError` that
+    says what is there instead of a model, and what `read_peer_folder` raises.
     """
     # With nothing given, a folder that happens to be called demo is not meant.
     root = EMBEDDED["demo"] if where is None else _locate(where)

@@ -1,9 +1,8 @@
 """Say what a path is when it is not what was expected: half of a good error message."""
 
-import json
 from pathlib import Path
-from typing import Any
 
+from sdrt.files.json_file import read_json
 from sdrt.manifest import MANIFEST_NAME
 
 WEIGHT_SUFFIXES = {
@@ -50,11 +49,3 @@ def _describe_pipeline(path: Path, class_name: str) -> str:
     if class_name.startswith("ORT") or any(path.glob("*/model.onnx")):
         return f"an ONNX export ({class_name}), without a manifest of sdrt"
     return f"a diffusers checkpoint ({class_name})"
-
-
-def read_json(path: Path) -> Any:
-    """Parsed JSON, or None when there is no such file or it does not parse."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        return None

@@ -14,10 +14,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sdrt.backends.native import Native
-from sdrt.backends.signature import Signature, read_signature
+from sdrt.artifact.peer_inputs import INPUTS, OUTPUTS, canonical, differing
+from sdrt.backends.input_casts import Native
+from sdrt.backends.signature import Signature
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.foreign import read_json
+from sdrt.files.json_file import read_json
 from sdrt.manifest import (
     FORMATS,
     HIDDEN_STATES,
@@ -34,8 +35,7 @@ from sdrt.manifest import (
     TextEncoder,
     describe,
 )
-from sdrt.peer_inputs import INPUTS, OUTPUTS, canonical, differing
-from sdrt.scheduler_config import read_recipe, read_schedule
+from sdrt.sampling.scheduler_config import read_recipe, read_schedule
 
 Config = Mapping[str, Any]
 Natives = Mapping[tuple[str, Format], Native]
@@ -327,3 +327,17 @@ def _defaults(scheduler: Config, unet: Config, latent: Latent, family: Family) -
         sampler_options=dict(recipe.options),
         guidance_scale=GUIDANCE[family],
     )
+
+
+def read_signature(format: Format, path: Path) -> Signature:
+    """Read a graph's file; raises `ArtifactError` for one that is none.
+
+    Raises `MissingExtraError` where it takes an engine that is not installed.
+    """
+    if format == "onnx":
+        from sdrt.backends.onnxruntime.signature import read_onnx_signature
+
+        return read_onnx_signature(path)
+    from sdrt.backends.openvino.signature import read_openvino_signature
+
+    return read_openvino_signature(path)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sdrt.backends.native import Native
-from sdrt.denoiser import GUIDANCE_INPUT
+from sdrt.backends.input_casts import Native
 from sdrt.errors import UnsupportedError
-from sdrt.manifest import PICTURE, POOLED, TensorSpec
+from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, TensorSpec
 
 FREE = ("batch", "tokens", "height", "width", "image_height", "image_width")
 """Axes that may have any size; others say what the model is."""

@@ -1,10 +1,13 @@
 """What an engine really ran: its kernels, and in which precision they did how much of the work."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sdrt.machine import widest_instruction_set
+from sdrt.manifest import Storage
+
+SMALL_SHARE = 0.005  # is not worth a word
 
 UNKNOWN = "unknown"
 DIGITS = 4  # of a share
@@ -74,3 +77,38 @@ def _shares(parts: Iterable[tuple[str, float]]) -> dict[str, float]:
     total = sum(sums.values())
     ordered = sorted(sums.items(), key=lambda item: -item[1])
     return {name: round(part / total, DIGITS) for name, part in ordered if part > 0}
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A network had to go on in fp32."""
+
+    failed: str
+    """Precision in which it gave NaN or infinity,"""
+    at: str
+    """and where in the run: "step 3 of 20"."""
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """One network of a run; for the fields' meaning see `sdrt.backends.executed.Executed`."""
+
+    stored: str
+    executed: str
+    shares: dict[str, float] = field(default_factory=dict)
+    isa: str = "unknown"
+    isa_from: str = "processor"
+    retried: Retry | None = None
+    """Where it did not run from beginning to end as it did last."""
+
+    @classmethod
+    def of(cls, stored: Storage, found: Executed, retried: Retry | None) -> "NetworkRecord":
+        """Keep of a graph what is worth writing beside a picture."""
+        return cls(stored, found.precision, found.shares, found.isa, found.isa_from, retried)
+
+    def summary(self) -> str:
+        """What was executed, in a few words: "int8 93 %, bf16 7 %"."""
+        shares = {name: share for name, share in self.shares.items() if share >= SMALL_SHARE}
+        parts = [f"{name} {share * 100:.0f} %" for name, share in shares.items()]
+        executed = ", ".join(parts) if len(parts) > 1 else self.executed
+        return f"{executed} ({self.retried.failed} failed)" if self.retried else executed

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.backends import Array, Graph, Network, Shapes
+from sdrt.arrays import Array
+from sdrt.backends.cancellation import Stop
 from sdrt.backends.executed import Executed, executed_only
+from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.errors import CancelledError
 from sdrt.manifest import Format, Precision, Storage
-from sdrt.stop import Stop
 
 Compute = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sdrt.errors import UnsupportedError
-from sdrt.manifest import Format, Storage, TensorSpec
+from sdrt.manifest import Storage, TensorSpec
 
 STORAGES: Mapping[str, Storage] = {
     "f32": "fp32",
@@ -45,17 +44,3 @@ class Signature:
             )
         stored = STORAGES[most]
         return "int8" if stored == "int8-weights" and self.is_quantized else stored
-
-
-def read_signature(format: Format, path: Path) -> Signature:
-    """Read a graph's file; raises `ArtifactError` for one that is none.
-
-    Raises `MissingExtraError` where it takes an engine that is not installed.
-    """
-    if format == "onnx":
-        from sdrt.backends.onnx_signature import read_onnx_signature
-
-        return read_onnx_signature(path)
-    from sdrt.backends.openvino_signature import read_openvino_signature
-
-    return read_openvino_signature(path)

@@ -10,9 +10,10 @@ from functools import partial
 
 import numpy as np
 
-from sdrt.backends import Array, Changes, Shapes
-from sdrt.bf16 import rounded_by_chance, widened
+from sdrt.arrays import Array
+from sdrt.backends.graph import Changes, Shapes
 from sdrt.errors import ArtifactError
+from sdrt.files.bf16 import rounded_by_chance, widened
 
 TOKENS = "embeddings.token_embedding"
 START, END, STORED_BF16 = "network.", ".weight", "_bf16"

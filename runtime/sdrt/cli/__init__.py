@@ -1,1 +1,1 @@
-"""Commands that need a file of their own; the others are in `sdrt.cli`."""
+"""The command line: a module for each command, and what several commands share."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sdrt.commands.generate import FILE, Size
+from sdrt.cli.option_types import FILE, Size
 from sdrt.errors import UsageError
 
 
@@ -39,7 +39,7 @@ def conformance(
 
     `sdrt verify MODEL --golden FILE` and other hosts replay it, stage by stage.
     """
-    from sdrt.conformance.record import Plan, record
+    from sdrt.diagnostics.conformance.recorder import Plan, record
     from sdrt.pipeline import load
 
     given = {name: value for name, value in asked.items() if value}

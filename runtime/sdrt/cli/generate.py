@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sdrt.cli.option_types import FILE, Point, Size
 from sdrt.errors import UsageError
 
 if TYPE_CHECKING:
-    from sdrt.budget import Forecast
-    from sdrt.result import Result
-    from sdrt.run import Run
-    from sdrt.styles import Style
+    from sdrt.generation.result import Result
+    from sdrt.generation.run import Run
+    from sdrt.memory.budget import Forecast
+    from sdrt.text.styles import Style
 
 
 ENGINE = (
@@ -27,33 +28,6 @@ ENGINE = (
 ADDED = ("loras", "embeddings")
 FILES = ("output", "grid", "trajectory", "no_metadata")
 PREVIEWS = ("preview", "preview_path", "preview_interval")
-FILE = click.Path(path_type=Path)
-
-
-class Size(click.ParamType[tuple[int, int]]):
-    """WIDTHxHEIGHT in pixels."""
-
-    name = "WxH"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Parse; click turns the failure into a usage error."""
-        width, _, height = str(value).lower().partition("x")
-        if not (width.isdigit() and height.isdigit()):
-            self.fail(f"{value!r} is no size; expected for example 512x768", param, ctx)
-        return int(width), int(height)
-
-
-class Point(click.ParamType[tuple[int, int]]):
-    """X,Y in pixels from the left and the top."""
-
-    name = "X,Y"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Parse; click turns the failure into a usage error."""
-        x, _, y = str(value).partition(",")
-        if not (x.isdigit() and y.isdigit()):
-            self.fail(f"{value!r} is no point; expected for example 0,0", param, ctx)
-        return int(x), int(y)
 
 
 @click.command()
@@ -196,11 +170,12 @@ def generate(
     **settings: Any,
 ) -> None:
     """Make a picture of PROMPT."""
-    from sdrt.commands.outputs import Outputs
-    from sdrt.commands.watching import Previews, cancelled_by_ctrl_c, progress
+    from sdrt.cli.outputs import Outputs
+    from sdrt.cli.previews import Previews
+    from sdrt.cli.progress import cancelled_by_ctrl_c, progress
+    from sdrt.cli.trajectory_sheet import Trajectory
+    from sdrt.generation.refiner_run import START, RefinedRun
     from sdrt.pipeline import load
-    from sdrt.refined import START, RefinedRun
-    from sdrt.trajectory import Trajectory
 
     engine, files, shown = (
         {name: settings.pop(name) for name in names}
@@ -248,9 +223,9 @@ def _options(
     **given: Any,
 ) -> Any:
     """The options that were given, under the names of the Python interface."""
-    from sdrt.hires import read_scale
-    from sdrt.recipe import parse_option
-    from sdrt.scheduler_config import read_config
+    from sdrt.request.hires import read_scale
+    from sdrt.sampling.sampler_settings import parse_option
+    from sdrt.sampling.scheduler_config import read_config
 
     if size is not None:
         if given["width"] or given["height"]:
@@ -275,7 +250,7 @@ def _options(
 
 
 def _style(name: str | None, file: Path) -> "Style":
-    from sdrt.styles import find_style, known_styles, read_styles
+    from sdrt.text.styles import find_style, known_styles, read_styles
 
     own = read_styles(file)
     if name is None:

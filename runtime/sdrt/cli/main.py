@@ -2,19 +2,19 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
-import sdrt
-from sdrt.commands.conformance import conformance
-from sdrt.commands.generate import generate
-from sdrt.commands.styles import styles
-from sdrt.commands.verify import verify
+from sdrt.cli.conformance import conformance
+from sdrt.cli.describe import doctor, info, samplers
+from sdrt.cli.generate import generate
+from sdrt.cli.styles import styles
+from sdrt.cli.verify import verify
 from sdrt.errors import OutOfMemoryError, SdrtError
+from sdrt.version import __version__
 
 INTERRUPTED = 130
 
@@ -40,16 +40,14 @@ def _offered() -> Iterator[Any]:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(sdrt.__version__, prog_name="sdrt")
+@click.version_option(__version__, prog_name="sdrt")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
     """Stable Diffusion on CPUs: exported once with torch, run anywhere without it."""
 
 
-cli.add_command(conformance)
-cli.add_command(generate)
-cli.add_command(styles)
-cli.add_command(verify)
+for command in (conformance, doctor, generate, info, samplers, styles, verify):
+    cli.add_command(command)
 
 
 def main() -> NoReturn:
@@ -81,67 +79,3 @@ def _failed(kind: str, message: str, exit_code: int) -> int:
     else:
         click.echo(f"sdrt: {message}", err=True)
     return exit_code
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
-def samplers(as_json: bool) -> None:
-    """List the samplers: name, calls of the U-Net in a step, noise or none, and their options."""
-    from sdrt.recipe import COMMON
-    from sdrt.samplers import SAMPLERS
-
-    if as_json:
-        records = {
-            name: {
-                "calls": one.calls,
-                "is_stochastic": one.is_stochastic,
-                "summary": one.summary,
-                "options": {option: str(allowed) for option, allowed in one.options.items()},
-            }
-            for name, one in SAMPLERS.items()
-        }
-        click.echo(json.dumps(records, indent=1))
-        return
-    for name, one in SAMPLERS.items():
-        noise = "noise" if one.is_stochastic else ""
-        click.echo(f"{name:12} {one.calls}  {noise:5}  {one.summary}")
-        if one.options:
-            click.echo(f"{'':23}{_listed(one.options)}")
-    click.echo(f"options of all: {_listed(COMMON)}")
-
-
-def _listed(options: Mapping[str, object]) -> str:
-    return "; ".join(f"{name}: {allowed}" for name, allowed in options.items())
-
-
-@cli.command()
-@click.argument("path", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
-def info(path: str | None, as_json: bool) -> None:
-    """Say what PATH holds: the parameters of a PNG, or a model folder (default: embedded).
-
-    Folders that others exported open too: docs/compatibility.md.
-    """
-    from sdrt.info import describe_model, describe_picture
-
-    is_picture = path is not None and Path(path).is_file()
-    record, text = describe_picture(Path(path)) if is_picture and path else describe_model(path)
-    click.echo(json.dumps(record, indent=1, ensure_ascii=False) if as_json else text)
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
-def doctor(as_json: bool) -> None:
-    """Describe this machine and its engines: a list to paste into a bug report."""
-    from sdrt.doctor import examine
-
-    report = examine()
-    click.echo(json.dumps(report, indent=1) if as_json else _as_list(report))
-
-
-def _as_list(report: dict[str, Any]) -> str:
-    lines = []
-    for title, entries in report.items():
-        lines.append(f"{title}:")
-        lines += [f"  {name}: {value}" for name, value in entries.items()]
-    return "\n".join(lines)

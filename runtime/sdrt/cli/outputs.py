@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from sdrt.cli.trajectory_sheet import Trajectory
 from sdrt.errors import UsageError
-from sdrt.image import check_target, save_png
-from sdrt.request import Request
-from sdrt.result import Result, numbered
-from sdrt.run import Run
-from sdrt.trajectory import Trajectory
+from sdrt.generation.result import Result, numbered
+from sdrt.generation.run import Run
+from sdrt.images.png import check_target, save_png
+from sdrt.request.request import Request
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def styles(file: Path | None, as_json: bool) -> None:
     """List the styles that come with sdrt, or those of FILE, with the text around a prompt."""
-    from sdrt.styles import known_styles, read_styles
+    from sdrt.text.styles import known_styles, read_styles
 
     found = known_styles() if file is None else read_styles(file)
     if as_json:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from sdrt.metadata import Sheet
-from sdrt.result import Step
-from sdrt.run import Run
-from sdrt.sheet import titled_grid
+from sdrt.generation.result import Step
+from sdrt.generation.run import Run
+from sdrt.images.grid import titled_grid
+from sdrt.images.metadata import Sheet
 
 COLUMNS = 6
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from sdrt.commands.generate import FILE, Size
+from sdrt.cli.option_types import FILE, Size
 from sdrt.errors import UsageError
 
 
@@ -38,7 +38,7 @@ def verify(model: str | None, as_json: bool, golden: Path | None, **asked: Any) 
     With any option but --golden and --json, also measure how near each network is to the same one
     in fp32, as the engine runs it: signal to noise in dB, for the U-Net by timestep.
     """
-    from sdrt.verify import verify_artifact
+    from sdrt.diagnostics.verify import verify_artifact
 
     if golden:
         _replay(model, golden, as_json, **asked)
@@ -63,7 +63,7 @@ def _replay(
     **others: Any,
 ) -> None:
     """Print how far each stage is off; raises `ParityError` if one is too far."""
-    from sdrt.conformance.replay import replay
+    from sdrt.diagnostics.conformance.replay import replay
     from sdrt.pipeline import load
 
     for name, value in others.items():
@@ -83,9 +83,9 @@ def _comparison(
     against: str | None,
 ) -> Any:
     """What the options ask for, checked before anything is run."""
-    from sdrt.artifact import open_artifact
-    from sdrt.backends import open_backend
-    from sdrt.fidelity import SIZE, compare_with, parse_timesteps
+    from sdrt.artifact.artifact import open_artifact
+    from sdrt.backends.backend import open_backend
+    from sdrt.diagnostics.fidelity import SIZE, compare_with, parse_timesteps
 
     return compare_with(
         open_artifact(model),

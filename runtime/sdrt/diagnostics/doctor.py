@@ -4,14 +4,15 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-import sdrt
 from sdrt import machine
-from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, is_installed, open_backend, usable_backends
+from sdrt.arrays import Array
+from sdrt.artifact.artifact import Artifact, open_artifact
+from sdrt.backends.backend import is_installed, open_backend, usable_backends
+from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.errors import SdrtError
 from sdrt.manifest import Precision
-from sdrt.measure import snr_db
-from sdrt.verify import seeded_feeds
+from sdrt.snr import snr_db
+from sdrt.version import __version__
 
 PACKAGES = ("onnxruntime", "openvino", "numpy", "tokenizers", "pillow", "torch", "diffusers")
 # OpenVINO's bf16 has been wrong on whole processor families; right ones leave about 30 dB.
@@ -23,7 +24,7 @@ def examine() -> dict[str, dict[str, Any]]:
     total, available = machine.memory_bytes()
     return {
         "versions": {
-            "sdrt": sdrt.__version__,
+            "sdrt": __version__,
             "python": platform.python_version(),
             "system": platform.platform(),
             **{name: _version(name) for name in PACKAGES},
@@ -87,8 +88,8 @@ def _layers() -> dict[str, str]:
     """Single layers in bf16 against fp32, tried anew: later runs go by what is found here."""
     if not is_installed("openvino"):
         return {}
-    from sdrt.backends.openvino import OpenVinoBackend
-    from sdrt.backends.selftest import remember
+    from sdrt.backends.openvino.backend import OpenVinoBackend
+    from sdrt.backends.openvino.bf16_selftest import remember
 
     backend = OpenVinoBackend()
     if not backend.has_bf16:

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, Backend, is_installed, open_backend
-from sdrt.checks import number
-from sdrt.checks import size as checked_size
+from sdrt.arrays import Array
+from sdrt.artifact.artifact import Artifact, open_artifact
+from sdrt.backends.backend import Backend, is_installed, open_backend
+from sdrt.diagnostics.verify import Ran, run_network, seeded_feeds
 from sdrt.errors import UsageError
 from sdrt.manifest import POOLED, Precision, Storage
-from sdrt.measure import snr_db
-from sdrt.prompt import parse
-from sdrt.text import Text, states_of
-from sdrt.tokenizer import Tokenizer
-from sdrt.verify import Ran, run_network, seeded_feeds
+from sdrt.snr import snr_db
+from sdrt.text.conditioning import Text, states_of
+from sdrt.text.prompt import parse
+from sdrt.text.tokenizer import Tokenizer
+from sdrt.validation import number
+from sdrt.validation import size as checked_size
 
 TIMESTEPS = (1, 21, 250, 500, 701, 901, 981.5, 999)
 SIZE = (128, 128)  # a sixteenth of the work at 512x512

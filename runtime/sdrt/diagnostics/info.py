@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from sdrt.artifact import open_artifact
-from sdrt.denoiser import guidance_width
-from sdrt.manifest import Manifest, Quantization
-from sdrt.metadata import CHUNK, read_png
+from sdrt.artifact.artifact import open_artifact
+from sdrt.images.metadata import CHUNK, read_png
+from sdrt.manifest import Manifest, Quantization, guidance_width
 
 SHOWN_LAYERS = 3
 

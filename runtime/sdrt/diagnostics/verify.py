@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Array, Backend, open_backend, usable_backends
+from sdrt.arrays import Array
+from sdrt.artifact.artifact import Artifact, open_artifact
+from sdrt.backends.backend import Backend, open_backend, usable_backends
 from sdrt.errors import ParityError
-from sdrt.framing import Framing
 from sdrt.manifest import PICTURE, TensorSpec
-from sdrt.measure import snr_db
+from sdrt.request.size_conditioning import Framing
+from sdrt.snr import snr_db
 
 FREE_SIZE = {"batch": 1, "tokens": 77, "chunks": 1}
 SCALARS = {"timestep": 500.0, "guidance_scale": 4.0}

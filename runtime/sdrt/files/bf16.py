@@ -6,8 +6,9 @@ They are held as their bits, in uint16.
 import numpy as np
 import numpy.typing as npt
 
+from sdrt.arrays import Floats
+
 Bits = npt.NDArray[np.uint16]
-Floats = npt.NDArray[np.float32]
 
 
 def widened(bits: Bits) -> Floats:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from sdrt.errors import ArtifactError
+from sdrt.files.cache import cache_folder
 from sdrt.manifest import FileRecord
 
 CHUNK_BYTES = 1 << 22
@@ -64,12 +65,6 @@ def sha256(path: Path) -> str:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where sdrt keeps what it can do without: `$XDG_CACHE_HOME/sdrt` or `~/.cache/sdrt`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "sdrt"
 
 
 def _mark(kind: str, path: Path, found: os.stat_result, digest: str = "") -> Path:

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.backends import Array
-from sdrt.bf16 import widened
+from sdrt.arrays import Array
 from sdrt.errors import ArtifactError
-from sdrt.files import whole_file
+from sdrt.files.atomic import whole_file
+from sdrt.files.bf16 import widened
 
 MAX_HEADER = 1 << 24
 TYPES = {"I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "|u1"}

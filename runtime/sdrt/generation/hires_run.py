@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sdrt.framing import Framing
-from sdrt.init_image import InitImage, Pixels
-from sdrt.request import Request
-from sdrt.result import Step
-from sdrt.run import Run
-from sdrt.samplers import Latents
-from sdrt.text import Text
+from sdrt.arrays import Latents
+from sdrt.generation.result import Step
+from sdrt.generation.run import Run
+from sdrt.request.init_image import InitImage, Pixels
+from sdrt.request.request import Request
+from sdrt.request.size_conditioning import Framing
+from sdrt.text.conditioning import Text
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline

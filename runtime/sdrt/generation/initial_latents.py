@@ -9,35 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from sdrt.init_image import InitImage
-from sdrt.samplers import Denoise, Draw, Latents
-
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Posterior:
-    """What a VAE's encoder says about a picture: a normal distribution of each latent.
-
-    In the U-Net's space, (1, channels, h/8, w/8).
-    """
-
-    mean: Latents
-    deviation: Latents
-
-    @classmethod
-    def of(cls, parameters: Floats, scale: float) -> "Posterior":
-        """Read mean and log variance off the encoder's channels; (1, 2 * channels, h/8, w/8)."""
-        mean, log_variance = np.split(parameters, 2, axis=1)
-        deviation = np.exp(np.float32(0.5) * log_variance.clip(-30, 20))
-        return cls(mean * np.float32(scale), deviation * np.float32(scale))
-
-    def sample(self, noise: Latents) -> Latents:
-        """Draw from it, once for each image that there is noise for."""
-        sampled: Latents = self.mean + self.deviation * noise
-        return sampled
+from sdrt.arrays import Floats, Latents
+from sdrt.networks.autoencoder import Posterior
+from sdrt.request.init_image import InitImage
+from sdrt.sampling.samplers.sampler import Denoise, Draw
 
 
 @dataclass(frozen=True)

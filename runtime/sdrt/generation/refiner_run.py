@@ -5,15 +5,16 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
-from sdrt import checks
+from sdrt import validation
 from sdrt.errors import UsageError
+from sdrt.generation.result import Step
+from sdrt.generation.run import Run
 from sdrt.manifest import Manifest
-from sdrt.memory import Plan
-from sdrt.options import Options
-from sdrt.part import Part
-from sdrt.request import Request, resolve
-from sdrt.result import Step
-from sdrt.run import Run
+from sdrt.memory.estimate import Plan
+from sdrt.request.denoising_range import Part
+from sdrt.request.options import Options
+from sdrt.request.request import Request
+from sdrt.request.resolve import resolve
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -39,7 +40,7 @@ class RefinedRun(Run):
         options: Options,
     ) -> None:
         _check_fit(base, refiner)
-        if not 0 < checks.number("refiner_start", start, 1) < 1:
+        if not 0 < validation.number("refiner_start", start, 1) < 1:
             raise UsageError(
                 f"refiner_start is {start:g}; expected a share of the run between 0 and 1"
             )

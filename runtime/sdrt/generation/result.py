@@ -1,27 +1,16 @@
 """What a run gives: its steps, its pictures, and the time they took."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from sdrt.image import save_png
-from sdrt.metadata import Parameters, Sheet
-from sdrt.record import NetworkRecord
-from sdrt.samplers import Latents
-from sdrt.sheet import columns_of, grid
-
-
-@dataclass
-class Timings:
-    """Seconds, by what they were spent on."""
-
-    load_s: dict[str, float] = field(default_factory=dict)
-    """Opening and compiling, per network; empty for what was in memory already."""
-    text_encoder_s: float = 0.0
-    vae_encoder_s: float = 0.0
-    step_s: list[float] = field(default_factory=list)
-    vae_decoder_s: float = 0.0
+from sdrt.arrays import Latents
+from sdrt.backends.executed import NetworkRecord
+from sdrt.images.grid import columns_of, grid
+from sdrt.images.metadata import Parameters, Sheet
+from sdrt.images.png import save_png
+from sdrt.networks.run_state import Timings
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from sdrt.backends import Array
-from sdrt.denoiser import GUIDANCE_INPUT, Added, Denoiser, Embeddings, UNet, guidance_width
+from sdrt.arrays import Array, Embeddings, Latents
 from sdrt.errors import UsageError
-from sdrt.framing import Framing
-from sdrt.guard import Guarded
-from sdrt.image import to_image
-from sdrt.job import Job
+from sdrt.generation.initial_latents import Start, from_image, of_growing_variance, to_edit
+from sdrt.generation.result import Result, Step
+from sdrt.images.png import to_image
 from sdrt.machine import has_int8
-from sdrt.manifest import PICTURE, POOLED
-from sdrt.memory import Plan
-from sdrt.noise import Noise
-from sdrt.prompt import Prompt, parse
-from sdrt.request import Request, decoder_of
-from sdrt.result import Result, Step
-from sdrt.samplers import Denoise, Draw, Latents
-from sdrt.start import Posterior, Start, from_image, of_growing_variance, to_edit
-from sdrt.text import Text
+from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, guidance_width
+from sdrt.memory.estimate import Plan
+from sdrt.networks.autoencoder import Posterior
+from sdrt.networks.denoiser import Added, Denoiser, UNet
+from sdrt.networks.fp32_fallback import Guarded
+from sdrt.networks.run_state import Job
+from sdrt.request.request import Request
+from sdrt.request.resolve import decoder_of
+from sdrt.request.size_conditioning import Framing
+from sdrt.sampling.noise import Noise
+from sdrt.sampling.samplers.sampler import Denoise, Draw
+from sdrt.text.conditioning import Text
+from sdrt.text.prompt import Prompt, parse
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline

@@ -8,15 +8,13 @@ latents, and is right for every autoencoder.
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from sdrt.arrays import Floats, Latents
 from sdrt.errors import UnsupportedError
-from sdrt.image import to_image
+from sdrt.images.png import to_image
 from sdrt.manifest import Latent, Preview
-from sdrt.samplers import Latents
 
-Floats = npt.NDArray[np.float32]
 Decode = Callable[[Latents], Floats]
 """(images, channels, h/8, w/8) in the U-Net's space -> (images, 3, h, w) in -1..1."""
 

@@ -12,9 +12,10 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from sdrt.backends.executed import NetworkRecord
 from sdrt.errors import UsageError
-from sdrt.record import NetworkRecord
-from sdrt.samplers import SAMPLERS, Option
+from sdrt.sampling.samplers.registry import SAMPLERS
+from sdrt.sampling.samplers.sampler import Option
 
 CHUNK = "sdrt"
 SCHEMA = 1

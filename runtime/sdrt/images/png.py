@@ -7,8 +7,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from sdrt.errors import UsageError
-from sdrt.files import check_writable, whole_file
-from sdrt.metadata import Parameters, Sheet, png_chunks
+from sdrt.files.atomic import check_writable, whole_file
+from sdrt.images.metadata import Parameters, Sheet, png_chunks
 
 
 def to_image(decoded: npt.NDArray[np.float32]) -> Image.Image:

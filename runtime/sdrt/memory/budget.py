@@ -7,11 +7,11 @@ from itertools import product
 from typing import Any
 
 from sdrt import machine
-from sdrt.backends import open_backend, usable_backends
-from sdrt.checks import MIN_LATENT
+from sdrt.backends.backend import open_backend, usable_backends
 from sdrt.errors import OutOfMemoryError, UnsupportedError, UsageError
 from sdrt.manifest import TINY_DECODER
-from sdrt.memory import ENGINES, Plan
+from sdrt.memory.estimate import ENGINES, Plan
+from sdrt.validation import MIN_LATENT
 
 SIDE_STEP = 64  # pixels between the smaller sizes that are tried
 UNITS = {

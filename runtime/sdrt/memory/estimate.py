@@ -16,12 +16,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sdrt import machine
-from sdrt.artifact import Artifact
-from sdrt.backends import Backend, Network
-from sdrt.foreign import read_json
+from sdrt.artifact.artifact import Artifact
+from sdrt.backends.backend import Backend
+from sdrt.backends.graph import Network
+from sdrt.files.json_file import read_json
 from sdrt.manifest import Precision, Storage
-from sdrt.request import Request
-from sdrt.tiling import Tiling
+from sdrt.networks.tiling import Tiling
+from sdrt.request.request import Request
 
 BYTES: dict[Storage, float] = {
     "fp32": 4,

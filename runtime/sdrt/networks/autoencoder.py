@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sdrt.backends import Array
-from sdrt.backends.context import Context, Role
-from sdrt.guard import Guarded
-from sdrt.job import Job
-from sdrt.tiling import Tiling, in_tiles, seen_of
+import numpy as np
+import numpy.typing as npt
+
+from sdrt.arrays import Array, Floats, Latents
+from sdrt.backends.tile_context import Context, Role
+from sdrt.networks.fp32_fallback import Guarded
+from sdrt.networks.run_state import Job
+from sdrt.networks.tiling import Tiling, in_tiles, seen_of
+
+Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -84,3 +89,26 @@ class Half:
         shape = (1, images.shape[1], *(side * self.scale for side in size))
         given = {name: array.shape for name, array in (context or {}).items()}
         return Guarded(self.pipeline, self.name, {self.taken: shape, **given}, self.job, role)
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What a VAE's encoder says about a picture: a normal distribution of each latent.
+
+    In the U-Net's space, (1, channels, h/8, w/8).
+    """
+
+    mean: Latents
+    deviation: Latents
+
+    @classmethod
+    def of(cls, parameters: Floats, scale: float) -> "Posterior":
+        """Read mean and log variance off the encoder's channels; (1, 2 * channels, h/8, w/8)."""
+        mean, log_variance = np.split(parameters, 2, axis=1)
+        deviation = np.exp(np.float32(0.5) * log_variance.clip(-30, 20))
+        return cls(mean * np.float32(scale), deviation * np.float32(scale))
+
+    def sample(self, noise: Latents) -> Latents:
+        """Draw from it, once for each image that there is noise for."""
+        sampled: Latents = self.mean + self.deviation * noise
+        return sampled

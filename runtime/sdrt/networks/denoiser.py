@@ -6,95 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from sdrt.backends import Array, Network
-from sdrt.manifest import GraphSpec, Prediction
-from sdrt.samplers import Latents
-from sdrt.schedule import Steps
-from sdrt.stop import Stop
+from sdrt.arrays import Array, Embeddings, Latents
+from sdrt.backends.cancellation import Stop
+from sdrt.backends.graph import Network
+from sdrt.manifest import GUIDANCE_INPUT, Prediction, guidance_width
+from sdrt.sampling.guidance import Clipping, Guidance
+from sdrt.sampling.schedule import Steps
 
-Embeddings = npt.NDArray[np.float32]  # (images, tokens, width)
 Added = Mapping[str, Array]
 """Inputs of a U-Net beside latents, timestep and embeddings, by name; a row for each image."""
-
-GUIDANCE_INPUT = "timestep_cond"
-"""Input of networks that were distilled with guidance inside: its strength, as an embedding."""
-EVERY = (1, 2, 3)  # axes of one image's latents
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6)."""
-
-    scale: float = 1.0
-    """How far to go from the negative prompt's answer to the prompt's and beyond; up to 1: none."""
-    image_scale: float = 1.0
-    """The same for the picture that a model edits, from 1 on; at 1 a side less is computed.
-
-    Brooks et al. 2023, arXiv 2211.09800, section 3.2.1.
-    """
-    rescale: float = 0.0
-    """Share of the answer that gets the deviation back which it has without guidance.
-
-    Lin et al. 2023, arXiv 2305.08891, eq. 15 and 16.
-    """
-    start: float = 0.0
-    end: float = 1.0
-    """Guided are steps from this share of the run to this (Kynkaanniemi et al. 2024, 2404.07724).
-
-    In the other steps the negative prompt's half is not computed.
-    """
-    is_split: bool = False
-    """Whether the sides run one after the other: as long, but with the memory of one."""
-
-    def covers(self, progress: float) -> bool:
-        """Whether a step is guided, after that share of the run."""
-        return self.scale > 1 and self.start <= progress < self.end
-
-    def combine(
-        self, negative: Latents, positive: Latents, without_picture: Latents | None = None
-    ) -> Latents:
-        """The guided answer; (images, channels, height, width).
-
-        The last is the answer to the negative prompt and no picture (Brooks et al., eq. 3).
-        """
-        guided = negative + (positive - negative) * self.scale
-        if without_picture is not None:
-            guided = guided + (negative - without_picture) * (self.image_scale - 1)
-        if not self.rescale:
-            return guided
-        ratio = positive.std(axis=EVERY, keepdims=True) / guided.std(axis=EVERY, keepdims=True)
-        rescaled: Latents = guided * (ratio * self.rescale + (1 - self.rescale))
-        return rescaled
-
-
-@dataclass(frozen=True)
-class Clipping:
-    """What happens to clean latents of great magnitude, as strong guidance makes them.
-
-    Made for networks that work on pixels; the latents of Stable Diffusion reach far beyond 1.
-    """
-
-    limit: float = 0.0
-    """Clip to this magnitude; 0: do not."""
-    share: float = 0.0
-    """Dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3).
-
-    The magnitude that this share of an image's latents stays below is where they are clipped, and
-    what they are divided by, if it is more than 1. 0: do not.
-    """
-    most: float = 1.0
-    """Largest such magnitude."""
-
-    def apply(self, denoised: Latents) -> Latents:
-        """Clip clean latents (images, channels, height, width)."""
-        if self.share:
-            magnitudes = np.quantile(np.abs(denoised), self.share, axis=EVERY, keepdims=True)
-            bounds = magnitudes.clip(1, self.most).astype(denoised.dtype)
-            thresholded: Latents = denoised.clip(-bounds, bounds) / bounds
-            return thresholded
-        return denoised.clip(-self.limit, self.limit) if self.limit else denoised
 
 
 @dataclass(frozen=True)
@@ -200,12 +121,6 @@ class Denoiser:
             feeds[GUIDANCE_INPUT] = np.repeat(row, len(sample), axis=0)
         output: Latents = self.unet.run(feeds, self.stop)["out_sample"]
         return output
-
-
-def guidance_width(unet: GraphSpec | None) -> int:
-    """Width of the guidance embedding that a U-Net takes; 0 if it takes none, or is missing."""
-    inputs = unet.inputs if unet else ()
-    return next((int(one.shape[1]) for one in inputs if one.name == GUIDANCE_INPUT), 0)
 
 
 def guidance_embedding(strength: float, width: int) -> Embeddings:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from sdrt.backends import Array, Shapes, check_shapes, first_nonfinite
-from sdrt.backends.context import Role
+from sdrt.arrays import Array
+from sdrt.backends.cancellation import Stop
+from sdrt.backends.graph import Shapes, check_shapes, first_nonfinite
+from sdrt.backends.tile_context import Role
 from sdrt.errors import NonFiniteError
-from sdrt.job import Job
-from sdrt.stop import Stop
+from sdrt.networks.run_state import Job
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline

@@ -4,12 +4,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from sdrt.backends import Backend, Graph
+from sdrt.backends.backend import Backend
+from sdrt.backends.cancellation import Stop
+from sdrt.backends.executed import NetworkRecord, Retry
+from sdrt.backends.graph import Graph
 from sdrt.errors import CancelledError, NonFiniteError
-from sdrt.record import NetworkRecord, Retry
-from sdrt.result import Timings
-from sdrt.stop import Stop
-from sdrt.tiling import Tiling
+from sdrt.networks.tiling import Tiling
+
+
+@dataclass
+class Timings:
+    """Seconds, by what they were spent on."""
+
+    load_s: dict[str, float] = field(default_factory=dict)
+    """Opening and compiling, per network; empty for what was in memory already."""
+    text_encoder_s: float = 0.0
+    vae_encoder_s: float = 0.0
+    step_s: list[float] = field(default_factory=list)
+    vae_decoder_s: float = 0.0
 
 
 @dataclass

@@ -15,9 +15,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from sdrt.backends.context import Context, extrapolated
-
-Floats = npt.NDArray[np.float32]
+from sdrt.arrays import Floats
+from sdrt.backends.tile_context import Context, extrapolated
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from sdrt import checks
-from sdrt.embeddings import checked_floats, digest
+from sdrt import validation
+from sdrt.arrays import Latents
 from sdrt.errors import UsageError
-from sdrt.options import Options
-from sdrt.samplers import Latents
-from sdrt.schedule import Steps
+from sdrt.request.options import Options
+from sdrt.sampling.schedule import Steps
+from sdrt.text.prompt_embeddings import checked_floats, digest
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Part:
 
 def read_part(options: Options, images: int, channels: int) -> Part:
     """Raises `UsageError` for a part that cannot be, or goes with nothing else that is asked."""
-    start = checks.number("denoising_start", options.get("denoising_start", 0.0), 1)
-    end = checks.number("denoising_end", options.get("denoising_end", 1.0), 1)
+    start = validation.number("denoising_start", options.get("denoising_start", 0.0), 1)
+    end = validation.number("denoising_end", options.get("denoising_end", 1.0), 1)
     latents = options.get("latents")
     if start >= end:
         raise UsageError(

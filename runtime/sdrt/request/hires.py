@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from sdrt import checks
+from sdrt import validation
 from sdrt.errors import UsageError
 
 STRENGTH = 0.5
@@ -37,17 +37,17 @@ def second_pass(
     train_steps: int,
 ) -> Hires:
     """Check what was asked for; sides are rounded to whole latents. Raises `UsageError`."""
-    factor = checks.number("hires", scale, LARGEST)
+    factor = validation.number("hires", scale, LARGEST)
     if factor <= 1:
         raise UsageError(f"hires is {scale!r}; expected a factor above 1, for example 2.0")
     width, height = (
-        checks.size("hires size", round(side * factor / downscale) * downscale, downscale)
+        validation.size("hires size", round(side * factor / downscale) * downscale, downscale)
         for side in size
     )
     return Hires(
         factor,
-        checks.number("hires_strength", strength, 1),
-        checks.whole("hires_steps", steps, 1, train_steps),
+        validation.number("hires_strength", strength, 1),
+        validation.whole("hires_steps", steps, 1, train_steps),
         width,
         height,
     )

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from sdrt.denoiser import Guidance
 from sdrt.errors import UsageError
-from sdrt.framing import NEGATIVE
-from sdrt.framing import OPTIONS as FRAMING
-from sdrt.recipe import Recipe
+from sdrt.request.size_conditioning import NEGATIVE
+from sdrt.request.size_conditioning import OPTIONS as FRAMING
+from sdrt.sampling.guidance import Guidance
+from sdrt.sampling.sampler_settings import Recipe
 
 OF_GUIDANCE = (
     "negative_prompt",

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from sdrt import checks
+from sdrt import validation
 from sdrt.errors import UsageError
+from sdrt.request.options import Picture
 
-Picture = str | Path | Image.Image
 Pixels = npt.NDArray[np.uint8]  # (images, height, width, 3): one for all images, or one for each
 Mask = npt.NDArray[np.bool_]  # (height, width), true where to paint anew
 
@@ -161,7 +161,7 @@ def _target(
         return width, height
     if width is not None or height is not None:
         raise UsageError("with an image, give both width and height, or neither for its own size")
-    least, most = checks.MIN_LATENT * downscale, checks.MAX_SIZE
+    least, most = validation.MIN_LATENT * downscale, validation.MAX_SIZE
     if not all(least <= side < most + downscale for side in own):
         raise UsageError(
             f"the image is {_by(own)} pixels, and sides from {least} to {most} can be painted; say "

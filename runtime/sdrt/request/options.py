@@ -1,14 +1,17 @@
 """What a generation can be asked for, by name; `request.resolve` checks it."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, TypedDict
 
 import numpy.typing as npt
+from PIL import Image
 
-from sdrt.init_image import Picture
 from sdrt.manifest import Spacing
-from sdrt.samplers import Option
-from sdrt.styles import Style
+from sdrt.sampling.samplers.sampler import Option
+from sdrt.text.styles import Style
+
+Picture = str | Path | Image.Image
 
 VaeTiling = bool | Literal["auto"]
 

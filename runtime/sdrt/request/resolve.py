@@ -3,123 +3,35 @@
 import math
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from sdrt import checks, unheeded
-from sdrt.denoiser import Embeddings, Guidance, guidance_width
-from sdrt.embeddings import check_lengths, checked_embeddings, checked_pooled, digest
+from sdrt import validation
+from sdrt.arrays import Embeddings
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.framing import NEGATIVE, OPTIONS, Framing, read_framing
-from sdrt.hires import STRENGTH as HIRES_STRENGTH
-from sdrt.hires import Hires, second_pass
-from sdrt.init_image import InitImage, read_init_image
-from sdrt.manifest import SPACINGS, TINY_DECODER, Manifest
-from sdrt.noise import MAX_SEED
-from sdrt.options import Options, VaeTiling
-from sdrt.part import Part, read_part
-from sdrt.recipe import Recipe, check_options
-from sdrt.samplers import SAMPLERS
-from sdrt.samplers.names import find_sampler
-from sdrt.scheduler_config import check_training, read_recipe
-from sdrt.spacings import SCHEDULERS
-from sdrt.styles import Style, find_style
+from sdrt.manifest import SPACINGS, TINY_DECODER, Manifest, guidance_width
+from sdrt.request import ignored_options
+from sdrt.request.denoising_range import read_part
+from sdrt.request.hires import STRENGTH as HIRES_STRENGTH
+from sdrt.request.hires import Hires, second_pass
+from sdrt.request.init_image import InitImage, read_init_image
+from sdrt.request.options import Options, VaeTiling
+from sdrt.request.request import DECODERS, EMBEDDINGS, POOLED_EMBEDDINGS, Request
+from sdrt.request.size_conditioning import NEGATIVE, OPTIONS, Framing, read_framing
+from sdrt.sampling.guidance import Guidance
+from sdrt.sampling.noise import MAX_SEED
+from sdrt.sampling.sampler_settings import Recipe, check_options
+from sdrt.sampling.samplers.aliases import find_sampler
+from sdrt.sampling.samplers.registry import SAMPLERS
+from sdrt.sampling.scheduler_config import check_training, read_recipe
+from sdrt.sampling.sigma_schedules import SCHEDULERS
+from sdrt.text.conditioning import checked_clip_skip
+from sdrt.text.prompt_embeddings import check_lengths, checked_embeddings, checked_pooled
+from sdrt.text.styles import Style, find_style
 
 MAX_IMAGES = 64
-MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder is
 SCHEDULER_NAMES = ("default", *SCHEDULERS)
-EMBEDDINGS = (
-    "prompt_embeds",
-    "negative_prompt_embeds",
-    "pooled_prompt_embeds",
-    "negative_pooled_prompt_embeds",
-)
-POOLED_EMBEDDINGS = {
-    "pooled_prompt_embeds": "prompt_embeds",
-    "negative_pooled_prompt_embeds": "negative_prompt_embeds",
-}
-"""Embeddings of whole prompts, and what they come with."""
-DECODERS = {"full": "vae_decoder", "tiny": TINY_DECODER}
 STRENGTH = 0.8  # of a picture without a mask; under a mask everything is made anew
 IMAGE_GUIDANCE = 1.5  # of models that edit a picture, as their authors do
-
-
-@dataclass(frozen=True)
-class Request:
-    """A complete and possible wish: what `resolve` makes of options."""
-
-    prompt: str
-    negative_prompt: str
-    width: int
-    height: int
-    num_inference_steps: int
-    guidance: Guidance
-    is_guided: bool
-    """Whether the U-Net ever has to run for the negative prompt too."""
-    recipe: Recipe
-    seeds: tuple[int, ...]
-    clip_skip: int = 1
-    style: str | None = None
-    """Name of the style whose words are in the prompts already."""
-    prompt_embeds: Embeddings | None = field(default=None, compare=False)
-    negative_prompt_embeds: Embeddings | None = field(default=None, compare=False)
-    """Where they are given, the prompt is empty."""
-    pooled_prompt_embeds: Embeddings | None = field(default=None, compare=False)
-    negative_pooled_prompt_embeds: Embeddings | None = field(default=None, compare=False)
-    framing: Framing | None = None
-    """What the U-Net is told of the picture; None for models that are told nothing."""
-    negative_framing: Framing | None = None
-    init: InitImage | None = None
-    """What the run starts from, if not from noise alone."""
-    part: Part = Part()
-    """What share of the run is made here."""
-    vae_tiling: VaeTiling = "auto"
-    hires: Hires | None = None
-    """The second pass, if there is one."""
-    decoder: str = "vae_decoder"
-    """The network that makes pictures of latents."""
-    previews: str | None = None
-    """The network that decodes steps on the way, if any does (`Run.will_decode`)."""
-    squeezes_steps: bool = False
-    """Whether all steps are made in the share of the way that a picture's strength leaves to go.
-
-    Latent consistency models have few; of others only that share of the steps is made.
-    """
-    warnings: tuple[str, ...] = ()
-    """What was asked for, and cannot be heeded beside the rest."""
-
-    @property
-    def share(self) -> float:
-        """Of the way from noise to a picture that the steps are spread over."""
-        return self.init.strength if self.init and self.squeezes_steps else 1.0
-
-    @property
-    def steps_to_run(self) -> int:
-        """How many of the steps are made: with a picture to start from, the last ones."""
-        return self.part_of(self.num_inference_steps, self.init.strength if self.init else 1.0)
-
-    def part_of(self, steps: int, strength: float) -> int:
-        """How many of so many steps are made over a picture."""
-        return steps if self.squeezes_steps else min(int(steps * strength), steps)
-
-    @property
-    def sides(self) -> int:
-        """How many answers of the U-Net a guided step combines; 1 where there is no guidance."""
-        return 1 if not self.is_guided else 3 if self.guidance.image_scale > 1 else 2
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """SHA-256 of the embeddings that stand for a prompt, by their name."""
-        given = {name: getattr(self, name) for name in EMBEDDINGS}
-        return {name: digest(array) for name, array in given.items() if array is not None}
-
-    @property
-    def framings(self) -> dict[str, tuple[int, int] | float]:
-        """What the U-Net is told of the picture, as options; beside the negative prompt if else."""
-        told = self.framing.options if self.framing else {}
-        if self.negative_framing and self.negative_framing != self.framing:
-            more = self.negative_framing.options
-            told |= {NEGATIVE + name: value for name, value in more.items()}
-        return told
 
 
 def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request:
@@ -144,8 +56,8 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     own_width, own_height = init.size if init else (defaults.width, defaults.height)
     if part.latents is not None:
         own_height, own_width = (side * downscale for side in part.latents.shape[2:])
-    width = checks.size("width", options.get("width", own_width), downscale)
-    height = checks.size("height", options.get("height", own_height), downscale)
+    width = validation.size("width", options.get("width", own_width), downscale)
+    height = validation.size("height", options.get("height", own_height), downscale)
     framing, negative_framing = _framings(manifest, options, (height, width))
     embeddings = {name: _embeddings(name, manifest, options, len(seeds)) for name in EMBEDDINGS}
     request = Request(
@@ -153,7 +65,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         negative_prompt=negative_prompt,
         width=width,
         height=height,
-        num_inference_steps=checks.whole("steps", steps, 1, manifest.schedule.train_steps),
+        num_inference_steps=validation.whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance=guidance,
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
         recipe=recipe,
@@ -171,7 +83,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
         decoder=decoder_of(manifest, options.get("decoder", "full")),
         squeezes_steps=guides_itself and recipe.is_distilled,
-        warnings=unheeded.warnings(manifest.name, options, guidance, guides_itself, recipe),
+        warnings=ignored_options.warnings(manifest.name, options, guidance, guides_itself, recipe),
     )
     if part.latents is not None and (width, height) != (own_width, own_height):
         raise UsageError(
@@ -188,21 +100,6 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         chunk = manifest.text_encoders[0].length
         check_lengths(request.prompt_embeds, request.negative_prompt_embeds, chunk)
     return request
-
-
-def checked_clip_skip(manifest: Manifest, value: object) -> int:
-    """The number itself; raises `UsageError` for one that no model of this depth has.
-
-    Raises `UnsupportedError` where the artifact gives the last layer only.
-    """
-    if manifest.text_layers > 1:
-        return checks.whole("clip_skip", value, 1, manifest.text_layers)
-    if checks.whole("clip_skip", value, 1, MAX_CLIP_SKIP) > 1:
-        raise UnsupportedError(
-            f"clip_skip is {value}, and the model {manifest.name!r} gives only the last layer of "
-            "its text encoder; leave clip_skip out, or export the model again with this sdrt"
-        )
-    return 1
 
 
 def check_prompt_alone(manifest: Manifest, what: str) -> None:
@@ -235,9 +132,9 @@ def _init_image(manifest: Manifest, options: Options) -> InitImage | None:
     size, downscale = (options.get("width"), options.get("height")), manifest.latent.downscale
     for name, side in zip(("width", "height"), size, strict=True):
         if side is not None:
-            checks.size(name, side, downscale)
-    pastes = checks.flag("paste", options.get("paste", True))
-    strength = checks.number("strength", strength, 1)
+            validation.size(name, side, downscale)
+    pastes = validation.flag("paste", options.get("paste", True))
+    strength = validation.number("strength", strength, 1)
     return read_init_image(image, mask, strength, size, downscale, pastes)
 
 
@@ -284,7 +181,7 @@ def _vae_tiling(value: object) -> VaeTiling:
 
 def decoder_of(manifest: Manifest, value: str) -> str:
     """The network that "full" or "tiny" stands for; raises `UnsupportedError` if there is none."""
-    name = DECODERS[checks.known("decoder", value, DECODERS)]
+    name = DECODERS[validation.known("decoder", value, DECODERS)]
     if name == TINY_DECODER and name not in manifest.graphs:
         raise UnsupportedError(
             f"the model {manifest.name!r} has no tiny decoder; export it again with --tiny-vae"
@@ -342,10 +239,13 @@ def _recipe(manifest: Manifest, options: Options) -> Recipe:
             dict(defaults.sampler_options),
         )
     asked = options.get("sampler", base.sampler)
-    sampler, named = find_sampler(str(asked)) or (checks.known("sampler", asked, SAMPLERS), None)
+    sampler, named = find_sampler(str(asked)) or (
+        validation.known("sampler", asked, SAMPLERS),
+        None,
+    )
     own_scheduler = base.scheduler if sampler == base.sampler else "default"
     scheduler = options.get("scheduler", named or own_scheduler)
-    checks.known("scheduler", scheduler, SCHEDULER_NAMES)
+    validation.known("scheduler", scheduler, SCHEDULER_NAMES)
     if named not in (None, scheduler):
         raise UsageError(
             f"sampler {asked!r} names the scheduler {named!r}, and scheduler is {scheduler!r}; "
@@ -358,7 +258,7 @@ def _recipe(manifest: Manifest, options: Options) -> Recipe:
     return Recipe(
         sampler,
         scheduler,
-        checks.known("spacing", options.get("spacing", base.spacing), SPACINGS),  # type: ignore[arg-type]
+        validation.known("spacing", options.get("spacing", base.spacing), SPACINGS),  # type: ignore[arg-type]
         base.offset,
         check_options(sampler, {**own, **given}),
     )
@@ -431,12 +331,12 @@ def _guidance(manifest: Manifest, options: Options, guides_itself: bool) -> Guid
     scale = options.get("guidance_scale", manifest.defaults.guidance_scale)
     whose = f" of {manifest.name!r}, whose U-Net is told it," if guides_itself else ""
     guidance = Guidance(
-        scale=checks.number(f"guidance scale{whose}", scale, math.inf, low=int(guides_itself)),
+        scale=validation.number(f"guidance scale{whose}", scale, math.inf, low=int(guides_itself)),
         image_scale=_image_guidance(manifest, options),
-        rescale=checks.number("guidance rescale", options.get("guidance_rescale", 0.0), 1),
-        start=checks.number("guidance start", options.get("guidance_start", 0.0), 1),
-        end=checks.number("guidance end", options.get("guidance_end", 1.0), 1),
-        is_split=checks.flag("guidance_split", options.get("guidance_split", False)),
+        rescale=validation.number("guidance rescale", options.get("guidance_rescale", 0.0), 1),
+        start=validation.number("guidance start", options.get("guidance_start", 0.0), 1),
+        end=validation.number("guidance end", options.get("guidance_end", 1.0), 1),
+        is_split=validation.flag("guidance_split", options.get("guidance_split", False)),
     )
     if guidance.start > guidance.end:
         raise UsageError(
@@ -444,7 +344,7 @@ def _guidance(manifest: Manifest, options: Options, guides_itself: bool) -> Guid
             "before the end"
         )
     if guides_itself:
-        unheeded.check_guides_itself(manifest.name, guidance)
+        ignored_options.check_guides_itself(manifest.name, guidance)
     return guidance
 
 
@@ -452,7 +352,7 @@ def _image_guidance(manifest: Manifest, options: Options) -> float:
     value = options.get("image_guidance_scale")
     if manifest.edits:
         scale = IMAGE_GUIDANCE if value is None else value
-        return checks.number("image_guidance_scale", scale, math.inf, low=1)
+        return validation.number("image_guidance_scale", scale, math.inf, low=1)
     if value is not None:
         raise UsageError(
             "image_guidance_scale is for models that edit pictures (InstructPix2Pix), not for "
@@ -462,12 +362,12 @@ def _image_guidance(manifest: Manifest, options: Options) -> float:
 
 
 def _seeds(seed: int | Sequence[int] | None, images: int) -> tuple[int, ...]:
-    count = checks.whole("number of images", images, 1, MAX_IMAGES)
+    count = validation.whole("number of images", images, 1, MAX_IMAGES)
     if seed is None:
         seed = secrets.randbelow(2**32)
     if isinstance(seed, int):
-        first = checks.whole("seed", seed, 0, MAX_SEED - count + 1)
+        first = validation.whole("seed", seed, 0, MAX_SEED - count + 1)
         return tuple(range(first, first + count))
     if len(seed) != count:
         raise UsageError(f"{len(seed)} seeds were given for {count} images; give one for each")
-    return tuple(checks.whole("seed", one, 0, MAX_SEED) for one in seed)
+    return tuple(validation.whole("seed", one, 0, MAX_SEED) for one in seed)

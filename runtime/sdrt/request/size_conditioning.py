@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 
-from sdrt import checks
-from sdrt.backends import Array
+from sdrt import validation
+from sdrt.arrays import Array
 from sdrt.errors import UnsupportedError, UsageError
 
 Pair = tuple[int, int]
@@ -91,7 +91,7 @@ def read_framing(options: Mapping[str, object], prefix: str, otherwise: Framing)
             f"{', '.join(otherwise.options)}"
         )
     found: dict[str, object] = {
-        name: checks.number(prefix + name, value, MOST_SCORE)
+        name: validation.number(prefix + name, value, MOST_SCORE)
         if name == "aesthetic_score"
         else _pair(prefix + name, value)
         for name, value in said.items()
@@ -104,5 +104,5 @@ def _pair(name: str, value: object) -> Pair:
         order = "(top, left)" if "crops" in name else "(height, width)"
         raise UsageError(f"{name} is {value!r}; expected {order} in pixels")
     least = 0 if "crops" in name else 1
-    first, second = (checks.whole(name, one, least, MOST) for one in value)
+    first, second = (validation.whole(name, one, least, MOST) for one in value)
     return first, second

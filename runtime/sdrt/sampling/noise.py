@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sdrt.arrays import Floats
 from sdrt.errors import UsageError
-
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
 
 MAX_SEED = 2**63 - 1
 

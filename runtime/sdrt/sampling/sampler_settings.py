@@ -4,24 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sdrt import checks
-from sdrt.denoiser import Clipping
+from sdrt import validation
+from sdrt.arrays import Latents
 from sdrt.errors import UsageError
 from sdrt.manifest import Spacing
-from sdrt.samplers import (
-    SAMPLERS,
+from sdrt.sampling.guidance import Clipping
+from sdrt.sampling.samplers.registry import SAMPLERS
+from sdrt.sampling.samplers.sampler import (
     SHARE,
     Allowed,
     Choice,
     Denoise,
     Draw,
-    Latents,
     Option,
     Range,
     Trajectory,
 )
-from sdrt.schedule import Steps, TrainingNoise, distilled, spaced
-from sdrt.spacings import SCHEDULERS, WITH_RHO
+from sdrt.sampling.schedule import Steps, TrainingNoise, distilled, spaced
+from sdrt.sampling.sigma_schedules import SCHEDULERS, WITH_RHO
 
 Options = Mapping[str, Option]
 
@@ -60,7 +60,7 @@ class Recipe:
 
         Those of a distilled model can all lie in the lowest `share` of its timesteps.
         """
-        checks.whole("steps", count, 1, noise.steps)
+        validation.whole("steps", count, 1, noise.steps)
         if self.options.get("runge_kutta") and count < RUNGE_KUTTA_STEPS:
             raise UsageError(
                 f"steps is {count}; {self.sampler} with runge_kutta takes at least "
@@ -130,7 +130,7 @@ def check_options(sampler: str, options: Mapping[str, object]) -> dict[str, Opti
         if name not in allowed:
             raise UsageError(
                 f"sampler {sampler} has no option {name!r}; it has: {', '.join(allowed)}"
-                f"{checks.hint(name, allowed)}"
+                f"{validation.hint(name, allowed)}"
             )
         if value not in allowed[name]:
             raise UsageError(f"{name} of {sampler} is {value!r}; expected {allowed[name]}")

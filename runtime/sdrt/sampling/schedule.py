@@ -10,10 +10,10 @@ from functools import cached_property
 
 import numpy as np
 
+from sdrt.arrays import Doubles
 from sdrt.errors import UsageError
 from sdrt.manifest import Schedule, Spacing
-from sdrt.samplers.sampler import Grid
-from sdrt.spacings import Doubles
+from sdrt.sampling.samplers.sampler import Grid
 
 
 @dataclass(frozen=True)

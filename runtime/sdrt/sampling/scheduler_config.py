@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.foreign import read_json
+from sdrt.files.json_file import read_json
 from sdrt.manifest import Schedule, describe
-from sdrt.recipe import Recipe, check_options
-from sdrt.samplers import Option
+from sdrt.sampling.sampler_settings import Recipe, check_options
+from sdrt.sampling.samplers.sampler import Option
 
 Config = Mapping[str, Any]
 Options = dict[str, Option]

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-Doubles = npt.NDArray[np.float64]
+from sdrt.arrays import Doubles
 
 
 def karras(high: float, low: float, count: int, rho: float = 7.0) -> Doubles:

@@ -5,9 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sdrt.backends import Array
-from sdrt.denoiser import Embeddings
-from sdrt.manifest import HIDDEN_STATES, LAYER_STATES, TextEncoder
+from sdrt import validation
+from sdrt.arrays import Array, Embeddings
+from sdrt.errors import UnsupportedError
+from sdrt.manifest import (
+    HIDDEN_STATES,
+    LAYER_STATES,
+    Manifest,
+    TextEncoder,
+)
+
+MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder is
 
 
 @dataclass(frozen=True)
@@ -52,3 +60,18 @@ def states_of(outputs: Mapping[str, Array], encoder: TextEncoder, layer: int = 1
     if layer == 1:
         return outputs["last_hidden_state"]
     return outputs[LAYER_STATES][:, -layer]
+
+
+def checked_clip_skip(manifest: Manifest, value: object) -> int:
+    """The number itself; raises `UsageError` for one that no model of this depth has.
+
+    Raises `UnsupportedError` where the artifact gives the last layer only.
+    """
+    if manifest.text_layers > 1:
+        return validation.whole("clip_skip", value, 1, manifest.text_layers)
+    if validation.whole("clip_skip", value, 1, MAX_CLIP_SKIP) > 1:
+        raise UnsupportedError(
+            f"clip_skip is {value}, and the model {manifest.name!r} gives only the last layer of "
+            "its text encoder; leave clip_skip out, or export the model again with this sdrt"
+        )
+    return 1

@@ -4,8 +4,7 @@ import hashlib
 
 import numpy as np
 
-from sdrt.backends import Array
-from sdrt.denoiser import Embeddings
+from sdrt.arrays import Array, Embeddings
 from sdrt.errors import UsageError
 from sdrt.manifest import Dimension
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tokenizers
 
 from sdrt.errors import ArtifactError
-from sdrt.prompt import Prompt
+from sdrt.text.prompt import Prompt
 
 TokenIds = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float32]

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
 from sdrt.backends.fake import FakeBackend, Fault
+from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.errors import NonFiniteError
-from sdrt.verify import seeded_feeds
-from sdrt_bench.bench.clocked import ClockedBackend
+from sdrt_bench.bench.timed_backend import ClockedBackend
 
 
 class Clock:

@@ -3,8 +3,8 @@
 import pytest
 
 from sdrt_bench.bench.cells import cell_name, group_name
-from sdrt_bench.bench.growth import Axis, growths
 from sdrt_bench.bench.record import Cell, Params, Round
+from sdrt_bench.bench.scaling_fit import Axis, growths
 from sdrt_bench.bench.summary import stats_of
 
 

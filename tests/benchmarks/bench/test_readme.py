@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sdrt_bench.bench.readme import BEGIN, END, main, with_table
 from sdrt_bench.bench.record import read_record
+from sdrt_bench.docs.readme_table import BEGIN, END, main, with_table
 
 from .records import cell, full_record, record
 
@@ -23,7 +23,8 @@ def is_up_to_date(readme: Path, results: Path) -> bool:
 
 def test_the_table_of_this_readme_is_that_of_the_committed_record() -> None:
     assert is_up_to_date(ROOT / "README.md", ROOT / "benchmarks" / "results"), (
-        "write it with: python -m sdrt_bench.bench.readme benchmarks/results/RECORD.json README.md"
+        "write it with: python -m sdrt_bench.docs.readme_table benchmarks/results/RECORD.json "
+        "README.md"
     )
 
 

@@ -13,7 +13,7 @@ from sdrt.artifact import Artifact
 from sdrt.errors import SdrtError, UnsupportedError, UsageError
 from sdrt_bench.bench.cells import Models
 from sdrt_bench.bench.record import Params, Record, read_record
-from sdrt_bench.bench.rounds import Start
+from sdrt_bench.bench.round_protocol import Start
 from sdrt_bench.bench.runner import error_of, rounds, run_aside
 from sdrt_bench.bench.session import Session, Settings
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sdrt_bench.bench.system import Memory, Times, Watch, noise_between, resident_bytes
+from sdrt_bench.bench.process_stats import Memory, Times, Watch, noise_between, resident_bytes
 
 
 def times(own: float, **fields: float) -> Times:

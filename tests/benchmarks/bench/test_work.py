@@ -7,10 +7,10 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from sdrt.artifact import Artifact, open_artifact
+from sdrt_bench.bench.macs import step_macs
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.work import step_macs
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 
 def params(artifact: Artifact, **fields: object) -> Params:

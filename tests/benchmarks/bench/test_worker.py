@@ -15,10 +15,10 @@ from sdrt.errors import UnsupportedError
 from sdrt.pipeline import load
 from sdrt_bench.bench.cells import cell_name
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.rounds import Result, Spec
+from sdrt_bench.bench.round_protocol import Result, Spec
 from sdrt_bench.bench.runner import environment, python
 from sdrt_bench.bench.worker import measure
-from sdrt_bench.executes import check_executed
+from sdrt_bench.precision_check import check_executed
 from tests.runtime.test_guard import compute
 
 

@@ -9,7 +9,7 @@ from sdrt_bench.compat.command import MARK, main, tables
 from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, exchanges
 from sdrt_bench.compat.models import MODELS, Stored, open_weights
 from sdrt_bench.compat.record import Row, merge, read_rows
-from sdrt_bench.marked import with_marked
+from sdrt_bench.docs.markdown_blocks import with_marked
 
 ROOT = Path(__file__).parents[3]
 RECORD = ROOT / "benchmarks" / "results" / "exchange" / "record.json"

@@ -8,10 +8,10 @@ import yaml
 
 from sdrt.errors import SdrtError, UnsupportedError, UsageError
 from sdrt.manifest import Prediction
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import presets, read_preset
-from sdrt_export.ldm.architecture import check_agreement, recognise
-from sdrt_export.ldm.config import ldm_configs, read_ldm_config
+from sdrt_export.presets import presets, read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.single_file.architecture import check_agreement, recognise
+from sdrt_export.sources.single_file.ldm_yaml import ldm_configs, read_ldm_config
 from tests.export.ldm.twins import ldm_shapes, ldm_yaml, write_yaml
 
 BUNDLED: dict[str, tuple[str, Prediction, str, int]] = {

@@ -8,9 +8,9 @@ from diffusers.loaders import single_file_utils as theirs
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sdrt.manifest import Family
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.ldm.names import PREFIXES, Part, to_diffusers, to_ldm
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.single_file.weight_names import PREFIXES, Part, to_diffusers, to_ldm
 from tests.export.ldm.twins import parts_of
 
 Weights = dict[str, torch.Tensor]
@@ -162,7 +162,7 @@ def test_diffusers_own_converter_reads_both_text_encoders_of_xl() -> None:
     ],
 )
 def test_names_are_those_of_published_files(preset: str, part: Part, names: set[str]) -> None:
-    from sdrt_export.checkpoint import BUILD
+    from sdrt_export.sources.checkpoint import BUILD
 
     config = RandomCheckpoint.of(*read_preset(preset)).configs[part]
     with torch.device("meta"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from sdrt.errors import ArtifactError
-from sdrt_export.ldm.pickled import ALLOWED, STAND_INS, read_pickled
+from sdrt_export.sources.single_file.pickled import ALLOWED, STAND_INS, read_pickled
 
 
 class Calls:
@@ -84,7 +84,7 @@ def test_the_second_lock_holds_without_the_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     canary = tmp_path / "canary"
-    monkeypatch.setattr("sdrt_export.ldm.pickled.scan", lambda path: None)
+    monkeypatch.setattr("sdrt_export.sources.single_file.pickled.scan", lambda path: None)
     torch.save({"a": Calls(os.system, f"touch {canary}")}, tmp_path / "model.ckpt")
     with pytest.raises(ArtifactError, match="cannot read"):
         read_pickled(tmp_path / "model.ckpt")

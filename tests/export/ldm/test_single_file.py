@@ -12,11 +12,13 @@ from safetensors.torch import load_file, save_file
 
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
 from sdrt.manifest import Schedule
-from sdrt_export import cli, exporter
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
-from sdrt_export.sources import SourceOptions, open_checkpoint
+from sdrt_export import exporter
+from sdrt_export.cli import run_export as cli
+from sdrt_export.cli.export import export as export_command
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.opening import SourceOptions, open_checkpoint
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from tests.export.ldm.twins import (
     FAMILIES,
     Weights,
@@ -164,8 +166,8 @@ def test_published_geometries_are_recognised_without_a_configuration(
     preset: str, family: str, side: int, has_last_layer: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On shapes alone: nothing of that size is made."""
-    from sdrt_export.ldm import checkpoint as module
-    from sdrt_export.ldm.files import WeightsFile
+    from sdrt_export.sources.single_file import checkpoint as module
+    from sdrt_export.sources.single_file.weights_file import WeightsFile
 
     made = RandomCheckpoint.of(*read_preset(preset))
     shapes = ldm_shapes(made)
@@ -458,7 +460,7 @@ def test_the_command_refuses_in_a_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     given = [str(files["sd2"][0]) if one == "FILE" else one for one in arguments]
-    result = CliRunner().invoke(cli.export, [*given, "--quiet"])
+    result = CliRunner().invoke(export_command, [*given, "--quiet"])
     assert isinstance(result.exception, SdrtError)
     assert result.exception.exit_code == code
     assert message in str(result.exception)

@@ -9,18 +9,19 @@ from safetensors.torch import save_file
 
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
 from sdrt.manifest import Prediction
-from sdrt_export import cli, exporter
-from sdrt_export.checkpoint import Checkpoint
-from sdrt_export.ldm import geometry
-from sdrt_export.ldm.checkpoint import SingleFileCheckpoint
-from sdrt_export.sources import SourceOptions, open_checkpoint
+from sdrt_export import exporter
+from sdrt_export.cli import run_export as cli
+from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.opening import SourceOptions, open_checkpoint
+from sdrt_export.sources.single_file import diffusers_settings
+from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from tests.export.ldm.twins import ldm_weights, parts_of, save, twin
 
 
 @pytest.fixture(autouse=True)
 def _known_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the twin's geometry be one that everybody has: its weights do not tell the heads."""
-    monkeypatch.setitem(geometry.KNOWN_HEADS, (192, 32), {"num_head_channels": 16})
+    monkeypatch.setitem(diffusers_settings.KNOWN_HEADS, (192, 32), {"num_head_channels": 16})
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,6 @@ def test_a_configuration_of_another_model_is_refused(file: Path) -> None:
 
 
 def test_a_geometry_of_its_own_is_not_guessed(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(geometry.KNOWN_HEADS, (192, 32))
+    monkeypatch.delitem(diffusers_settings.KNOWN_HEADS, (192, 32))
     with pytest.raises(UsageError, match="32 channels and embeddings of 192, which is none of"):
         SingleFileCheckpoint.open(file)

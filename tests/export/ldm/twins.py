@@ -9,10 +9,11 @@ import yaml
 from safetensors.torch import save_file
 
 from sdrt.manifest import Schedule
-from sdrt.schedule import TrainingNoise
-from sdrt_export.checkpoint import BUILD, RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.ldm.names import Naming, Part, to_ldm
+from sdrt.sampling.schedule import TrainingNoise
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.checkpoint import BUILD
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.single_file.weight_names import Naming, Part, to_ldm
 
 PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "unet", "vae")
 FAMILIES = ("sd1", "sd1-inpaint", "sd1-edit", "sd2", "sd2-v")

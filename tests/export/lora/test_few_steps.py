@@ -9,12 +9,13 @@ import torch
 from diffusers import EulerDiscreteScheduler, LCMScheduler, StableDiffusionPipeline
 
 import sdrt
+from sdrt.adapters.lora_loading import Asked
 from sdrt.artifact import open_artifact
-from sdrt.lora.asked import Asked
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.checkpoint import BUILD, RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.lora import with_loras
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.checkpoint import BUILD
+from sdrt_export.sources.lora import with_loras
+from sdrt_export.sources.random_weights import RandomCheckpoint
 from tests.export.lora.writing import ALPHA, Key, Pair, Tensors, random_lora, save
 from tests.export.xl_twin import SIZE, checkpoint, open_pipeline, theirs, they_paint, we_paint
 

@@ -13,19 +13,20 @@ from click.testing import CliRunner
 from diffusers import StableDiffusionPipeline
 
 import sdrt
+from sdrt.adapters.lora_loading import Asked
+from sdrt.adapters.lora_names import PARTS
 from sdrt.artifact import open_artifact
+from sdrt.diagnostics.info import describe_model
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
-from sdrt.info import describe_model
-from sdrt.integrity import sha256
-from sdrt.lora.asked import Asked
-from sdrt.lora.names import PARTS
-from sdrt_bench.picture_parity import Torch, compare, make_scheduler
+from sdrt.files.checksums import sha256
+from sdrt_bench.docs.picture_parity import Torch, compare, make_scheduler
 from sdrt_bench.similarity import psnr_db
-from sdrt_export import cli
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
-from sdrt_export.ldm.names import to_ldm
-from sdrt_export.lora import merged, with_loras
+from sdrt_export.cli import run_export as cli
+from sdrt_export.cli.export import export as export_command
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.lora import merged, with_loras
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.single_file.weight_names import to_ldm
 from tests.export.lora.writing import (
     ALPHA,
     ENDS,
@@ -209,7 +210,7 @@ def exported(kohya_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     options = ["--random", "tiny", "--format", "onnx", "--lora", f"{kohya_file}:{WEIGHT}"]
     options += ["--sampler", "TCDScheduler", "-O", "eta=0.5", "--spacing", "trailing"]
     options += ["--steps", "3", "--guidance-scale", "3"]
-    done = CliRunner().invoke(cli.export, [*options, str(folder)], catch_exceptions=False)
+    done = CliRunner().invoke(export_command, [*options, str(folder)], catch_exceptions=False)
     assert f"with style.safetensors:{WEIGHT}" in done.output
     return folder
 
@@ -472,7 +473,7 @@ def test_a_model_folder_takes_no_lora(
     exported: Path, kohya_file: Path, tmp_path: Path, options: list[str]
 ) -> None:
     arguments = [str(exported), str(tmp_path / "out"), "--lora", str(kohya_file), *options]
-    done = CliRunner().invoke(cli.export, arguments)
+    done = CliRunner().invoke(export_command, arguments)
     assert isinstance(done.exception, UsageError)
     assert not (tmp_path / "out").exists()
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
+from sdrt.adapters.lora_loading import Asked
 from sdrt.artifact import open_artifact
 from sdrt.errors import UsageError
-from sdrt.lora.asked import Asked
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.lora import with_loras
-from sdrt_export.networks import XlTextEncoder, networks
+from sdrt_export.graphs.networks import XlTextEncoder, networks
+from sdrt_export.sources.lora import with_loras
 from tests.export.lora.writing import Tensors, kohya, random_lora, save
 from tests.export.xl_twin import SIZE, checkpoint, open_pipeline, theirs, they_paint, we_paint
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from sdrt_export.checkpoint import Checkpoint
+from sdrt_export.sources.checkpoint import Checkpoint
 
 Tensors = dict[str, torch.Tensor]
 Key = tuple[str, str]

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from sdrt.checks import hint
 from sdrt.errors import UsageError
+from sdrt.validation import hint
 from sdrt_bench.bench.peers.environments import peer_environment, prepare, recipes
 from sdrt_bench.bench.peers.weights import Layout, Weights
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.rounds import Start
+from sdrt_bench.bench.round_protocol import Start
 
 SAMPLERS = ("ddim", "euler")  # that every peer has
 WORKERS = Path(__file__).parent / "workers"

@@ -5,8 +5,6 @@ from statistics import median
 from typing import Literal
 
 from sdrt_bench.bench.record import Cell, Growth, Peak, Record, Round
-from sdrt_bench.bench.report.bars import Bar, Bars, Limit, Segment
-from sdrt_bench.bench.report.plane import Curve, Dot, Plane
 from sdrt_bench.bench.report.rows import (
     NOISY,
     Block,
@@ -17,7 +15,9 @@ from sdrt_bench.bench.report.rows import (
     peak_rss,
     plus_minus,
 )
-from sdrt_bench.scale import ticks
+from sdrt_bench.charts.axes import ticks
+from sdrt_bench.charts.bars import Bar, Bars, Limit, Segment
+from sdrt_bench.charts.scatter import Curve, Dot, Plane
 
 PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
 OTHER = 3

@@ -16,7 +16,7 @@ from sdrt_bench.bench.report.rows import (
     printable,
     verdict,
 )
-from sdrt_bench.bench.report.svg import FAINT, GRID, INK, PAPER, style
+from sdrt_bench.charts.svg import FAINT, GRID, INK, PAPER, style
 
 LAYOUT = """
 * { box-sizing: border-box; }

@@ -11,15 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean, median
 
 from sdrt_bench.bench.record import Cell, Record, Round
-from sdrt_bench.bench.report.rows import (
-    LEFT,
-    NOISY,
-    UNKNOWN,
-    Block,
-    blocks,
-    provenance,
-    verdict,
-)
+from sdrt_bench.bench.report.rows import LEFT, NOISY, UNKNOWN, Block, blocks, provenance, verdict
 
 CSV_COLUMNS = (
     *("iteration", "model", "framework", "device", "pretrain_time(s)", "infer_count"),

@@ -6,10 +6,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt_export.checkpoint import other_inputs
-from sdrt_export.ldm.config import LdmConfig
-from sdrt_export.ldm.files import Shape
-from sdrt_export.ldm.names import (
+from sdrt_export.sources.checkpoint import other_inputs
+from sdrt_export.sources.single_file.ldm_yaml import LdmConfig
+from sdrt_export.sources.single_file.weight_names import (
     CLIP,
     OPEN_CLIP,
     REFINER_OPEN_CLIP,
@@ -19,6 +18,7 @@ from sdrt_export.ldm.names import (
     XL_OPEN_CLIP,
     Naming,
 )
+from sdrt_export.sources.single_file.weights_file import Shape
 
 Shapes = Mapping[str, Shape]
 

@@ -13,15 +13,22 @@ from transformers import CLIPTokenizer
 
 from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Defaults, Source
-from sdrt.schedule import TrainingNoise
-from sdrt.scheduler_config import read_schedule
-from sdrt_export.checkpoint import BUILD, GUIDANCE, Checkpoint, Settings, fitting_tokenizer
-from sdrt_export.config import Preset
-from sdrt_export.ldm.architecture import check_agreement, recognise
-from sdrt_export.ldm.config import LdmConfig, read_ldm_config
-from sdrt_export.ldm.files import Shape, WeightsFile, open_weights
-from sdrt_export.ldm.geometry import SIZES, settings_of
-from sdrt_export.ldm.names import OPEN_CLIP, VAE, Naming, Part, to_diffusers, to_ldm
+from sdrt.sampling.schedule import TrainingNoise
+from sdrt.sampling.scheduler_config import read_schedule
+from sdrt_export.presets import Preset
+from sdrt_export.sources.checkpoint import BUILD, GUIDANCE, Checkpoint, Settings, fitting_tokenizer
+from sdrt_export.sources.single_file.architecture import check_agreement, recognise
+from sdrt_export.sources.single_file.diffusers_settings import SIZES, settings_of
+from sdrt_export.sources.single_file.ldm_yaml import LdmConfig, read_ldm_config
+from sdrt_export.sources.single_file.weight_names import (
+    OPEN_CLIP,
+    VAE,
+    Naming,
+    Part,
+    to_diffusers,
+    to_ldm,
+)
+from sdrt_export.sources.single_file.weights_file import Shape, WeightsFile, open_weights
 
 logger = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt_export.checkpoint import PICTURE_NUMBERS, Settings
-from sdrt_export.ldm.architecture import Architecture, Shapes
-from sdrt_export.ldm.config import CURVES, LdmConfig
-from sdrt_export.ldm.names import HEAD, PREFIXES, Naming
-from sdrt_export.vocabulary import VOCABULARIES
+from sdrt_export.sources.checkpoint import PICTURE_NUMBERS, Settings
+from sdrt_export.sources.single_file.architecture import Architecture, Shapes
+from sdrt_export.sources.single_file.ldm_yaml import CURVES, LdmConfig
+from sdrt_export.sources.single_file.weight_names import HEAD, PREFIXES, Naming
+from sdrt_export.sources.vocabulary import VOCABULARIES
 
 OPEN_CLIP_LAYERS = {1024: 24}
 """Layers that were trained, by width. Some files leave out the last, which nobody uses."""

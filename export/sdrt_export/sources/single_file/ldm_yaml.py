@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.manifest import Model, Precision, Prediction, describe
-from sdrt_export.config import config_folder, read_yaml
+from sdrt_export.presets import config_folder, read_yaml
 
 FOLDER = "stable-diffusion"
 CLIP_TARGET = "ldm.modules.encoders.modules.FrozenCLIPEmbedder"

@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from sdrt.unet_names import Config, Names, renamed, unet_names
+from sdrt.adapters.unet_layer_names import Config, Names, renamed, unet_names
 
 Naming = Literal["sd1", "sd2", "sdxl", "sdxl-refiner"]
 """Families, and the refiner of XL, whose only text encoder has the place of XL's first."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
+from sdrt.artifact.detect import describe
 from sdrt.errors import ArtifactError, UsageError
-from sdrt.foreign import describe
-from sdrt_export.ldm.pickled import read_pickled
+from sdrt_export.sources.single_file.pickled import read_pickled
 
 Shape = tuple[int, ...]
 Reader = Callable[[Iterable[str]], dict[str, torch.Tensor]]

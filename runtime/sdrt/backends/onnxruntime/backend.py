@@ -12,17 +12,18 @@ from typing import Any, ClassVar
 
 import onnxruntime as ort
 
-from sdrt.backends import Array, Graph, Network, Shapes
-from sdrt.backends.changes import change_of, changed, with_whole_layers
+from sdrt.arrays import Array
+from sdrt.backends.cancellation import Stop
 from sdrt.backends.executed import Executed, Kernel, executed, executed_only
-from sdrt.backends.native import native_feeds
-from sdrt.backends.onnx_context import context_names, with_context
-from sdrt.backends.onnx_weights import layer_weights, resized
-from sdrt.backends.ort_profile import read_profile
+from sdrt.backends.graph import Graph, Network, Shapes
+from sdrt.backends.input_casts import native_feeds
+from sdrt.backends.onnxruntime.profile import read_profile
+from sdrt.backends.onnxruntime.tile_context import context_names, with_context
+from sdrt.backends.onnxruntime.weights import layer_weights, resized
+from sdrt.backends.weight_patches import change_of, changed, with_whole_layers
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
-from sdrt.stop import Stop
 
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.backends.executed import Kernel
-from sdrt.backends.onnx_weights import convolution_sizes
+from sdrt.backends.onnxruntime.weights import convolution_sizes
 
 END = "_kernel_time"
 PRECISIONS = {"int8": "int8", "uint8": "int8", "bfloat16": "bf16", "float16": "fp16"}

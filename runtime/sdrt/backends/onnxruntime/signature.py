@@ -4,7 +4,7 @@ from collections import Counter
 from math import prod
 from pathlib import Path
 
-from sdrt.backends.onnx_file import (
+from sdrt.backends.onnxruntime.onnx_file import (
     AXIS,
     DIMENSION,
     ELEMENT,

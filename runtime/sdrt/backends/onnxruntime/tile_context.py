@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdrt.backends import Network
-from sdrt.backends.context import KEY, MEAN, VALUE, VARIANCE, name_of
-from sdrt.backends.onnx_file import (
+from sdrt.backends.graph import Network
+from sdrt.backends.onnxruntime.onnx_file import (
     FLOAT,
     GRAPH,
     GRAPH_INPUT,
@@ -26,6 +25,7 @@ from sdrt.backends.onnx_file import (
     scalar,
     text,
 )
+from sdrt.backends.tile_context import KEY, MEAN, VALUE, VARIANCE, name_of
 
 NORMS = ("GroupNormalization", "InstanceNormalization")
 ATTENTION = ("MultiHeadAttention", "Attention")  # of com.microsoft, of ONNX

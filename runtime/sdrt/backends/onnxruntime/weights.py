@@ -9,9 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sdrt.backends import Array
-from sdrt.backends.changes import check_named, is_table, layer_name
-from sdrt.backends.onnx_file import (
+from sdrt.arrays import Array
+from sdrt.backends.onnxruntime.onnx_file import (
     BFLOAT16,
     DIMENSION,
     EXTERNAL,
@@ -33,6 +32,7 @@ from sdrt.backends.onnx_file import (
     opened,
     rebuilt,
 )
+from sdrt.backends.weight_patches import check_named, is_table, layer_name
 from sdrt.errors import ArtifactError
 
 STORED = {FLOAT: "<f4", BFLOAT16: "<u2"}

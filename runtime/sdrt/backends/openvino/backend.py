@@ -9,19 +9,28 @@ from typing import ClassVar
 
 import openvino as ov
 
-from sdrt.backends import Array, Graph, Network, Shapes
-from sdrt.backends.ends import Head, Tail, cut_head, cut_tail
+from sdrt.arrays import Array
+from sdrt.backends.cancellation import Stop
 from sdrt.backends.executed import Executed, executed
-from sdrt.backends.mapped import dropping_pages
-from sdrt.backends.native import native_feeds, native_shapes
-from sdrt.backends.openvino_changes import apply_changes, layer_shapes
-from sdrt.backends.openvino_context import apply_context, context_names
-from sdrt.backends.openvino_kernels import layer_macs, read_kernels
-from sdrt.backends.selftest import FLOOR_DB, RunLayer, Setup, Verdict, examine, recall, run_layer
+from sdrt.backends.graph import Graph, Network, Shapes
+from sdrt.backends.input_casts import native_feeds, native_shapes
+from sdrt.backends.openvino.bf16_selftest import (
+    FLOOR_DB,
+    RunLayer,
+    Setup,
+    Verdict,
+    examine,
+    recall,
+    run_layer,
+)
+from sdrt.backends.openvino.fp32_layers import Head, Tail, cut_head, cut_tail
+from sdrt.backends.openvino.kernels import layer_macs, read_kernels
+from sdrt.backends.openvino.mapped_weights import dropping_pages
+from sdrt.backends.openvino.tile_context import apply_context, context_names
+from sdrt.backends.openvino.weight_patches import apply_changes, layer_shapes
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
 from sdrt.machine import give_back_freed_blocks, usable_cores
 from sdrt.manifest import Format, Precision, Storage
-from sdrt.stop import Stop
 
 PRECISION_HINT = {"fp32": "f32", "bf16": "bf16"}
 

@@ -19,12 +19,12 @@ import numpy as np
 import openvino as ov
 from openvino import opset13
 
-from sdrt.backends import Array
+from sdrt.arrays import Array
 from sdrt.errors import WriteError
-from sdrt.files import whole_file
-from sdrt.integrity import cache_folder
+from sdrt.files.atomic import whole_file
+from sdrt.files.cache import cache_folder
 from sdrt.machine import instruction_sets, processor
-from sdrt.measure import snr_db
+from sdrt.snr import snr_db
 
 VERSION = 1  # of the layers below: another one asks for another verdict
 # Rounding the inputs of one layer leaves 49 dB or more, wherever it is done; 30 dB is 3 % of error.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import openvino as ov
 from openvino import opset13
 
-from sdrt.backends import Array
+from sdrt.arrays import Array
 
 WAVES = ("Sin", "Cos")
 LAYERS = ("MatMul", "Convolution")

@@ -23,7 +23,7 @@ def read_openvino_signature(path: Path) -> Signature:
         raise MissingExtraError("openvino", "openvino")
     import openvino as ov
 
-    from sdrt.backends.openvino import read_model
+    from sdrt.backends.openvino.backend import read_model
 
     model = read_model(ov.Core(), path)
     weights: Counter[str] = Counter()

@@ -6,8 +6,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset13
 
-from sdrt.backends import Network
-from sdrt.backends.context import KEY, MEAN, VALUE, VARIANCE, name_of
+from sdrt.backends.graph import Network
+from sdrt.backends.tile_context import KEY, MEAN, VALUE, VARIANCE, name_of
 
 NORMS = ("GroupNormalization", "MVN")
 ATTENTION = ("ScaledDotProductAttention",)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-from sdrt.backends import Changes, Shapes
-from sdrt.backends.changes import (
+from sdrt.backends.graph import Changes, Shapes
+from sdrt.backends.weight_patches import (
     change_of,
     changed,
     check_named,

@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sdrt.artifact import Artifact
-from sdrt.backends import Array
-from sdrt.conformance.tolerance import EXACT, REDUCED, Stage, Tolerance
+from sdrt.arrays import Array
+from sdrt.artifact.artifact import Artifact
+from sdrt.diagnostics.conformance.tolerance import EXACT, REDUCED, Stage, Tolerance
 from sdrt.errors import ArtifactError
+from sdrt.files.safetensors import read_tensors, write_tensors
 from sdrt.manifest import MANIFEST_NAME, Model, describe
-from sdrt.options import Options
-from sdrt.tensor_file import read_tensors, write_tensors
+from sdrt.request.options import Options
 
 FORMAT, VERSION = "sdrt-conformance", "1"
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-import sdrt
-from sdrt import checks
-from sdrt.backends import Array
-from sdrt.conformance.golden import Case, write_golden
-from sdrt.conformance.staged import FEEDS, StagedRun, check_stages
-from sdrt.conformance.tolerance import EXACT, REDUCED
+from sdrt import validation
+from sdrt.arrays import Array
+from sdrt.diagnostics.conformance.golden import Case, write_golden
+from sdrt.diagnostics.conformance.staged_run import FEEDS, StagedRun, check_stages
+from sdrt.diagnostics.conformance.tolerance import EXACT, REDUCED
 from sdrt.errors import UsageError
-from sdrt.options import Options
 from sdrt.pipeline import Pipeline
-from sdrt.request import resolve
-from sdrt.samplers import SAMPLERS
-from sdrt.samplers.names import find_sampler
+from sdrt.request.options import Options
+from sdrt.request.resolve import resolve
+from sdrt.sampling.samplers.aliases import find_sampler
+from sdrt.sampling.samplers.registry import SAMPLERS
+from sdrt.version import __version__
 
 NAMES = ("ddim", "euler", "euler_a", "dpm++2m", "dpm++2m karras", "unipc", "lcm")
 """What a C++ host has."""
@@ -47,7 +47,7 @@ class Plan:
     def options(self, pipeline: Pipeline) -> dict[str, tuple[str, Options]]:
         """Prompt and options of each case by its name; raises `UsageError`."""
         width, height = self.size
-        least = checks.MIN_LATENT * pipeline.artifact.manifest.latent.downscale
+        least = validation.MIN_LATENT * pipeline.artifact.manifest.latent.downscale
         common: Options = {"width": width, "height": height, "num_inference_steps": self.steps}
         if not self.samplers:
             raise UsageError("no sampler was given; expected at least one")
@@ -58,7 +58,7 @@ class Plan:
         }
         for seed, asked in enumerate(self.samplers, 2):
             name, scheduler = find_sampler(asked) or (
-                checks.known("sampler", asked, SAMPLERS),
+                validation.known("sampler", asked, SAMPLERS),
                 None,
             )
             options: Options = {**common, "seed": seed, "sampler": name}
@@ -71,7 +71,7 @@ class Plan:
     def kept(self, answers: int) -> tuple[int, ...]:
         """Numbers of the U-Net's answers to keep; raises `UsageError`."""
         chosen = (0, answers - 1) if self.unet_steps is None else self.unet_steps
-        return tuple(sorted({checks.whole("a U-Net step", i, 0, answers - 1) for i in chosen}))
+        return tuple(sorted({validation.whole("a U-Net step", i, 0, answers - 1) for i in chosen}))
 
 
 def record(pipeline: Pipeline, path: Path, plan: Plan) -> list[Case]:
@@ -140,6 +140,6 @@ def _case(name: str, run: StagedRun, kept: tuple[int, ...]) -> Case:
 
 def _made_with(engine: str) -> dict[str, str]:
     try:
-        return {"sdrt": sdrt.__version__, engine: version(engine)}
+        return {"sdrt": __version__, engine: version(engine)}
     except PackageNotFoundError:
-        return {"sdrt": sdrt.__version__}
+        return {"sdrt": __version__}

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.backends import Array
-from sdrt.conformance.golden import Arrays, Case, read_golden
-from sdrt.conformance.staged import FEEDS, Answer, StagedRun
-from sdrt.conformance.tolerance import STAGES, Difference, Stage
+from sdrt.arrays import Array
+from sdrt.diagnostics.conformance.golden import Arrays, Case, read_golden
+from sdrt.diagnostics.conformance.staged_run import FEEDS, Answer, StagedRun
+from sdrt.diagnostics.conformance.tolerance import STAGES, Difference, Stage
 from sdrt.errors import ArtifactError, ParityError, UsageError
-from sdrt.job import Job
+from sdrt.networks.run_state import Job
 from sdrt.pipeline import Pipeline
-from sdrt.request import resolve
-from sdrt.tokenizer import Tokens
+from sdrt.request.resolve import resolve
+from sdrt.text.tokenizer import Tokens
 
 SIDES = ("", "negative_")
 

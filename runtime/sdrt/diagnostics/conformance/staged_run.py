@@ -5,22 +5,23 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sdrt.backends import Array, Network
-from sdrt.denoiser import Embeddings, UNet
+from sdrt.arrays import Array, Embeddings, Latents
+from sdrt.backends.cancellation import Stop
+from sdrt.backends.graph import Network
 from sdrt.errors import UnsupportedError
-from sdrt.guard import Guarded
-from sdrt.image import to_image
-from sdrt.job import Job
+from sdrt.generation.initial_latents import of_growing_variance, of_one_variance
+from sdrt.generation.run import Run
+from sdrt.images.png import to_image
 from sdrt.manifest import Manifest
-from sdrt.noise import Noise
-from sdrt.request import check_prompt_alone
-from sdrt.run import Run
-from sdrt.samplers import Denoise, Latents
-from sdrt.schedule import Steps
-from sdrt.start import of_growing_variance, of_one_variance
-from sdrt.stop import Stop
-from sdrt.text import Text
-from sdrt.tokenizer import Tokens
+from sdrt.networks.denoiser import UNet
+from sdrt.networks.fp32_fallback import Guarded
+from sdrt.networks.run_state import Job
+from sdrt.request.resolve import check_prompt_alone
+from sdrt.sampling.noise import Noise
+from sdrt.sampling.samplers.sampler import Denoise
+from sdrt.sampling.schedule import Steps
+from sdrt.text.conditioning import Text
+from sdrt.text.tokenizer import Tokens
 
 FEEDS = {
     "sample": "sample",

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sdrt.backends import Array
+from sdrt.arrays import Array
 from sdrt.manifest import Model
-from sdrt.measure import snr_db
+from sdrt.snr import snr_db
 
 Stage = Literal[
     "ids",

@@ -1,7 +1,7 @@
 """The names that samplers have elsewhere: in diffusers, AUTOMATIC1111's web UI and k-diffusion."""
 
-from sdrt.samplers import SAMPLERS
-from sdrt.spacings import SCHEDULERS
+from sdrt.sampling.samplers.registry import SAMPLERS
+from sdrt.sampling.sigma_schedules import SCHEDULERS
 
 DIFFUSERS = {
     "DDIMScheduler": "ddim",

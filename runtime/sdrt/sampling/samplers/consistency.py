@@ -3,7 +3,8 @@
 import math
 from itertools import pairwise
 
-from sdrt.samplers.sampler import Between, Denoise, Draw, Latents, Sigmas, Trajectory
+from sdrt.arrays import Latents
+from sdrt.sampling.samplers.sampler import Between, Denoise, Draw, Sigmas, Trajectory
 
 
 def lcm(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw) -> Trajectory:

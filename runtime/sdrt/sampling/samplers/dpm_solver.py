@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory, usable_order
+from sdrt.arrays import Latents
+from sdrt.sampling.samplers.sampler import Denoise, Draw, Sigmas, Trajectory, usable_order
 
 
 @dataclass(frozen=True)

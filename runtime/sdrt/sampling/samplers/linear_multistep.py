@@ -12,7 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial import Polynomial
 
-from sdrt.samplers.sampler import Between, Denoise, Draw, Latents, Sigmas, Trajectory, usable_order
+from sdrt.arrays import Latents
+from sdrt.sampling.samplers.sampler import Between, Denoise, Draw, Sigmas, Trajectory, usable_order
 
 Weights = Sequence[float]
 

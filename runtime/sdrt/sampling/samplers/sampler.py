@@ -2,13 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
+from sdrt.arrays import Latents
 
-Latents = npt.NDArray[np.floating[Any]]
-"""float32 in a run; samplers keep whatever they are given."""
 Sigmas = Sequence[float]
 Denoise = Callable[[Latents, float], Latents]
 Draw = Callable[[], Latents]

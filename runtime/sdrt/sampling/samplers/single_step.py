@@ -3,7 +3,8 @@
 import math
 from itertools import pairwise
 
-from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory
+from sdrt.arrays import Latents
+from sdrt.sampling.samplers.sampler import Denoise, Draw, Sigmas, Trajectory
 
 
 def euler(denoise: Denoise, x: Latents, sigmas: Sigmas, draw: Draw, eta: float = 0.0) -> Trajectory:

@@ -7,7 +7,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from sdrt.samplers.sampler import Denoise, Draw, Latents, Sigmas, Trajectory
+from sdrt.arrays import Latents
+from sdrt.sampling.samplers.sampler import Denoise, Draw, Sigmas, Trajectory
 
 
 def unipc(

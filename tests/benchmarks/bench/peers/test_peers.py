@@ -13,14 +13,14 @@ from PIL import Image
 
 from sdrt.errors import UsageError
 from sdrt.manifest import Lora, Source
-from sdrt_bench.bench.peers import peers
+from sdrt_bench.bench.peers import catalogue as peers
+from sdrt_bench.bench.peers.catalogue import PEERS, WORKERS, PeerSource, cells, named
 from sdrt_bench.bench.peers.environments import READY, Environment, Recipe
-from sdrt_bench.bench.peers.peers import PEERS, WORKERS, PeerSource, cells, named
 from sdrt_bench.bench.peers.weights import Weights
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.rounds import OUTCOME, Failure, Result, Spec
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_bench.bench.round_protocol import OUTCOME, Failure, Result, Spec
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 ASKED = Params(
     model="tiny",

@@ -1,7 +1,7 @@
 """What the peers' workers share. Runs in a peer's environment: the standard library only.
 
-The protocol is that of `sdrt_bench.bench.rounds`: a specification as JSON on standard input, an
-outcome as JSON in the file that it names.
+The protocol is that of `sdrt_bench.bench.round_protocol`: a specification as JSON on standard
+input, an outcome as JSON in the file that it names.
 """
 
 import json

@@ -1,0 +1,1 @@
+"""Checks of models, machines and results, apart from what generates."""
