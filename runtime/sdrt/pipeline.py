@@ -12,9 +12,9 @@ from PIL import Image
 
 from sdrt import machine
 from sdrt.adapters.lora import Adapter
-from sdrt.adapters.lora_loading import Asked, changed_weights, changes_of, open_loras
+from sdrt.adapters.lora_loading import LoraSpec, changed_weights, changes_of, open_loras
 from sdrt.adapters.lora_names import PARTS
-from sdrt.adapters.textual_inversion import Inversions
+from sdrt.adapters.textual_inversion import TextualInversions
 from sdrt.arrays import Embeddings, Latents
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import Backend, open_backend
@@ -28,15 +28,15 @@ from sdrt.images.latent_preview import fit_preview, to_previews
 from sdrt.images.metadata import Parameters
 from sdrt.manifest import POOLED, Precision, Preview, TextEncoder
 from sdrt.memory.budget import Budget, read_bytes
-from sdrt.memory.estimate import Plan
-from sdrt.networks.autoencoder import Decoded, Half, Posterior
-from sdrt.networks.fp32_fallback import Guarded
-from sdrt.networks.run_state import Job
+from sdrt.memory.estimate import MemoryPlan
+from sdrt.networks.autoencoder import Decoded, LatentDistribution, TiledVae
+from sdrt.networks.fp32_fallback import GuardedGraph
+from sdrt.networks.run_state import RunState
 from sdrt.request.options import Options
 from sdrt.request.request import DECODERS, Request
 from sdrt.request.resolve import resolve
 from sdrt.sampling.schedule import Steps, TrainingNoise
-from sdrt.text.conditioning import Text, checked_clip_skip, states_of
+from sdrt.text.conditioning import TextConditioning, checked_clip_skip, states_of
 from sdrt.text.prompt import Prompt, parse
 from sdrt.text.tokenizer import Tokenizer, Tokens, weighted
 from sdrt.version import __version__
@@ -108,7 +108,7 @@ class Pipeline:
         self._keep = frozenset(keep)
         self._graphs: dict[str, _Open] = {}
         self._loras: tuple[Adapter, ...] = ()
-        self._inversions = Inversions()
+        self._inversions = TextualInversions()
         self._noise = TrainingNoise.of(artifact.manifest.schedule)
         self._encoders = artifact.manifest.text_encoders
         for encoder in self._encoders:
@@ -143,7 +143,7 @@ class Pipeline:
         way. Raises `ArtifactError`, `UnsupportedError` or `UsageError` for what does not fit the
         model, down to one tensor; then all is as before.
         """
-        asked = [Asked.parse(text) for text in loras]
+        asked = [LoraSpec.parse(text) for text in loras]
         self._loras = open_loras(self.artifact, self.backend, asked)
         self.release(*PARTS)
 
@@ -152,7 +152,7 @@ class Pipeline:
 
         Each is `FILE[:WORD]`, as on the command line; see `use_loras` for what it does and raises.
         """
-        self._inversions = Inversions.open(self.artifact, self.backend, embeddings)
+        self._inversions = TextualInversions.open(self.artifact, self.backend, embeddings)
         self.release(*(encoder.graph for encoder in self._encoders))
 
     def start(self, prompt: str | None = None, **options: Unpack[Options]) -> Run:
@@ -170,30 +170,30 @@ class Pipeline:
         self,
         prompt: str | Prompt,
         clip_skip: int = 1,
-        job: Job | None = None,
+        state: RunState | None = None,
     ) -> Embeddings:
         """Turn a prompt into embeddings (1, tokens, width): 77 tokens for each of its chunks.
 
         Raises `UsageError` or `UnsupportedError` for a layer that the text encoder does not give.
         """
-        return self.encode_text(prompt, clip_skip, job).states
+        return self.encode_text(prompt, clip_skip, state).states
 
     def encode_text(
         self,
         prompt: str | Prompt,
         clip_skip: int = 1,
-        job: Job | None = None,
-    ) -> Text:
+        state: RunState | None = None,
+    ) -> TextConditioning:
         """Turn a prompt into all that the U-Net takes of it; raises as `encode` does.
 
         Of SDXL that is an embedding of the whole prompt too: of its first chunk, as in
         AUTOMATIC1111's web UI.
         """
         prompt = parse(prompt) if isinstance(prompt, str) else prompt
-        job = job or Job()
-        return Text.joined(
+        state = state or RunState()
+        return TextConditioning.joined(
             [
-                self._encode(encoder, self._tokens(place, prompt), clip_skip, job)
+                self._encode(encoder, self._tokens(place, prompt), clip_skip, state)
                 for place, encoder in enumerate(self._encoders)
             ]
         )
@@ -203,53 +203,56 @@ class Pipeline:
         return self._tokens(0, parse(prompt) if isinstance(prompt, str) else prompt)
 
     def encode_tokens(
-        self, tokens: Tokens, clip_skip: int = 1, job: Job | None = None
+        self, tokens: Tokens, clip_skip: int = 1, state: RunState | None = None
     ) -> Embeddings:
         """Turn tokens into the first encoder's embeddings, with the errors of `encode`."""
-        return self._encode(self._encoders[0], tokens, clip_skip, job or Job()).states
+        return self._encode(self._encoders[0], tokens, clip_skip, state or RunState()).states
 
     def _tokens(self, place: int, prompt: Prompt) -> Tokens:
         """What one of the encoders is given of a prompt."""
         ids = self._inversions.ids(self._encoders[place].graph)
         return self._tokenizers[place].encode(prompt, ids)
 
-    def _encode(self, encoder: TextEncoder, tokens: Tokens, clip_skip: int, job: Job) -> Text:
+    def _encode(
+        self, encoder: TextEncoder, tokens: Tokens, clip_skip: int, state: RunState
+    ) -> TextConditioning:
         layer = checked_clip_skip(self.artifact.manifest, clip_skip)
-        graph = Guarded(self, encoder.graph, {"input_ids": (1, tokens.ids.shape[1])}, job)
+        graph = GuardedGraph(self, encoder.graph, {"input_ids": (1, tokens.ids.shape[1])}, state)
         started = time.perf_counter()
-        chunks = [graph.run({"input_ids": ids[None]}, job.stop) for ids in tokens.ids]
+        chunks = [graph.run({"input_ids": ids[None]}, state.cancellation) for ids in tokens.ids]
         states = [
             weighted(states_of(chunk, encoder, layer), weights)
             for chunk, weights in zip(chunks, tokens.weights, strict=True)
         ]
-        job.timings.text_encoder_s += time.perf_counter() - started
+        state.timings.text_encoder_s += time.perf_counter() - started
         graph.record()
-        return Text(np.concatenate(states, axis=1), chunks[0].get(POOLED))
+        return TextConditioning(np.concatenate(states, axis=1), chunks[0].get(POOLED))
 
-    def encode_image(self, pictures: Decoded, job: Job | None = None) -> Posterior:
+    def encode_image(self, pictures: Decoded, state: RunState | None = None) -> LatentDistribution:
         """Turn pictures, (images, 3, height, width) in -1..1, into the distributions of latents.
 
         Raises `UnsupportedError` for a model without the encoder.
         """
-        job = job or Job()
+        state = state or RunState()
         if "vae_encoder" not in self.artifact.manifest.graphs:
             raise UnsupportedError(f"{self.artifact.manifest.name!r} has no vae_encoder")
         latent = self.artifact.manifest.latent
-        half = Half(self, job, "vae_encoder", "sample", "latent_parameters", latent.downscale)
+        half = TiledVae(self, state, "vae_encoder", "sample", "latent_parameters", latent.downscale)
         parameters = half.run(pictures, ["image"] * len(pictures))
-        job.timings.vae_encoder_s += half.seconds
-        return Posterior.of(np.stack(parameters), latent.scale)
+        state.timings.vae_encoder_s += half.seconds
+        return LatentDistribution.of(np.stack(parameters), latent.scale)
 
-    def decode(self, latents: Latents, job: Job | None = None) -> list[Decoded]:
+    def decode(self, latents: Latents, state: RunState | None = None) -> list[Decoded]:
         """Turn latents into pictures, one by one: memory does not grow with their number.
 
-        With `Job(tiles_vae=True)` it does not grow with their size either, but for the pictures.
+        With `RunState(tiles_vae=True)` it does not grow with their size either, apart from the
+        pictures.
         """
-        job, latent = job or Job(), self.artifact.manifest.latent
-        half = Half(self, job, job.decoder, "latent_sample", "sample", scale=1)
+        state, latent = state or RunState(), self.artifact.manifest.latent
+        half = TiledVae(self, state, state.decoder, "latent_sample", "sample", scale=1)
         places = [f"image {number} of {len(latents)}" for number in range(1, len(latents) + 1)]
         pictures = half.run(latents / np.float32(latent.scale), places)
-        job.timings.vae_decoder_s += half.seconds
+        state.timings.vae_decoder_s += half.seconds
         return pictures
 
     def preview(self, latents: Latents) -> list[Image.Image]:
@@ -259,13 +262,13 @@ class Pipeline:
         """
         return to_previews(latents, self.artifact.manifest.latent, self._preview_map)
 
-    def graph(self, name: str, shapes: Shapes, job: Job, role: Role | None = None) -> Graph:
+    def graph(self, name: str, shapes: Shapes, state: RunState, role: Role | None = None) -> Graph:
         """A network ready for these input shapes: from memory, or loaded and compiled now.
 
         With a role it gives its `context`, or takes another's.
         """
         started = time.perf_counter()
-        backend = self.backend_of(name, job)
+        backend = self.backend_of(name, state)
         if name in self._graphs and not self._graphs[name].is_for(backend, role):
             self.release(name)
         if name not in self._graphs:
@@ -276,17 +279,17 @@ class Pipeline:
         graph = self._graphs[name].graph
         graph.prepare(shapes)
         spent = time.perf_counter() - started
-        job.timings.load_s[name] = job.timings.load_s.get(name, 0.0) + spent
+        state.timings.load_s[name] = state.timings.load_s.get(name, 0.0) + spent
         return graph
 
-    def context(self, name: str, job: Job) -> tuple[str, ...]:
+    def context(self, name: str, state: RunState) -> tuple[str, ...]:
         """Names of what tiles through a network have to be told of the whole picture."""
-        backend = self.backend_of(name, job)
+        backend = self.backend_of(name, state)
         return backend.context(self.artifact.network(name, backend.formats))
 
-    def backend_of(self, name: str, job: Job) -> Backend:
+    def backend_of(self, name: str, state: RunState) -> Backend:
         """What runs a network in this job."""
-        return job.fallbacks.get(name, self.backend)
+        return state.fallbacks.get(name, self.backend)
 
     @property
     def vocabulary(self) -> int:
@@ -306,17 +309,19 @@ class Pipeline:
         if held:
             machine.give_back_freed_blocks()
 
-    def release_after_use(self, name: str, job: Job | None = None) -> None:
+    def release_after_use(self, name: str, state: RunState | None = None) -> None:
         """Free a network unless it was asked to stay, and may stay in this job."""
-        if name not in self._keep or (job and job.releases):
+        if name not in self._keep or (state and state.releases):
             self.release(name)
 
-    def check_memory(self, request: Request) -> Plan:
+    def check_memory(self, request: Request) -> MemoryPlan:
         """How a request is to be run, with what it leaves open decided.
 
         Raises `OutOfMemoryError` if it needs more memory than there is, or than it may take.
         """
-        plan = Plan.of(self.artifact, self.backend, request, self._keep, frozenset(self._graphs))
+        plan = MemoryPlan.of(
+            self.artifact, self.backend, request, self._keep, frozenset(self._graphs)
+        )
         plan = replace(plan, changed={part: changed_weights(self._loras, part) for part in PARTS})
         plan = self.budget.fit(plan, may_tile=request.vae_tiling == "auto")
         self.budget.check(plan)
@@ -325,10 +330,10 @@ class Pipeline:
     def steps(self, request: Request) -> Steps:
         """The noise levels that a request goes through, to the end of what it is a part of."""
         count, share = request.num_inference_steps, request.share
-        steps = request.recipe.steps(self._noise, count, share)
-        return request.part.begun(steps.last(request.steps_to_run))
+        steps = request.sampler_settings.steps(self._noise, count, share)
+        return request.denoising_range.begun(steps.last(request.steps_to_run))
 
-    def parameters(self, request: Request, seed: int, job: Job) -> Parameters:
+    def parameters(self, request: Request, seed: int, state: RunState) -> Parameters:
         """What to write beside a picture, once its networks have run."""
         manifest = self.artifact.manifest
         init = None if manifest.edits else request.init  # an edit has neither strength nor mask
@@ -341,19 +346,19 @@ class Pipeline:
             num_inference_steps=request.num_inference_steps,
             clip_skip=request.clip_skip,
             style=request.style,
-            embeddings=request.digests,
+            prompt_embeddings=request.digests,
             init_image=request.init.digests if request.init else {},
             strength=init.strength if init else None,
             paste=init.pastes if init else None,
-            vae_tiling=job.tiles_vae,
+            vae_tiling=state.tiles_vae,
             hires=asdict(request.hires) if request.hires else None,
-            part=request.part.record,
-            framing=request.framings,
-            sampler=request.recipe.sampler,
-            scheduler=request.recipe.scheduler,
-            spacing=request.recipe.spacing,
-            steps_offset=request.recipe.offset,
-            sampler_options=dict(request.recipe.options),
+            denoising_range=request.denoising_range.record,
+            size_conditioning=request.size_options,
+            sampler=request.sampler_settings.sampler,
+            scheduler=request.sampler_settings.scheduler,
+            spacing=request.sampler_settings.spacing,
+            steps_offset=request.sampler_settings.offset,
+            sampler_options=dict(request.sampler_settings.options),
             guidance_scale=request.guidance.scale,
             image_guidance_scale=request.guidance.image_scale if manifest.edits else None,
             guidance_rescale=request.guidance.rescale,
@@ -362,10 +367,10 @@ class Pipeline:
             model=manifest.name,
             model_hash=self.artifact.hash,
             loras=[adapter.record.model_dump() for adapter in self._loras],
-            words=[one.record for one in self._inversions.files],
-            stored_precision=job.networks["unet"].stored,
-            executed_precision=job.networks["unet"].executed,
-            networks=dict(job.networks),
+            textual_inversions=[one.record for one in self._inversions.files],
+            stored_precision=state.networks["unet"].stored,
+            executed_precision=state.networks["unet"].executed,
+            networks=dict(state.networks),
             backend=self.backend.name,
             threads=self.backend.threads,
             version=__version__,

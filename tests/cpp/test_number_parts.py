@@ -16,7 +16,7 @@ from sdrt.manifest import Curve, Prediction, Schedule, Spacing
 from sdrt.networks.denoiser import Denoiser
 from sdrt.sampling.guidance import Guidance
 from sdrt.sampling.noise import MAX_SEED, Noise
-from sdrt.sampling.sampler_settings import OF_LEVELS, Recipe
+from sdrt.sampling.sampler_settings import OF_LEVELS, SamplerSettings
 from sdrt.sampling.schedule import TrainingNoise
 from sdrt.text.prompt import parse
 from sdrt.text.tokenizer import Tokenizer, weighted
@@ -168,10 +168,10 @@ def test_trajectories_agree(ask: Ask, sampler: str) -> None:
     ]
     answers = ask(*({"verb": "trajectory", **command} for command in commands))
     for command, answer in zip(commands, answers, strict=True):
-        recipe, noise = _recipe(command), Noise([1, 2])
-        steps = recipe.steps(TrainingNoise.of(Schedule()), command["count"])
+        sampler_settings, noise = _recipe(command), Noise([1, 2])
+        steps = sampler_settings.steps(TrainingNoise.of(Schedule()), command["count"])
         x = noise.draw(shape) * np.float32(np.sqrt(1 + steps.sigmas[0] ** 2))
-        path = list(recipe.trajectory(_analytic, x, steps, partial(noise.draw, shape)))
+        path = list(sampler_settings.trajectory(_analytic, x, steps, partial(noise.draw, shape)))
         assert [step["index"] for step in answer["path"]] == list(range(len(path)))
         for step, (expected, denoised) in zip(answer["path"], path, strict=True):
             np.testing.assert_allclose(
@@ -204,8 +204,8 @@ def test_denoisers_agree(ask: Ask, prediction: Prediction) -> None:
     noise, sigmas, commands, expected = TrainingNoise.of(Schedule()), [14.0, 2.5, 0.3], [], []
     for guidance, options, sampler, width, is_guided in cases:
         command: dict[str, Any] = {"sampler": sampler, "options": options, "count": 4}
-        recipe = _recipe(command)
-        steps = recipe.steps(noise, 4)
+        sampler_settings = _recipe(command)
+        steps = sampler_settings.steps(noise, 4)
         levels = [*steps.sigmas[:-1], *sigmas]
         denoise = Denoiser(
             unet=_FakeUNet(width),
@@ -214,8 +214,8 @@ def test_denoisers_agree(ask: Ask, prediction: Prediction) -> None:
             positive=positive,
             negative=negative if is_guided else None,
             guidance=guidance,
-            clipping=recipe.clipping,
-            timestep_scaling=recipe.timestep_scaling,
+            clipping=sampler_settings.clipping,
+            timestep_scaling=sampler_settings.timestep_scaling,
         )
         expected.append([denoise(x, sigma).ravel() for sigma in levels])
         command |= {"verb": "denoised", "prediction": prediction, "guidance": vars(guidance)}
@@ -267,9 +267,9 @@ def _levels_or_noise(command: Command) -> None:
         _recipe(command).steps(TrainingNoise.of(Schedule()), command["count"])
 
 
-def _recipe(command: Command) -> Recipe:
+def _recipe(command: Command) -> SamplerSettings:
     known = ("sampler", "scheduler", "spacing", "offset", "options")
-    return Recipe(**{name: command[name] for name in known if name in command})
+    return SamplerSettings(**{name: command[name] for name in known if name in command})
 
 
 def _array(array: Array) -> dict[str, Any]:

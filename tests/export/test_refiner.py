@@ -167,7 +167,7 @@ def test_it_goes_on_as_in_diffusers(
     found, other = (pipe(PROMPT, seed=3, latents=one, **settings) for one in left)
     assert psnr_db(expected, np.asarray(found.images[0])) >= 50
     assert psnr_db(expected, np.asarray(other.images[0])) < 35
-    part = found.parameters[0].part
+    part = found.parameters[0].denoising_range
     assert part is not None
     assert (part["start"], part["end"], part["base"]) == (share, 1.0, None)
 
@@ -188,6 +188,10 @@ def test_the_command_line_takes_a_refiner(exported: Artifact, tmp_path: Path) ->
     options = ("--steps", "4", "-q", "-s", "1", "--size", "64x80", "-o", str(file))
     generate.main([PROMPT, *model, *options], standalone_mode=False)
     found = read_png(file)
-    assert (found["width"], found["height"], found["sdrt"]["part"]["start"]) == (64, 80, 0.5)
+    assert (found["width"], found["height"], found["sdrt"]["denoising_range"]["start"]) == (
+        64,
+        80,
+        0.5,
+    )
     with pytest.raises(UsageError, match="--refiner-start was given without --refiner"):
         generate.main([PROMPT, *model[:2], *model[4:], *options], standalone_mode=False)

@@ -219,7 +219,7 @@ def test_embeddings_stand_for_prompts(exported: Artifact) -> None:
     expected = pipe(PROMPT, negative_prompt="fog", **options)
     found = pipe(**embeddings, **options)
     np.testing.assert_array_equal(np.asarray(found.images[0]), np.asarray(expected.images[0]))
-    assert set(found.parameters[0].embeddings) == set(embeddings)
+    assert set(found.parameters[0].prompt_embeddings) == set(embeddings)
     del embeddings["pooled_prompt_embeds"]
     with pytest.raises(UsageError, match="prompt_embeds was given without pooled_prompt_embeds"):
         pipe.start(**embeddings)
@@ -252,9 +252,9 @@ def test_a_picture_says_what_the_model_was_told(exported: Artifact) -> None:
     pipe = open_pipeline(exported)
     made = pipe(PROMPT, num_inference_steps=1, seed=1, original_size=(50, 40), **SIZE)
     told = {"original_size": (50, 40), "crops_coords_top_left": (0, 0), "target_size": (80, 64)}
-    assert made.parameters[0].framing == told
+    assert made.parameters[0].size_conditioning == told
     made = pipe(PROMPT, num_inference_steps=1, seed=1, negative_target_size=(50, 40))
-    assert made.parameters[0].framing["negative_target_size"] == (50, 40)
+    assert made.parameters[0].size_conditioning["negative_target_size"] == (50, 40)
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,14 @@ from PIL import Image
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Network, open_backend
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.diagnostics.verify import verify_artifact
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.manifest import Manifest
 from sdrt.networks.denoiser import Denoiser
 from sdrt.pipeline import Pipeline, load
 from sdrt.sampling.noise import Noise
-from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.sampling.samplers.registry import SAMPLERS
 from sdrt.sampling.schedule import TrainingNoise
 from sdrt_export.artifact.default_options import Asked
@@ -135,15 +135,17 @@ def test_coefficients_make_what_the_sampler_makes(
 ) -> None:
     """With a toy U-Net, in double precision."""
     manifest = demo.manifest.model_copy(update={"prediction": prediction})
-    recipe = Recipe(sampler)
-    tables = coefficients(manifest, recipe, 6)
+    sampler_settings = SamplerSettings(sampler)
+    tables = coefficients(manifest, sampler_settings, 6)
     rows = np.zeros(tables.latents.shape[1])
     rows[: 1 + tables.draws] = DRAWN[: 1 + tables.draws]
     for call in range(tables.calls):
         x = tables.latents[call] @ rows
         answer = np.tanh(x * tables.scales[call])
         rows[1 + tables.draws + call] = x * tables.of_x[call] + answer * tables.of_answer[call]
-    assert tables.latents[-1] @ rows == pytest.approx(_sampled(manifest, recipe), rel=1e-6)
+    assert tables.latents[-1] @ rows == pytest.approx(
+        _sampled(manifest, sampler_settings), rel=1e-6
+    )
 
 
 class Toy:
@@ -152,29 +154,31 @@ class Toy:
     def __init__(self, manifest: Manifest) -> None:
         self.network = Network("unet", manifest.graphs["unet"], (), "fp32")
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
         return {"out_sample": np.tanh(feeds["sample"])}
 
 
-def _sampled(manifest: Manifest, recipe: Recipe) -> float:
-    steps = recipe.steps(TrainingNoise.of(manifest.schedule), 6)
+def _sampled(manifest: Manifest, sampler_settings: SamplerSettings) -> float:
+    steps = sampler_settings.steps(TrainingNoise.of(manifest.schedule), 6)
     denoise = Denoiser(
         Toy(manifest),
         steps,
         manifest.prediction,
         np.zeros((1, 1, 1), np.float32),
-        timestep_scaling=recipe.timestep_scaling,
+        timestep_scaling=sampler_settings.timestep_scaling,
     )
     draws = iter(DRAWN.reshape(-1, 1, 1, 1, 1))
     x = next(draws) * math.sqrt(1 + steps.sigmas[0] ** 2)
-    *_, (last, _) = recipe.trajectory(denoise, x, steps, lambda: next(draws))
+    *_, (last, _) = sampler_settings.trajectory(denoise, x, steps, lambda: next(draws))
     return float(last.item()) / math.sqrt(1 + steps.sigmas[-1] ** 2)
 
 
 def test_what_cannot_be_one_graph_is_refused(demo: Artifact, tmp_path: Path) -> None:
-    recipe = Recipe("ddim", options={"clip": 1.0})
+    sampler_settings = SamplerSettings("ddim", options={"clip": 1.0})
     with pytest.raises(UnsupportedError, match="not linear"):
-        coefficients(demo.manifest, recipe, 4)
+        coefficients(demo.manifest, sampler_settings, 4)
     with pytest.raises(UsageError, match="unknown sampler 'best'"):
         export_single_graph(demo, tmp_path / "one", Asked("best"))
     graphs = {name: graph for name, graph in demo.manifest.graphs.items() if name != "unet"}

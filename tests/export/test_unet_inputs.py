@@ -21,11 +21,11 @@ from PIL import Image
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.diagnostics.conformance.recorder import Plan, record
 from sdrt.diagnostics.conformance.replay import replay
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.networks.fp32_fallback import Guarded
+from sdrt.networks.fp32_fallback import GuardedGraph
 from sdrt.pipeline import Pipeline
 from sdrt_bench.bench.cells import Models
 from sdrt_bench.compare.run import complete
@@ -250,13 +250,15 @@ def test_a_guided_step_has_a_side_without_the_picture(
     rows: list[int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen, inner = [], Guarded.run
+    seen, inner = [], GuardedGraph.run
 
-    def see(self: Guarded, feeds: Mapping[str, Array], stop: Stop | None = None) -> Any:
+    def see(
+        self: GuardedGraph, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> Any:
         seen.extend([feeds["sample"]] if "timestep" in feeds else [])
-        return inner(self, feeds, stop)
+        return inner(self, feeds, cancellation)
 
-    monkeypatch.setattr(Guarded, "run", see)
+    monkeypatch.setattr(GuardedGraph, "run", see)
     run = open_pipeline(edit).start(PROMPT, seed=1, image=picture, num_inference_steps=2, **options)
     run.result()
     assert [len(one) for one in seen] == rows

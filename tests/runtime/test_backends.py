@@ -12,7 +12,7 @@ from openvino import opset13
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, Graph, Network, open_backend, usable_backends
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.openvino.backend import OpenVinoBackend, OpenVinoGraph
 from sdrt.backends.openvino.mapped_weights import drop_pages, dropping_pages
 from sdrt.diagnostics.verify import seeded_feeds
@@ -94,11 +94,11 @@ def test_results_are_not_overwritten_by_the_next_run(tiny: Artifact, engine: str
     np.testing.assert_array_equal(first, kept)
 
 
-class AskedAtTheLastMoment(Stop):
+class AskedAtTheLastMoment(Cancellation):
     """Somebody asks after the last look and before the engine starts."""
 
     def check(self) -> None:
-        self.ask()
+        self.request()
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -108,11 +108,11 @@ def test_a_run_can_be_stopped_inside_a_network(demo: Artifact, engine: str, when
     rng = np.random.default_rng(0)
     large = {"latent_sample": rng.standard_normal((1, 4, 48, 48), np.float32)}
     before = graph.run(large)["sample"]
-    stop = Stop() if when == "inside" else AskedAtTheLastMoment()
-    asking = threading.Timer(0.05, stop.ask)
+    cancellation = Cancellation() if when == "inside" else AskedAtTheLastMoment()
+    asking = threading.Timer(0.05, cancellation.request)
     asking.start()
     with pytest.raises(CancelledError, match="vae_decoder was cancelled"):
-        graph.run(large, stop)
+        graph.run(large, cancellation)
     asking.join()
     np.testing.assert_array_equal(graph.run(large)["sample"], before)
 
@@ -121,14 +121,14 @@ def test_a_run_can_be_stopped_inside_a_network(demo: Artifact, engine: str, when
 def test_a_wish_that_comes_too_late_does_not_reach_the_next_run(
     tiny: Artifact, engine: str
 ) -> None:
-    graph, stop = opened(tiny, "unet", open_backend(engine)), Stop()
+    graph, cancellation = opened(tiny, "unet", open_backend(engine)), Cancellation()
     feeds = seeded_feeds(tiny, "unet")
-    graph.run(feeds, stop)
-    stop.ask()
+    graph.run(feeds, cancellation)
+    cancellation.request()
     graph.run(feeds)
-    graph.run(feeds, Stop())
+    graph.run(feeds, Cancellation())
     with pytest.raises(CancelledError, match="the run was cancelled"):
-        graph.run(feeds, stop)
+        graph.run(feeds, cancellation)
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -15,12 +15,12 @@ from sdrt.backends.fake import FakeBackend
 from sdrt.manifest import GraphSpec, Prediction, Schedule, TensorSpec
 from sdrt.networks.denoiser import Denoiser
 from sdrt.sampling.guidance import Clipping, Guidance
-from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.sampling.schedule import TrainingNoise
 
 CLEAN = np.linspace(-1, 1, 256, dtype=np.float32).reshape(1, 4, 8, 8)
 NOISE = np.random.default_rng(1).standard_normal(CLEAN.shape).astype(np.float32)
-STEPS = Recipe("euler", spacing="trailing").steps(TrainingNoise.of(Schedule()), 10)
+STEPS = SamplerSettings("euler", spacing="trailing").steps(TrainingNoise.of(Schedule()), 10)
 SIGMA = float(STEPS.sigmas[4])
 
 UNET = GraphSpec(

@@ -12,7 +12,7 @@ from sdrt.backends.fake import FakeBackend
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.manifest import GraphSpec, Manifest, TensorSpec
 from sdrt.pipeline import Pipeline
-from sdrt.request.size_conditioning import Framing
+from sdrt.request.size_conditioning import SizeConditioning
 
 WIDTHS, POOLED, LAYERS = (3, 5), 4, 4
 SMALL: dict[str, Any] = {"width": 64, "height": 80, "num_inference_steps": 1, "seed": 1}
@@ -149,7 +149,9 @@ def test_both_text_encoders_are_released(demo: Artifact) -> None:
 
 
 def test_a_framing_is_one_row_of_numbers() -> None:
-    np.testing.assert_array_equal(Framing((1, 2), (3, 4), (5, 6)).row, [[1, 2, 3, 4, 5, 6]])
+    np.testing.assert_array_equal(
+        SizeConditioning((1, 2), (3, 4), (5, 6)).row, [[1, 2, 3, 4, 5, 6]]
+    )
 
 
 def test_the_manifest_names_zeros_only_where_it_has_them(demo: Artifact) -> None:

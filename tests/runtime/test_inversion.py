@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 import sdrt
-from sdrt.adapters.textual_inversion import ANY, Inversion
+from sdrt.adapters.textual_inversion import ANY, TextualInversion
 from sdrt.artifact import Artifact
 from sdrt.cli.generate import generate
 from sdrt.errors import ArtifactError, SdrtError, UsageError
@@ -70,13 +70,15 @@ def test_the_word_is_the_callers_or_the_files(tmp_path: Path) -> None:
     web, diffusers = tmp_path / "ink-style.safetensors", tmp_path / "b.safetensors"
     save(web, GOOD)
     save(diffusers, {"<ink>": torch.ones(WIDTH)})
-    assert [Inversion.read(text).word for text in (str(web), f"{web}:ink", str(diffusers))] == [
+    assert [
+        TextualInversion.read(text).word for text in (str(web), f"{web}:ink", str(diffusers))
+    ] == [
         "ink-style",
         "ink",
         "<ink>",
     ]
-    assert Inversion.read(str(web)).vectors[ANY].shape == (2, WIDTH)
-    assert Inversion.read(str(diffusers)).vectors[ANY].shape == (1, WIDTH)
+    assert TextualInversion.read(str(web)).vectors[ANY].shape == (2, WIDTH)
+    assert TextualInversion.read(str(diffusers)).vectors[ANY].shape == (1, WIDTH)
 
 
 def test_it_is_found_whole_in_any_case_and_the_longest_first(
@@ -156,5 +158,5 @@ def test_a_picture_says_which_words_were_known(tiny: Artifact, tmp_path: Path) -
     options = ["a boat, ink", "-m", str(tiny.root), "-o", str(path), "--steps", "2", "--json"]
     done = CliRunner().invoke(generate, [*options, "--embedding", f"{file}:ink"])
     record = {"word": "ink", "file": "ink.safetensors", "sha256": sha256(file)}
-    assert json.loads(done.stdout)["images"][0]["words"] == [record]
-    assert read_png(path)["sdrt"]["words"] == [record]
+    assert json.loads(done.stdout)["images"][0]["textual_inversions"] == [record]
+    assert read_png(path)["sdrt"]["textual_inversions"] == [record]

@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 import sdrt
-from sdrt.adapters.lora_loading import Asked
+from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
 from sdrt.cli.generate import generate
@@ -61,7 +61,7 @@ def merged(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Exports:
     """Exports with the LoRA in their weights."""
-    both, preset = with_loras(checkpoint, [Asked(ink, WEIGHT)]), read_preset("tiny")[1]
+    both, preset = with_loras(checkpoint, [LoraSpec(ink, WEIGHT)]), read_preset("tiny")[1]
     root, changed = tmp_path_factory.mktemp("merged"), ["text_encoder", "unet"]
     for one in FLOATS:
         export_parts(changed, both, preset, root / one, tiny_exports[one], one)

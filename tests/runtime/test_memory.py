@@ -10,7 +10,7 @@ from sdrt import machine
 from sdrt.artifact import Artifact
 from sdrt.backends.fake import FakeBackend
 from sdrt.manifest import FileRecord, Precision
-from sdrt.memory.estimate import Plan
+from sdrt.memory.estimate import MemoryPlan
 from tests.runtime.test_guard import compute
 
 GB = 10**9
@@ -37,9 +37,9 @@ def engine(name: str, precision: Precision) -> FakeBackend:
     return FakeBackend(compute, name=name, precision=precision)
 
 
-def plan(artifact: Artifact, name: str, precision: Precision, **changes: Any) -> Plan:
+def plan(artifact: Artifact, name: str, precision: Precision, **changes: Any) -> MemoryPlan:
     backend = engine(name, precision)
-    whole = Plan(artifact, backend, frozenset({"unet"}), frozenset(), 512, 512, 1, True)
+    whole = MemoryPlan(artifact, backend, frozenset({"unet"}), frozenset(), 512, 512, 1, True)
     return replace(whole, **changes)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sdrt.backends.executed import NetworkRecord
 from sdrt.errors import UsageError, WriteError
@@ -23,14 +24,14 @@ PARAMETERS = Parameters(
     num_inference_steps=20,
     clip_skip=1,
     style=None,
-    embeddings={},
+    prompt_embeddings={},
     init_image={},
     strength=None,
     paste=None,
     vae_tiling=False,
     hires=None,
-    part=None,
-    framing={},
+    denoising_range=None,
+    size_conditioning={},
     sampler="dpm++2m",
     scheduler="karras",
     spacing="leading",
@@ -44,7 +45,7 @@ PARAMETERS = Parameters(
     model="demo",
     model_hash="ab" * 32,
     loras=[],
-    words=[],
+    textual_inversions=[],
     stored_precision="bf16",
     executed_precision="fp32",
     networks={"unet": NetworkRecord("bf16", "fp32", {"fp32": 1.0}, "avx512f", "processor")},
@@ -71,7 +72,7 @@ PROMPTS = [
 def test_the_json_chunk_survives_any_prompt(tmp_path: Path, prompt: str) -> None:
     given = replace(PARAMETERS, prompt=prompt, negative_prompt=prompt)
     path = save_png(IMAGE, tmp_path / "picture.png", given)
-    assert read_png(path)["sdrt"] == {"schema": 1, **asdict(given)}
+    assert read_png(path)["sdrt"] == {"schema": 2, **asdict(given)}
 
 
 def test_the_text_chunk_reads_as_a1111_reads_it(tmp_path: Path) -> None:
@@ -155,4 +156,17 @@ def test_decoded_floats_become_the_nearest_pixels() -> None:
 
 
 def test_the_json_chunk_is_one_line_of_json() -> None:
-    assert json.loads(PARAMETERS.to_json())["schema"] == 1
+    assert json.loads(PARAMETERS.to_json())["schema"] == 2
+
+
+def test_a_picture_of_schema_1_is_read_under_the_present_names(tmp_path: Path) -> None:
+    record = json.loads(PARAMETERS.to_json())
+    old = {"denoising_range": "part", "size_conditioning": "framing"}
+    old |= {"textual_inversions": "words", "prompt_embeddings": "embeddings"}
+    chunks = PngInfo()
+    chunks.add_itxt(
+        "sdrt",
+        json.dumps({old.get(name, name): value for name, value in record.items()} | {"schema": 1}),
+    )
+    IMAGE.save(tmp_path / "old.png", pnginfo=chunks)
+    assert read_png(tmp_path / "old.png")["sdrt"] == record

@@ -18,7 +18,7 @@ import pytest
 import sdrt
 from sdrt.artifact import open_artifact
 from sdrt.backends import open_backend
-from sdrt.backends.input_casts import native_feeds
+from sdrt.backends.input_casts import cast_feeds
 from sdrt.diagnostics.fidelity import compare_with
 from sdrt.diagnostics.info import describe_model
 from sdrt.diagnostics.verify import verify_artifact
@@ -195,7 +195,7 @@ def test_late_timesteps_are_told_right_in_bf16(folders: dict[str, Path]) -> None
 def test_whole_timesteps_are_rounded_and_put_in_a_row() -> None:
     native = {"timestep": TensorSpec(name="timestep", dtype="int64", shape=("steps",))}
     feeds = {"timestep": np.array(981.6, np.float32), "sample": np.ones(3, np.float32)}
-    found = native_feeds(feeds, native)
+    found = cast_feeds(feeds, native)
     assert found["timestep"].dtype == np.int64
     assert found["timestep"].tolist() == [982]
     assert found["sample"] is feeds["sample"]

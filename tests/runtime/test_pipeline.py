@@ -21,7 +21,7 @@ from sdrt.generation.result import Step
 from sdrt.generation.run import Run
 from sdrt.manifest import Precision, TensorSpec
 from sdrt.pipeline import Pipeline
-from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.sampling.samplers.registry import SAMPLERS
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 3}
@@ -233,18 +233,18 @@ def test_a_batch_of_four_has_the_latents_of_its_singles(sampler: str) -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({}, Recipe("dpm++2m", "default", "leading", 1)),
-        ({"sampler": "DPM++ 2M Karras"}, Recipe("dpm++2m", "karras", "leading", 1)),
-        ({"sampler": "PNDMScheduler"}, Recipe("plms", "default", "leading", 1)),
-        ({"scheduler": "beta"}, Recipe("dpm++2m", "beta", "leading", 1)),
-        ({"spacing": "trailing"}, Recipe("dpm++2m", "default", "trailing", 1)),
+        ({}, SamplerSettings("dpm++2m", "default", "leading", 1)),
+        ({"sampler": "DPM++ 2M Karras"}, SamplerSettings("dpm++2m", "karras", "leading", 1)),
+        ({"sampler": "PNDMScheduler"}, SamplerSettings("plms", "default", "leading", 1)),
+        ({"scheduler": "beta"}, SamplerSettings("dpm++2m", "beta", "leading", 1)),
+        ({"spacing": "trailing"}, SamplerSettings("dpm++2m", "default", "trailing", 1)),
         (
             {"sampler": "ddim", "sampler_options": {"eta": 0.5}},
-            Recipe("ddim", "default", "leading", 1, {"eta": 0.5}),
+            SamplerSettings("ddim", "default", "leading", 1, {"eta": 0.5}),
         ),
         (
             {"scheduler_config": {"_class_name": "HeunDiscreteScheduler"}},
-            Recipe("heun", "default", "linspace", 0),
+            SamplerSettings("heun", "default", "linspace", 0),
         ),
         (
             {
@@ -252,19 +252,21 @@ def test_a_batch_of_four_has_the_latents_of_its_singles(sampler: str) -> None:
                 "sampler_options": {"eta": 1},
                 "scheduler": "karras",
             },
-            Recipe("ddim", "karras", "leading", 0, {"final": "min", "clip": 1.0, "eta": 1}),
+            SamplerSettings(
+                "ddim", "karras", "leading", 0, {"final": "min", "clip": 1.0, "eta": 1}
+            ),
         ),
         (
             # Its options are those of another sampler.
             {"scheduler_config": {"_class_name": "DDIMScheduler"}, "sampler": "lms"},
-            Recipe("lms", "default", "leading", 0),
+            SamplerSettings("lms", "default", "leading", 0),
         ),
     ],
 )
 def test_how_a_run_samples_comes_from_the_model_a_scheduler_and_options(
-    pipe: Pipeline, options: dict[str, Any], expected: Recipe
+    pipe: Pipeline, options: dict[str, Any], expected: SamplerSettings
 ) -> None:
-    assert pipe.start("a boat", **options).request.recipe == expected
+    assert pipe.start("a boat", **options).request.sampler_settings == expected
 
 
 def test_halves_of_a_guided_step_may_run_one_after_the_other(tiny: Artifact) -> None:
@@ -420,7 +422,7 @@ def test_what_is_left_out_comes_from_the_model(pipe: Pipeline, tiny: Artifact) -
     defaults, request = tiny.manifest.defaults, pipe.start("a boat").request
     assert (request.width, request.height) == (defaults.width, defaults.height) == (64, 64)
     assert request.num_inference_steps == defaults.num_inference_steps == 4
-    assert (request.recipe.sampler, request.guidance.scale) == ("dpm++2m", 7.5)
+    assert (request.sampler_settings.sampler, request.guidance.scale) == ("dpm++2m", 7.5)
 
 
 def test_no_word_of_a_long_prompt_is_lost(tiny: Artifact) -> None:
@@ -517,8 +519,10 @@ def test_what_stood_for_the_prompt_is_known_by_its_hash(pipe: Pipeline) -> None:
     embeds = pipe.encode("a boat")
     (parameters,) = pipe(prompt_embeds=embeds, **SMALL).parameters
     assert parameters.prompt == parameters.negative_prompt == ""
-    assert parameters.embeddings == {"prompt_embeds": hashlib.sha256(embeds.tobytes()).hexdigest()}
-    assert pipe("a boat", **SMALL).parameters[0].embeddings == {}
+    assert parameters.prompt_embeddings == {
+        "prompt_embeds": hashlib.sha256(embeds.tobytes()).hexdigest()
+    }
+    assert pipe("a boat", **SMALL).parameters[0].prompt_embeddings == {}
 
 
 @pytest.mark.parametrize(

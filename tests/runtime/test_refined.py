@@ -32,7 +32,7 @@ def test_what_remembers_no_steps_can_be_cut_anywhere(
 ) -> None:
     base, refiner = pipes
     whole = base(PROMPT, **OPTIONS)
-    assert whole.parameters[0].part is None
+    assert whole.parameters[0].denoising_range is None
     found = RefinedRun(base, refiner, share, PROMPT, OPTIONS).result()  # type: ignore[arg-type]
     np.testing.assert_array_equal(pixels(found), pixels(whole))
 
@@ -53,11 +53,11 @@ def test_two_models_in_one_run_make_what_they_make_in_turn(
     np.testing.assert_array_equal(pixels(found), pixels(expected))
     last = found.parameters[1]
     assert last.seed == 9
-    assert last.part is not None
-    assert last.part["base"] == {"model": demo.manifest.name, "model_hash": demo.hash}
-    assert (last.part["start"], last.part["end"]) == (0.6, 1.0)
+    assert last.denoising_range is not None
+    assert last.denoising_range["base"] == {"model": demo.manifest.name, "model_hash": demo.hash}
+    assert (last.denoising_range["start"], last.denoising_range["end"]) == (0.6, 1.0)
     assert "Refiner switch at: 0.6" in last.to_a1111()
-    assert expected.parameters[1].part == {**last.part, "base": None}
+    assert expected.parameters[1].denoising_range == {**last.denoising_range, "base": None}
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import torch
 
 from sdrt.errors import UsageError
 from sdrt.manifest import Curve, Schedule, Spacing
-from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.sampling.schedule import Steps, TrainingNoise, distilled, spaced
-from sdrt.sampling.sigma_schedules import SCHEDULERS, polyexponential
+from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES, polyexponential
 
 
 @pytest.mark.parametrize("curve", ["linear", "scaled_linear", "squaredcos_cap_v2"])
@@ -25,7 +25,7 @@ NOISE = TrainingNoise.of(Schedule())
 
 
 def plan(count: int, scheduler: str) -> Steps:
-    return Recipe("dpm++2m", scheduler, "leading", 1).steps(NOISE, count)
+    return SamplerSettings("dpm++2m", scheduler, "leading", 1).steps(NOISE, count)
 
 
 @pytest.mark.parametrize("spacing", ["leading", "trailing", "linspace"])
@@ -42,7 +42,7 @@ def test_steps_are_spaced_as_in_diffusers(spacing: Spacing, count: int, offset: 
 
 def test_a_level_gives_back_its_own_timestep() -> None:
     noise = NOISE
-    steps = Recipe("euler", spacing="trailing").steps(noise, 20)
+    steps = SamplerSettings("euler", spacing="trailing").steps(noise, 20)
     found = [steps.timestep(float(sigma)) for sigma in steps.sigmas[:-1]]
     assert found == steps.timesteps.tolist()
     between = noise.timestep(float(np.sqrt(noise.sigmas[500] * noise.sigmas[501])))
@@ -52,7 +52,7 @@ def test_a_level_gives_back_its_own_timestep() -> None:
 @pytest.mark.parametrize("count", [0, -3, 1001])
 def test_an_impossible_number_of_steps_is_refused(count: int) -> None:
     with pytest.raises(UsageError, match="expected a whole number from 1 to 1000"):
-        Recipe("euler").steps(NOISE, count)
+        SamplerSettings("euler").steps(NOISE, count)
 
 
 @pytest.mark.parametrize("count", [2, 4, 10, 20, 50])
@@ -85,7 +85,7 @@ def test_align_your_steps_has_the_published_timesteps(scheduler: str) -> None:
     np.testing.assert_allclose(more.sigmas[:-1:2], steps.sigmas[:-1])
 
 
-@pytest.mark.parametrize("scheduler", sorted(SCHEDULERS))
+@pytest.mark.parametrize("scheduler", sorted(SIGMA_SCHEDULES))
 @pytest.mark.parametrize("count", [1, 2, 5, 30])
 def test_levels_fall_and_have_timesteps_that_fall(scheduler: str, count: int) -> None:
     steps = plan(count, scheduler)
@@ -113,7 +113,7 @@ def test_zero_terminal_snr_equals_diffusers() -> None:
 @pytest.mark.parametrize("offset", [0, 1])
 @pytest.mark.parametrize("count", [1, 2, 7, 500, 999, 1000])
 def test_no_level_stands_twice(sampler: str, spacing: Spacing, offset: int, count: int) -> None:
-    steps = Recipe(sampler, "default", spacing, offset).steps(NOISE, count)
+    steps = SamplerSettings(sampler, "default", spacing, offset).steps(NOISE, count)
     assert len(steps) == count
     assert np.all(np.diff(steps.sigmas) < 0)
 
@@ -128,7 +128,7 @@ def test_models_distilled_on_50_timesteps_are_asked_at_those() -> None:
 def test_polyexponential_levels_are_exponential_but_for_their_power() -> None:
     """k-diffusion's formula, with its default power and another one."""
     same = polyexponential(14.6, 0.03, 12)
-    np.testing.assert_allclose(same, SCHEDULERS["exponential"](14.6, 0.03, 12))
+    np.testing.assert_allclose(same, SIGMA_SCHEDULES["exponential"](14.6, 0.03, 12))
     ramp = torch.linspace(1, 0, 12, dtype=torch.float64) ** 2
     expected = torch.exp(ramp * (np.log(14.6) - np.log(0.03)) + np.log(0.03))
     np.testing.assert_allclose(polyexponential(14.6, 0.03, 12, rho=2), expected)
@@ -136,7 +136,8 @@ def test_polyexponential_levels_are_exponential_but_for_their_power() -> None:
 
 def test_rho_is_an_option_of_the_schedulers_that_have_it() -> None:
     default, other = (
-        Recipe("euler", "karras", options=options).steps(NOISE, 10) for options in ({}, {"rho": 3})
+        SamplerSettings("euler", "karras", options=options).steps(NOISE, 10)
+        for options in ({}, {"rho": 3})
     )
     np.testing.assert_allclose(default.sigmas[[0, -2]], other.sigmas[[0, -2]])
     assert np.all(default.sigmas[1:-2] < other.sigmas[1:-2])
@@ -145,15 +146,17 @@ def test_rho_is_an_option_of_the_schedulers_that_have_it() -> None:
 def test_the_last_level_is_the_samplers_or_the_one_asked_for() -> None:
     lowest = NOISE.sigmas[0]
     for sampler, final in (("euler", 0), ("ddim", lowest)):
-        assert Recipe(sampler, spacing="trailing").steps(NOISE, 5).sigmas[-1] == final
+        assert SamplerSettings(sampler, spacing="trailing").steps(NOISE, 5).sigmas[-1] == final
     for option, final in (("zero", 0), ("min", lowest)):
         for sampler in ("euler", "ddim"):
-            recipe = Recipe(sampler, spacing="trailing", options={"final": option})
-            assert recipe.steps(NOISE, 5).sigmas[-1] == final
+            sampler_settings = SamplerSettings(
+                sampler, spacing="trailing", options={"final": option}
+            )
+            assert sampler_settings.steps(NOISE, 5).sigmas[-1] == final
 
 
 def test_runge_kutta_takes_four_steps() -> None:
-    recipe = Recipe("plms", options={"runge_kutta": True})
-    assert len(recipe.steps(NOISE, 4)) == 4
+    sampler_settings = SamplerSettings("plms", options={"runge_kutta": True})
+    assert len(sampler_settings.steps(NOISE, 4)) == 4
     with pytest.raises(UsageError, match="plms with runge_kutta takes at least 4"):
-        recipe.steps(NOISE, 3)
+        sampler_settings.steps(NOISE, 3)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.sampling.schedule import TrainingNoise
-from sdrt.sampling.scheduler_config import SCHEDULERS, read_recipe, read_schedule
+from sdrt.sampling.scheduler_config import SCHEDULERS, read_sampler_settings, read_schedule
 from sdrt_bench.docs.sampler_parity import (
     COUNTS,
     LIMIT,
@@ -78,12 +78,15 @@ ONE_CALL = [c for c in CASES if not c[0].name.startswith(("heun", "dpm2", "dpm++
 @pytest.mark.parametrize(("variant", "spacing"), ONE_CALL)
 def test_the_network_is_told_the_same_timesteps(variant: Variant, spacing: str | None) -> None:
     scheduler = make(variant, "epsilon", spacing)
-    recipe, schedule = read_recipe(config_of(scheduler)), read_schedule(config_of(scheduler))
+    sampler_settings, schedule = (
+        read_sampler_settings(config_of(scheduler)),
+        read_schedule(config_of(scheduler)),
+    )
     for count in COUNTS:
         scheduler.set_timesteps(count)
-        steps = recipe.steps(TrainingNoise.of(schedule), count)
+        steps = sampler_settings.steps(TrainingNoise.of(schedule), count)
         # diffusers cuts or rounds those of levels that lie between timesteps.
-        limit = 1e-3 if recipe.scheduler == "default" else 1.0
+        limit = 1e-3 if sampler_settings.scheduler == "default" else 1.0
         np.testing.assert_allclose(steps.timesteps, scheduler.timesteps.numpy(), atol=limit)
 
 
@@ -93,7 +96,7 @@ def test_what_a_configuration_leaves_out_is_the_default_of_its_class(name: str) 
     schedule = read_schedule({"_class_name": name})
     full = read_schedule(config_of(theirs))
     assert schedule == full
-    assert read_recipe({"_class_name": name}) == read_recipe(config_of(theirs))
+    assert read_sampler_settings({"_class_name": name}) == read_sampler_settings(config_of(theirs))
     alphas = theirs.alphas_cumprod.double().numpy()
     sigmas = TrainingNoise.of(schedule).sigmas
     np.testing.assert_allclose(sigmas, np.sqrt((1 - alphas) / alphas), rtol=2e-3)
@@ -135,7 +138,7 @@ def test_keys_of_other_classes_change_nothing(name: str) -> None:
     own = inspect.signature(scheduler_class(name).__init__).parameters
     config = {"_class_name": name}
     foreign = {key: value for key, value in EVERYTHING.items() if key not in own}
-    assert read_recipe({**config, **foreign}) == read_recipe(config)
+    assert read_sampler_settings({**config, **foreign}) == read_sampler_settings(config)
     assert read_schedule({**config, **foreign}) == read_schedule(config)
 
 
@@ -154,8 +157,10 @@ def test_stable_diffusion_1_5_says_plms() -> None:
         "trained_betas": None,
         "clip_sample": False,
     }
-    expected = Recipe("plms", "default", "leading", 1, {"final": "min", "runge_kutta": False})
-    assert read_recipe(config) == expected
+    expected = SamplerSettings(
+        "plms", "default", "leading", 1, {"final": "min", "runge_kutta": False}
+    )
+    assert read_sampler_settings(config) == expected
 
 
 @pytest.mark.parametrize(
@@ -174,25 +179,25 @@ def test_what_sdrt_does_not_do_is_refused(config: dict[str, Any], message: str) 
     if config and "_class_name" not in config:
         config = {"_class_name": "DPMSolverMultistepScheduler", **config}
     with pytest.raises(UnsupportedError, match=message):
-        read_recipe(config)
+        read_sampler_settings(config)
 
 
 def test_a_noisy_singlestep_solver_is_refused() -> None:
     config = {"_class_name": "DPMSolverSinglestepScheduler", "algorithm_type": "sde-dpmsolver++"}
     with pytest.raises(UnsupportedError, match="DPMSolverMultistepScheduler"):
-        read_recipe(config)
+        read_sampler_settings(config)
 
 
 @pytest.mark.parametrize("config", ["DDIMScheduler", None, 3])
 def test_a_configuration_is_settings_by_name(config: Any) -> None:
     with pytest.raises(UsageError, match="expected a scheduler's settings by name"):
-        read_recipe(config)
+        read_sampler_settings(config)
 
 
 @pytest.mark.parametrize("order", [0, 4, "two"])
 def test_impossible_orders_are_refused(order: Any) -> None:
     with pytest.raises(UsageError, match="order"):
-        read_recipe({"_class_name": "DEISMultistepScheduler", "solver_order": order})
+        read_sampler_settings({"_class_name": "DEISMultistepScheduler", "solver_order": order})
 
 
 # Where sdrt leaves diffusers on purpose, and why it is right.
@@ -241,7 +246,7 @@ def test_evenly_spaced_points_are_stepped_to(name: str) -> None:
     found = ours(config, theirs, "epsilon")
     assert distance(theirs, found) > 1e-3
     if name == "ddim":
-        steps = read_recipe(config).steps(TrainingNoise.of(read_schedule(config)), 10)
+        steps = read_sampler_settings(config).steps(TrainingNoise.of(read_schedule(config)), 10)
         for i in range(1, 9):
             sigma, following = steps.sigmas[i : i + 2]
             clean = ideal(found[i - 1], sigma)
@@ -271,7 +276,7 @@ def test_karras_levels_go_over_the_whole_range_of_training() -> None:
     scheduler = make(variant, "epsilon", "leading")
     scheduler.set_timesteps(10)
     noise = TrainingNoise.of(read_schedule(config_of(scheduler)))
-    steps = read_recipe(config_of(scheduler)).steps(noise, 10)
+    steps = read_sampler_settings(config_of(scheduler)).steps(noise, 10)
     np.testing.assert_allclose(steps.sigmas[[0, -2]], noise.sigmas[[-1, 0]])
     spaced = noise.sigmas[[901, 1]]  # 10 steps of 100 from 1
     np.testing.assert_allclose(scheduler.sigmas[[0, -2]], spaced, rtol=1e-2)
@@ -295,7 +300,7 @@ def test_no_step_is_made_for_nothing() -> None:
     theirs = scheduler.step(torch.full_like(sample, 0.5), last, sample).prev_sample
     torch.testing.assert_close(theirs, sample)
     config = config_of(scheduler)
-    steps = read_recipe(config).steps(TrainingNoise.of(read_schedule(config)), 10)
+    steps = read_sampler_settings(config).steps(TrainingNoise.of(read_schedule(config)), 10)
     assert steps.timesteps[-1] == 0
     assert steps.sigmas[-1] == 0
 
@@ -309,5 +314,5 @@ def test_levels_between_two_timesteps_have_timesteps_of_their_own() -> None:
     scheduler._init_step_index(scheduler.timesteps[0])
     assert scheduler.step_index == 1
     config = config_of(scheduler)
-    steps = read_recipe(config).steps(TrainingNoise.of(read_schedule(config)), 50)
+    steps = read_sampler_settings(config).steps(TrainingNoise.of(read_schedule(config)), 50)
     assert np.all(np.diff(steps.timesteps) < 0)

@@ -15,7 +15,7 @@ from sdrt.artifact import Artifact
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import CancelledError, UsageError
 from sdrt.generation.run import Run
-from sdrt.networks.run_state import Job
+from sdrt.networks.run_state import RunState
 from sdrt.networks.tiling import Tiling, in_tiles, seen_of
 from sdrt.pipeline import Pipeline
 from sdrt.request.init_image import InitImage
@@ -106,11 +106,11 @@ def test_the_embedded_model_makes_the_same_picture_in_tiles(
     monkeypatch.setattr(Tiling, "of", lambda height, width: Tiling(tile=56))
     pipe = sdrt.load(backend=backend, precision="fp32")
     whole, tiled = (
-        pipe.encode_image(unlike, Job(tiles_vae=is_tiled)) for is_tiled in (False, True)
+        pipe.encode_image(unlike, RunState(tiles_vae=is_tiled)) for is_tiled in (False, True)
     )
     (expected,) = pipe.decode(whole.mean)
     for latents, is_tiled in ((whole.mean, True), (tiled.mean, False)):
-        (found,) = pipe.decode(latents, Job(tiles_vae=is_tiled))
+        (found,) = pipe.decode(latents, RunState(tiles_vae=is_tiled))
         assert psnr_db(expected, found, peak=2) >= 45
 
 
@@ -128,7 +128,7 @@ def test_each_picture_is_looked_at_as_a_whole_before_its_tiles(demo: Artifact) -
     fake = FakeBackend(compute, contexts={"vae_decoder": (name,)})
     latents = np.ones((2, 4, 96, 160), np.float32) * demo.manifest.latent.scale
     latents[1] *= 2
-    pictures = Pipeline(demo, fake).decode(latents, Job(tiles_vae=True))
+    pictures = Pipeline(demo, fake).decode(latents, RunState(tiles_vae=True))
     assert fake.opened == ["vae_decoder", "vae_decoder"]
     np.testing.assert_allclose(told, [(1, 1), (1, 1), (2, 2), (2, 2)], rtol=1e-5)
     for value, picture in zip((1, 2), pictures, strict=True):
@@ -162,9 +162,9 @@ def test_the_decoder_and_the_encoder_see_one_shape_whatever_the_size(
 ) -> None:
     shapes: dict[str, set[tuple[int, ...]]] = {}
     pipe, (height, width) = Pipeline(demo, FakeBackend(watched(shapes))), size
-    (picture,) = pipe.decode(np.ones((1, 4, height, width), np.float32), Job(tiles_vae=True))
+    (picture,) = pipe.decode(np.ones((1, 4, height, width), np.float32), RunState(tiles_vae=True))
     assert picture.shape == (3, height * 8, width * 8)
-    posterior = pipe.encode_image(picture[None], Job(tiles_vae=True))
+    posterior = pipe.encode_image(picture[None], RunState(tiles_vae=True))
     assert posterior.mean.shape == (1, 4, height, width)
     pixels = tuple(side * 8 for side in tile)
     assert shapes == {"vae_decoder": {(1, 4, *tile)}, "vae_encoder": {(1, 3, *pixels)}}
@@ -173,7 +173,7 @@ def test_the_decoder_and_the_encoder_see_one_shape_whatever_the_size(
 def test_one_tile_is_the_untiled_picture(demo: Artifact) -> None:
     pipe = sdrt.load(backend="onnxruntime", precision="fp32")
     latents = np.random.default_rng(1).standard_normal((1, 4, 16, 24)).astype(np.float32)
-    (whole,), (tiled,) = pipe.decode(latents), pipe.decode(latents, Job(tiles_vae=True))
+    (whole,), (tiled,) = pipe.decode(latents), pipe.decode(latents, RunState(tiles_vae=True))
     np.testing.assert_array_equal(tiled, whole)
 
 

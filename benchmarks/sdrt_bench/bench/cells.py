@@ -190,7 +190,7 @@ def _of_engine(models: Models, backend: str, precision: str, asked: Asked) -> It
             guidance=guided,
             guidance_scale=scale,
             steps=steps,
-            sampler=request.recipe.sampler,
+            sampler=request.sampler_settings.sampler,
             threads=validation.whole("threads", threads, 1, 1024),
             seed=asked.seed,
             prompt=asked.prompt,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from sdrt.arrays import Array
 from sdrt.backends import Backend, Graph, Network, Shapes
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed
 from sdrt.manifest import Format, Precision
 
@@ -88,10 +88,12 @@ class ClockedGraph(Graph):
         self._inner, self._seconds, self._clock = inner, clocks.seconds, clock
         self.warnings = inner.warnings
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
         """Run once; the clock stands still where that fails."""
         started = self._clock()
-        outputs = self._inner.run(feeds, stop)
+        outputs = self._inner.run(feeds, cancellation)
         self._seconds[self.name] = self._seconds.get(self.name, 0.0) + self._clock() - started
         return outputs
 
@@ -99,8 +101,8 @@ class ClockedGraph(Graph):
         """Compile."""
         self._inner.prepare(shapes)
 
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        return self.run(feeds, stop)
+    def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
+        return self.run(feeds, cancellation)
 
     def executed(self) -> Executed:
         """What the engine ran."""

@@ -100,7 +100,7 @@ def measure(spec: Spec, open_engine: OpenBackend) -> Result:
     found = _precision(artifact, params, backend)
     check_precision(spec.name, artifact, backend, "executed", found.executed)
     return Result(
-        round=_round(run.job.timings, params.steps, seconds, backend).model_copy(
+        round=_round(run.state.timings, params.steps, seconds, backend).model_copy(
             update={
                 "first_step_end_s": seen.first_step_end_s,
                 "peak_rss": machine.peak_memory_bytes() or None,
@@ -114,7 +114,7 @@ def measure(spec: Spec, open_engine: OpenBackend) -> Result:
         versions=versions(),
         latents=_write_latents(spec.folder, seen.latents),
         picture=_write_picture(spec.folder, np.asarray(image)),
-        warnings=tuple(dict.fromkeys(run.job.warnings)),
+        warnings=tuple(dict.fromkeys(run.state.warnings)),
     )
 
 

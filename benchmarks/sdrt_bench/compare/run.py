@@ -50,13 +50,13 @@ def complete(a: Pipeline, b: Pipeline, options: Options) -> Options:
         "height": request.height,
         "num_inference_steps": request.num_inference_steps,
         "guidance_scale": request.guidance.scale,
-        "sampler": request.recipe.sampler,
-        "sampler_options": request.recipe.options,
-        "scheduler": request.recipe.scheduler,
-        "spacing": request.recipe.spacing,
+        "sampler": request.sampler_settings.sampler,
+        "sampler_options": request.sampler_settings.options,
+        "scheduler": request.sampler_settings.scheduler,
+        "spacing": request.sampler_settings.spacing,
     }
     other = b.start("", **completed).request
-    have_one_way = request.recipe.options == other.recipe.options
+    have_one_way = request.sampler_settings.options == other.sampler_settings.options
     if not have_one_way or not np.array_equal(a.steps(request).sigmas, b.steps(other).sigmas):
         raise UsageError(
             "with these settings B goes another way than A, so that their steps cannot be "

@@ -29,7 +29,7 @@ from sdrt.files.atomic import whole_file
 from sdrt.manifest import GraphSpec, Prediction, TensorSpec
 from sdrt.networks.denoiser import Denoiser
 from sdrt.sampling.schedule import Steps, TrainingNoise
-from sdrt.sampling.scheduler_config import read_recipe, read_schedule
+from sdrt.sampling.scheduler_config import read_sampler_settings, read_schedule
 
 S = 0.6
 COUNTS = (4, 10, 20, 50)
@@ -298,11 +298,13 @@ def ours(
 
     On the scheduler's own levels in float64, else in float32 as in every run.
     """
-    recipe = read_recipe(config)
+    sampler_settings = read_sampler_settings(config)
     if eta is not None:
-        recipe = replace(recipe, options={**recipe.options, "eta": eta})
+        sampler_settings = replace(
+            sampler_settings, options={**sampler_settings.options, "eta": eta}
+        )
     noise = TrainingNoise.of(read_schedule(config))
-    steps = recipe.steps(noise, len(theirs.latents))
+    steps = sampler_settings.steps(noise, len(theirs.latents))
     kind: Any = np.float64 if on_their_levels else np.float32
     if on_their_levels:
         steps = Steps(np.array(theirs.sigmas), steps.timesteps, noise)
@@ -317,8 +319,8 @@ def ours(
         steps,
         prediction,
         np.zeros((1, 77, 1), np.float32),
-        clipping=recipe.clipping,
-        timestep_scaling=recipe.timestep_scaling,
+        clipping=sampler_settings.clipping,
+        timestep_scaling=sampler_settings.timestep_scaling,
     )
 
     def denoise(x: Latents, sigma: float) -> Latents:
@@ -327,7 +329,7 @@ def ours(
         return ideal(x, sigma) if on_their_levels else denoiser(x, sigma)
 
     drawn = iter(theirs.drawn)
-    path = recipe.trajectory(
+    path = sampler_settings.trajectory(
         denoise, theirs.start.astype(kind), steps, lambda: next(drawn).astype(kind)
     )
     return [x for x, _ in path]

@@ -47,8 +47,8 @@ class Asked:
             width=request.width,
             height=request.height,
             num_inference_steps=request.num_inference_steps,
-            sampler=request.recipe.sampler,
-            scheduler=request.recipe.scheduler,
-            sampler_options=dict(request.recipe.options),
+            sampler=request.sampler_settings.sampler,
+            scheduler=request.sampler_settings.scheduler,
+            sampler_options=dict(request.sampler_settings.options),
             guidance_scale=request.guidance.scale,
         )

@@ -18,10 +18,10 @@ from tqdm import tqdm
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact
 from sdrt.backends import Backend, Network
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.onnxruntime.backend import OrtBackend, OrtGraph
 from sdrt.manifest import Manifest
-from sdrt.networks.run_state import Job
+from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
 from sdrt.request.options import Options
 from sdrt.request.request import Request
@@ -108,8 +108,8 @@ class _RecordedGraph(OrtGraph):
         super().__init__(network, threads)
         self._cases = cases
 
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        outputs = super()._execute(feeds, stop)
+    def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
+        outputs = super()._execute(feeds, cancellation)
         self._cases.append(Case(dict(feeds), outputs))
         return outputs
 
@@ -187,7 +187,7 @@ def _run_all(
     give_back_memory()
     if "vae_encoder" in artifact.manifest.graphs:
         shape = {"sample": (1, *pictures[0].shape)}
-        encoder = pipeline.graph("vae_encoder", shape, Job())
+        encoder = pipeline.graph("vae_encoder", shape, RunState())
         for picture in pictures:
             encoder.run({"sample": picture[None]})
         del encoder

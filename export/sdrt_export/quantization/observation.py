@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from sdrt.arrays import Array, Doubles
 from sdrt.backends import Network
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.onnxruntime.backend import OrtGraph
 from sdrt.errors import UsageError
 from sdrt.files.atomic import whole_file
@@ -138,8 +138,8 @@ class ObservedGraph(OrtGraph):
         super().__init__(replace(network, spec=spec, files=files), threads, in_order=True)
         self._names, self._statistics = names, statistics
 
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        outputs = super()._execute(feeds, stop)
+    def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
+        outputs = super()._execute(feeds, cancellation)
         for name in self._names:
             shape = outputs.pop(f"{name}{SHAPE}").tolist()
             found = Statistics.of(outputs.pop(f"{name}{SEEN}"), shape)

@@ -12,13 +12,13 @@ import numpy as np
 
 from sdrt.arrays import Array, Doubles, Latents
 from sdrt.backends import Network
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.errors import UnsupportedError
-from sdrt.generation.initial_latents import of_growing_variance, of_one_variance
+from sdrt.generation.initial_latents import from_unit_variance, to_unit_variance
 from sdrt.manifest import Manifest
 from sdrt.networks.denoiser import Denoiser
 from sdrt.sampling.guidance import Clipping
-from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.sampling.schedule import Steps, TrainingNoise
 
 START = 1  # rows of the basis before the draws
@@ -50,18 +50,18 @@ class Coefficients:
         return len(self.timesteps)
 
 
-def coefficients(manifest: Manifest, recipe: Recipe, count: int) -> Coefficients:
+def coefficients(manifest: Manifest, sampler_settings: SamplerSettings, count: int) -> Coefficients:
     """Tables of a run of `count` steps; raises `UsageError`, or `UnsupportedError`."""
-    if recipe.clipping != Clipping():
+    if sampler_settings.clipping != Clipping():
         raise UnsupportedError(
             "clip and thresholding are not linear, and one graph cannot hold them; leave them out"
         )
-    steps = recipe.steps(TrainingNoise.of(manifest.schedule), count)
-    counted = _walk(recipe, steps, 0, 1)  # only to see how often it asks and draws
+    steps = sampler_settings.steps(TrainingNoise.of(manifest.schedule), count)
+    counted = _walk(sampler_settings, steps, 0, 1)  # only to see how often it asks and draws
     draws = counted.drawn
-    walked = _walk(recipe, steps, draws, len(counted.sigmas))
+    walked = _walk(sampler_settings, steps, draws, len(counted.sigmas))
     sigmas = walked.sigmas
-    denoisers = [_linear(manifest, recipe, steps, sigma) for sigma in sigmas]
+    denoisers = [_linear(manifest, sampler_settings, steps, sigma) for sigma in sigmas]
     return Coefficients(
         latents=walked.latents,
         scales=1 / np.sqrt(1 + np.square(sigmas)),
@@ -79,7 +79,7 @@ class _Walk:
     drawn: int
 
 
-def _walk(recipe: Recipe, steps: Steps, draws: int, calls: int) -> _Walk:
+def _walk(sampler_settings: SamplerSettings, steps: Steps, draws: int, calls: int) -> _Walk:
     """Sample with vectors of a basis; those that it has no room for are its last."""
     basis = np.eye(START + draws + calls)
     asked: list[Doubles] = []
@@ -100,14 +100,16 @@ def _walk(recipe: Recipe, steps: Steps, draws: int, calls: int) -> _Walk:
         drawn += 1
         return vector(drawn)
 
-    x = of_growing_variance(vector(0), float(steps.sigmas[0]))
-    for after, _ in recipe.trajectory(denoise, x, steps, draw):
+    x = from_unit_variance(vector(0), float(steps.sigmas[0]))
+    for after, _ in sampler_settings.trajectory(denoise, x, steps, draw):
         x = after
-    result = of_one_variance(x, float(steps.sigmas[-1])).reshape(-1)
+    result = to_unit_variance(x, float(steps.sigmas[-1])).reshape(-1)
     return _Walk(sigmas, np.stack([*asked, result]), drawn)
 
 
-def _linear(manifest: Manifest, recipe: Recipe, steps: Steps, sigma: float) -> tuple[float, float]:
+def _linear(
+    manifest: Manifest, sampler_settings: SamplerSettings, steps: Steps, sigma: float
+) -> tuple[float, float]:
     """How much of x and of the U-Net's answer is in the clean latents."""
     found = []
     for x, answer in ((1.0, 0.0), (0.0, 1.0)):
@@ -116,7 +118,7 @@ def _linear(manifest: Manifest, recipe: Recipe, steps: Steps, sigma: float) -> t
             steps=steps,
             prediction=manifest.prediction,
             positive=np.zeros((1, 1, 1), np.float32),
-            timestep_scaling=recipe.timestep_scaling,
+            timestep_scaling=sampler_settings.timestep_scaling,
         )
         found.append(float(denoiser(np.full((1, 1, 1, 1), x), sigma).item()))
     return found[0], found[1]
@@ -133,5 +135,7 @@ class _Constant:
     def network(self) -> Network:
         return Network("unet", self.manifest.graphs["unet"], (), self.manifest.stored("unet"))
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
         return {"out_sample": np.full((1, 1, 1, 1), self.answer)}

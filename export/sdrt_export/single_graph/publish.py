@@ -34,7 +34,7 @@ def export_single_graph(artifact: Artifact, destination: Path, asked: Asked) -> 
     started = time.perf_counter()
     _check(artifact)
     request = resolve(artifact.manifest, "", asked.options())
-    tables = coefficients(artifact.manifest, request.recipe, request.num_inference_steps)
+    tables = coefficients(artifact.manifest, request.sampler_settings, request.num_inference_steps)
     networks = [artifact.network(name, ("onnx",)) for name in NETWORKS]
     size = sum(file.stat().st_size for network in networks for file in network.files)
     with staged(destination, int(size * 1.1)) as stage:

@@ -23,7 +23,7 @@ from transformers import (
 from sdrt.adapters.lora import Adapter
 from sdrt.errors import UnsupportedError
 from sdrt.manifest import Defaults, Family, Latent, Precision, Prediction, Schedule, Source
-from sdrt.sampling.scheduler_config import read_recipe, read_schedule
+from sdrt.sampling.scheduler_config import read_sampler_settings, read_schedule
 from sdrt_export.sources.vocabulary import CLIP_IDS, END, PADDING, byte_tokenizer, clip_tokenizer
 
 Settings = dict[str, Any]
@@ -143,15 +143,15 @@ class Checkpoint(ABC):
     @property
     def defaults(self) -> Defaults:
         """Those of any model, sampled as the checkpoint's own scheduler does."""
-        recipe = read_recipe(self.configs["scheduler"])
+        sampler_settings = read_sampler_settings(self.configs["scheduler"])
         latents = self.configs["unet"].get("sample_size")
         size = latents * self.latent.downscale if isinstance(latents, int) else 512
         return Defaults(
             width=size,
             height=size,
-            sampler=recipe.sampler,
-            scheduler=recipe.scheduler,
-            sampler_options=dict(recipe.options),
+            sampler=sampler_settings.sampler,
+            scheduler=sampler_settings.scheduler,
+            sampler_options=dict(sampler_settings.options),
             **self.strengths,
         )
 

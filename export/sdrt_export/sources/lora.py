@@ -8,14 +8,14 @@ from typing import Any
 import torch
 
 from sdrt.adapters.lora import Adapter
-from sdrt.adapters.lora_loading import Asked
+from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.adapters.lora_names import PARTS, Shape, layers_of
 from sdrt_export.sources.checkpoint import BUILD, Checkpoint
 
 logger = logging.getLogger(__name__)
 
 
-def with_loras(checkpoint: Checkpoint, asked: Sequence[Asked]) -> Checkpoint:
+def with_loras(checkpoint: Checkpoint, asked: Sequence[LoraSpec]) -> Checkpoint:
     """The checkpoint with LoRAs to merge; loads no weights. Raises as `Adapter.open`."""
     if not asked:
         return checkpoint

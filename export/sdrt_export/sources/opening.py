@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sdrt import validation
-from sdrt.adapters.lora_loading import Asked
+from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.errors import UsageError
 from sdrt.manifest import SPACINGS, Prediction
 from sdrt_export.sources.checkpoint import Checkpoint
@@ -64,7 +64,7 @@ class SourceOptions:
             checkpoint = checkpoint.with_scheduler(timestep_spacing=self.spacing)
             if checkpoint.schedule.spacing != self.spacing:
                 raise _unknown_to_scheduler("--spacing", checkpoint)
-        return with_loras(checkpoint, [Asked.parse(text) for text in self.lora])
+        return with_loras(checkpoint, [LoraSpec.parse(text) for text in self.lora])
 
 
 def _unknown_to_scheduler(option: str, checkpoint: Checkpoint) -> UsageError:

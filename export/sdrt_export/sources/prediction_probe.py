@@ -12,7 +12,7 @@ import torch
 from sdrt.errors import UsageError
 from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, Prediction, Schedule
 from sdrt.networks.denoiser import guidance_embedding
-from sdrt.request.size_conditioning import Framing
+from sdrt.request.size_conditioning import SizeConditioning
 from sdrt.sampling.schedule import TrainingNoise
 from sdrt_export.sources.checkpoint import LCM, Checkpoint
 
@@ -100,7 +100,7 @@ def beside_embeddings(inputs: Mapping[str, torch.Tensor], side: int) -> dict[str
     if POOLED in inputs:
         found[POOLED] = torch.zeros((IMAGES, inputs[POOLED].shape[1]))
     if PICTURE in inputs:
-        row = Framing.of(inputs[PICTURE].shape[1], (side, side)).row
+        row = SizeConditioning.of(inputs[PICTURE].shape[1], (side, side)).row
         found[PICTURE] = torch.from_numpy(row).repeat(IMAGES, 1)
     if GUIDANCE_INPUT in inputs:
         row = guidance_embedding(LCM["guidance_scale"] - 1, inputs[GUIDANCE_INPUT].shape[1])

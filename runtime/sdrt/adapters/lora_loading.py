@@ -21,14 +21,14 @@ FLOATS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
-class Asked:
+class LoraSpec:
     """A LoRA's file, and how much of it: 1 as it was trained, negative for the opposite."""
 
     path: Path
     weight: float = 1.0
 
     @classmethod
-    def parse(cls, text: str) -> "Asked":
+    def parse(cls, text: str) -> "LoraSpec":
         """Read `FILE[:WEIGHT]`; raises `UsageError` for a weight that is no finite number."""
         path, colon, number = text.rpartition(":")
         if not colon or Path(text).is_file():
@@ -45,7 +45,9 @@ class Asked:
         return cls(Path(path), weight)
 
 
-def open_loras(artifact: Artifact, backend: Backend, asked: Sequence[Asked]) -> tuple[Adapter, ...]:
+def open_loras(
+    artifact: Artifact, backend: Backend, asked: Sequence[LoraSpec]
+) -> tuple[Adapter, ...]:
     """Check LoRAs with the layers of a model; loads no weights.
 
     Raises `UnsupportedError` for a model in int8, `ArtifactError` for graphs that do not name their

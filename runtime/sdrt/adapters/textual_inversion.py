@@ -43,7 +43,7 @@ SPECIAL = "()[]\\\n"  # have a meaning of their own in prompts
 
 
 @dataclass(frozen=True)
-class Inversion:
+class TextualInversion:
     """A file: a word, and what it stands for."""
 
     word: str
@@ -53,7 +53,7 @@ class Inversion:
     sha256: str
 
     @classmethod
-    def read(cls, text: str) -> "Inversion":
+    def read(cls, text: str) -> "TextualInversion":
         """Read `FILE[:WORD]`: as AUTOMATIC1111's web UI writes it, or diffusers, as .safetensors.
 
         The word is what was asked for, else what the file says, else the file's name.
@@ -106,16 +106,18 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Inversions:
+class TextualInversions:
     """Files that fit a model, with the vectors of each word for each of its text encoders."""
 
-    files: tuple[Inversion, ...] = ()
+    files: tuple[TextualInversion, ...] = ()
     tables: Mapping[str, Table] = field(default_factory=dict)
     """By the encoders' graphs."""
     words: Mapping[str, Mapping[str, Vectors]] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, artifact: Artifact, backend: Backend, texts: Sequence[str]) -> "Inversions":
+    def open(
+        cls, artifact: Artifact, backend: Backend, texts: Sequence[str]
+    ) -> "TextualInversions":
         """Read files, each `FILE[:WORD]`, and check them with a model's text encoders.
 
         Raises `ArtifactError`, `UnsupportedError` or `UsageError`.
@@ -123,7 +125,7 @@ class Inversions:
         if not texts:
             return cls()
         check_exporter(artifact, "embeddings")
-        files = tuple(Inversion.read(text) for text in texts)
+        files = tuple(TextualInversion.read(text) for text in texts)
         tables = _tables(artifact, backend)
         words: dict[str, dict[str, Vectors]] = {}
         for file in files:
@@ -183,7 +185,7 @@ def _tables(artifact: Artifact, backend: Backend) -> dict[str, Table]:
     return tables
 
 
-def _placed(file: Inversion, tables: Mapping[str, Table]) -> dict[str, Vectors]:
+def _placed(file: TextualInversion, tables: Mapping[str, Table]) -> dict[str, Vectors]:
     """Vectors by the model's text encoder; raises `UsageError` for those that fit none.
 
     A file for both encoders of XL does for its refiner too, which has the second only.

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdrt.artifact.peer_inputs import INPUTS, OUTPUTS, canonical, differing
-from sdrt.backends.input_casts import Native
+from sdrt.backends.input_casts import InputCasts
 from sdrt.backends.signature import Signature
 from sdrt.errors import ArtifactError, UnsupportedError
 from sdrt.files.json_file import read_json
@@ -35,10 +35,10 @@ from sdrt.manifest import (
     TextEncoder,
     describe,
 )
-from sdrt.sampling.scheduler_config import read_recipe, read_schedule
+from sdrt.sampling.scheduler_config import read_sampler_settings, read_schedule
 
 Config = Mapping[str, Any]
-Natives = Mapping[tuple[str, Format], Native]
+Natives = Mapping[tuple[str, Format], InputCasts]
 
 GRAPH_FILES: Mapping[Format, str] = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 PREFIXES = ("OV", "ORT", "Onnx")
@@ -94,7 +94,7 @@ class _Reading:
     index: Config
     files: dict[str, None] = field(default_factory=dict)
     """What was read, and what will be."""
-    natives: dict[tuple[str, Format], Native] = field(default_factory=dict)
+    natives: dict[tuple[str, Format], InputCasts] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
 
     def folder(self) -> PeerFolder:
@@ -316,15 +316,15 @@ def _prediction(root: Path, scheduler: Config) -> Prediction:
 
 
 def _defaults(scheduler: Config, unet: Config, latent: Latent, family: Family) -> Defaults:
-    recipe = read_recipe(scheduler)
+    sampler_settings = read_sampler_settings(scheduler)
     latents = unet.get("sample_size")
     size = latents * latent.downscale if isinstance(latents, int) else 512
     return Defaults(
         width=size,
         height=size,
-        sampler=recipe.sampler,
-        scheduler=recipe.scheduler,
-        sampler_options=dict(recipe.options),
+        sampler=sampler_settings.sampler,
+        scheduler=sampler_settings.scheduler,
+        sampler_options=dict(sampler_settings.options),
         guidance_scale=GUIDANCE[family],
     )
 

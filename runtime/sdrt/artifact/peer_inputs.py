@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from sdrt.backends.input_casts import Native
+from sdrt.backends.input_casts import InputCasts
 from sdrt.errors import UnsupportedError
 from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, TensorSpec
 
@@ -72,7 +72,7 @@ def canonical(where: Path, network: str, tensor: TensorSpec) -> TensorSpec:
     return TensorSpec(name=tensor.name, dtype=expected.dtype, shape=shape)
 
 
-def differing(specs: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> Native:
+def differing(specs: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> InputCasts:
     """Inputs whose type or rank in the file is not the one that they are given in."""
     return {
         tensor.name: tensor

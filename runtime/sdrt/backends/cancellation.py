@@ -7,30 +7,30 @@ from contextlib import contextmanager
 from sdrt.errors import CancelledError
 
 
-class Stop:
+class Cancellation:
     """Asked once, it stays asked: whoever works for it ends at once, or does not begin."""
 
     def __init__(self) -> None:
         # Reentrant, because a signal's handler may ask while the same thread is in here.
         self._lock = threading.RLock()
         self._interrupt: Callable[[], object] | None = None
-        self._is_asked = False
+        self._is_requested = False
 
     @property
-    def is_asked(self) -> bool:
+    def is_requested(self) -> bool:
         """Whether somebody wants the work to stop."""
-        return self._is_asked
+        return self._is_requested
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Interrupt what runs now, and let nothing begin any more. Any thread may call this."""
         with self._lock:
-            self._is_asked = True
+            self._is_requested = True
             if self._interrupt:
                 self._interrupt()
 
     def check(self) -> None:
         """Raise `CancelledError` once asked."""
-        if self._is_asked:
+        if self._is_requested:
             raise CancelledError("the run was cancelled")
 
     @contextmanager
@@ -42,7 +42,7 @@ class Stop:
         """
         with self._lock:
             self._interrupt = interrupt
-            if self._is_asked:
+            if self._is_requested:
                 interrupt()
         try:
             yield

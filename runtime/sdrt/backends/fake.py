@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed, executed_only
 from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.errors import CancelledError
@@ -86,11 +86,11 @@ class FakeGraph(Graph):
         super().__init__(network)
         self._backend = backend
 
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
+    def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
         interrupted = threading.Event()
         call = self._backend.ran.count(self.name)
         self._backend.ran.append(self.name)
-        with stop.interrupts(interrupted.set):
+        with cancellation.interrupts(interrupted.set):
             outputs = dict(self._backend.compute(self.name, feeds))
         if interrupted.is_set():
             raise CancelledError(f"{self.name} was cancelled")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from sdrt.arrays import Array
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed
-from sdrt.backends.input_casts import Native, native_feeds
+from sdrt.backends.input_casts import InputCasts, cast_feeds
 from sdrt.backends.tile_context import Role
 from sdrt.errors import (
     ArtifactError,
@@ -35,7 +35,7 @@ class Network:
     stored: Storage
     changes: Changes = field(default_factory=dict)
     """What the weights in the files become when an engine opens them."""
-    native: Native = field(default_factory=dict)
+    native: InputCasts = field(default_factory=dict)
     """Inputs that the files take otherwise than `spec` says, which is how they are given."""
     gives: tuple[str, ...] = ()
     """Of `sdrt.backends.tile_context`: what it gives of it beside its outputs,"""
@@ -66,7 +66,9 @@ class Graph(ABC):
         """Name of the network."""
         return self.network.name
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
         """Run once, after names, dtypes and shapes were checked.
 
         Raises `ValueError` for feeds that do not fit, `NonFiniteError` for NaN or infinity in the
@@ -74,9 +76,9 @@ class Graph(ABC):
         the network.
         """
         check_feeds(self.network, feeds)
-        stop = stop or Stop()
-        stop.check()
-        outputs = self._execute(native_feeds(feeds, self.network.native), stop)
+        cancellation = cancellation or Cancellation()
+        cancellation.check()
+        outputs = self._execute(cast_feeds(feeds, self.network.native), cancellation)
         if name := first_nonfinite(outputs):
             raise NonFiniteError(self._finding(name, outputs[name], first_nonfinite(feeds)))
         return outputs
@@ -95,7 +97,9 @@ class Graph(ABC):
         """Compile for these input shapes now, so that the first run need not."""
 
     @abstractmethod
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]: ...
+    def _execute(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation
+    ) -> dict[str, Array]: ...
 
     @abstractmethod
     def executed(self) -> Executed:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from sdrt.manifest import TensorSpec
 
 Shape = tuple[int, ...]
-Native = Mapping[str, TensorSpec]
+InputCasts = Mapping[str, TensorSpec]
 """By its name, an input as the file has it; of those that are given otherwise."""
 
 
-def native_feeds(
-    feeds: Mapping[str, npt.NDArray[Any]], native: Native
+def cast_feeds(
+    feeds: Mapping[str, npt.NDArray[Any]], native: InputCasts
 ) -> Mapping[str, npt.NDArray[Any]]:
     """The same numbers in the files' types and ranks; fractions become the nearest whole number."""
     if not native:
@@ -28,8 +28,8 @@ def native_feeds(
     }
 
 
-def native_shapes(shapes: Mapping[str, Shape], native: Native) -> Mapping[str, Shape]:
-    """Shapes of what `native_feeds` makes of arrays with these shapes."""
+def native_shapes(shapes: Mapping[str, Shape], native: InputCasts) -> Mapping[str, Shape]:
+    """Shapes of what `cast_feeds` makes of arrays with these shapes."""
     return {
         name: _shape(native[name], shape) if name in native else shape
         for name, shape in shapes.items()

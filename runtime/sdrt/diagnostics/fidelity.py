@@ -15,7 +15,7 @@ from sdrt.diagnostics.verify import Ran, run_network, seeded_feeds
 from sdrt.errors import UsageError
 from sdrt.manifest import POOLED, Precision, Storage
 from sdrt.snr import snr_db
-from sdrt.text.conditioning import Text, states_of
+from sdrt.text.conditioning import TextConditioning, states_of
 from sdrt.text.prompt import parse
 from sdrt.text.tokenizer import Tokenizer
 from sdrt.validation import number
@@ -110,7 +110,7 @@ class Comparison:
     def _measure(
         self, reference: Backend, graphs: dict[str, GraphFidelity], notes: list[str]
     ) -> None:
-        texts: list[Text] = []  # what the text encoders make of the prompts
+        texts: list[TextConditioning] = []  # what the text encoders make of the prompts
         for name in self._names():
             stored = self.artifact.manifest.stored(name)
             if stored == "int8" and self.other is self.artifact:
@@ -136,18 +136,24 @@ class Comparison:
         return [*first, *(name for name in graphs if name not in first)]
 
     def _with_text(
-        self, graph: str, texts: list[Text], outputs: Sequence[Mapping[str, Array]]
-    ) -> list[Text]:
+        self, graph: str, texts: list[TextConditioning], outputs: Sequence[Mapping[str, Array]]
+    ) -> list[TextConditioning]:
         """The texts, and beside them what one more text encoder says, if the graph is one."""
         encoders = self.artifact.manifest.text_encoders
         encoder = next((one for one in encoders if one.graph == graph), None)
         if encoder is None:
             return texts
-        more = [Text(states_of(said, encoder), said.get(POOLED)) for said in outputs]
-        joined = [Text.joined(pair) for pair in zip(texts, more, strict=True)] if texts else more
+        more = [TextConditioning(states_of(said, encoder), said.get(POOLED)) for said in outputs]
+        joined = (
+            [TextConditioning.joined(pair) for pair in zip(texts, more, strict=True)]
+            if texts
+            else more
+        )
         return joined
 
-    def _draws(self, name: str, texts: Sequence[Text]) -> list[tuple[str, dict[str, Array]]]:
+    def _draws(
+        self, name: str, texts: Sequence[TextConditioning]
+    ) -> list[tuple[str, dict[str, Array]]]:
         """Inputs of a network, each with the timestep that it is at, if the network is told one."""
         draws = [(draw, self._inputs(name, draw, texts)) for draw in range(len(PROMPTS))]
         if "timestep" not in draws[0][1]:
@@ -158,7 +164,7 @@ class Comparison:
             for _, inputs in draws
         ]
 
-    def _inputs(self, name: str, draw: int, texts: Sequence[Text]) -> dict[str, Array]:
+    def _inputs(self, name: str, draw: int, texts: Sequence[TextConditioning]) -> dict[str, Array]:
         """Seeded noise; but tokens of a prompt, its embeddings, and latents of a picture's size."""
         inputs = seeded_feeds(self.artifact, name, self.size, draw)
         if "input_ids" in inputs:

@@ -13,7 +13,7 @@ from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import Backend, open_backend, usable_backends
 from sdrt.errors import ParityError
 from sdrt.manifest import PICTURE, TensorSpec
-from sdrt.request.size_conditioning import Framing
+from sdrt.request.size_conditioning import SizeConditioning
 from sdrt.snr import snr_db
 
 FREE_SIZE = {"batch": 1, "tokens": 77, "chunks": 1}
@@ -135,7 +135,7 @@ def seeded_feeds(
     feeds = {tensor.name: _array(tensor, sizes, rng) for tensor in inputs}
     if PICTURE in feeds:
         count, numbers = feeds[PICTURE].shape
-        feeds[PICTURE] = np.repeat(Framing.of(numbers, (height, width)).row, count, axis=0)
+        feeds[PICTURE] = np.repeat(SizeConditioning.of(numbers, (height, width)).row, count, axis=0)
     return feeds
 
 

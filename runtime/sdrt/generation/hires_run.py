@@ -11,8 +11,8 @@ from sdrt.generation.result import Step
 from sdrt.generation.run import Run
 from sdrt.request.init_image import InitImage, Pixels
 from sdrt.request.request import Request
-from sdrt.request.size_conditioning import Framing
-from sdrt.text.conditioning import Text
+from sdrt.request.size_conditioning import SizeConditioning
+from sdrt.text.conditioning import TextConditioning
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
@@ -31,13 +31,13 @@ class TwoPasses(Run):
         nothing = np.empty((1, 0, 0, 3), np.uint8)
         # What cannot be is refused now.
         self._more_steps = len(pipeline.steps(self._painted_over(nothing)))
-        self._found: tuple[Text, Text | None] | None = None
+        self._found: tuple[TextConditioning, TextConditioning | None] | None = None
 
     def __len__(self) -> int:
         """How many steps both passes have."""
         return super().__len__() + self._more_steps
 
-    def _embeddings(self) -> tuple[Text, Text | None]:
+    def _embeddings(self) -> tuple[TextConditioning, TextConditioning | None]:
         self._found = super()._embeddings()
         return self._found
 
@@ -47,8 +47,8 @@ class TwoPasses(Run):
         assert self._latents is not None
         first, self._latents = self._latents, None
         second = Run(self.pipeline, self._second(first))
-        second.job = self.job
-        with self.job.at("second pass"):
+        second.state = self.state
+        with self.state.at("second pass"):
             for step in second._make_steps():
                 # Before the step is shown: after the last one nobody may come back.
                 self._latents = second._latents
@@ -65,8 +65,8 @@ class TwoPasses(Run):
             negative_prompt_embeds=negative.states if negative else None,
             pooled_prompt_embeds=positive.pooled,
             negative_pooled_prompt_embeds=negative.pooled if negative else None,
-            framing=self._framing(self.request.framing),
-            negative_framing=self._framing(self.request.negative_framing),
+            size_conditioning=self._framing(self.request.size_conditioning),
+            negative_size_conditioning=self._framing(self.request.negative_size_conditioning),
             width=self._hires.width,
             height=self._hires.height,
         )
@@ -80,6 +80,6 @@ class TwoPasses(Run):
             hires=None,
         )
 
-    def _framing(self, told: Framing | None) -> Framing | None:
+    def _framing(self, told: SizeConditioning | None) -> SizeConditioning | None:
         before = self.request.height, self.request.width
         return told.of_size(before, (self._hires.height, self._hires.width)) if told else None

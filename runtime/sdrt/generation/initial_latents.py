@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sdrt.arrays import Floats, Latents
-from sdrt.networks.autoencoder import Posterior
+from sdrt.networks.autoencoder import LatentDistribution
 from sdrt.request.init_image import InitImage
 from sdrt.sampling.samplers.sampler import Denoise, Draw
 
 
 @dataclass(frozen=True)
-class Kept:
+class InpaintBlend:
     """What a mask leaves alone: the picture's own latents, in models that take no mask.
 
     A sampler is led there along the straight line from the noise that was drawn to the picture, on
@@ -48,7 +48,7 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialLatents:
     """Where a run begins, and what holds it on its way."""
 
     x: Latents
@@ -56,7 +56,7 @@ class Start:
     conditions: Latents | None = None
     """What the U-Net takes beside them, (images, n, h/8, w/8). That is of an inpainting model the
     mask, and the latents of the picture without what it hides; of one that edits the picture's."""
-    kept: Kept | None = None
+    kept: InpaintBlend | None = None
 
     def led(self, denoise: Denoise) -> Denoise:
         """The denoiser as this run needs it."""
@@ -64,17 +64,17 @@ class Start:
 
     def finished(self, x: Latents, sigma: float) -> Latents:
         """Clean latents from those of the last level, where some noise may be left."""
-        latents = of_one_variance(x, sigma)
+        latents = to_unit_variance(x, sigma)
         return self.kept.restored(latents) if self.kept else latents
 
 
-def of_one_variance(x: Latents, sigma: float) -> Latents:
+def to_unit_variance(x: Latents, sigma: float) -> Latents:
     """Latents as the U-Net was trained on them, from x0 + sigma * noise."""
     scaled: Latents = x / math.sqrt(1 + sigma**2)
     return scaled
 
 
-def of_growing_variance(scaled: Latents, sigma: float) -> Latents:
+def from_unit_variance(scaled: Latents, sigma: float) -> Latents:
     """The way back: x0 + sigma * noise. Pure noise of variance one becomes the start of a run."""
     x: Latents = scaled * math.sqrt(1 + sigma**2)
     return x
@@ -82,12 +82,12 @@ def of_growing_variance(scaled: Latents, sigma: float) -> Latents:
 
 def from_image(
     init: InitImage,
-    encode: Callable[[Floats], Posterior],
+    encode: Callable[[Floats], LatentDistribution],
     draw: Draw,
     sigma: float,
     downscale: int,
     takes_mask: bool,
-) -> Start:
+) -> InitialLatents:
     """Start from a picture; noise is drawn in the order in which diffusers' pipelines draw it.
 
     `takes_mask` says that the U-Net is an inpainting model's. At a strength of 1 nothing is left of
@@ -97,24 +97,28 @@ def from_image(
     is_new = mask is not None and init.strength == 1
     if takes_mask and is_new:
         noise = draw()
-        x = of_growing_variance(noise, sigma)
+        x = from_unit_variance(noise, sigma)
     else:
         original = encode(init.tensor()).sample(draw())
         noise = draw()
-        x = of_growing_variance(noise, sigma) if is_new else original + noise * np.float32(sigma)
+        x = from_unit_variance(noise, sigma) if is_new else original + noise * np.float32(sigma)
     if mask is None:
-        return Start(x)
+        return InitialLatents(x)
     surroundings = draw()  # is drawn in any case, so that samplers' noise is the same too
     if takes_mask:
         around = encode(init.tensor(without_masked=True)).sample(surroundings)
         masks = np.repeat(mask, len(around), axis=0)
-        return Start(x, conditions=np.concatenate([masks, around], axis=1))
-    return Start(x, kept=Kept(original, noise, mask))
+        return InitialLatents(x, conditions=np.concatenate([masks, around], axis=1))
+    return InitialLatents(x, kept=InpaintBlend(original, noise, mask))
 
 
 def to_edit(
-    init: InitImage, encode: Callable[[Floats], Posterior], draw: Draw, sigma: float, scale: float
-) -> Start:
+    init: InitImage,
+    encode: Callable[[Floats], LatentDistribution],
+    draw: Draw,
+    sigma: float,
+    scale: float,
+) -> InitialLatents:
     """Start from noise, with the latents of the picture to change beside it.
 
     They are the most likely ones, and the autoencoder's own: not times its scale (Brooks et al.
@@ -123,4 +127,4 @@ def to_edit(
     noise = draw()
     picture = encode(init.tensor()).mean / np.float32(scale)
     conditions = np.repeat(picture, len(noise) // len(picture), axis=0)
-    return Start(of_growing_variance(noise, sigma), conditions=conditions)
+    return InitialLatents(from_unit_variance(noise, sigma), conditions=conditions)

@@ -10,8 +10,8 @@ from sdrt.errors import UsageError
 from sdrt.generation.result import Step
 from sdrt.generation.run import Run
 from sdrt.manifest import Manifest
-from sdrt.memory.estimate import Plan
-from sdrt.request.denoising_range import Part
+from sdrt.memory.estimate import MemoryPlan
+from sdrt.request.denoising_range import DenoisingRange
 from sdrt.request.options import Options
 from sdrt.request.request import Request
 from sdrt.request.resolve import resolve
@@ -49,12 +49,17 @@ class RefinedRun(Run):
         super().__init__(base, request)
         asked = _asked(refiner, request, prompt, options)
         made_by = {"model": base.artifact.manifest.name, "model_hash": base.artifact.hash}
-        part = Part(start=request.part.end, base=made_by)
-        self._second = Run(refiner, replace(asked, part=part, recipe=request.recipe))
-        self.job = self._second.job
+        denoising_range = DenoisingRange(start=request.denoising_range.end, base=made_by)
+        self._second = Run(
+            refiner,
+            replace(
+                asked, denoising_range=denoising_range, sampler_settings=request.sampler_settings
+            ),
+        )
+        self.state = self._second.state
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> MemoryPlan:
         """How the base is run; what the refiner has no memory for is refused now too."""
         _ = self._second.plan
         return super().plan
@@ -76,8 +81,10 @@ class RefinedRun(Run):
         second, latents = self._second, self._latents
         self._latents = None
         self.pipeline.release()
-        second.request = replace(second.request, part=replace(second.request.part, latents=latents))
-        with self.job.at("refiner"):
+        second.request = replace(
+            second.request, denoising_range=replace(second.request.denoising_range, latents=latents)
+        )
+        with self.state.at("refiner"):
             for step in second:
                 # Before the step is shown: after the last one nobody may come back.
                 self._latents = second._latents

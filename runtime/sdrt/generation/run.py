@@ -11,22 +11,22 @@ from PIL import Image
 
 from sdrt.arrays import Array, Embeddings, Latents
 from sdrt.errors import UsageError
-from sdrt.generation.initial_latents import Start, from_image, of_growing_variance, to_edit
+from sdrt.generation.initial_latents import InitialLatents, from_image, from_unit_variance, to_edit
 from sdrt.generation.result import Result, Step
 from sdrt.images.png import to_image
 from sdrt.machine import has_int8
 from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, guidance_width
-from sdrt.memory.estimate import Plan
-from sdrt.networks.autoencoder import Posterior
+from sdrt.memory.estimate import MemoryPlan
+from sdrt.networks.autoencoder import LatentDistribution
 from sdrt.networks.denoiser import Added, Denoiser, UNet
-from sdrt.networks.fp32_fallback import Guarded
-from sdrt.networks.run_state import Job
+from sdrt.networks.fp32_fallback import GuardedGraph
+from sdrt.networks.run_state import RunState
 from sdrt.request.request import Request
 from sdrt.request.resolve import decoder_of
-from sdrt.request.size_conditioning import Framing
+from sdrt.request.size_conditioning import SizeConditioning
 from sdrt.sampling.noise import Noise
 from sdrt.sampling.samplers.sampler import Denoise, Draw
-from sdrt.text.conditioning import Text
+from sdrt.text.conditioning import TextConditioning
 from sdrt.text.prompt import Prompt, parse
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class Run:
 
     def __init__(self, pipeline: "Pipeline", request: Request) -> None:
         self.pipeline, self.request = pipeline, request
-        self.job = Job(decoder=request.decoder)
+        self.state = RunState(decoder=request.decoder)
         self._steps = pipeline.steps(request)  # what cannot be is refused before any work
-        self._count = request.part.count(self._steps)
+        self._count = request.denoising_range.count(self._steps)
         self._latents: Latents | None = None
         self._iterator = self._generate()
 
@@ -57,7 +57,7 @@ class Run:
         return self._count
 
     @cached_property
-    def plan(self) -> Plan:
+    def plan(self) -> MemoryPlan:
         """How it is run within the memory that there is; asking loads nothing yet.
 
         Raises `OutOfMemoryError` for what does not fit.
@@ -70,7 +70,7 @@ class Run:
         Any thread may call this, at any time. The networks stay good for the next run. Only
         loading and compiling a network go on to their end.
         """
-        self.job.stop.ask()
+        self.state.cancellation.request()
 
     def will_decode(self, decoder: str | None = None) -> None:
         """Plan for steps that are decoded on the way: a decoder is in memory beside the U-Net.
@@ -85,14 +85,14 @@ class Run:
 
         `decoder` is "full" or "tiny"; by default it is the run's own.
         """
-        self.job.stop.check()
-        job = self.job
+        self.state.cancellation.check()
+        state = self.state
         if decoder is not None:
-            job = replace(job, decoder=decoder_of(self.pipeline.artifact.manifest, decoder))
+            state = replace(state, decoder=decoder_of(self.pipeline.artifact.manifest, decoder))
         try:
-            decoded = self.pipeline.decode(latents, job)
+            decoded = self.pipeline.decode(latents, state)
         finally:
-            self.pipeline.release_after_use(job.decoder, job)
+            self.pipeline.release_after_use(state.decoder, state)
         return [to_image(picture) for picture in decoded]
 
     def latents(self) -> Latents:
@@ -103,7 +103,7 @@ class Run:
         """
         for _ in self._iterator:
             pass
-        self.job.stop.check()
+        self.state.cancellation.check()
         if self._latents is None:
             raise RuntimeError("this run was stopped before its last step")
         return self._latents
@@ -116,20 +116,20 @@ class Run:
         seeds = self.request.seeds
         return Result(
             images=images,
-            parameters=[self.pipeline.parameters(self.request, seed, self.job) for seed in seeds],
-            timings=self.job.timings,
-            warnings=[*self.job.warnings, *self._precision_warnings()],
+            parameters=[self.pipeline.parameters(self.request, seed, self.state) for seed in seeds],
+            timings=self.state.timings,
+            warnings=[*self.state.warnings, *self._precision_warnings()],
         )
 
     def _generate(self) -> Iterator[Step]:
-        self.job.stop.check()
+        self.state.cancellation.check()
         plan = self.plan
-        self.job.warn(*self.request.warnings)
-        self.job.tiles_vae, self.job.releases = plan.is_tiled, not plan.keep
+        self.state.warn(*self.request.warnings)
+        self.state.tiles_vae, self.state.releases = plan.is_tiled, not plan.keep
         guidance = replace(self.request.guidance, is_split=not plan.is_doubled)
         self.request = replace(self.request, guidance=guidance)
         if plan.is_tiled and self.request.vae_tiling == "auto":
-            self.job.warnings.append(
+            self.state.warnings.append(
                 "the VAE works in tiles, because the whole picture is not expected to fit into "
                 "memory; it may differ from an untiled one by little. --no-vae-tiling (in Python: "
                 "vae_tiling=False) never tiles"
@@ -140,7 +140,7 @@ class Run:
         try:
             yield from self._denoise()
         finally:
-            self.pipeline.release_after_use("unet", self.job)
+            self.pipeline.release_after_use("unet", self.state)
 
     def _denoise(self) -> Iterator[Step]:
         steps, sigmas = self._steps, self._steps.sigmas
@@ -149,42 +149,42 @@ class Run:
         start = self._start(lambda: noise.draw(shape), float(sigmas[0]))
         unet = self._unet(positive)
         denoise = start.led(self._denoiser(unet, positive, negative, start.conditions))
-        trajectory = self.request.recipe.trajectory(
+        trajectory = self.request.sampler_settings.trajectory(
             denoise, start.x, steps, lambda: noise.draw(shape)
         )
         for index in range(self._count):
             started = time.perf_counter()
-            with self.job.at(f"step {index + 1} of {self._count}"):
+            with self.state.at(f"step {index + 1} of {self._count}"):
                 x, denoised = next(trajectory)
             seconds = time.perf_counter() - started
             for shown in (x, denoised):
                 shown.flags.writeable = False  # the next step reads what watchers are shown
-            self.job.timings.step_s.append(seconds)
+            self.state.timings.step_s.append(seconds)
             if index == self._count - 1:
                 self._latents = start.finished(x, float(sigmas[self._count]))
                 unet.record()
             yield Step(index, self._count, float(sigmas[index + 1]), x, denoised, seconds)
 
-    def _start(self, draw: Draw, sigma: float) -> Start:
+    def _start(self, draw: Draw, sigma: float) -> InitialLatents:
         """Noisy latents of the first level, of noise alone, of a picture, or of another run."""
         init, manifest = self.request.init, self.pipeline.artifact.manifest
-        if self.request.part.latents is not None:
-            return Start(of_growing_variance(self.request.part.latents, sigma))
+        if self.request.denoising_range.latents is not None:
+            return InitialLatents(from_unit_variance(self.request.denoising_range.latents, sigma))
         if init is None:
-            return Start(of_growing_variance(draw(), sigma))
+            return InitialLatents(from_unit_variance(draw(), sigma))
         if init.has_alpha:
-            self.job.warnings.append("the image has transparent parts; they were taken for white")
+            self.state.warnings.append("the image has transparent parts; they were taken for white")
         latent, encode = manifest.latent, self._encode_image
         try:
             if manifest.edits:
                 return to_edit(init, encode, draw, sigma, latent.scale)
             return from_image(init, encode, draw, sigma, latent.downscale, manifest.takes_mask)
         finally:
-            self.pipeline.release_after_use("vae_encoder", self.job)
+            self.pipeline.release_after_use("vae_encoder", self.state)
 
-    def _encode_image(self, picture: Array) -> Posterior:
-        self.job.stop.check()
-        return self.pipeline.encode_image(picture, self.job)
+    def _encode_image(self, picture: Array) -> LatentDistribution:
+        self.state.cancellation.check()
+        return self.pipeline.encode_image(picture, self.state)
 
     def _precision_warnings(self) -> list[str]:
         """A warning for each precision that was executed and not asked for.
@@ -194,7 +194,7 @@ class Run:
         """
         backend, model = self.pipeline.backend, self.pipeline.artifact.manifest.precision
         names: dict[tuple[str, str], list[str]] = {}
-        for name, record in self.job.networks.items():
+        for name, record in self.state.networks.items():
             asked = backend.precision or (record.stored if record.stored == "int8" else None)
             is_known = record.retried or asked == model == "int8" != record.stored
             if asked not in (None, record.executed) and not is_known:
@@ -203,14 +203,14 @@ class Run:
             f"{backend.name} was asked for {asked} and executed {executed}: {', '.join(those)}"
             for (asked, executed), those in names.items()
         ]
-        if not has_int8() and any(one.stored == "int8" for one in self.job.networks.values()):
+        if not has_int8() and any(one.stored == "int8" for one in self.state.networks.values()):
             warnings.append(
                 "this processor has no VNNI: int8 is slow here, and sums may overflow; better use "
                 "the model in fp32"
             )
         return warnings
 
-    def _unet(self, text: Text) -> Guarded:
+    def _unet(self, text: TextConditioning) -> GuardedGraph:
         """The U-Net, ready for as many tokens as a text has; raises `UsageError` for too many."""
         manifest, tokens = self.pipeline.artifact.manifest, text.states.shape[1]
         if manifest.text_tokens not in (tokens, "tokens"):
@@ -227,17 +227,17 @@ class Run:
             "timestep": (),
             "encoder_hidden_states": (batch, *text.states.shape[1:]),
         }
-        for name, array in self._added(text, self.request.framing).items():
+        for name, array in self._added(text, self.request.size_conditioning).items():
             shapes[name] = (batch, *array.shape[1:])
         if width := guidance_width(self.pipeline.artifact.manifest.graphs.get("unet")):
             shapes[GUIDANCE_INPUT] = (batch, width)
-        return Guarded(self.pipeline, "unet", shapes, self.job)
+        return GuardedGraph(self.pipeline, "unet", shapes, self.state)
 
     def _denoiser(
         self,
         unet: UNet,
-        positive: Text,
-        negative: Text | None,
+        positive: TextConditioning,
+        negative: TextConditioning | None,
         conditions: Latents | None,
     ) -> Denoise:
         request = self.request
@@ -248,34 +248,36 @@ class Run:
             positive=positive.states,
             negative=negative.states if negative else None,
             conditions=conditions,
-            added=self._added(positive, request.framing),
-            negative_added=self._added(negative, request.negative_framing) if negative else {},
+            added=self._added(positive, request.size_conditioning),
+            negative_added=self._added(negative, request.negative_size_conditioning)
+            if negative
+            else {},
             guidance=request.guidance,
-            clipping=request.recipe.clipping,
-            timestep_scaling=request.recipe.timestep_scaling,
-            stop=self.job.stop,
+            clipping=request.sampler_settings.clipping,
+            timestep_scaling=request.sampler_settings.timestep_scaling,
+            cancellation=self.state.cancellation,
         )
 
-    def _added(self, text: Text, framing: Framing | None) -> Added:
+    def _added(self, text: TextConditioning, size_conditioning: SizeConditioning | None) -> Added:
         """What the U-Net takes beside embeddings: of most models nothing."""
         added: dict[str, Array] = {}
         if text.pooled is not None and self.pipeline.artifact.manifest.pooled_width is not None:
             added[POOLED] = text.pooled
-        if framing:
-            added[PICTURE] = np.repeat(framing.row, len(text.states), axis=0)
+        if size_conditioning:
+            added[PICTURE] = np.repeat(size_conditioning.row, len(text.states), axis=0)
         return added
 
-    def _embeddings(self) -> tuple[Text, Text | None]:
+    def _embeddings(self) -> tuple[TextConditioning, TextConditioning | None]:
         """Of prompt and negative prompt, the latter None without guidance."""
         try:
             positive, negative = self._embed_both()
         finally:
             for encoder in self.pipeline.artifact.manifest.text_encoders:
-                self.pipeline.release_after_use(encoder.graph, self.job)
-        self.job.stop.check()
+                self.pipeline.release_after_use(encoder.graph, self.state)
+        self.state.cancellation.check()
         return positive, negative
 
-    def _embed_both(self) -> tuple[Text, Text | None]:
+    def _embed_both(self) -> tuple[TextConditioning, TextConditioning | None]:
         request, manifest = self.request, self.pipeline.artifact.manifest
         given = _given(request.prompt_embeds, request.pooled_prompt_embeds)
         positive = self._embed("prompt", request.prompt, given)
@@ -288,17 +290,17 @@ class Run:
         states = self._of_one_length(positive.states, negative.states)
         return replace(positive, states=states[0]), replace(negative, states=states[1])
 
-    def _embed(self, what: str, text: str, given: Text | None) -> Text:
+    def _embed(self, what: str, text: str, given: TextConditioning | None) -> TextConditioning:
         """Embeddings of a text, or those that stand for it: one for each image."""
         if given is None:
             prompt = parse(text)
-            self.job.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
+            self.state.warnings += [f"{what}: {warning}" for warning in prompt.warnings]
             given = self._encode(what, prompt)
         return given.repeated(len(self.request.seeds))
 
-    def _encode(self, what: str, prompt: str | Prompt) -> Text:
-        with self.job.at(what):
-            return self.pipeline.encode_text(prompt, self.request.clip_skip, self.job)
+    def _encode(self, what: str, prompt: str | Prompt) -> TextConditioning:
+        with self.state.at(what):
+            return self.pipeline.encode_text(prompt, self.request.clip_skip, self.state)
 
     def _of_one_length(self, *embeddings: Embeddings) -> list[Embeddings]:
         """Fill up the shorter with the embeddings of nothing: the U-Net takes them as one batch."""
@@ -318,5 +320,5 @@ class Run:
         return latent.channels, *size
 
 
-def _given(states: Embeddings | None, pooled: Embeddings | None) -> Text | None:
-    return None if states is None else Text(states, pooled)
+def _given(states: Embeddings | None, pooled: Embeddings | None) -> TextConditioning | None:
+    return None if states is None else TextConditioning(states, pooled)

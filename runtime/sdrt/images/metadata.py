@@ -18,7 +18,14 @@ from sdrt.sampling.samplers.registry import SAMPLERS
 from sdrt.sampling.samplers.sampler import Option
 
 CHUNK = "sdrt"
-SCHEMA = 1
+SCHEMA = 2
+RENAMED_IN_2 = {
+    "part": "denoising_range",
+    "framing": "size_conditioning",
+    "words": "textual_inversions",
+    "embeddings": "prompt_embeddings",
+}
+"""What schema 1 called fields that are otherwise the same."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Parameters:
     clip_skip: int
     style: str | None
     """Its words are in both prompts already."""
-    embeddings: dict[str, str]
+    prompt_embeddings: dict[str, str]
     """SHA-256 of the embeddings that stood for a prompt, which cannot be stored here."""
     init_image: dict[str, str]
     """SHA-256 of the pixels of the image to start from, and of its mask; empty without one,"""
@@ -57,10 +64,10 @@ class Parameters:
     """Whether the VAE worked in tiles."""
     hires: dict[str, float] | None
     """Scale, strength, steps and size of the second pass; width and height are the first's."""
-    part: dict[str, Any] | None
+    denoising_range: dict[str, Any] | None
     """Of a part of a run: start and end, as shares of it, and SHA-256 of the latents that it went
     on from, with name and hash of the base model that they are known to be of."""
-    framing: dict[str, tuple[int, int] | float]
+    size_conditioning: dict[str, tuple[int, int] | float]
     """What SDXL was told of the picture, as options; empty for models that are told nothing."""
     sampler: str
     scheduler: str
@@ -78,7 +85,7 @@ class Parameters:
     """SHA-256 of the artifact's manifest, and so of every file in it."""
     loras: list[dict[str, Any]]
     """Name, SHA-256 and weight of each that was added to the model's weights for this picture."""
-    words: list[dict[str, str]]
+    textual_inversions: list[dict[str, str]]
     """Those that the model knew by textual inversion: word, name and SHA-256 of its file."""
     stored_precision: str
     executed_precision: str
@@ -133,14 +140,14 @@ class Parameters:
     def _models(self) -> dict[str, object]:
         """In A1111 the model is the base, and a refiner is an addition to it."""
         own: dict[str, object] = {"Model hash": self.model_hash[:10], "Model": self.model}
-        base = self.part["base"] if self.part else None
-        if not self.part or not base:
+        base = self.denoising_range["base"] if self.denoising_range else None
+        if not self.denoising_range or not base:
             return own
         return {
             "Model hash": base["model_hash"][:10],
             "Model": base["model"],
             "Refiner": f"{self.model} [{self.model_hash[:10]}]",
-            "Refiner switch at": f"{self.part['start']:g}",
+            "Refiner switch at": f"{self.denoising_range['start']:g}",
         }
 
     def _schedule_type(self) -> dict[str, str]:
@@ -179,10 +186,19 @@ def read_png(path: Path) -> dict[str, Any]:
         found["parameters"] = texts["parameters"]
     if CHUNK in texts:
         try:
-            found[CHUNK] = json.loads(texts[CHUNK])
+            found[CHUNK] = _current(json.loads(texts[CHUNK]))
         except (json.JSONDecodeError, RecursionError) as error:
             raise UsageError(f"{path}: its chunk {CHUNK!r} is not valid JSON: {error}") from error
     return found
+
+
+def _current(record: Any) -> Any:
+    """The record under the names of the present schema, whatever version of sdrt wrote it."""
+    if not isinstance(record, dict) or record.get("schema") != 1:
+        return record
+    return {RENAMED_IN_2.get(name, name): value for name, value in record.items()} | {
+        "schema": SCHEMA
+    }
 
 
 def _quoted(value: object) -> str:

@@ -10,7 +10,7 @@ from sdrt import machine
 from sdrt.backends.backend import open_backend, usable_backends
 from sdrt.errors import OutOfMemoryError, UnsupportedError, UsageError
 from sdrt.manifest import TINY_DECODER
-from sdrt.memory.estimate import ENGINES, Plan
+from sdrt.memory.estimate import ENGINES, MemoryPlan
 from sdrt.validation import MIN_LATENT
 
 SIDE_STEP = 64  # pixels between the smaller sizes that are tried
@@ -30,7 +30,7 @@ class Budget:
     heeds_machine: bool = True
     """Whether a run is refused that needs more than the machine, or container, has available."""
 
-    def fit(self, plan: Plan, may_tile: bool) -> Plan:
+    def fit(self, plan: MemoryPlan, may_tile: bool) -> MemoryPlan:
         """The plan with what is left open decided: as little changed as makes the run fit.
 
         That is tiles, and under a limit that no network stays after its use, and that both halves
@@ -56,7 +56,7 @@ class Budget:
             chosen = replace(chosen, gives_back=machine.give_back_freed_arrays())
         return chosen
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: MemoryPlan) -> None:
         """Raise `OutOfMemoryError` with figures if a run needs more memory than it may take."""
         if not _is_known(plan):
             return
@@ -72,14 +72,14 @@ class Budget:
                 "Python: check_memory=False)"
             )
 
-    def forecast(self, plan: Plan) -> "Forecast | None":
+    def forecast(self, plan: MemoryPlan) -> "Forecast | None":
         """What is to be said of a plan that was made for a limit."""
         if self.limit is None:
             return None
         name, needed = plan.peak()
         return Forecast(self.limit, plan.before + needed, name, _ways(plan), plan.previews)
 
-    def _refuse_over_limit(self, plan: Plan) -> None:
+    def _refuse_over_limit(self, plan: MemoryPlan) -> None:
         assert self.limit is not None
         name, needed = plan.peak()
         raise OutOfMemoryError(
@@ -90,7 +90,7 @@ class Budget:
             f"{self._remedy(plan, plan.before)}; or raise the limit to what the run needs"
         )
 
-    def _remedy(self, plan: Plan, before: int) -> str:
+    def _remedy(self, plan: MemoryPlan, before: int) -> str:
         fitting = (
             f"it would fit with {flags} (about {_gb(before + changed.peak()[1])})"
             for flags, changed in _changes(plan)
@@ -98,7 +98,7 @@ class Budget:
         )
         return next(fitting, "nothing that could be changed makes it fit; take a smaller model")
 
-    def _keeps_limit(self, plan: Plan) -> bool:
+    def _keeps_limit(self, plan: MemoryPlan) -> bool:
         return self.limit is None or plan.before + plan.peak()[1] <= self.limit
 
 
@@ -134,7 +134,7 @@ def read_bytes(text: str) -> int:
     return int(float(match[1]) * unit)
 
 
-def _ways(plan: Plan) -> list[str]:
+def _ways(plan: MemoryPlan) -> list[str]:
     """What a plan does to need less memory."""
     said = {
         "networks are released after use": not plan.keep,
@@ -149,12 +149,12 @@ def _beside(previews: str | None) -> str:
     return f" (previews need the U-Net and {previews} at once)" if previews else ""
 
 
-def _is_known(plan: Plan) -> bool:
+def _is_known(plan: MemoryPlan) -> bool:
     """Whether it is known what the engine needs: not on devices with memory of their own."""
     return plan.backend.name in ENGINES and getattr(plan.backend, "device", "CPU") == "CPU"
 
 
-def _is_available(plan: Plan) -> bool:
+def _is_available(plan: MemoryPlan) -> bool:
     """Whether the machine has enough, or does not tell."""
     _, available = machine.memory_bytes()
     return not available or plan.peak()[1] <= available
@@ -167,7 +167,7 @@ def _combinations(changes: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         yield {name: value for change in chosen for name, value in change.items()}
 
 
-def _changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
+def _changes(plan: MemoryPlan) -> Iterator[tuple[str, MemoryPlan]]:
     """What could be changed, cheapest first: one thing, then several, at last the size.
 
     Pictures stay what they are (in tiles: nearly), then change by rounding, then become others.
@@ -207,7 +207,7 @@ def _changes(plan: Plan) -> Iterator[tuple[str, Plan]]:
         yield size, replace(smaller, width=width, height=height)
 
 
-def _smaller_engines(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
+def _smaller_engines(plan: MemoryPlan) -> Iterator[tuple[str, dict[str, Any]]]:
     """OpenVINO in place of another engine, then its bf16: each needs less than the one before."""
     graphs = plan.artifact.manifest.graphs.values()
     flags, backend = "", plan.backend
@@ -226,7 +226,7 @@ def _smaller_engines(plan: Plan) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{flags}--precision bf16", {"backend": narrow}
 
 
-def _smaller_sizes(plan: Plan) -> Iterator[tuple[int, int]]:
+def _smaller_sizes(plan: MemoryPlan) -> Iterator[tuple[int, int]]:
     """Sizes of about the same shape, the largest first."""
     least = MIN_LATENT * plan.artifact.manifest.latent.downscale
     longest = max(plan.width, plan.height)

@@ -76,7 +76,7 @@ TIGHT_ENGINES = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class MemoryPlan:
     """What decides how much memory a run takes."""
 
     artifact: Artifact
@@ -119,7 +119,7 @@ class Plan:
         request: Request,
         keep: frozenset[str],
         loaded: frozenset[str],
-    ) -> "Plan":
+    ) -> "MemoryPlan":
         """The plan of a request."""
         is_doubled = request.is_guided and not request.guidance.is_split
         first, largest = (request.width, request.height), request.hires or request
@@ -176,7 +176,7 @@ class Plan:
         name = max(peaks, key=lambda name: peaks[name])
         return name, peaks[name]
 
-    def _stages(self) -> Iterator[tuple[str, "Plan"]]:
+    def _stages(self) -> Iterator[tuple[str, "MemoryPlan"]]:
         """The networks in the order in which they run, each with the plan of its pass."""
         passes = [self]
         if self.first:
@@ -191,7 +191,7 @@ class Plan:
     def _text_encoders(self) -> list[str]:
         return [encoder.graph for encoder in self.artifact.manifest.text_encoders]
 
-    def _there(self, *names: str) -> Iterator[tuple[str, "Plan"]]:
+    def _there(self, *names: str) -> Iterator[tuple[str, "MemoryPlan"]]:
         yield from ((name, self) for name in names if name in self.artifact.manifest.graphs)
 
     def _weights(self, name: str) -> int:

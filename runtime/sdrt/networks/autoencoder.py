@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from sdrt.arrays import Array, Floats, Latents
 from sdrt.backends.tile_context import Context, Role
-from sdrt.networks.fp32_fallback import Guarded
-from sdrt.networks.run_state import Job
+from sdrt.networks.fp32_fallback import GuardedGraph
+from sdrt.networks.run_state import RunState
 from sdrt.networks.tiling import Tiling, in_tiles, seen_of
 
 Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Half:
+class TiledVae:
     """The encoder or a decoder, in one job."""
 
     pipeline: "Pipeline"
-    job: Job
+    state: RunState
     name: str
     taken: str
     """Name of its input,"""
@@ -42,7 +42,7 @@ class Half:
         `places` say where an error was.
         """
         height, width = (side // self.scale for side in images.shape[2:])
-        tiling = self.job.tiling_of(height, width)
+        tiling = self.state.tiling_of(height, width)
         contexts = self._contexts(images, places, tiling)
         size = tiling.size(height, width)
         graph = self._open(images, size, "takes" if contexts[0] else None, contexts[0])
@@ -50,9 +50,9 @@ class Half:
         for image, place, context in zip(images, places, contexts, strict=True):
 
             def compute(tile: Array, context: Context = context) -> Array:
-                return graph.run({self.taken: tile, **context}, self.job.stop)[self.made]
+                return graph.run({self.taken: tile, **context}, self.state.cancellation)[self.made]
 
-            with self.job.at(place):
+            with self.state.at(place):
                 found.append(in_tiles(compute, image[None], tiling, height, width)[0])
         self.seconds += time.perf_counter() - started
         graph.record()
@@ -62,18 +62,18 @@ class Half:
         """What tiles have to be told of each image; all at first, by a network of its own."""
         height, width = (side // self.scale for side in images.shape[2:])
         is_whole = tiling.is_whole(height, width)
-        names = () if is_whole else self.pipeline.context(self.name, self.job)
+        names = () if is_whole else self.pipeline.context(self.name, self.state)
         if not names:
             return [{} for _ in images]
         graph = self._open(images, tiling.copies(height, width)[0], "gives")
 
         def look(copy: Array) -> Context:
-            made = graph.run({self.taken: copy}, self.job.stop)
+            made = graph.run({self.taken: copy}, self.state.cancellation)
             return {name: made[name] for name in names}
 
         found, started = [], time.perf_counter()
         for image, place in zip(images, places, strict=True):
-            with self.job.at(place):
+            with self.state.at(place):
                 found.append(seen_of(look, image[None], tiling, height, width))
         self.seconds += time.perf_counter() - started
         return found
@@ -84,15 +84,17 @@ class Half:
         size: tuple[int, int],
         role: Role | None,
         context: Context | None = None,
-    ) -> Guarded:
+    ) -> GuardedGraph:
         """Compiled for parts of the images with so many latents."""
         shape = (1, images.shape[1], *(side * self.scale for side in size))
         given = {name: array.shape for name, array in (context or {}).items()}
-        return Guarded(self.pipeline, self.name, {self.taken: shape, **given}, self.job, role)
+        return GuardedGraph(
+            self.pipeline, self.name, {self.taken: shape, **given}, self.state, role
+        )
 
 
 @dataclass(frozen=True)
-class Posterior:
+class LatentDistribution:
     """What a VAE's encoder says about a picture: a normal distribution of each latent.
 
     In the U-Net's space, (1, channels, h/8, w/8).
@@ -102,7 +104,7 @@ class Posterior:
     deviation: Latents
 
     @classmethod
-    def of(cls, parameters: Floats, scale: float) -> "Posterior":
+    def of(cls, parameters: Floats, scale: float) -> "LatentDistribution":
         """Read mean and log variance off the encoder's channels; (1, 2 * channels, h/8, w/8)."""
         mean, log_variance = np.split(parameters, 2, axis=1)
         deviation = np.exp(np.float32(0.5) * log_variance.clip(-30, 20))

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from sdrt.arrays import Array, Embeddings, Latents
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.graph import Network
 from sdrt.manifest import GUIDANCE_INPUT, Prediction, guidance_width
 from sdrt.sampling.guidance import Clipping, Guidance
@@ -19,7 +19,7 @@ Added = Mapping[str, Array]
 
 
 @dataclass(frozen=True)
-class Side:
+class GuidanceBranch:
     """What the U-Net is told for one of the answers that guidance combines."""
 
     embeddings: Embeddings
@@ -35,7 +35,9 @@ class UNet(Protocol):
         """Its inputs."""
         ...
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
         """Run once."""
         ...
 
@@ -63,7 +65,7 @@ class Denoiser:
     """What stands beside the positive embeddings, of models that take anything,"""
     negative_added: Added = field(default_factory=dict)
     """and beside the negative ones."""
-    stop: Stop = field(default_factory=Stop)
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
         """Clean latents at noise level `sigma`; x and the result: (images, channels, h/8, w/8)."""
@@ -89,10 +91,10 @@ class Denoiser:
 
     def _output(self, sample: Latents, sigma: float) -> Latents:
         timestep = self.steps.timestep(sigma)
-        positive = Side(self.positive, self.added, self.conditions)
+        positive = GuidanceBranch(self.positive, self.added, self.conditions)
         if self.negative is None or not self.guidance.covers(self.steps.progress(sigma)):
             return self._run(sample, timestep, [positive])
-        negative = Side(self.negative, self.negative_added, self.conditions)
+        negative = GuidanceBranch(self.negative, self.negative_added, self.conditions)
         sides = [negative, positive]
         if self.conditions is not None and self.guidance.image_scale > 1:
             sides.append(replace(negative, conditions=np.zeros_like(self.conditions)))
@@ -101,7 +103,7 @@ class Denoiser:
         together = self._run(sample, timestep, sides)
         return self.guidance.combine(*np.split(together, len(sides)))
 
-    def _run(self, sample: Latents, timestep: float, sides: Sequence[Side]) -> Latents:
+    def _run(self, sample: Latents, timestep: float, sides: Sequence[GuidanceBranch]) -> Latents:
         """Answers for all sides, one after the other: rows are those of `sample` for each."""
         sample = np.concatenate([sample] * len(sides))
         beside = [side.conditions for side in sides if side.conditions is not None]
@@ -119,7 +121,7 @@ class Denoiser:
         if width := guidance_width(self.unet.network.spec):
             row = guidance_embedding(self.guidance.scale - 1, width)
             feeds[GUIDANCE_INPUT] = np.repeat(row, len(sample), axis=0)
-        output: Latents = self.unet.run(feeds, self.stop)["out_sample"]
+        output: Latents = self.unet.run(feeds, self.cancellation)["out_sample"]
         return output
 
 

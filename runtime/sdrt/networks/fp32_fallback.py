@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from sdrt.arrays import Array
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.graph import Shapes, check_shapes, first_nonfinite
 from sdrt.backends.tile_context import Role
 from sdrt.errors import NonFiniteError
-from sdrt.networks.run_state import Job
+from sdrt.networks.run_state import RunState
 
 if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
 
 
-class Guarded:
+class GuardedGraph:
     """Runs like the graph that it stands for.
 
     What failed once will fail again: from then on the network runs in fp32 until the run ends. The
@@ -26,18 +26,20 @@ class Guarded:
         pipeline: "Pipeline",
         name: str,
         shapes: Shapes,
-        job: Job,
+        state: RunState,
         role: Role | None = None,
     ) -> None:
-        self._pipeline, self._job, self._role = pipeline, job, role
-        self._graph = pipeline.graph(name, shapes, job, role)
+        self._pipeline, self._job, self._role = pipeline, state, role
+        self._graph = pipeline.graph(name, shapes, state, role)
         self.network = self._graph.network
         check_shapes(self.network, shapes)
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
         """Run once, or twice if need be; raises what `Graph.run` raises."""
         try:
-            return self._graph.run(feeds, stop)
+            return self._graph.run(feeds, cancellation)
         except NonFiniteError as error:
             wider = self._pipeline.backend_of(self.network.name, self._job).in_fp32(self.network)
             if wider is None or first_nonfinite(feeds):
@@ -54,7 +56,7 @@ class Guarded:
         shapes = {name: array.shape for name, array in feeds.items()}
         self._graph = self._pipeline.graph(self.network.name, shapes, self._job, self._role)
         try:
-            return self._graph.run(feeds, stop)
+            return self._graph.run(feeds, cancellation)
         except NonFiniteError as error:
             raise NonFiniteError(f"{error}; it gave them in {narrow} before") from error
 

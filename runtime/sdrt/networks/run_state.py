@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from sdrt.backends.backend import Backend
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import NetworkRecord, Retry
 from sdrt.backends.graph import Graph
 from sdrt.errors import CancelledError, NonFiniteError
@@ -25,10 +25,10 @@ class Timings:
 
 
 @dataclass
-class Job:
+class RunState:
     """Handed on to whatever works for one run."""
 
-    stop: Stop = field(default_factory=Stop)
+    cancellation: Cancellation = field(default_factory=Cancellation)
     timings: Timings = field(default_factory=Timings)
     networks: dict[str, NetworkRecord] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)

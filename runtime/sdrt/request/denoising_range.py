@@ -20,7 +20,7 @@ from sdrt.text.prompt_embeddings import checked_floats, digest
 
 
 @dataclass(frozen=True)
-class Part:
+class DenoisingRange:
     """From which share of a run to which."""
 
     start: float = 0.0
@@ -64,7 +64,7 @@ class Part:
         return int(np.count_nonzero(steps.timesteps >= cut))
 
 
-def read_part(options: Options, images: int, channels: int) -> Part:
+def read_denoising_range(options: Options, images: int, channels: int) -> DenoisingRange:
     """Raises `UsageError` for a part that cannot be, or goes with nothing else that is asked."""
     start = validation.number("denoising_start", options.get("denoising_start", 0.0), 1)
     end = validation.number("denoising_end", options.get("denoising_end", 1.0), 1)
@@ -76,10 +76,12 @@ def read_part(options: Options, images: int, channels: int) -> Part:
     if (latents is None) != (start == 0):
         given, missing = ("denoising_start", "latents")[:: 1 if latents is None else -1]
         raise UsageError(f"{given} was given without {missing}; expected both, or none")
-    part = Part(start, end, None if latents is None else _checked(latents, images, channels))
-    if not part.is_whole:
-        _check_others(options, part)
-    return part
+    denoising_range = DenoisingRange(
+        start, end, None if latents is None else _checked(latents, images, channels)
+    )
+    if not denoising_range.is_whole:
+        _check_others(options, denoising_range)
+    return denoising_range
 
 
 def _checked(value: object, images: int, channels: int) -> Latents:
@@ -94,7 +96,9 @@ def _checked(value: object, images: int, channels: int) -> Latents:
     return np.repeat(stack, images // len(stack), axis=0)
 
 
-def _check_others(options: Options, part: Part) -> None:
-    for name in ("hires", "mask") if part.latents is None else ("hires", "mask", "image"):
+def _check_others(options: Options, denoising_range: DenoisingRange) -> None:
+    for name in (
+        ("hires", "mask") if denoising_range.latents is None else ("hires", "mask", "image")
+    ):
         if options.get(name) is not None:
             raise UsageError(f"{name} was given for a part of a run; give one of them")

@@ -6,7 +6,7 @@ from sdrt.errors import UsageError
 from sdrt.request.size_conditioning import NEGATIVE
 from sdrt.request.size_conditioning import OPTIONS as FRAMING
 from sdrt.sampling.guidance import Guidance
-from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.sampler_settings import SamplerSettings
 
 OF_GUIDANCE = (
     "negative_prompt",
@@ -35,7 +35,7 @@ def warnings(
     options: Mapping[str, object],
     guidance: Guidance,
     guides_itself: bool,
-    recipe: Recipe,
+    sampler_settings: SamplerSettings,
 ) -> tuple[str, ...]:
     """What was asked of the model `name`, and something else that was asked for leaves unheeded."""
     off = _why_not_guided(name, guidance, guides_itself)
@@ -43,7 +43,7 @@ def warnings(
     if guidance.scale <= 1:
         told += _of_two_answers(guidance)
     found = [_sentence(told, off)] if off and told else []
-    return *found, *_of_recipe(options, recipe)
+    return *found, *_of_recipe(options, sampler_settings)
 
 
 def _why_not_guided(name: str, guidance: Guidance, guides_itself: bool) -> str | None:
@@ -67,18 +67,21 @@ def _of_two_answers(guidance: Guidance) -> list[str]:
     return [option for option, is_said in said.items() if is_said]
 
 
-def _of_recipe(options: Mapping[str, object], recipe: Recipe) -> Iterator[str]:
+def _of_recipe(options: Mapping[str, object], sampler_settings: SamplerSettings) -> Iterator[str]:
     given = options.get("sampler_options")
     own = given if isinstance(given, Mapping) else {}
-    if options.get("spacing") is not None and recipe.scheduler != "default":
-        yield _sentence(["spacing"], f"the scheduler {recipe.scheduler!r} spaces the noise levels")
-    elif options.get("spacing") is not None and recipe.is_distilled:
+    if options.get("spacing") is not None and sampler_settings.scheduler != "default":
         yield _sentence(
-            ["spacing"], f"{recipe.sampler} goes through timesteps that models were distilled on"
+            ["spacing"], f"the scheduler {sampler_settings.scheduler!r} spaces the noise levels"
         )
-    if "rho" in own and not recipe.has_rho:
-        yield _sentence(["rho"], f"the scheduler {recipe.scheduler!r} has none")
-    if "thresholding_max" in own and not recipe.options.get("thresholding"):
+    elif options.get("spacing") is not None and sampler_settings.is_distilled:
+        yield _sentence(
+            ["spacing"],
+            f"{sampler_settings.sampler} goes through timesteps that models were distilled on",
+        )
+    if "rho" in own and not sampler_settings.has_rho:
+        yield _sentence(["rho"], f"the scheduler {sampler_settings.scheduler!r} has none")
+    if "thresholding_max" in own and not sampler_settings.options.get("thresholding"):
         yield _sentence(["thresholding_max"], "there is no thresholding")
 
 

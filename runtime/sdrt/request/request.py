@@ -4,13 +4,13 @@ from dataclasses import dataclass, field
 
 from sdrt.arrays import Embeddings
 from sdrt.manifest import TINY_DECODER
-from sdrt.request.denoising_range import Part
+from sdrt.request.denoising_range import DenoisingRange
 from sdrt.request.hires import Hires
 from sdrt.request.init_image import InitImage
 from sdrt.request.options import VaeTiling
-from sdrt.request.size_conditioning import NEGATIVE, Framing
+from sdrt.request.size_conditioning import NEGATIVE, SizeConditioning
 from sdrt.sampling.guidance import Guidance
-from sdrt.sampling.sampler_settings import Recipe
+from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.text.prompt_embeddings import digest
 
 EMBEDDINGS = (
@@ -39,7 +39,7 @@ class Request:
     guidance: Guidance
     is_guided: bool
     """Whether the U-Net ever has to run for the negative prompt too."""
-    recipe: Recipe
+    sampler_settings: SamplerSettings
     seeds: tuple[int, ...]
     clip_skip: int = 1
     style: str | None = None
@@ -49,12 +49,12 @@ class Request:
     """Where they are given, the prompt is empty."""
     pooled_prompt_embeds: Embeddings | None = field(default=None, compare=False)
     negative_pooled_prompt_embeds: Embeddings | None = field(default=None, compare=False)
-    framing: Framing | None = None
+    size_conditioning: SizeConditioning | None = None
     """What the U-Net is told of the picture; None for models that are told nothing."""
-    negative_framing: Framing | None = None
+    negative_size_conditioning: SizeConditioning | None = None
     init: InitImage | None = None
     """What the run starts from, if not from noise alone."""
-    part: Part = Part()
+    denoising_range: DenoisingRange = DenoisingRange()
     """What share of the run is made here."""
     vae_tiling: VaeTiling = "auto"
     hires: Hires | None = None
@@ -97,10 +97,13 @@ class Request:
         return {name: digest(array) for name, array in given.items() if array is not None}
 
     @property
-    def framings(self) -> dict[str, tuple[int, int] | float]:
+    def size_options(self) -> dict[str, tuple[int, int] | float]:
         """What the U-Net is told of the picture, as options; beside the negative prompt if else."""
-        told = self.framing.options if self.framing else {}
-        if self.negative_framing and self.negative_framing != self.framing:
-            more = self.negative_framing.options
+        told = self.size_conditioning.options if self.size_conditioning else {}
+        if (
+            self.negative_size_conditioning
+            and self.negative_size_conditioning != self.size_conditioning
+        ):
+            more = self.negative_size_conditioning.options
             told |= {NEGATIVE + name: value for name, value in more.items()}
         return told

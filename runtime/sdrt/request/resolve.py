@@ -10,26 +10,31 @@ from sdrt.arrays import Embeddings
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.manifest import SPACINGS, TINY_DECODER, Manifest, guidance_width
 from sdrt.request import ignored_options
-from sdrt.request.denoising_range import read_part
+from sdrt.request.denoising_range import read_denoising_range
 from sdrt.request.hires import STRENGTH as HIRES_STRENGTH
 from sdrt.request.hires import Hires, second_pass
 from sdrt.request.init_image import InitImage, read_init_image
 from sdrt.request.options import Options, VaeTiling
 from sdrt.request.request import DECODERS, EMBEDDINGS, POOLED_EMBEDDINGS, Request
-from sdrt.request.size_conditioning import NEGATIVE, OPTIONS, Framing, read_framing
+from sdrt.request.size_conditioning import (
+    NEGATIVE,
+    OPTIONS,
+    SizeConditioning,
+    read_size_conditioning,
+)
 from sdrt.sampling.guidance import Guidance
 from sdrt.sampling.noise import MAX_SEED
-from sdrt.sampling.sampler_settings import Recipe, check_options
+from sdrt.sampling.sampler_settings import SamplerSettings, check_options
 from sdrt.sampling.samplers.aliases import find_sampler
 from sdrt.sampling.samplers.registry import SAMPLERS
-from sdrt.sampling.scheduler_config import check_training, read_recipe
-from sdrt.sampling.sigma_schedules import SCHEDULERS
+from sdrt.sampling.scheduler_config import check_training, read_sampler_settings
+from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES
 from sdrt.text.conditioning import checked_clip_skip
 from sdrt.text.prompt_embeddings import check_lengths, checked_embeddings, checked_pooled
 from sdrt.text.styles import Style, find_style
 
 MAX_IMAGES = 64
-SCHEDULER_NAMES = ("default", *SCHEDULERS)
+SCHEDULER_NAMES = ("default", *SIGMA_SCHEDULES)
 STRENGTH = 0.8  # of a picture without a mask; under a mask everything is made anew
 IMAGE_GUIDANCE = 1.5  # of models that edit a picture, as their authors do
 
@@ -43,7 +48,10 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     defaults, downscale = manifest.defaults, manifest.latent.downscale
     steps = options.get("num_inference_steps", defaults.num_inference_steps)
     guides_itself = guidance_width(manifest.graphs.get("unet")) > 0
-    guidance, recipe = _guidance(manifest, options, guides_itself), _recipe(manifest, options)
+    guidance, sampler_settings = (
+        _guidance(manifest, options, guides_itself),
+        _recipe(manifest, options),
+    )
     seeds = _seeds(options.get("seed"), options.get("num_images_per_prompt", 1))
     style = _style(options)
     texts = (
@@ -52,13 +60,13 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     )
     prompt, negative_prompt = style.apply(*texts) if style else texts
     init = _init_image(manifest, options)
-    part = read_part(options, len(seeds), manifest.latent.channels)
+    denoising_range = read_denoising_range(options, len(seeds), manifest.latent.channels)
     own_width, own_height = init.size if init else (defaults.width, defaults.height)
-    if part.latents is not None:
-        own_height, own_width = (side * downscale for side in part.latents.shape[2:])
+    if denoising_range.latents is not None:
+        own_height, own_width = (side * downscale for side in denoising_range.latents.shape[2:])
     width = validation.size("width", options.get("width", own_width), downscale)
     height = validation.size("height", options.get("height", own_height), downscale)
-    framing, negative_framing = _framings(manifest, options, (height, width))
+    size_conditioning, negative_size_conditioning = _framings(manifest, options, (height, width))
     embeddings = {name: _embeddings(name, manifest, options, len(seeds)) for name in EMBEDDINGS}
     request = Request(
         prompt=prompt,
@@ -68,7 +76,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         num_inference_steps=validation.whole("steps", steps, 1, manifest.schedule.train_steps),
         guidance=guidance,
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
-        recipe=recipe,
+        sampler_settings=sampler_settings,
         seeds=seeds,
         clip_skip=checked_clip_skip(manifest, options.get("clip_skip", 1)),
         style=style.name if style else None,
@@ -76,16 +84,18 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         negative_prompt_embeds=embeddings["negative_prompt_embeds"],
         pooled_prompt_embeds=embeddings["pooled_prompt_embeds"],
         negative_pooled_prompt_embeds=embeddings["negative_pooled_prompt_embeds"],
-        framing=framing,
-        negative_framing=negative_framing,
+        size_conditioning=size_conditioning,
+        negative_size_conditioning=negative_size_conditioning,
         init=init,
-        part=part,
+        denoising_range=denoising_range,
         vae_tiling=_vae_tiling(options.get("vae_tiling", "auto")),
         decoder=decoder_of(manifest, options.get("decoder", "full")),
-        squeezes_steps=guides_itself and recipe.is_distilled,
-        warnings=ignored_options.warnings(manifest.name, options, guidance, guides_itself, recipe),
+        squeezes_steps=guides_itself and sampler_settings.is_distilled,
+        warnings=ignored_options.warnings(
+            manifest.name, options, guidance, guides_itself, sampler_settings
+        ),
     )
-    if part.latents is not None and (width, height) != (own_width, own_height):
+    if denoising_range.latents is not None and (width, height) != (own_width, own_height):
         raise UsageError(
             f"the run is {width}x{height} pixels, and its latents are of {own_width}x{own_height}; "
             "leave the size out"
@@ -224,14 +234,14 @@ def _check_conditions(manifest: Manifest, has_image: bool, has_mask: bool) -> No
         )
 
 
-def _recipe(manifest: Manifest, options: Options) -> Recipe:
+def _recipe(manifest: Manifest, options: Options) -> SamplerSettings:
     """The model's own way to sample, or a given scheduler's, and what was asked for besides."""
     if "scheduler_config" in options:
-        base = read_recipe(options["scheduler_config"])
+        base = read_sampler_settings(options["scheduler_config"])
         check_training(options["scheduler_config"], manifest.schedule, manifest.prediction)
     else:
         defaults, schedule = manifest.defaults, manifest.schedule
-        base = Recipe(
+        base = SamplerSettings(
             defaults.sampler,
             defaults.scheduler,
             schedule.spacing,
@@ -255,7 +265,7 @@ def _recipe(manifest: Manifest, options: Options) -> Recipe:
     given = options.get("sampler_options", {})
     if not isinstance(given, Mapping):
         raise UsageError(f"sampler_options is {given!r}; expected names with values")
-    return Recipe(
+    return SamplerSettings(
         sampler,
         scheduler,
         validation.known("spacing", options.get("spacing", base.spacing), SPACINGS),  # type: ignore[arg-type]
@@ -313,11 +323,15 @@ def _embeddings(
 
 def _framings(
     manifest: Manifest, options: Options, size: tuple[int, int]
-) -> tuple[Framing | None, Framing | None]:
+) -> tuple[SizeConditioning | None, SizeConditioning | None]:
     """What the U-Net is told of the picture beside the prompt, and beside the negative one."""
     if manifest.picture_numbers:
-        framing = read_framing(options, "", Framing.of(manifest.picture_numbers, size))
-        return framing, read_framing(options, NEGATIVE, framing.negative)
+        size_conditioning = read_size_conditioning(
+            options, "", SizeConditioning.of(manifest.picture_numbers, size)
+        )
+        return size_conditioning, read_size_conditioning(
+            options, NEGATIVE, size_conditioning.negative
+        )
     for name in OPTIONS:
         if options.get(name) is not None or options.get(NEGATIVE + name) is not None:
             raise UsageError(

@@ -22,7 +22,7 @@ NEGATIVE = "negative_"
 
 
 @dataclass(frozen=True)
-class Framing:
+class SizeConditioning:
     """In pixels and in diffusers' order: heights before widths, tops before lefts."""
 
     original_size: Pair
@@ -35,7 +35,7 @@ class Framing:
     """how much people like it, from 0 to 10."""
 
     @classmethod
-    def of(cls, numbers: int, size: Pair) -> "Framing":
+    def of(cls, numbers: int, size: Pair) -> "SizeConditioning":
         """Of an uncut picture, (height, width), for a model that takes so many numbers.
 
         Raises `UnsupportedError` for a model that takes any but those of XL or its refiner.
@@ -49,12 +49,12 @@ class Framing:
         )
 
     @property
-    def negative(self) -> "Framing":
+    def negative(self) -> "SizeConditioning":
         """What is told beside the negative prompt: the same, but of a picture that nobody likes."""
         has_score = self.aesthetic_score is not None
         return replace(self, aesthetic_score=NEGATIVE_SCORE if has_score else None)
 
-    def of_size(self, before: Pair, after: Pair) -> "Framing":
+    def of_size(self, before: Pair, after: Pair) -> "SizeConditioning":
         """The same for a picture of another size: what was the picture's own size still is."""
         original, target = (
             after if size == before else size for size in (self.original_size, self.target_size)
@@ -75,10 +75,12 @@ class Framing:
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-OPTIONS = tuple(field.name for field in fields(Framing))
+OPTIONS = tuple(field.name for field in fields(SizeConditioning))
 
 
-def read_framing(options: Mapping[str, object], prefix: str, otherwise: Framing) -> Framing:
+def read_size_conditioning(
+    options: Mapping[str, object], prefix: str, otherwise: SizeConditioning
+) -> SizeConditioning:
     """What options with a prefix say, and `otherwise` for what they leave open.
 
     Raises `UsageError` for what the model is not told, or what is no pair of whole numbers.

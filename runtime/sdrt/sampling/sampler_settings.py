@@ -21,7 +21,7 @@ from sdrt.sampling.samplers.sampler import (
     Trajectory,
 )
 from sdrt.sampling.schedule import Steps, TrainingNoise, distilled, spaced
-from sdrt.sampling.sigma_schedules import SCHEDULERS, WITH_RHO
+from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES, WITH_RHO
 
 Options = Mapping[str, Option]
 
@@ -39,7 +39,7 @@ RUNGE_KUTTA_STEPS = 4
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SamplerSettings:
     """A sampler by its own name, with everything that decides which levels it goes through."""
 
     sampler: str
@@ -69,7 +69,7 @@ class Recipe:
         last = self._last(noise)
         if self.scheduler != "default":
             rho = {"rho": self.options["rho"]} if self.has_rho else {}
-            spacing = SCHEDULERS[self.scheduler]
+            spacing = SIGMA_SCHEDULES[self.scheduler]
             levels = spacing(float(noise.sigmas[-1]), float(noise.sigmas[0]), count, **rho)
             return Steps.at_levels(noise, levels, 0.0 if last >= levels[-1] else last)
         if self.is_distilled:

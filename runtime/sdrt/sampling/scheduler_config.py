@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.files.json_file import read_json
 from sdrt.manifest import Schedule, describe
-from sdrt.sampling.sampler_settings import Recipe, check_options
+from sdrt.sampling.sampler_settings import SamplerSettings, check_options
 from sdrt.sampling.samplers.sampler import Option
 
 Config = Mapping[str, Any]
@@ -76,7 +76,7 @@ def read_schedule(config: Config) -> Schedule:
         raise UnsupportedError(f"{_name(config)}: {describe(error)}") from error
 
 
-def read_recipe(config: Config) -> Recipe:
+def read_sampler_settings(config: Config) -> SamplerSettings:
     """How the scheduler samples; raises `UnsupportedError` for what sdrt does not do."""
     if not isinstance(config, Mapping):
         raise UsageError(f"scheduler_config is {config!r}; expected a scheduler's settings by name")
@@ -93,7 +93,7 @@ def read_recipe(config: Config) -> Recipe:
         options["thresholding_max"] = config.get("sample_max_value", 1.0)
     elif config.get("clip_sample", _name(config) in _CLIPPING):
         options["clip"] = config.get("clip_sample_range", 1.0)
-    return Recipe(
+    return SamplerSettings(
         sampler,
         _spacing_of_levels(config),
         schedule.spacing,

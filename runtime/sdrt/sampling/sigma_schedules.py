@@ -52,7 +52,7 @@ AYS_SD15 = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.15
 AYS_SDXL = (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029)
 
 # By the names that --scheduler knows.
-SCHEDULERS: dict[str, Callable[..., Doubles]] = {
+SIGMA_SCHEDULES: dict[str, Callable[..., Doubles]] = {
     "karras": karras,
     "exponential": exponential,
     "polyexponential": polyexponential,

@@ -19,7 +19,7 @@ MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder 
 
 
 @dataclass(frozen=True)
-class Text:
+class TextConditioning:
     """A prompt's embeddings."""
 
     states: Embeddings
@@ -28,25 +28,25 @@ class Text:
     """(images, width), of the whole prompt, where an encoder gives such an embedding."""
 
     @classmethod
-    def joined(cls, texts: Sequence["Text"]) -> "Text":
+    def joined(cls, texts: Sequence["TextConditioning"]) -> "TextConditioning":
         """What several encoders say of one prompt."""
         states = np.concatenate([one.states for one in texts], axis=2)
         pooled = (one.pooled for one in texts if one.pooled is not None)
         return cls(states, next(pooled, None))
 
-    def repeated(self, images: int) -> "Text":
+    def repeated(self, images: int) -> "TextConditioning":
         """A row for each of so many images, where there is one for all."""
         states, pooled = (
             None if one is None else np.repeat(one, images // len(one), axis=0)
             for one in (self.states, self.pooled)
         )
         assert states is not None
-        return Text(states, pooled)
+        return TextConditioning(states, pooled)
 
-    def zeros(self) -> "Text":
+    def zeros(self) -> "TextConditioning":
         """Zeros of the same shapes."""
         pooled = None if self.pooled is None else np.zeros_like(self.pooled)
-        return Text(np.zeros_like(self.states), pooled)
+        return TextConditioning(np.zeros_like(self.states), pooled)
 
 
 def states_of(outputs: Mapping[str, Array], encoder: TextEncoder, layer: int = 1) -> Embeddings:

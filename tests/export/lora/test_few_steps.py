@@ -9,7 +9,7 @@ import torch
 from diffusers import EulerDiscreteScheduler, LCMScheduler, StableDiffusionPipeline
 
 import sdrt
-from sdrt.adapters.lora_loading import Asked
+from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.artifact import open_artifact
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.presets import read_preset
@@ -58,7 +58,9 @@ def test_each_layer_of_the_real_geometry_has_a_place(tmp_path: Path) -> None:
         for path, module in unet.named_modules()
         if path.endswith(TRAINED)
     }
-    (adapter,) = with_loras(made, [Asked(save(tmp_path / "a.safetensors", written(lora)))]).adapters
+    (adapter,) = with_loras(
+        made, [LoraSpec(save(tmp_path / "a.safetensors", written(lora)))]
+    ).adapters
     assert {pair.layer.path for pair in adapter.pairs} == {path for _, path in lora}
     assert len(adapter.pairs) == 788
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from diffusers import StableDiffusionPipeline
 
 import sdrt
-from sdrt.adapters.lora_loading import Asked
+from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.adapters.lora_names import PARTS
 from sdrt.artifact import open_artifact
 from sdrt.diagnostics.info import describe_model
@@ -87,7 +87,7 @@ def parts_of(checkpoint: RandomCheckpoint) -> list[str]:
     return [*checkpoint.text_encoders, "unet"]
 
 
-def weights(checkpoint: RandomCheckpoint, *asked: Asked) -> Weights:
+def weights(checkpoint: RandomCheckpoint, *asked: LoraSpec) -> Weights:
     both = with_loras(checkpoint, asked)
     return {
         (part, name): weight
@@ -106,7 +106,7 @@ def test_a_layers_weight_grows_by_the_product_of_the_two_matrices(
     checkpoint: RandomCheckpoint, broad: dict[Key, Pair], tmp_path: Path
 ) -> None:
     file = save(tmp_path / "a.safetensors", kohya(broad))
-    before, after = weights(checkpoint), weights(checkpoint, Asked(file, WEIGHT))
+    before, after = weights(checkpoint), weights(checkpoint, LoraSpec(file, WEIGHT))
     sizes = set()
     for (part, name), weight in after.items():
         key = (part, name.removesuffix(".weight"))
@@ -124,14 +124,14 @@ def test_all_schemes_give_the_same_weights(
     checkpoint: RandomCheckpoint, broad: dict[Key, Pair], tmp_path: Path
 ) -> None:
     file = save(tmp_path / "k.safetensors", kohya(broad))
-    expected = weights(checkpoint, Asked(file, WEIGHT))
+    expected = weights(checkpoint, LoraSpec(file, WEIGHT))
     file = save(tmp_path / "d.safetensors", diffusers(broad), lora_adapter_metadata=IN_FILE)
-    assert_same(weights(checkpoint, Asked(file, WEIGHT)), expected)
+    assert_same(weights(checkpoint, LoraSpec(file, WEIGHT)), expected)
     files = [save_peft(tmp_path / part, of_part(broad, part)) for part in parts_of(checkpoint)]
-    assert_same(weights(checkpoint, *(Asked(one, WEIGHT) for one in files)), expected)
+    assert_same(weights(checkpoint, *(LoraSpec(one, WEIGHT) for one in files)), expected)
     renamed = {name.replace("_A.", "_A.default."): one for name, one in peft(broad).items()}
     save(files[0], renamed)
-    assert_same(weights(checkpoint, Asked(files[0], WEIGHT)), expected)
+    assert_same(weights(checkpoint, LoraSpec(files[0], WEIGHT)), expected)
 
 
 def test_names_of_attentions_processors_and_of_the_original_code_are_known(
@@ -141,11 +141,11 @@ def test_names_of_attentions_processors_and_of_the_original_code_are_known(
     assert {part for part, _ in attention} == set(parts_of(checkpoint))
     new = save(tmp_path / "new.safetensors", diffusers(attention))
     old = save(tmp_path / "old.safetensors", processors(attention))
-    expected = weights(checkpoint, Asked(new))
-    assert_same(weights(checkpoint, Asked(old)), expected)
+    expected = weights(checkpoint, LoraSpec(new))
+    assert_same(weights(checkpoint, LoraSpec(old)), expected)
     bare = {name.removeprefix("unet."): one for name, one in processors(attention).items()}
     save(old, bare)
-    assert_same(weights(checkpoint, Asked(old)), expected)
+    assert_same(weights(checkpoint, LoraSpec(old)), expected)
 
     unet = of_part(broad, "unet")
     config = checkpoint.unet().config
@@ -154,9 +154,9 @@ def test_names_of_attentions_processors_and_of_the_original_code_are_known(
     assert "input_blocks.3.1.proj_in" in names
     assert "middle_block.1.transformer_blocks.0.attn1.to_q" in names
     theirs = {("unet", name): pair for name, pair in zip(names, unet.values(), strict=True)}
-    found = weights(checkpoint, Asked(save(tmp_path / "ldm.safetensors", kohya(theirs))))
+    found = weights(checkpoint, LoraSpec(save(tmp_path / "ldm.safetensors", kohya(theirs))))
     ours = save(tmp_path / "ours.safetensors", kohya(unet))
-    assert_same(found, weights(checkpoint, Asked(ours)))
+    assert_same(found, weights(checkpoint, LoraSpec(ours)))
 
 
 def test_matrices_may_stand_for_convolutions_of_one_pixel(
@@ -167,16 +167,16 @@ def test_matrices_may_stand_for_convolutions_of_one_pixel(
     files = [
         save(tmp_path / f"{i}.safetensors", kohya({key: one})) for i, one in enumerate([pair, flat])
     ]
-    assert_same(*(weights(tiny_checkpoint, Asked(file)) for file in files))
+    assert_same(*(weights(tiny_checkpoint, LoraSpec(file)) for file in files))
 
 
 def test_several_add_up_and_the_opposite_takes_one_away(
     tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], kohya_file: Path, tmp_path: Path
 ) -> None:
     plain = weights(tiny_checkpoint)
-    there_and_back = weights(tiny_checkpoint, Asked(kohya_file, 0.5), Asked(kohya_file, -0.5))
-    twice = weights(tiny_checkpoint, Asked(kohya_file, 0.25), Asked(kohya_file, 0.5))
-    once = weights(tiny_checkpoint, Asked(kohya_file, 0.75))
+    there_and_back = weights(tiny_checkpoint, LoraSpec(kohya_file, 0.5), LoraSpec(kohya_file, -0.5))
+    twice = weights(tiny_checkpoint, LoraSpec(kohya_file, 0.25), LoraSpec(kohya_file, 0.5))
+    once = weights(tiny_checkpoint, LoraSpec(kohya_file, 0.75))
     for key, weight in plain.items():
         torch.testing.assert_close(there_and_back[key], weight, atol=1e-6, rtol=1e-5)
         torch.testing.assert_close(twice[key], once[key], atol=1e-6, rtol=1e-5)
@@ -189,7 +189,7 @@ def test_pefts_alphas_are_read_layer_by_layer(
     unet = of_part(lora, "unet")
     path = next(path for _, path in unet if path.endswith("to_q"))
     asked = save_peft(tmp_path / "a", unet, alpha_pattern={path: 12.0}, use_rslora=True)
-    plain, found = weights(tiny_checkpoint), weights(tiny_checkpoint, Asked(asked))
+    plain, found = weights(tiny_checkpoint), weights(tiny_checkpoint, LoraSpec(asked))
     for (_, name), pair in unet.items():
         product = torch.einsum("or...,ri...->oi...", pair.up, pair.down)
         key = ("unet", f"{name}.weight")
@@ -197,10 +197,10 @@ def test_pefts_alphas_are_read_layer_by_layer(
         torch.testing.assert_close(found[key], plain[key] + factor * product)
     bad = save_peft(tmp_path / "b", unet, alpha_pattern={"(a+)+": 12.0})
     with pytest.raises(UnsupportedError, match=r"alpha_pattern has the expression '\(a\+\)\+'"):
-        weights(tiny_checkpoint, Asked(bad))
+        weights(tiny_checkpoint, LoraSpec(bad))
     bad = save_peft(tmp_path / "c", unet, lora_alpha="much")
     with pytest.raises(ArtifactError, match="lora_alpha is 'much'; expected a finite number"):
-        weights(tiny_checkpoint, Asked(bad))
+        weights(tiny_checkpoint, LoraSpec(bad))
 
 
 @pytest.fixture(scope="module")
@@ -320,14 +320,14 @@ def test_int8_is_made_from_the_merged_weights(exported: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("weight", ["nan", "inf", "1e999", "much", ""])
 def test_a_weight_is_a_finite_number(kohya_file: Path, weight: str) -> None:
     with pytest.raises(UsageError, match=f"the weight is '{weight}'; expected a finite number"):
-        Asked.parse(f"{kohya_file}:{weight}")
+        LoraSpec.parse(f"{kohya_file}:{weight}")
 
 
 def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
     path = tmp_path / "a:1"
     path.touch()
-    assert Asked.parse(str(path)) == Asked(path, 1.0)
-    assert Asked.parse(f"{path}:-2") == Asked(path, -2.0)
+    assert LoraSpec.parse(str(path)) == LoraSpec(path, 1.0)
+    assert LoraSpec.parse(f"{path}:-2") == LoraSpec(path, -2.0)
 
 
 UNET = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
@@ -396,7 +396,7 @@ def test_what_cannot_be_merged_is_said(
 ) -> None:
     file = save(tmp_path / "a.safetensors", tensors)
     with pytest.raises(error, match=message):
-        weights(tiny_checkpoint, Asked(file))
+        weights(tiny_checkpoint, LoraSpec(file))
 
 
 TWO = "lora_unet_up_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
@@ -426,7 +426,7 @@ def test_what_does_not_fit_two_text_encoders_is_said(
 ) -> None:
     file = save(tmp_path / "a.safetensors", tensors)
     with pytest.raises(error, match=message):
-        with_loras(RandomCheckpoint.of(*read_preset("tiny-sdxl")), [Asked(file)])
+        with_loras(RandomCheckpoint.of(*read_preset("tiny-sdxl")), [LoraSpec(file)])
 
 
 def test_the_family_of_real_sizes_is_told(tmp_path: Path) -> None:
@@ -434,10 +434,10 @@ def test_the_family_of_real_sizes_is_told(tmp_path: Path) -> None:
     checkpoint = RandomCheckpoint.of(*read_preset("sdxl"))
     name = "lora_unet_up_blocks_0_attentions_0_transformer_blocks_9_attn2_to_k"
     right = pair((4, 2048), (1280, 4), name)
-    assert with_loras(checkpoint, [Asked(save(tmp_path / "a.safetensors", right))]).adapters
+    assert with_loras(checkpoint, [LoraSpec(save(tmp_path / "a.safetensors", right))]).adapters
     file = save(tmp_path / "b.safetensors", right | pair((4, 8), (8, 4), "lora_unet_nowhere"))
     with pytest.raises(ArtifactError, match="2 of 4 tensors belong to no layer of the model"):
-        with_loras(checkpoint, [Asked(file)])
+        with_loras(checkpoint, [LoraSpec(file)])
 
 
 def test_only_whole_safetensors_files_are_read(
@@ -454,10 +454,10 @@ def test_only_whole_safetensors_files_are_read(
         (torn, "is no whole safetensors file"),
     ):
         with pytest.raises(ArtifactError, match=message):
-            with_loras(tiny_checkpoint, [Asked(path)])
+            with_loras(tiny_checkpoint, [LoraSpec(path)])
     text = save(tmp_path / "m.safetensors", GOOD, lora_adapter_metadata=[1])
     with pytest.raises(ArtifactError, match="lora_adapter_metadata is no JSON object"):
-        with_loras(tiny_checkpoint, [Asked(text)])
+        with_loras(tiny_checkpoint, [LoraSpec(text)])
 
 
 def test_a_lora_is_refused_before_anything_is_written(tmp_path: Path) -> None:
@@ -482,7 +482,7 @@ def test_it_stays_with_a_checkpoint_whose_settings_change(
     tiny_checkpoint: RandomCheckpoint, kohya_file: Path
 ) -> None:
     """As export changes them, once the weights have shown what they predict."""
-    both = with_loras(tiny_checkpoint, [Asked(kohya_file)])
+    both = with_loras(tiny_checkpoint, [LoraSpec(kohya_file)])
     later = replace(both.with_scheduler(prediction_type="epsilon"), name="other")
     assert later.adapters == both.adapters
     assert later.source.loras == both.source.loras

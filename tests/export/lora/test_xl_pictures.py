@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
-from sdrt.adapters.lora_loading import Asked
+from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.artifact import open_artifact
 from sdrt.errors import UsageError
 from sdrt_bench.similarity import psnr_db
@@ -54,7 +54,7 @@ def test_what_is_exported_has_the_lora_in_its_weights(ink: Path) -> None:
     pipe.load_lora_weights(ink.parent, weight_name=ink.name, adapter_name="ink")
     pipe.fuse_lora(components=["unet", "text_encoder", "text_encoder_2"], lora_scale=WEIGHT)
     pipe.unload_lora_weights()
-    merged = with_loras(checkpoint(), [Asked(ink, WEIGHT)])
+    merged = with_loras(checkpoint(), [LoraSpec(ink, WEIGHT)])
     found = {one.name: one.module.get_submodule("network") for one in networks(merged)}
     for part in ("text_encoder", "text_encoder_2", "unet"):
         expected = getattr(pipe, part).state_dict()

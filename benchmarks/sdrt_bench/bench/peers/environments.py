@@ -148,7 +148,12 @@ def _make(recipe: Recipe, folder: Path, pip_options: Sequence[str]) -> None:
     venv.create(folder, with_pip=True)
     python = Environment(folder).python
     pip = (str(python), "-m", "pip", "--no-input", "--disable-pip-version-check")
-    _call((*pip, "install", *pip_options, *recipe.requirements), recipe, "install", log)
+    _call(
+        (*pip, "install", *pip_options, *recipe.requirements),
+        recipe,
+        "install",
+        log,
+    )
     if recipe.removed:
         _call((*pip, "uninstall", "--yes", *recipe.removed), recipe, "set up", log)
     imports = "; ".join(f"import {module}" for module in recipe.modules)

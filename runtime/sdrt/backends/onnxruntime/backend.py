@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 import onnxruntime as ort
 
 from sdrt.arrays import Array
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed, Kernel, executed, executed_only
 from sdrt.backends.graph import Graph, Network, Shapes
-from sdrt.backends.input_casts import native_feeds
+from sdrt.backends.input_casts import cast_feeds
 from sdrt.backends.onnxruntime.profile import read_profile
 from sdrt.backends.onnxruntime.tile_context import context_names, with_context
 from sdrt.backends.onnxruntime.weights import layer_weights, resized
@@ -80,8 +80,8 @@ class OrtGraph(Graph):
         self._source = _Source(network)
         self._session = self._source.session(options)
 
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        outputs = self._run(self._session, feeds, stop)
+    def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
+        outputs = self._run(self._session, feeds, cancellation)
         if self._profile:
             kernels = self._profile.end(self._session)
             # The times of a first run say little.
@@ -90,12 +90,12 @@ class OrtGraph(Graph):
         return outputs
 
     def _run(
-        self, session: ort.InferenceSession, feeds: Mapping[str, Array], stop: Stop
+        self, session: ort.InferenceSession, feeds: Mapping[str, Array], cancellation: Cancellation
     ) -> dict[str, Array]:
         options = ort.RunOptions()
         names = self.network.outputs
         try:
-            with stop.interrupts(partial(setattr, options, "terminate", True)):
+            with cancellation.interrupts(partial(setattr, options, "terminate", True)):
                 outputs = self._wait(session, names, dict(feeds), options)
         except Exception as error:  # its exceptions have no base class of their own
             raise _translated(error, self.name) from error
@@ -121,9 +121,9 @@ class OrtGraph(Graph):
         """Run in a second session that takes the time of each kernel."""
         profile = _Profile(self.network)
         session = self._source.session(_options(self._threads, profile))
-        feeds = native_feeds(feeds, self.network.native)
+        feeds = cast_feeds(feeds, self.network.native)
         for _ in range(2):  # the second one counts
-            self._run(session, feeds, Stop())
+            self._run(session, feeds, Cancellation())
         return executed(profile.end(session))
 
 

@@ -10,10 +10,10 @@ from typing import ClassVar
 import openvino as ov
 
 from sdrt.arrays import Array
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed, executed
 from sdrt.backends.graph import Graph, Network, Shapes
-from sdrt.backends.input_casts import native_feeds, native_shapes
+from sdrt.backends.input_casts import cast_feeds, native_shapes
 from sdrt.backends.openvino.bf16_selftest import (
     FLOOR_DB,
     RunLayer,
@@ -156,12 +156,12 @@ class _Compiled:
         """What it was compiled to, with times if it has them."""
         return executed(read_kernels(self.request.get_compiled_model(), self.layers))
 
-    def infer(self, feeds: Mapping[str, Array], stop: Stop) -> None:
+    def infer(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> None:
         """Run once; the results stay with the engine until the next run."""
         taken = self.head.complete(feeds) if self.head else dict(feeds)
         self.request.start_async(taken, share_inputs=True)
         # Only now, because a request that has not started cannot be cancelled.
-        with stop.interrupts(self.request.cancel):
+        with cancellation.interrupts(self.request.cancel):
             self.request.wait()
         if self.tail:
             self.tail.infer(self.request)
@@ -192,9 +192,9 @@ class OpenVinoGraph(Graph):
         """Compile for these input shapes unless that was done before."""
         self._find(native_shapes(shapes, self.network.native))
 
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
+    def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
         compiled = self._find({name: array.shape for name, array in feeds.items()})
-        self._infer(compiled, feeds, stop)
+        self._infer(compiled, feeds, cancellation)
         return {name: compiled.output(name) for name in self.network.outputs}
 
     def executed(self) -> Executed:
@@ -205,15 +205,17 @@ class OpenVinoGraph(Graph):
 
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
         """Compile once more, with clocks in it, and run that."""
-        feeds = native_feeds(feeds, self.network.native)
+        feeds = cast_feeds(feeds, self.network.native)
         shapes = {name: array.shape for name, array in feeds.items()}
         compiled = self._compile(shapes, {"PERF_COUNT": True})
-        self._infer(compiled, feeds, Stop())
+        self._infer(compiled, feeds, Cancellation())
         return compiled.executed
 
-    def _infer(self, compiled: "_Compiled", feeds: Mapping[str, Array], stop: Stop) -> None:
+    def _infer(
+        self, compiled: "_Compiled", feeds: Mapping[str, Array], cancellation: Cancellation
+    ) -> None:
         try:
-            compiled.infer(feeds, stop)
+            compiled.infer(feeds, cancellation)
         except RuntimeError as error:
             raise _translated(error, self.name) from error
 

@@ -116,7 +116,7 @@ def _record(name: str, run: StagedRun, plan: Plan) -> tuple[Case, Mapping[str, A
 
 
 def _case(name: str, run: StagedRun, kept: tuple[int, ...]) -> Case:
-    request, networks = run.request, run.job.networks
+    request, networks = run.request, run.state.networks
     is_exact = all(network.executed == "fp32" for network in networks.values())
     return Case(
         name=name,
@@ -126,9 +126,9 @@ def _case(name: str, run: StagedRun, kept: tuple[int, ...]) -> Case:
         width=request.width,
         height=request.height,
         steps=request.num_inference_steps,
-        sampler=request.recipe.sampler,
-        sampler_options=dict(request.recipe.options),
-        scheduler=request.recipe.scheduler,
+        sampler=request.sampler_settings.sampler,
+        sampler_options=dict(request.sampler_settings.options),
+        scheduler=request.sampler_settings.scheduler,
         guidance_scale=request.guidance.scale,
         unet_steps=kept,
         backend=run.pipeline.backend.name,

@@ -13,7 +13,7 @@ from sdrt.diagnostics.conformance.golden import Arrays, Case, read_golden
 from sdrt.diagnostics.conformance.staged_run import FEEDS, Answer, StagedRun
 from sdrt.diagnostics.conformance.tolerance import STAGES, Difference, Stage
 from sdrt.errors import ArtifactError, ParityError, UsageError
-from sdrt.networks.run_state import Job
+from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
 from sdrt.request.resolve import resolve
 from sdrt.text.tokenizer import Tokens
@@ -146,9 +146,9 @@ class _Case:
     def findings(self) -> Iterator[Finding]:
         """Each stage in order."""
         for stage in STAGES:
-            job = Job()
-            pairs = list(getattr(self, f"_{stage}_stage")(job))
-            is_reduced = any(one.executed != "fp32" for one in job.networks.values())
+            state = RunState()
+            pairs = list(getattr(self, f"_{stage}_stage")(state))
+            is_reduced = any(one.executed != "fp32" for one in state.networks.values())
             tolerance = self._case.limits(is_reduced)[stage]
             differences = [tolerance.compare(golden, found) for golden, found in pairs]
             yield Finding(self._case.name, stage, min(differences, key=lambda one: one.margin))
@@ -181,44 +181,44 @@ class _Case:
         out = arrays.get(f"unet/{i}/out", "float32", batch, *one)
         return Answer(sigma, feeds, out, self._denoised[i : i + 1])
 
-    def _ids_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
+    def _ids_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         yield from zip(self._ids, (tokens.ids for tokens in self._run.tokens()), strict=True)
 
-    def _weights_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
+    def _weights_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         found = (tokens.weights for tokens in self._run.tokens())
         yield from zip(self._weights, found, strict=True)
 
-    def _embeddings_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
+    def _embeddings_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         tokens = [Tokens(*pair) for pair in zip(self._ids, self._weights, strict=True)]
-        yield from zip(self._embeddings, self._run.encode(tokens, job), strict=True)
+        yield from zip(self._embeddings, self._run.encode(tokens, state), strict=True)
 
-    def _noise_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
+    def _noise_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         _, drawn = self._run.walk(self._noise, self._denoised)
         yield self._noise, self._run.noise(drawn)
 
-    def _sigmas_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
+    def _sigmas_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         steps = self._run.steps
         yield from zip(self._sigmas, (steps.sigmas, steps.timesteps), strict=True)
 
-    def _unet_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
+    def _unet_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         for answer in self._answers.values():
-            yield answer.out, self._run.ask_unet(answer.feeds, job)
+            yield answer.out, self._run.ask_unet(answer.feeds, state)
 
-    def _denoised_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
+    def _denoised_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         artifact, backend = self._pipeline.artifact, self._pipeline.backend
         network = artifact.network("unet", backend.formats)
         for answer in self._answers.values():
             found = self._run.denoise(network, answer, self._embeddings)
             yield answer.denoised, found
 
-    def _latents_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
+    def _latents_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         yield self._latents, self._run.walk(self._noise, self._denoised)[0]
 
-    def _pixels_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
-        yield self._pixels, self._run.pixels(self._latents[-1], job)
+    def _pixels_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
+        yield self._pixels, self._run.pixels(self._latents[-1], state)
 
-    def _picture_stage(self, job: Job) -> Iterator[tuple[Array, Array]]:
-        self._run.job = job
+    def _picture_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
+        self._run.state = state
         yield self._pixels, np.asarray(self._run.result().images[0])
 
 

@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sdrt.arrays import Array, Embeddings, Latents
-from sdrt.backends.cancellation import Stop
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.graph import Network
 from sdrt.errors import UnsupportedError
-from sdrt.generation.initial_latents import of_growing_variance, of_one_variance
+from sdrt.generation.initial_latents import from_unit_variance, to_unit_variance
 from sdrt.generation.run import Run
 from sdrt.images.png import to_image
 from sdrt.manifest import Manifest
 from sdrt.networks.denoiser import UNet
-from sdrt.networks.fp32_fallback import Guarded
-from sdrt.networks.run_state import Job
+from sdrt.networks.fp32_fallback import GuardedGraph
+from sdrt.networks.run_state import RunState
 from sdrt.request.resolve import check_prompt_alone
 from sdrt.sampling.noise import Noise
 from sdrt.sampling.samplers.sampler import Denoise
 from sdrt.sampling.schedule import Steps
-from sdrt.text.conditioning import Text
+from sdrt.text.conditioning import TextConditioning
 from sdrt.text.tokenizer import Tokens
 
 FEEDS = {
@@ -61,28 +61,28 @@ class StagedRun(Run):
         texts = [self.request.prompt, self.request.negative_prompt]
         return [self.pipeline.tokens(text) for text in texts[: 1 + self.request.is_guided]]
 
-    def encode(self, tokens: Sequence[Tokens], job: Job) -> list[Embeddings]:
+    def encode(self, tokens: Sequence[Tokens], state: RunState) -> list[Embeddings]:
         """Embeddings of tokens, as the U-Net takes them: all of one length."""
-        self.job = job
-        return self._of_one_length(*[self.pipeline.encode_tokens(one, 1, job) for one in tokens])
+        self.state = state
+        return self._of_one_length(*[self.pipeline.encode_tokens(one, 1, state) for one in tokens])
 
     def noise(self, draws: int) -> Array:
         """The run's first draws: (draws, channels, h, w)."""
         noise, shape = Noise(self.request.seeds), self._latent_shape()
         return np.concatenate([noise.draw(shape) for _ in range(draws)])
 
-    def ask_unet(self, feeds: Mapping[str, Array], job: Job) -> Array:
+    def ask_unet(self, feeds: Mapping[str, Array], state: RunState) -> Array:
         """The U-Net's answer."""
         shapes = {name: array.shape for name, array in feeds.items()}
-        graph = Guarded(self.pipeline, "unet", shapes, job)
+        graph = GuardedGraph(self.pipeline, "unet", shapes, state)
         out: Array = graph.run(feeds)["out_sample"]
         graph.record()
         return out
 
     def denoise(self, network: Network, answer: Answer, embeddings: list[Embeddings]) -> Latents:
         """Clean latents from an answer of the U-Net's; of its latents the first row counts."""
-        x = of_growing_variance(answer.feeds["sample"][:1], answer.sigma)
-        texts = [Text(one) for one in embeddings]
+        x = from_unit_variance(answer.feeds["sample"][:1], answer.sigma)
+        texts = [TextConditioning(one) for one in embeddings]
         negative = texts[1] if len(texts) > 1 else None
         denoiser = super()._denoiser(_Given(network, answer.out), texts[0], negative, None)
         return denoiser(x, answer.sigma)
@@ -91,24 +91,24 @@ class StagedRun(Run):
         """Latents after each step, from given noise and clean latents, and how much was drawn."""
         answers, draws = iter(denoised), iter(noise)
         drawn = 1
-        x = of_growing_variance(next(draws)[None], float(self._steps.sigmas[0]))
+        x = from_unit_variance(next(draws)[None], float(self._steps.sigmas[0]))
 
         def draw() -> Latents:
             nonlocal drawn
             drawn += 1
             return _next(draws, noise)[None]
 
-        path = self.request.recipe.trajectory(
+        path = self.request.sampler_settings.trajectory(
             lambda x, sigma: _next(answers, denoised)[None], x, self._steps, draw
         )
         return np.concatenate([x for x, _ in path]), drawn
 
-    def pixels(self, latents: Array, job: Job) -> Array:
+    def pixels(self, latents: Array, state: RunState) -> Array:
         """The picture of the last latents: (height, width, 3)."""
-        scaled = of_one_variance(latents[None], float(self._steps.sigmas[-1]))
-        return np.asarray(to_image(self.pipeline.decode(scaled, job)[0]))
+        scaled = to_unit_variance(latents[None], float(self._steps.sigmas[-1]))
+        return np.asarray(to_image(self.pipeline.decode(scaled, state)[0]))
 
-    def _embed_both(self) -> tuple[Text, Text | None]:
+    def _embed_both(self) -> tuple[TextConditioning, TextConditioning | None]:
         positive, negative = super()._embed_both()
         self.embeddings = positive.states, negative.states if negative else None
         return positive, negative
@@ -116,8 +116,8 @@ class StagedRun(Run):
     def _denoiser(
         self,
         unet: UNet,
-        positive: Text,
-        negative: Text | None,
+        positive: TextConditioning,
+        negative: TextConditioning | None,
         conditions: Latents | None,
     ) -> Denoise:
         tap = _Tap(unet)
@@ -152,8 +152,10 @@ class _Tap:
     def network(self) -> Network:
         return self.unet.network
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
-        outputs = self.unet.run(feeds, stop)
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
+        outputs = self.unet.run(feeds, cancellation)
         kept = {name: np.array(array, np.float32) for name, array in feeds.items()}
         self.last = [(kept, outputs["out_sample"].copy())]
         return outputs
@@ -166,7 +168,9 @@ class _Given:
     network: Network
     out: Array
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
         return {"out_sample": self.out}
 
 

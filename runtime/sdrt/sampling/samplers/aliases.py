@@ -1,7 +1,7 @@
 """The names that samplers have elsewhere: in diffusers, AUTOMATIC1111's web UI and k-diffusion."""
 
 from sdrt.sampling.samplers.registry import SAMPLERS
-from sdrt.sampling.sigma_schedules import SCHEDULERS
+from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES
 
 DIFFUSERS = {
     "DDIMScheduler": "ddim",
@@ -35,7 +35,7 @@ def find_sampler(name: str) -> tuple[str, str | None] | None:
     if name in DIFFUSERS:
         return DIFFUSERS[name], None
     *front, last = name.lower().replace("_", " ").split() or [""]
-    scheduler = last if front and last in SCHEDULERS else None
+    scheduler = last if front and last in SIGMA_SCHEDULES else None
     wanted = _squeezed(" ".join(front) if scheduler else name)
     for known, sampler in SAMPLERS.items():
         if wanted in (_squeezed(known), _squeezed(sampler.a1111)):

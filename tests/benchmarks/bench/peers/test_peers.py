@@ -125,8 +125,8 @@ def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: P
 def test_a_round_starts_in_the_environment_of_the_peer_with_the_same_weights(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made(recipe: Recipe, cache: Path, options: Any) -> Environment:
-        folder = cache / recipe.name
+    def made(sampler_settings: Recipe, cache: Path, options: Any) -> Environment:
+        folder = cache / sampler_settings.name
         folder.mkdir(exist_ok=True)
         (folder / READY).write_text(json.dumps({}))
         return Environment(folder)
