@@ -18,6 +18,7 @@ from sdrt.backends import open_backend
 from sdrt.diagnostics.info import describe_model
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.errors import ParityError, UsageError, WriteError
+from sdrt.pipeline import Pipeline
 from sdrt.snr import snr_db
 from sdrt_export.exporter import export, weights_of
 from sdrt_export.graphs import parity
@@ -200,11 +201,11 @@ def test_samples_cover_the_timesteps_evenly(
 def timesteps_of(artifact: Artifact, sampling: Sampling) -> list[float]:
     """What the samples tell the U-Net."""
     told = []
-    pipeline = calibration._Stratified(artifact, open_backend("onnxruntime"))
+    pipeline = Pipeline(artifact, open_backend("onnxruntime"))
     for prompt, seed, share in calibration._samples(sampling):
-        pipeline.share = share
-        run = pipeline.start(prompt, seed=seed, num_inference_steps=sampling.steps)
-        told += pipeline.steps(run.request).timesteps.tolist()
+        request = pipeline.start(prompt, seed=seed, num_inference_steps=sampling.steps).request
+        steps = calibration.moved_steps(request.steps(pipeline.training_noise), share)
+        told += steps.timesteps.tolist()
     return told
 
 

@@ -14,7 +14,7 @@ from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
 from sdrt.cli.generate import generate
 from sdrt.errors import ArtifactError, UsageError
-from sdrt.generation.refiner_run import RefinedRun
+from sdrt.generation.refiner_run import refiner_run
 from sdrt.images.metadata import read_png
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
@@ -176,7 +176,7 @@ def test_only_the_refiner_is_told_the_score(exported: Artifact) -> None:
     base, refiner = (Pipeline(exported, open_backend("onnxruntime")) for _ in range(2))
     options: Any = {"num_inference_steps": 5, "seed": 3}
     told: Any = {**options, "aesthetic_score": 8.0}
-    found = RefinedRun(base, refiner, 0.6, PROMPT, told).result()
+    found = refiner_run(base, refiner, 0.6, PROMPT, told).result()
     left = base.start(PROMPT, denoising_end=0.6, **options).latents()
     expected = refiner(PROMPT, latents=left, denoising_start=0.6, **told)
     np.testing.assert_array_equal(np.asarray(found.images[0]), np.asarray(expected.images[0]))

@@ -22,7 +22,7 @@ from sdrt.arrays import Array
 from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
 from sdrt.backends.cancellation import Cancellation
-from sdrt.diagnostics.conformance.recorder import Plan, record
+from sdrt.diagnostics.conformance.recorder import GoldenPlan, record
 from sdrt.diagnostics.conformance.replay import replay
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.networks.fp32_fallback import GuardedGraph
@@ -352,7 +352,7 @@ def test_what_is_measured_of_prompts_alone_refuses_edits(edit: Artifact) -> None
 def test_golden_vectors_are_made_of_an_lcm_and_not_of_edits(
     lcm: Artifact, edit: Artifact, tmp_path: Path
 ) -> None:
-    plan = Plan(samplers=("lcm",), steps=2, size=(64, 64))
+    plan = GoldenPlan(samplers=("lcm",), steps=2, size=(64, 64))
     record(open_pipeline(lcm), tmp_path / "lcm.safetensors", plan)
     replay(open_pipeline(lcm), tmp_path / "lcm.safetensors").check()
     with pytest.raises(UnsupportedError, match="takes a picture beside the prompt, and golden"):

@@ -11,16 +11,17 @@ import pytest
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
-from sdrt.diagnostics.conformance.recorder import NAMES, Plan, record
+from sdrt.diagnostics.conformance.recorder import NAMES, GoldenPlan, record
 from sdrt.diagnostics.conformance.replay import replay
-from sdrt.diagnostics.conformance.staged_run import StagedRun
 from sdrt.diagnostics.conformance.tolerance import STAGES
 from sdrt.errors import ArtifactError, ParityError, UsageError
 from sdrt.files.safetensors import read_tensors, write_tensors
-from sdrt.generation.run import Run
+from sdrt.generation.denoising_pass import DenoisingPass
+from sdrt.generation.prompt_conditioning import PromptConditioning, encode_prompts
+from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
 
-QUICK = Plan(("euler_a", "dpm++2m karras"), steps=3, size=(64, 64))
+QUICK = GoldenPlan(("euler_a", "dpm++2m karras"), steps=3, size=(64, 64))
 Edit = Callable[[dict[str, Array]], None]
 
 
@@ -40,7 +41,7 @@ def test_both_engines_pass_in_every_stage_with_every_sampler_of_the_host(
     demo: Artifact, pipe: Pipeline, tmp_path: Path
 ) -> None:
     path = tmp_path / "golden"
-    cases = record(pipe, path, Plan(NAMES, steps=3, size=(64, 64)))
+    cases = record(pipe, path, GoldenPlan(NAMES, steps=3, size=(64, 64)))
     assert {case.sampler for case in cases} >= {"ddim", "euler", "euler_a", "unipc", "lcm"}
     assert path.stat().st_size < 4_000_000
     for engine in ("onnxruntime", "openvino"):
@@ -61,7 +62,7 @@ def test_samplers_that_ask_more_than_once_a_step_can_be_replayed(
     pipe: Pipeline, tmp_path: Path
 ) -> None:
     path = tmp_path / "golden"
-    plan = Plan(("heun", "dpm++sde"), steps=3, size=(64, 64))
+    plan = GoldenPlan(("heun", "dpm++sde"), steps=3, size=(64, 64))
     record(pipe, path, plan)
     replay(pipe, path).check()
 
@@ -128,11 +129,13 @@ def test_the_stage_that_was_tampered_with_is_named(
 def test_right_stages_that_are_joined_wrongly_fail_at_the_end(
     pipe: Pipeline, golden: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def swapped(run: StagedRun) -> Any:
-        positive, negative = Run._embed_both(run)
-        return (positive, None) if negative is None else (negative, positive)
+    def swapped(self: DenoisingPass, state: RunState) -> PromptConditioning:
+        right = encode_prompts(self.model, self.request, state)
+        if right.negative is None:
+            return right
+        return PromptConditioning(right.negative, right.positive)
 
-    monkeypatch.setattr(StagedRun, "_embed_both", swapped)
+    monkeypatch.setattr(DenoisingPass, "encode", swapped)
     assert replay(pipe, golden).to_record()["first_failure"] == "picture"
 
 
@@ -223,14 +226,14 @@ def test_a_truncated_file_is_a_typed_error(pipe: Pipeline, golden: Path, tmp_pat
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        (Plan(("best",)), "unknown sampler 'best'"),
-        (Plan(()), "no sampler"),
-        (Plan(steps=3, unet_steps=(3,)), "a U-Net step is 3"),
-        (Plan(size=(100, 100)), "width is 100"),
+        (GoldenPlan(("best",)), "unknown sampler 'best'"),
+        (GoldenPlan(()), "no sampler"),
+        (GoldenPlan(steps=3, unet_steps=(3,)), "a U-Net step is 3"),
+        (GoldenPlan(size=(100, 100)), "width is 100"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused_before_any_work(
-    pipe: Pipeline, tmp_path: Path, plan: Plan, words: str
+    pipe: Pipeline, tmp_path: Path, plan: GoldenPlan, words: str
 ) -> None:
     with pytest.raises(UsageError, match=words):
         record(pipe, tmp_path / "golden", plan)

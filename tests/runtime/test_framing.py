@@ -164,7 +164,7 @@ def test_the_manifest_names_zeros_only_where_it_has_them(demo: Artifact) -> None
 def test_golden_vectors_are_not_of_this_family(demo: Artifact) -> None:
     from pathlib import Path
 
-    from sdrt.diagnostics.conformance.recorder import Plan, record
+    from sdrt.diagnostics.conformance.recorder import GoldenPlan, record
 
     with pytest.raises(UnsupportedError, match="golden vectors are of models with one text"):
-        record(Pipeline(xl(demo), Networks()), Path("never-written"), Plan())
+        record(Pipeline(xl(demo), Networks()), Path("never-written"), GoldenPlan())

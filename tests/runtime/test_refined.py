@@ -8,7 +8,7 @@ import pytest
 import sdrt
 from sdrt.artifact import Artifact
 from sdrt.errors import UsageError
-from sdrt.generation.refiner_run import RefinedRun
+from sdrt.generation.refiner_run import refiner_run
 from sdrt.pipeline import Pipeline
 
 PROMPT = "a red boat on the sea at sunset"
@@ -33,7 +33,7 @@ def test_what_remembers_no_steps_can_be_cut_anywhere(
     base, refiner = pipes
     whole = base(PROMPT, **OPTIONS)
     assert whole.parameters[0].denoising_range is None
-    found = RefinedRun(base, refiner, share, PROMPT, OPTIONS).result()  # type: ignore[arg-type]
+    found = refiner_run(base, refiner, share, PROMPT, OPTIONS).result()  # type: ignore[arg-type]
     np.testing.assert_array_equal(pixels(found), pixels(whole))
 
 
@@ -43,7 +43,7 @@ def test_two_models_in_one_run_make_what_they_make_in_turn(
 ) -> None:
     base, refiner = pipes
     options: Any = {**OPTIONS, "sampler": sampler}
-    run = RefinedRun(base, refiner, 0.6, PROMPT, options)
+    run = refiner_run(base, refiner, 0.6, PROMPT, options)
     shown = [(step.index, step.count) for step in run]
     assert shown == [(i, 5) for i in range(len(run))]
     found = run.result()
@@ -93,7 +93,7 @@ def test_a_part_that_cannot_be_is_refused(
 @pytest.mark.parametrize("start", [0.0, 1.0, 2.0])
 def test_a_refiner_starts_within_the_run(pipes: tuple[Pipeline, Pipeline], start: float) -> None:
     with pytest.raises(UsageError, match="refiner_start is"):
-        RefinedRun(*pipes, start, PROMPT, {})
+        refiner_run(*pipes, start, PROMPT, {})
 
 
 def test_a_model_with_other_latents_is_no_refiner(
@@ -103,4 +103,4 @@ def test_a_model_with_other_latents_is_no_refiner(
     other = Artifact(demo.root, demo.manifest.model_copy(update={"latent": latent, "name": "b"}))
     pipe = Pipeline(other, pipes[0].backend)
     with pytest.raises(UsageError, match="'b' cannot go on from the latents of 'demo': .*0.5"):
-        RefinedRun(pipes[0], pipe, 0.8, PROMPT, {})
+        refiner_run(pipes[0], pipe, 0.8, PROMPT, {})

@@ -200,8 +200,7 @@ def test_tiles_are_taken_where_the_whole_would_not_fit(
     fake = FakeBackend(compute, name="openvino", precision="fp32")
     pipe = Pipeline(demo, fake)
     (whole, tiled) = (
-        pipe.check_memory(pipe.start("a boat", vae_tiling=is_tiled, **LARGE).request).peak()
-        for is_tiled in (False, True)
+        pipe.start("a boat", vae_tiling=is_tiled, **LARGE).plan.peak() for is_tiled in (False, True)
     )
     assert whole[0] == "vae_decoder"
     between = (whole[1] + tiled[1]) // 2

@@ -56,7 +56,7 @@ def too_large(artifact: Artifact, backend: Backend, cells: list[Params]) -> dict
     pipe, reasons = Pipeline(artifact, backend), {}
     for params in cells:
         try:
-            pipe.check_memory(pipe.start(params.prompt, **options_of(params)).request)
+            _ = pipe.start(params.prompt, **options_of(params)).plan
         except OutOfMemoryError as error:
             reasons[cell_name(params)] = str(error)
     return reasons

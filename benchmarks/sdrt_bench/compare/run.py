@@ -57,7 +57,9 @@ def complete(a: Pipeline, b: Pipeline, options: Options) -> Options:
     }
     other = b.start("", **completed).request
     have_one_way = request.sampler_settings.options == other.sampler_settings.options
-    if not have_one_way or not np.array_equal(a.steps(request).sigmas, b.steps(other).sigmas):
+    if not have_one_way or not np.array_equal(
+        request.steps(a.training_noise).sigmas, other.steps(b.training_noise).sigmas
+    ):
         raise UsageError(
             "with these settings B goes another way than A, so that their steps cannot be "
             "compared: other levels of noise, or other options of the sampler; sdrt info shows "

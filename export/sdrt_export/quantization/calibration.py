@@ -20,11 +20,13 @@ from sdrt.artifact import Artifact
 from sdrt.backends import Backend, Network
 from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.onnxruntime.backend import OrtBackend, OrtGraph
+from sdrt.generation.denoising_pass import DenoisingPass
+from sdrt.generation.run import Run
 from sdrt.manifest import Manifest
 from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
 from sdrt.request.options import Options
-from sdrt.request.request import Request
+from sdrt.request.resolve import resolve
 from sdrt.sampling.schedule import Steps
 from sdrt_export.graphs.parity import Case
 from sdrt_export.memory import give_back_memory
@@ -114,18 +116,12 @@ class _RecordedGraph(OrtGraph):
         return outputs
 
 
-class _Stratified(Pipeline):
-    """Moves all timesteps but the first, where the noise starts, by a share of their distance."""
-
-    share = 0.0
-
-    def steps(self, request: Request) -> Steps:
-        """The request's own steps, moved."""
-        own = super().steps(request)
-        ends = np.append(own.timesteps[1:], 0.0)
-        moved = own.timesteps - self.share * (own.timesteps - ends)
-        moved[0] = own.timesteps[0]
-        return Steps.at_timesteps(own.noise, moved, float(own.sigmas[-1]))
+def moved_steps(steps: Steps, share: float) -> Steps:
+    """All timesteps but the first, where the noise starts, moved by a share of their distance."""
+    ends = np.append(steps.timesteps[1:], 0.0)
+    moved = steps.timesteps - share * (steps.timesteps - ends)
+    moved[0] = steps.timesteps[0]
+    return Steps.at_timesteps(steps.noise, moved, float(steps.sigmas[-1]))
 
 
 def observe_samples(
@@ -167,15 +163,17 @@ def _run_all(
 
     Of latents with a side over `most` the middle is decoded.
     """
-    pipeline = _Stratified(artifact, backend, keep={"unet"})
+    pipeline = Pipeline(artifact, backend, keep={"unet"})
     width, height = sampling.size_for(artifact.manifest)
     latents = []
     for prompt, seed, share in samples:
-        pipeline.share = share
         options = beside_the_prompt(artifact.manifest, seed, (width, height))
         options["seed"], options["num_inference_steps"] = seed, sampling.steps
         options["width"], options["height"] = width, height
-        for step in pipeline.start(prompt, **options):
+        request = resolve(artifact.manifest, prompt, options)
+        steps = moved_steps(request.steps(pipeline.training_noise), share)
+        denoising = DenoisingPass(pipeline, request, pipeline.budget, own_steps=steps)
+        for step in Run(pipeline, request, passes=denoising):
             last = step.latents
             tick()
         latents.append(last)
@@ -187,7 +185,7 @@ def _run_all(
     give_back_memory()
     if "vae_encoder" in artifact.manifest.graphs:
         shape = {"sample": (1, *pictures[0].shape)}
-        encoder = pipeline.graph("vae_encoder", shape, RunState())
+        encoder = pipeline.networks.graph("vae_encoder", shape, RunState())
         for picture in pictures:
             encoder.run({"sample": picture[None]})
         del encoder

@@ -39,7 +39,7 @@ def conformance(
 
     `sdrt verify MODEL --golden FILE` and other hosts replay it, stage by stage.
     """
-    from sdrt.diagnostics.conformance.recorder import Plan, record
+    from sdrt.diagnostics.conformance.recorder import GoldenPlan, record
     from sdrt.pipeline import load
 
     given = {name: value for name, value in asked.items() if value}
@@ -49,7 +49,7 @@ def conformance(
     if not path.absolute().parent.is_dir():
         raise UsageError(f"cannot write {path}: there is no folder {path.parent}")
     pipeline = load(model, backend, precision=precision or "fp32")
-    cases = record(pipeline, path, Plan(**given))
+    cases = record(pipeline, path, GoldenPlan(**given))
     size = path.stat().st_size
     if as_json:
         names = [case.name for case in cases]

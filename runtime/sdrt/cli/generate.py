@@ -11,7 +11,6 @@ from sdrt.errors import UsageError
 
 if TYPE_CHECKING:
     from sdrt.generation.result import Result
-    from sdrt.generation.run import Run
     from sdrt.memory.budget import Forecast
     from sdrt.text.styles import Style
 
@@ -174,7 +173,7 @@ def generate(
     from sdrt.cli.previews import Previews
     from sdrt.cli.progress import cancelled_by_ctrl_c, progress
     from sdrt.cli.trajectory_sheet import Trajectory
-    from sdrt.generation.refiner_run import START, RefinedRun
+    from sdrt.generation.refiner_run import START, refiner_run
     from sdrt.pipeline import load
 
     engine, files, shown = (
@@ -187,7 +186,7 @@ def generate(
     if refiner is not None:
         kept = {"keep": previews.networks, **{name: engine[name] for name in ENGINE}}
         start = START if refiner_start is None else refiner_start
-        run: Run = RefinedRun(pipe, load(refiner, **kept), start, prompt, options)
+        run = refiner_run(pipe, load(refiner, **kept), start, prompt, options, pipe.budget)
     elif refiner_start is not None:
         raise UsageError("--refiner-start was given without --refiner; give both")
     else:

@@ -75,7 +75,7 @@ class Previews:
 
     def _shown(self, run: Run, latents: Latents) -> list[Image.Image]:
         if self.preview == "proj":
-            return run.pipeline.preview(latents)
+            return run.model.preview(latents)
         return run.decode(latents, self._decoder)
 
     def _path(self, step: int) -> Path:

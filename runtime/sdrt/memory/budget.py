@@ -11,6 +11,8 @@ from sdrt.backends.backend import open_backend, usable_backends
 from sdrt.errors import OutOfMemoryError, UnsupportedError, UsageError
 from sdrt.manifest import TINY_DECODER
 from sdrt.memory.estimate import ENGINES, MemoryPlan
+from sdrt.networks.open_model import OpenModel
+from sdrt.request.request import Request
 from sdrt.validation import MIN_LATENT
 
 SIDE_STEP = 64  # pixels between the smaller sizes that are tried
@@ -29,6 +31,17 @@ class Budget:
     """Bytes that the whole process may have at its peak, where somebody said so."""
     heeds_machine: bool = True
     """Whether a run is refused that needs more than the machine, or container, has available."""
+
+    def plan(self, model: OpenModel, request: Request, previewer: str | None = None) -> MemoryPlan:
+        """How a request is to be run, with what it leaves open decided.
+
+        `previewer` is the network that decodes steps on the way, if any does. Raises
+        `OutOfMemoryError` if the run needs more memory than there is, or than it may take.
+        """
+        plan = MemoryPlan.of(model, request, previewer)
+        plan = self.fit(plan, may_tile=request.vae_tiling == "auto")
+        self.check(plan)
+        return plan
 
     def fit(self, plan: MemoryPlan, may_tile: bool) -> MemoryPlan:
         """The plan with what is left open decided: as little changed as makes the run fit.

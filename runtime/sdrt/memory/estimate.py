@@ -21,6 +21,7 @@ from sdrt.backends.backend import Backend
 from sdrt.backends.graph import Network
 from sdrt.files.json_file import read_json
 from sdrt.manifest import Precision, Storage
+from sdrt.networks.open_model import OpenModel
 from sdrt.networks.tiling import Tiling
 from sdrt.request.request import Request
 
@@ -112,15 +113,8 @@ class MemoryPlan:
     """Whether freed arrays go back to the system at once (`machine.give_back_freed_arrays`)."""
 
     @classmethod
-    def of(
-        cls,
-        artifact: Artifact,
-        backend: Backend,
-        request: Request,
-        keep: frozenset[str],
-        loaded: frozenset[str],
-    ) -> "MemoryPlan":
-        """The plan of a request."""
+    def of(cls, model: OpenModel, request: Request, previewer: str | None = None) -> "MemoryPlan":
+        """The plan of a request; `previewer` is the network that decodes steps on the way."""
         is_doubled = request.is_guided and not request.guidance.is_split
         first, largest = (request.width, request.height), request.hires or request
         size = largest.width, largest.height
@@ -128,21 +122,22 @@ class MemoryPlan:
         images = len(request.seeds)
         is_tiled = request.vae_tiling is True
         return cls(
-            artifact,
-            backend,
-            keep,
-            loaded,
+            model.artifact,
+            model.backend,
+            model.networks.keep,
+            model.networks.loaded,
             *size,
             images,
             is_doubled,
             has_image,
             is_tiled,
+            changed=model.adapters.changed_weights(),
             is_guided=request.is_guided,
             sides=request.sides,
             before=machine.resident_bytes(),
             first=first if request.hires else None,
             decoder=request.decoder,
-            previews=request.previews,
+            previews=previewer,
         )
 
     def peak(self) -> tuple[str, int]:

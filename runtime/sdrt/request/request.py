@@ -11,6 +11,7 @@ from sdrt.request.options import VaeTiling
 from sdrt.request.size_conditioning import NEGATIVE, SizeConditioning
 from sdrt.sampling.guidance import Guidance
 from sdrt.sampling.sampler_settings import SamplerSettings
+from sdrt.sampling.schedule import Steps, TrainingNoise
 from sdrt.text.prompt_embeddings import digest
 
 EMBEDDINGS = (
@@ -61,8 +62,6 @@ class Request:
     """The second pass, if there is one."""
     decoder: str = "vae_decoder"
     """The network that makes pictures of latents."""
-    previews: str | None = None
-    """The network that decodes steps on the way, if any does (`Run.will_decode`)."""
     squeezes_steps: bool = False
     """Whether all steps are made in the share of the way that a picture's strength leaves to go.
 
@@ -84,6 +83,14 @@ class Request:
     def part_of(self, steps: int, strength: float) -> int:
         """How many of so many steps are made over a picture."""
         return steps if self.squeezes_steps else min(int(steps * strength), steps)
+
+    def steps(self, noise: TrainingNoise) -> Steps:
+        """The noise levels that are gone through, to the end of the denoising range.
+
+        Raises `UsageError` for a number of steps that cannot be.
+        """
+        steps = self.sampler_settings.steps(noise, self.num_inference_steps, self.share)
+        return self.denoising_range.begun(steps.last(self.steps_to_run))
 
     @property
     def sides(self) -> int:
