@@ -40,10 +40,10 @@ benchmark: $(SD15)
 		--sampler ddim --threads 2 --repeat 1 --no-fidelity --no-probe --no-pictures \
 		--output $(RESULTS)/sd15-sizes.json --html $(RESULTS)/sd15-sizes.html
 
-# Model folders of sdrt in other tools and theirs in sdrt: the tables of docs/compatibility.md. Makes
-# the tools' environments first, 4 GB.
+# Opens sdrt's model folders in other tools and theirs in sdrt, and writes the tables of
+# docs/measure/compatibility.md. Makes the tools' environments first, 4 GB.
 compat: | $(VENV)/ready-to-develop
-	$(BIN)/python -m sdrt_bench.compat.command $(RESULTS)/exchange/record.json docs/compatibility.md
+	$(BIN)/python -m sdrt_bench.compat.command $(RESULTS)/exchange/record.json docs/measure/compatibility.md
 
 models/sd15-%: | $(VENV)/ready-to-develop
 	$(BIN)/sdrt export --random sd15 $@ --precision $*

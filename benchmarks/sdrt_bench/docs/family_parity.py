@@ -1,6 +1,6 @@
 """Are sdrt's pictures those of diffusers, for each family, way of working, engine and precision?
 
-    python -m sdrt_bench.docs.family_parity [PRESET ...] [--into docs/families.md]
+    python -m sdrt_bench.docs.family_parity [PRESET ...] [--into docs/export/families.md]
 
 Each preset's geometry gets random weights, once for diffusers' pipelines, which run them in fp32,
 and once for exports in fp32, bf16 and int8. Prompt, noise, scheduler and steps are the same. Random

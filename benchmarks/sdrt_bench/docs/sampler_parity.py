@@ -4,7 +4,7 @@ Both denoise data that are normal with deviation `S`, for which the ideal networ
 from the same start and with the same noise. What is compared are the latents after every step, in
 the form x = x0 + sigma * noise.
 
-    python -m sdrt_bench.docs.sampler_parity docs/sampler-parity.md
+    python -m sdrt_bench.docs.sampler_parity docs/measure/sampler-parity.md
 """
 
 import argparse

@@ -1,4 +1,4 @@
-// Golden vectors (docs/conformance.md): does each stage again, from the golden inputs of that stage.
+// Golden vectors (docs/embed/conformance.md): does each stage again, from the golden inputs of that stage.
 #pragma once
 
 #include "pipeline.hpp"

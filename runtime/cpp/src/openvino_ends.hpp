@@ -1,5 +1,5 @@
 // Keeps out of bf16 what stands at the two ends of a network and must not be rounded: the waves of
-// the time embedding, the first convolutions and the last ones (docs/precision.md has the figures;
+// the time embedding, the first convolutions and the last ones (docs/internals/bf16.md has the figures;
 // backends/ends.py is the same in Python, with the reasons).
 //
 // When a network is opened it is cut there. Graphs of their own compute the ends in fp32; files stay

@@ -1,4 +1,4 @@
-// Arrays by name in one file, in the format of safetensors; docs/conformance.md describes it. What a
+// Arrays by name in one file, in the format of safetensors; docs/embed/conformance.md describes it. What a
 // file says of itself is checked before it is believed.
 #pragma once
 

@@ -45,7 +45,7 @@ def _listed(options: Mapping[str, object]) -> str:
 def info(path: str | None, as_json: bool) -> None:
     """Say what PATH holds: the parameters of a PNG, or a model folder (default: embedded).
 
-    Folders that others exported open too: docs/compatibility.md.
+    Folders that others exported open too: docs/export/other-tools.md.
     """
     from sdrt.diagnostics.info import describe_model, describe_picture
 

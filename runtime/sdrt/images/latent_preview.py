@@ -23,7 +23,7 @@ SAMPLES, SIDE, PATCHES = 8, 16, 4
 """Latents to fit to: squares of SIDE, in PATCHES by PATCHES patches of one value each.
 
 On latents that differ everywhere the fit is 2 dB worse, because no picture is like that; with
-larger patches too few differ. See docs/watching.md for the figures.
+larger patches too few differ. See docs/internals/previews.md for the figures.
 """
 
 

@@ -5,7 +5,7 @@ rounds their arguments to 8 bits, so that late timesteps are told wrong by up to
 Diffusion 1.5 that is a larger error than all others together. It also rounds the latents before
 anything has looked at them, and what the last convolution adds up; what a U-Net predicts is mostly
 a copy of its latents, and shows both errors whole. All three cost next to nothing in fp32
-(docs/precision.md has the figures).
+(docs/internals/bf16.md has the figures).
 
 When a network is opened it is cut behind the waves, behind the first convolutions and before the
 last ones. Graphs of their own compute the ends in fp32; files stay as they are, and those that

@@ -11,7 +11,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def run(job: Job) -> Outcome:
-    """`best` is channels-last; `torch.compile` is left out, see docs/benchmark.md."""
+    """`best` is channels-last; `torch.compile` is left out, see docs/measure/peers.md."""
     torch.set_num_threads(job.params["threads"])
     precision = job.params["precision"]
     if precision not in DTYPES:
