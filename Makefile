@@ -27,7 +27,8 @@ check: $(VENV)/ready-to-develop
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Half an hour and 50 GB of disk: the record in benchmarks/results, its report, and README's table.
+# Half an hour and 50 GB of disk: the record in benchmarks/results, its report, and the tables
+# of README.md and docs/measure/results.md.
 RESULTS := benchmarks/results
 PEERS := diffusers,optimum-intel,openvino-genai,optimum-onnx,stable-diffusion.cpp:f16
 SD15 := $(foreach precision,fp32 bf16 int8,models/sd15-$(precision))
@@ -35,7 +36,7 @@ SD15 := $(foreach precision,fp32 bf16 int8,models/sd15-$(precision))
 benchmark: $(SD15)
 	$(BIN)/sdrt bench $(SD15) --sampler ddim --threads 2 --repeat 1 --peers $(PEERS) --no-pictures \
 		--output $(RESULTS)/sd15.json --html $(RESULTS)/sd15.html
-	$(BIN)/python -m sdrt_bench.docs.readme_table $(RESULTS)/sd15.json README.md
+	$(BIN)/python -m sdrt_bench.docs.readme_table $(RESULTS)/sd15.json README.md docs/measure/results.md
 	$(BIN)/sdrt bench $(SD15) --sweep size --size 256,384,512 --precision bf16,int8 --backend openvino \
 		--sampler ddim --threads 2 --repeat 1 --no-fidelity --no-probe --no-pictures \
 		--output $(RESULTS)/sd15-sizes.json --html $(RESULTS)/sd15-sizes.html

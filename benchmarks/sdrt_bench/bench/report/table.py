@@ -29,7 +29,7 @@ def to_text(record: Record) -> str:
 
 
 def to_markdown(record: Record, level: int = 3) -> str:
-    """For README: a heading of this level and a table for each shape."""
+    """For documents: a heading of this level and a table for each shape."""
     parts = [_markdown_block(block, "#" * level) for block in blocks(record)]
     return "\n\n".join([*parts, _escaped(f"{provenance(record)}. {verdict(record)}")]) + "\n"
 
