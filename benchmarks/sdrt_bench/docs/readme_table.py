@@ -14,7 +14,16 @@ from pathlib import Path
 from sdrt.errors import SdrtError, UsageError
 from sdrt.files.atomic import whole_file
 from sdrt_bench.bench.record import Cell, Record, read_record
-from sdrt_bench.bench.report.rows import Block, Row, blocks, figure, gigabytes, label, peak_rss
+from sdrt_bench.bench.report.rows import (
+    Block,
+    Row,
+    blocks,
+    figure,
+    gigabytes,
+    label,
+    peak_rss,
+    printable,
+)
 from sdrt_bench.bench.report.table import to_markdown
 from sdrt_bench.docs.markdown_blocks import read_document, with_marked
 
@@ -65,7 +74,9 @@ def _rows(block: Block) -> list[str]:
         if (fastest := _fastest([row for row in ours if row.cell.params.precision == precision]))
     ]
     if peer := _fastest([row for row in measured if row.cell.params.tool != "sdrt"]):
-        chosen.append((f"fastest peer: {label(peer.cell.params)}", peer))
+        params = peer.cell.params
+        name = printable(f"{params.tool} {params.precision}, {params.settings} settings")
+        chosen.append((f"fastest peer: {name}", peer))
     return [_line(name, row, block.reference) for name, row in chosen]
 
 

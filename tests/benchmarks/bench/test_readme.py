@@ -63,7 +63,7 @@ def test_the_summary_has_the_fastest_quiet_cell_of_each_precision_and_the_fastes
         "| sdrt fp32 | 5.40 s | 7.0 GB | reference | reference |",
         "| sdrt bf16 | 2.50 s | 3.9 GB | 43.1 dB | 30.5 dB |",
         "| sdrt int8 | 1.60 s | 2.0 GB | 25.2 dB | 30.5 dB |",
-        "| fastest peer: openvino-genai bf16 best | 2.47 s | 4.6 GB | - | - |",
+        "| fastest peer: openvino-genai bf16, best settings | 2.47 s | 4.6 GB | - | - |",
         "",
         "sd15, 512x512, guidance 7.5, 8 steps of ddim, 2 threads; AMD EPYC 9005, 2 cores, 16.0 GB; "
         "2026-11-25, [record](results/it.json).",
