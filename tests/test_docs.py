@@ -1,10 +1,18 @@
-"""README and the pages of `docs`: links that lead somewhere, an index of every page, few lines."""
+"""README and the pages of `docs`: links that lead somewhere, an index of every page, few lines;
+commands, options and names that exist."""
 
+import ast
 import re
+import shlex
+import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
+import click
 import pytest
+
+from sdrt.cli.main import cli
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -13,6 +21,8 @@ PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.r
 README_LINES, PAGE_LINES = 120, 200
 LINK = re.compile(r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)")
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+MODULE = re.compile(r"python -m ((?:sdrt|sdrt_export|sdrt_bench|demo_model)[\w.]*)")
 HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.MULTILINE)
 
 
@@ -111,3 +121,68 @@ def test_pages_that_the_code_names_exist() -> None:
     for path in [*sources, ROOT / "Makefile", ROOT / "pyproject.toml"]:
         for page in named.findall(path.read_text(encoding="utf-8")):
             assert (ROOT / page).is_file(), f"{name(path)} names {page}"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The blocks of code in a language."""
+    text = page.read_text(encoding="utf-8")
+    return [code for name, code in BLOCK.findall(text) if name == language]
+
+
+def test_python_in_the_documentation_imports_what_exists() -> None:
+    imported = 0
+    for page in PAGES:
+        for code in blocks(page, "python"):
+            for node in ast.walk(ast.parse(code)):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("sdrt"):
+                    module = import_module(str(node.module))
+                    for alias in node.names:
+                        assert hasattr(module, alias.name), f"{name(page)}: {ast.unparse(node)}"
+                        imported += 1
+    assert imported > 3
+
+
+def test_modules_that_the_documentation_runs_exist() -> None:
+    pages = [*PAGES, ROOT / "benchmarks" / "demo_model" / "README.md"]
+    named = {(page, path) for page in pages for path in MODULE.findall(page.read_text("utf-8"))}
+    assert named
+    for page, path in named:
+        files = [
+            ROOT / root / f"{path.replace('.', '/')}.py"
+            for root in ("runtime", "export", "benchmarks")
+        ]
+        assert any(file.is_file() for file in files), f"{name(page)} runs {path}"
+
+
+@pytest.fixture(scope="module")
+def commands() -> dict[str, click.Command]:
+    """The commands of `sdrt`, those of the other packages too, by their names."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    found = dict(cli.commands)
+    for command, place in project["entry-points"]["sdrt.commands"].items():
+        module, _, function = place.partition(":")
+        found[command] = getattr(import_module(module), function)
+    return found
+
+
+def called(page: Path) -> Iterator[list[str]]:
+    """The words of each `sdrt` command that a page shows."""
+    for code in blocks(page, "console"):
+        for line in code.replace("\\\n", " ").splitlines():
+            if line.startswith("$ sdrt "):
+                yield shlex.split(line.removeprefix("$ sdrt "), comments=True)
+
+
+def test_commands_in_the_documentation_have_the_options_that_they_are_given(
+    commands: dict[str, click.Command],
+) -> None:
+    lines = [(page, words) for page in PAGES for words in called(page)]
+    assert len(lines) > 50
+    for page, (command, *words) in lines:
+        known = {
+            option
+            for parameter in commands[command].params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        } | {"--help"}
+        given = {word.partition("=")[0] for word in words if re.match("-[-a-zA-Z]", word)}
+        assert given <= known, f"{name(page)}: sdrt {command} {given - known}"

@@ -360,11 +360,11 @@ def main() -> None:
 
 HEADER = """# Samplers against diffusers
 
-Made by `python -m sdrt_bench.docs.sampler_parity` with diffusers {version}. Each figure is the largest
-difference of the latents over a whole run, relative to the largest latent, among runs of {counts}
-steps on normally distributed data with the ideal network for them, from the same start and with the
-same noise. sdrt is given only the scheduler's configuration, and computes in float32; diffusers
-computes in float64, on its own float32 noise levels.
+Made by `python -m sdrt_bench.docs.sampler_parity` with diffusers {version}. Each figure is the
+largest difference of the latents over a whole run, relative to the largest latent, among runs of
+{counts} steps on normally distributed data with the ideal network for them, from the same start
+and with the same noise. sdrt is given only the scheduler's configuration, and computes in float32;
+diffusers computes in float64, on its own float32 noise levels.
 """
 
 
