@@ -93,8 +93,8 @@ class Pipeline(OpenModel):
         if "unet" not in self.manifest.graphs:
             raise ArtifactError(
                 f"{self.artifact.root} has no unet; it has: {', '.join(self.manifest.graphs)}; a "
-                "single graph is run by itself (docs/export/single-graph.md), so give the model folder "
-                "that it was made from"
+                "single graph is run by itself (docs/export/single-graph.md), so give the model "
+                "folder that it was made from"
             )
         request = resolve(self.manifest, prompt, options)
         return (hires_run if request.hires else Run)(self, request, self.budget)
