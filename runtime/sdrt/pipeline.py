@@ -68,7 +68,7 @@ class Pipeline(OpenModel):
     ) -> None:
         """The arguments are those of `load`."""
         limit = read_bytes(max_memory) if isinstance(max_memory, str) else max_memory
-        self.budget = Budget(limit, heeds_machine=check_memory)
+        self.budget = Budget(limit, respects_machine=check_memory)
         super().__init__(artifact, backend, keep, retry_precision)
 
     def __call__(

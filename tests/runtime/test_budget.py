@@ -101,7 +101,7 @@ def test_previews_are_what_is_given_up_first(
     artifact = sd15(demo, "fp32")
     silent = plan(artifact, "openvino", "fp32", keep=frozenset({"vae_decoder"}))
     most = silent.peak()[1]
-    limited = Budget(most + GB // 4, heeds_machine=False)
+    limited = Budget(most + GB // 4, respects_machine=False)
     shown = replace(silent, previews="vae_decoder")
     with pytest.raises(OutOfMemoryError) as caught:
         limited.check(shown)
@@ -116,7 +116,7 @@ def test_previews_are_what_is_given_up_first(
     tiny = replace(shown, artifact=with_tiny_decoder(artifact))
     smaller = replace(tiny, previews=TINY_DECODER).peak()[1]
     with pytest.raises(OutOfMemoryError, match="it would fit with --preview tae "):
-        Budget(smaller, heeds_machine=False).check(tiny)
+        Budget(smaller, respects_machine=False).check(tiny)
 
 
 @pytest.mark.usefixtures("openvino")
@@ -200,7 +200,7 @@ def test_a_limit_is_kept_with_as_little_as_will_do(
     ways: list[str],
 ) -> None:
     available(monkeypatch, 64.0)
-    limited = Budget(int(gigabytes * GB), heeds_machine=False)
+    limited = Budget(int(gigabytes * GB), respects_machine=False)
     wished = plan(sd15(demo, "fp32"), name, "fp32", is_guided=True, width=side, height=side)
     made = limited.fit(wished, may_tile=True)
     limited.check(made)
@@ -222,7 +222,7 @@ def test_what_cannot_keep_to_a_limit_is_refused_with_what_would_fit(
     demo: Artifact, before: float, gigabytes: float, remedy: str
 ) -> None:
     """What the process has already counts too."""
-    limited = Budget(int(gigabytes * GB), heeds_machine=False)
+    limited = Budget(int(gigabytes * GB), respects_machine=False)
     wished = plan(sd15(demo, "fp32"), "openvino", "fp32", is_guided=True, before=int(before * GB))
     with pytest.raises(OutOfMemoryError) as caught:
         limited.check(limited.fit(wished, may_tile=True))

@@ -16,7 +16,7 @@ from sdrt.backends.fake import FakeBackend
 from sdrt.errors import CancelledError, UsageError
 from sdrt.generation.run import Run
 from sdrt.networks.run_state import RunState
-from sdrt.networks.tiling import Tiling, in_tiles, seen_of
+from sdrt.networks.tiling import Tiling, in_tiles, whole_context
 from sdrt.pipeline import Pipeline
 from sdrt.request.init_image import InitImage
 from sdrt_bench.scenes.prompts import drawn, scene_prompts
@@ -86,7 +86,7 @@ def test_statistics_of_the_whole_are_told_from_its_copies() -> None:
         scale = copy.shape[2] / 100
         return {"context_0_mean": np.array([5 + 3 / scale], np.float32)}
 
-    found = seen_of(look, given, SMALL, 50, 50)
+    found = whole_context(look, given, SMALL, 50, 50)
     np.testing.assert_allclose(found["context_0_mean"], 5 + 3, rtol=1e-6)
 
 

@@ -11,7 +11,7 @@ from sdrt.errors import UnsupportedError
 from sdrt.networks.fp32_fallback import GuardedGraph
 from sdrt.networks.loaded import LoadedNetworks
 from sdrt.networks.run_state import RunState, Stopwatch
-from sdrt.networks.tiling import Tiling, in_tiles, seen_of
+from sdrt.networks.tiling import Tiling, in_tiles, whole_context
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class TiledVae:
         with self.watch:
             for image, place in zip(images, places, strict=True):
                 with self.state.at(place):
-                    contexts.append(seen_of(look, image[None], tiling, height, width))
+                    contexts.append(whole_context(look, image[None], tiling, height, width))
         return contexts
 
     def _latent_size(self, images: Array) -> tuple[int, int]:

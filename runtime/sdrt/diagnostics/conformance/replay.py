@@ -18,7 +18,7 @@ from sdrt.pipeline import Pipeline
 from sdrt.request.resolve import resolve
 from sdrt.text.tokenizer import Tokens
 
-SIDES = ("", "negative_")
+PREFIXES = ("", "negative_")
 
 
 @dataclass(frozen=True)
@@ -103,12 +103,12 @@ class _Case:
             self._stages = Stages(pipeline, request)
         except UsageError as error:
             raise ArtifactError(f"{arrays.where}: {error}; write the file again") from error
-        sides = SIDES[: 1 + request.is_guided]
+        prefixes = PREFIXES[: 1 + request.is_guided]
         length = manifest.text_encoders[0].length
-        self._ids = [arrays.get(f"{side}ids", "int64", None, length) for side in sides]
+        self._ids = [arrays.get(f"{prefix}ids", "int64", None, length) for prefix in prefixes]
         self._weights = [
-            arrays.get(f"{side}weights", "float32", len(ids), length)
-            for side, ids in zip(sides, self._ids, strict=True)
+            arrays.get(f"{prefix}weights", "float32", len(ids), length)
+            for prefix, ids in zip(prefixes, self._ids, strict=True)
         ]
         vocabulary = pipeline.vocabulary
         if any(ids.min() < 0 or ids.max() >= vocabulary for ids in self._ids):
@@ -119,7 +119,7 @@ class _Case:
         size = manifest.text_width if isinstance(manifest.text_width, int) else None
         tokens = max(len(ids) for ids in self._ids) * length
         self._embeddings = [
-            arrays.get(f"{side}embeddings", "float32", 1, tokens, size) for side in sides
+            arrays.get(f"{prefix}embeddings", "float32", 1, tokens, size) for prefix in prefixes
         ]
         latent = manifest.latent
         height, width = request.height, request.width
