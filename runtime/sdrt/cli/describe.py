@@ -1,4 +1,4 @@
-"""`sdrt info`, `sdrt doctor` and `sdrt samplers`: commands that only print."""
+"""`sdrt info`, `doctor`, `samplers` and `styles`: commands that only print."""
 
 import json
 from collections.abc import Mapping
@@ -39,6 +39,26 @@ def samplers(as_json: bool) -> None:
 
 def _listed(options: Mapping[str, object]) -> str:
     return "; ".join(f"{name}: {allowed}" for name, allowed in options.items())
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@JSON
+def styles(file: Path | None, as_json: bool) -> None:
+    """List the styles that come with sdrt, or those of FILE, with the text around a prompt."""
+    from sdrt.text.styles import known_styles, read_styles
+
+    listed = known_styles() if file is None else read_styles(file)
+    if as_json:
+        # The form that `--styles` reads.
+        records = [style.model_dump() for style in listed.values()]
+        click.echo(json.dumps(records, indent=1, ensure_ascii=False))
+        return
+    width = max(map(len, listed), default=0)
+    for name, style in listed.items():
+        click.echo(f"{name:{width}}  {style.prompt}")
+        if style.negative_prompt:
+            click.echo(f"{'':{width}}  not: {style.negative_prompt}")
 
 
 @click.command()

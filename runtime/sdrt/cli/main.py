@@ -9,9 +9,8 @@ from typing import Any, NoReturn
 import click
 
 from sdrt.cli.conformance import conformance
-from sdrt.cli.describe import doctor, info, samplers
+from sdrt.cli.describe import doctor, info, samplers, styles
 from sdrt.cli.generate import generate
-from sdrt.cli.styles import styles
 from sdrt.cli.verify import verify
 from sdrt.errors import OutOfMemoryError, SdrtError
 from sdrt.version import __version__
