@@ -9,11 +9,11 @@ import yaml
 from pydantic import ValidationError, model_validator
 
 from sdrt.errors import UsageError
+from sdrt.files.text_file import read_text
 from sdrt.manifest import FORMATS, PRECISIONS, Defaults, Format, Model, Precision, describe
 from sdrt.sampling.scheduler_config import SCHEDULERS
 from sdrt.validation import hint
 
-MAX_BYTES = 1_000_000
 CLASS, DEFAULT_SCHEDULER = "_class_name", "DDIMScheduler"
 Settings = dict[str, Any]
 
@@ -76,12 +76,9 @@ def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
 
 def read_yaml(path: Path) -> Any:
     """Plain values of a YAML file; raises `UsageError` for what is none, or far too large."""
+    text = read_text(path, "a configuration")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no configuration")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 

@@ -109,7 +109,7 @@ def test_pictures_equal_those_of_diffusers_from_the_prompt_on(
 
 def test_it_is_told_a_score_and_no_target_size(exported: Artifact) -> None:
     pipe = Pipeline(exported, open_backend("onnxruntime"))
-    with pytest.raises(UsageError, match="target_size is not what this model is told; it is told:"):
+    with pytest.raises(UsageError, match="this model does not take target_size; it takes:"):
         pipe.start(PROMPT, target_size=(64, 64))
     with pytest.raises(UsageError, match="aesthetic_score is 11; expected a finite number from 0"):
         pipe.start(PROMPT, aesthetic_score=11)

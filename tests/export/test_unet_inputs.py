@@ -286,9 +286,9 @@ def test_an_edit_says_how_it_was_guided(edit: Artifact, picture: Image.Image) ->
     [
         ({"image": None}, "edits pictures; give an image to change as the prompt says"),
         ({"mask": "picture"}, "mask was given, and .* changes the whole picture"),
-        ({"strength": 0.5}, "strength was given, and .* begins with noise in any case"),
+        ({"strength": 0.5}, "strength was given, and .* always starts from noise"),
         ({"paste": False}, "paste was given, and .* has no mask"),
-        ({"hires": 2.0}, "hires was given, and .* changes the picture that it is given"),
+        ({"hires": 2.0}, "hires was given, and .* edits an image"),
         ({"image_guidance_scale": 0.5}, "image_guidance_scale is 0.5; expected .* from 1 up"),
         ({"image_guidance_scale": float("nan")}, "image_guidance_scale is nan; expected a finite"),
     ],
@@ -333,8 +333,8 @@ def test_one_graph_is_not_made_of_them(
 ) -> None:
     for name, message in (
         (LCM, "was distilled with guidance inside"),
-        (EDIT, "takes a picture beside the prompt, and one graph"),
-        ("tiny-inpaint", "takes a picture beside the prompt, and one graph"),
+        (EDIT, "takes a picture besides the prompt, and one graph"),
+        ("tiny-inpaint", "takes a picture besides the prompt, and one graph"),
     ):
         with pytest.raises(UnsupportedError, match=message):
             export_single_graph(unet_twins(name), tmp_path / "out", Asked())
@@ -355,5 +355,5 @@ def test_golden_vectors_are_made_of_an_lcm_and_not_of_edits(
     plan = GoldenPlan(samplers=("lcm",), steps=2, size=(64, 64))
     record(open_pipeline(lcm), tmp_path / "lcm.safetensors", plan)
     replay(open_pipeline(lcm), tmp_path / "lcm.safetensors").check()
-    with pytest.raises(UnsupportedError, match="takes a picture beside the prompt, and golden"):
+    with pytest.raises(UnsupportedError, match="takes a picture besides the prompt, and golden"):
         record(open_pipeline(edit), tmp_path / "edit.safetensors", plan)

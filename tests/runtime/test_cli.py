@@ -293,7 +293,7 @@ def test_a_picture_is_made_as_a_scheduler_of_diffusers_says(tmp_path: Path) -> N
         (["paint"], 2, ["No such command 'paint'"]),
         (["generate", "x", "--wdith", "64"], 2, ["No such option"]),
         (["generate", "x", "-W", "65"], 2, ["width is 65", "multiple of 8"]),
-        (["generate", "x", "--size", "64"], 2, ["is no size; expected for example 512x768"]),
+        (["generate", "x", "--size", "64"], 2, ["is not a size; expected for example 512x768"]),
         (["generate", "x", "--size", "64x64", "-W", "64"], 2, ["give one of them"]),
         (["generate", "x", "--steps", "-4"], 2, ["steps is -4"]),
         (["generate", "x", "--steps", "many"], 2, ["is not a valid integer"]),

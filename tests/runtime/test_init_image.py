@@ -10,7 +10,7 @@ from PIL import Image
 
 from sdrt.cli.main import cli
 from sdrt.errors import UsageError
-from sdrt.request.init_image import InitImage, read_init_image
+from sdrt.request.init_image import InitImage, open_init_image
 
 ORIENTATION = 0x0112  # of EXIF
 TURNED = 6  # a quarter to the right, to be seen upright
@@ -23,7 +23,7 @@ def shaded(width: int, height: int) -> Image.Image:
 
 
 def read(image: Any, mask: Any = None, size: Any = (None, None)) -> InitImage:
-    return read_init_image(image, mask, 0.5, size, 8)
+    return open_init_image(image, mask, 0.5, size, 8)
 
 
 def test_without_a_size_the_image_is_cut_to_whole_latents() -> None:
@@ -81,7 +81,7 @@ def test_a_thin_line_of_a_mask_reaches_every_latent_that_it_crosses() -> None:
     [
         (shaded(1, 1), None, (64, 64), "is 1x1 pixels; expected sides from 8 to 16384"),
         (Image.new("L", (30_000, 8)), None, (64, 64), "is 30000x8 pixels"),
-        (shaded(40, 40), None, (None, None), "say which with --size"),
+        (shaded(40, 40), None, (None, None), "choose a size with --size"),
         (shaded(64, 64), None, (64, None), "give both width and height"),
         (shaded(64, 64), shaded(64, 72), (None, None), "mask is 64x72 pixels and the image 64x64"),
         (shaded(64, 64), Image.new("L", (64, 64)), (None, None), "mask is black everywhere"),

@@ -19,9 +19,9 @@ def test_lines_of_a_file_that_are_not_blank(tmp_path: Path) -> None:
     [
         (b"", "holds no prompt"),
         (b" \n\n", "holds no prompt"),
-        (b"\x89PNG\r\n\x1a\n\x00\xff", "no text in UTF-8"),
-        (b"a boat\x00\n", "no text in UTF-8"),
-        (b"a\x00b", "no text in UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\x00\xff", "not text in UTF-8; give .*, or none"),
+        (b"a boat\x00\n", "is not text; expected one"),
+        (b"a\x00b", "is not text; expected one"),
         (b"a" * 1_000_001, "more than 1000000 bytes"),
     ],
 )

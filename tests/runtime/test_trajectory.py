@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sdrt
-from sdrt.cli.trajectory_sheet import Trajectory
+from sdrt.cli.trajectory_sheet import TrajectorySheet
 from sdrt.errors import CancelledError
 
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "seed": 1}
@@ -25,17 +25,17 @@ SMALL: dict[str, Any] = {"width": 64, "height": 64, "seed": 1}
 )
 def test_which_steps_are_shown(steps: int, columns: int, shown: list[int]) -> None:
     pipe = sdrt.load(backend="onnxruntime")
-    trajectory = Trajectory(columns)
-    pipe("a boat", callback=trajectory.see, num_inference_steps=steps, **SMALL)
+    trajectory = TrajectorySheet(columns)
+    pipe("a boat", callback=trajectory.add, num_inference_steps=steps, **SMALL)
     assert [step.index + 1 for step in trajectory.steps] == shown
 
 
 def test_each_image_has_a_row_of_its_own_guesses() -> None:
     pipe = sdrt.load(backend="onnxruntime")
     run = pipe.start("a boat", num_images_per_prompt=2, num_inference_steps=3, **SMALL)
-    trajectory, guesses = Trajectory(), []
+    trajectory, guesses = TrajectorySheet(), []
     for step in run:
-        trajectory.see(step)
+        trajectory.add(step)
         guesses.append(run.decode(step.denoised))
     picture = trajectory.picture(run)
     head = picture.height - (64 + 4 + 64)
@@ -51,9 +51,9 @@ def test_each_image_has_a_row_of_its_own_guesses() -> None:
 
 def test_a_cancelled_run_decodes_nothing_more() -> None:
     run = sdrt.load(backend="onnxruntime").start("a boat", num_inference_steps=1, **SMALL)
-    trajectory = Trajectory()
+    trajectory = TrajectorySheet()
     for step in run:
-        trajectory.see(step)
+        trajectory.add(step)
     run.cancel()
     with pytest.raises(CancelledError):
         trajectory.picture(run)

@@ -21,6 +21,7 @@ from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.onnxruntime.backend import OrtGraph
 from sdrt.errors import UsageError
 from sdrt.files.atomic import whole_file
+from sdrt.files.text_file import read_text
 from sdrt.manifest import TensorSpec
 from sdrt_export.quantization.layers import initializer
 
@@ -194,13 +195,9 @@ def write_calibration(calibration: Calibration, path: Path) -> None:
 
 def read_calibration(path: Path) -> Calibration:
     """Read statistics from a file; raises `UsageError` for a file that has none."""
+    text = read_text(path, "a calibration", MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no calibration")
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return _calibration(data)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        return _calibration(json.loads(text))
     except (RecursionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} is no calibration of sdrt ({type(error).__name__}: {error}); expected a file "

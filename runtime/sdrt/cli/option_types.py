@@ -1,12 +1,9 @@
 """Types of command-line options: sizes, points, files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    pass
 
 FILE = click.Path(path_type=Path)
 
@@ -17,10 +14,10 @@ class Size(click.ParamType[tuple[int, int]]):
     name = "WxH"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Parse; click turns the failure into a usage error."""
+        """Parse the text; click turns a failure into a usage error."""
         width, _, height = str(value).lower().partition("x")
         if not (width.isdigit() and height.isdigit()):
-            self.fail(f"{value!r} is no size; expected for example 512x768", param, ctx)
+            self.fail(f"{value!r} is not a size; expected for example 512x768", param, ctx)
         return int(width), int(height)
 
 
@@ -30,8 +27,8 @@ class Point(click.ParamType[tuple[int, int]]):
     name = "X,Y"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Parse; click turns the failure into a usage error."""
+        """Parse the text; click turns a failure into a usage error."""
         x, _, y = str(value).partition(",")
         if not (x.isdigit() and y.isdigit()):
-            self.fail(f"{value!r} is no point; expected for example 0,0", param, ctx)
+            self.fail(f"{value!r} is not a point; expected for example 0,0", param, ctx)
         return int(x), int(y)
