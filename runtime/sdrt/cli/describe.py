@@ -12,7 +12,7 @@ import click
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def samplers(as_json: bool) -> None:
     """List the samplers: name, calls of the U-Net in a step, noise or none, and their options."""
-    from sdrt.sampling.sampler_settings import COMMON
+    from sdrt.sampling.sampler_settings import COMMON_OPTIONS
     from sdrt.sampling.samplers.registry import SAMPLERS
 
     if as_json:
@@ -32,7 +32,7 @@ def samplers(as_json: bool) -> None:
         click.echo(f"{name:12} {one.calls}  {noise:5}  {one.summary}")
         if one.options:
             click.echo(f"{'':23}{_listed(one.options)}")
-    click.echo(f"options of all: {_listed(COMMON)}")
+    click.echo(f"options of all: {_listed(COMMON_OPTIONS)}")
 
 
 def _listed(options: Mapping[str, object]) -> str:
