@@ -10,8 +10,16 @@ from pydantic import ValidationError, model_validator
 
 from sdrt.errors import UsageError
 from sdrt.files.text_file import read_text
-from sdrt.manifest import FORMATS, PRECISIONS, Defaults, Format, Model, Precision, describe
-from sdrt.sampling.scheduler_config import SCHEDULERS
+from sdrt.manifest import (
+    FORMATS,
+    PRECISIONS,
+    Defaults,
+    Format,
+    Model,
+    Precision,
+    explain_validation_error,
+)
+from sdrt.sampling.scheduler_config import DIFFUSERS_SCHEDULERS
 from sdrt.validation import hint
 
 CLASS, DEFAULT_SCHEDULER = "_class_name", "DDIMScheduler"
@@ -116,7 +124,7 @@ def _preset(path: Path, data: Any) -> Preset:
     try:
         return Preset.model_validate(data)
     except ValidationError as error:
-        raise UsageError(f"{path}: {describe(error)}") from error
+        raise UsageError(f"{path}: {explain_validation_error(error)}") from error
 
 
 def _check_geometry(path: Path, geometry: Any) -> None:
@@ -143,9 +151,10 @@ def _check_geometry(path: Path, geometry: Any) -> None:
 def _scheduler_class(path: Path, found: Any) -> str:
     """The class of diffusers that a preset's scheduler is of; DDIM's if it does not say."""
     name = found.get(CLASS, DEFAULT_SCHEDULER) if isinstance(found, dict) else DEFAULT_SCHEDULER
-    if name not in SCHEDULERS:
+    if name not in DIFFUSERS_SCHEDULERS:
         raise UsageError(
-            f"{path}, geometry.scheduler: {CLASS} is {name!r}; known: {', '.join(SCHEDULERS)}"
+            f"{path}, geometry.scheduler: {CLASS} is {name!r}; known: "
+            f"{', '.join(DIFFUSERS_SCHEDULERS)}"
         )
     return str(name)
 

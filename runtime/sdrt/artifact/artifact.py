@@ -11,7 +11,8 @@ from sdrt.artifact.peer_folder import Natives, is_peer_folder, read_peer_folder
 from sdrt.backends.graph import Network
 from sdrt.errors import ArtifactError
 from sdrt.files.checksums import check_file, recorded
-from sdrt.manifest import MANIFEST_NAME, Format, Manifest, read_manifest
+from sdrt.files.manifest_file import read_manifest
+from sdrt.manifest import MANIFEST_NAME, Format, Manifest
 
 EMBEDDED = {"demo": Path(__file__).parents[1] / "demo"}
 
@@ -53,7 +54,7 @@ class Artifact:
             )
         files = tuple(self.check(file) for file in spec.files[chosen])
         native = (self.natives or {}).get((name, chosen), {})
-        return Network(name, spec, files, self.manifest.stored(name), native=native)
+        return Network(name, spec, files, self.manifest.stored(name), input_casts=native)
 
     def check(self, file: str, remember: bool = True) -> Path:
         """Compare one file with its record in the manifest and return its path."""
