@@ -39,6 +39,7 @@ Dimension = Positive | str  # a name stands for any size
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 FORMATS: tuple[Format, ...] = ("onnx", "openvino")
+PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "linspace")
 
 LAYER_STATES = "layer_states"
