@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
 from sdrt.manifest import Schedule
 from sdrt_export import exporter
-from sdrt_export.cli import run_export as cli
 from sdrt_export.cli.export import export as export_command
+from sdrt_export.cli.run_export import run_export
+from sdrt_export.export_options import ExportOptions, SourceOptions
 from sdrt_export.presets import read_preset
-from sdrt_export.sources.opening import SourceOptions, open_checkpoint
+from sdrt_export.sources.opening import open_checkpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from tests.export.ldm.twins import (
@@ -69,7 +70,7 @@ def test_a_file_gives_the_networks_that_were_saved(
     assert found.tokenizer()("a Boat, at 7").input_ids == made.tokenizer()("a Boat, at 7").input_ids
     assert found.tokenizer().pad_token_id == made.tokenizer().pad_token_id
     assert (found.defaults.width, found.defaults.height) == (64, 64)
-    assert found.prediction_from == f"{family}.yaml"
+    assert found.prediction_source == f"{family}.yaml"
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd1-inpaint", "sd1-edit", "sd2"])
@@ -178,7 +179,7 @@ def test_published_geometries_are_recognised_without_a_configuration(
     monkeypatch.setattr(module, "open_weights", lambda *_: file)
     found = SingleFileCheckpoint.open(file.path)
     assert (found.family, found.weights()) == (family, made.weights())
-    assert (found.prediction_from, found.latent) == ("", made.latent)
+    assert (found.prediction_source, found.latent) == ("", made.latent)
     assert found.spaced_as(read_preset(preset)[1]).schedule == made.schedule
     for name, expected in made.configs["unet"].items():
         assert found.configs["unet"][name] == expected, name
@@ -400,7 +401,7 @@ def test_a_prediction_that_is_given_is_believed(files: dict[str, tuple[Path, Pat
     path, config = files["sd2"]
     options = SourceOptions(str(config), prediction="v_prediction", zero_terminal_snr=True)
     found = open_checkpoint(path, options)
-    assert (found.prediction, found.prediction_from) == ("v_prediction", "--prediction")
+    assert (found.prediction, found.prediction_source) == ("v_prediction", "--prediction")
     assert (found.schedule.zero_terminal_snr, found.schedule.spacing) == (True, "trailing")
     with pytest.raises(UsageError, match="unknown prediction 'w'; known: epsilon, v_prediction"):
         open_checkpoint(path, SourceOptions(str(config), prediction="w"))
@@ -430,11 +431,11 @@ def test_the_configuration_chooses_the_stored_precision_unless_it_is_told(
 ) -> None:
     content = ldm_yaml("sd2")
     content["model"]["params"]["unet_config"]["params"]["use_bf16"] = True
-    said = {"config": str(write_yaml(tmp_path / "bf16.yaml", content))}
+    source = SourceOptions(config=str(write_yaml(tmp_path / "bf16.yaml", content)))
     asks: list[Any] = []
     monkeypatch.setattr(exporter, "export", lambda *arguments: asks.append(arguments[2]))
     paths = [files["sd2"][0], tmp_path / "out"]
-    cli.run_export(paths, None, None, asked, None, quiet=True, said=said)
+    run_export(paths, ExportOptions(precision=asked, source=source, quiet=True))
     assert asks == [expected]
 
 
