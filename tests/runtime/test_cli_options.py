@@ -10,8 +10,7 @@ from click.testing import CliRunner
 
 from sdrt.cli.conformance import conformance
 from sdrt.cli.generate import generate
-from sdrt.cli.option_types import Point, Size
-from sdrt.cli.options import option, option_group, values
+from sdrt.cli.option_types import Point, Size, option, option_group, values
 from sdrt.cli.verify import verify
 
 PAIR = tuple[int, int]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sdrt.cli.option_types import FILE, Size
-from sdrt.cli.options import JSON, option, option_group
+from sdrt.cli.option_types import FILE, JSON, Size, option, option_group
 from sdrt.errors import UsageError
 
 if TYPE_CHECKING:

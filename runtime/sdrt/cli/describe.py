@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from sdrt.cli.options import JSON
+from sdrt.cli.option_types import JSON
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sdrt.cli.generate_options import GenerateOptions
-from sdrt.cli.options import JSON, option_group
+from sdrt.cli.option_types import JSON, option_group
 from sdrt.errors import UsageError
 
 if TYPE_CHECKING:

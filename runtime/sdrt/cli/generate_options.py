@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from sdrt.cli.option_types import FILE, Point, Size
-from sdrt.cli.options import EngineOptions, option, values
+from sdrt.cli.option_types import FILE, EngineOptions, Point, Size, option, values
 from sdrt.errors import UsageError
 
 if TYPE_CHECKING:
