@@ -1,4 +1,4 @@
-"""A network's two ends are computed in fp32, whatever the rest of it is executed in."""
+"""A network's first and last layers are computed in fp32, whatever the rest is executed in."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -13,7 +13,7 @@ import sdrt
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
-from sdrt.backends.openvino.fp32_layers import Tail, cut_head, cut_tail
+from sdrt.backends.openvino.fp32_layers import Fp32Suffix, cut_prefix, cut_suffix
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.machine import has_bf16
 from sdrt.snr import snr_db
@@ -23,14 +23,14 @@ TIMESTEPS = (1, 21, 250, 500, 701, 901, 981.5, 999)
 
 
 def run(
-    core: ov.Core, model: ov.Model, feeds: Mapping[str, Array], tail: Tail | None = None
+    core: ov.Core, model: ov.Model, feeds: Mapping[str, Array], suffix: Fp32Suffix | None = None
 ) -> Array:
     request = core.compile_model(model, "CPU", F32).create_infer_request()
     found: Array = next(iter(request.infer(dict(feeds)).values())).copy()
-    if tail is None:
+    if suffix is None:
         return found
-    tail.infer(request)
-    return tail.output()
+    suffix.infer(request)
+    return suffix.output()
 
 
 def read(core: ov.Core, artifact: Artifact, format: str, feeds: Mapping[str, Array]) -> ov.Model:
@@ -48,15 +48,15 @@ def test_a_cut_network_computes_the_same(
     artifact, core = open_artifact(tiny_exports[precision]), ov.Core()
     feeds = seeded_feeds(artifact, "unet")
     model = read(core, artifact, format, feeds)
-    head, tail = cut_head(core, model), cut_tail(core, model)
-    assert head
-    assert tail
-    assert "timestep" in head.replaced
-    assert tail.names >= {"out_sample"}
+    prefix, suffix = cut_prefix(core, model), cut_suffix(core, model)
+    assert prefix
+    assert suffix
+    assert "timestep" in prefix.replaced
+    assert suffix.names >= {"out_sample"}
     for timestep in TIMESTEPS:
         feeds["timestep"] = np.array(timestep, np.float32)
         expected = run(core, read(core, artifact, format, feeds), feeds)
-        found = run(core, model, head.complete(feeds), tail)
+        found = run(core, model, prefix.complete(feeds), suffix)
         assert snr_db(expected, found) > 100
 
 
@@ -69,18 +69,18 @@ def small_model(shape: list[int]) -> ov.Model:
     return ov.Model([opset13.result(layer)], [x], "small")
 
 
-def test_waves_of_small_inputs_are_cut() -> None:
+def test_sinusoids_of_small_inputs_are_cut() -> None:
     core, model = ov.Core(), small_model([2, 3])
     feeds = {"x": np.linspace(0, 999, 6, dtype=np.float32).reshape(2, 3)}
-    head = cut_head(core, model)
-    assert head
-    assert [one.get_any_name() for one in model.inputs] == list(head.names)
-    np.testing.assert_allclose(run(core, model, head.complete(feeds)), np.sin(feeds["x"]), 1e-4)
+    prefix = cut_prefix(core, model)
+    assert prefix
+    assert [one.get_any_name() for one in model.inputs] == list(prefix.names)
+    np.testing.assert_allclose(run(core, model, prefix.complete(feeds)), np.sin(feeds["x"]), 1e-4)
 
 
-def test_sines_of_pictures_are_not_waves_of_time() -> None:
+def test_sines_of_pictures_are_not_sinusoids_of_time() -> None:
     model = small_model([1, 4, 8, 8])
-    assert cut_head(ov.Core(), model) is None
+    assert cut_prefix(ov.Core(), model) is None
     assert [one.get_any_name() for one in model.inputs] == ["x"]
 
 
@@ -111,14 +111,14 @@ def convolutions(channels: int, is_read_twice: bool = False, weights: str = "flo
 def test_first_and_last_convolutions_of_latents_are_cut_off() -> None:
     core, model = ov.Core(), convolutions(4)
     feeds = {"x": np.random.default_rng(1).standard_normal((1, 4, 8, 8), np.float32)}
-    head, tail = cut_head(core, model), cut_tail(core, model)
-    assert head
-    assert tail
-    assert head.replaced == {"x"}
-    assert tail.names == {"y"}
+    prefix, suffix = cut_prefix(core, model), cut_suffix(core, model)
+    assert prefix
+    assert suffix
+    assert prefix.replaced == {"x"}
+    assert suffix.names == {"y"}
     assert not [node for node in model.get_ops() if node.get_type_name() == "Convolution"]
     expected = run(core, convolutions(4), feeds)
-    assert snr_db(expected, run(core, model, head.complete(feeds), tail)) > 100
+    assert snr_db(expected, run(core, model, prefix.complete(feeds), suffix)) > 100
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_first_and_last_convolutions_of_latents_are_cut_off() -> None:
     ],
 )
 def test_other_convolutions_stay(model: Callable[[], ov.Model]) -> None:
-    assert cut_head(ov.Core(), model()) is None
-    assert cut_tail(ov.Core(), model()) is None
+    assert cut_prefix(ov.Core(), model()) is None
+    assert cut_suffix(ov.Core(), model()) is None
 
 
 def test_a_decoder_loses_its_head_only(tiny: Artifact) -> None:
@@ -139,8 +139,8 @@ def test_a_decoder_loses_its_head_only(tiny: Artifact) -> None:
     (graph, *_) = tiny.network("vae_decoder", ("openvino",)).files
     model = core.read_model(graph)
     model.reshape({name: ov.PartialShape(list(a.shape)) for name, a in feeds.items()})
-    assert cut_head(core, model)
-    assert cut_tail(core, model) is None  # what it gives is a picture
+    assert cut_prefix(core, model)
+    assert cut_suffix(core, model) is None  # what it gives is a picture
 
 
 @pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16 arithmetic")

@@ -23,7 +23,7 @@ from sdrt.backends.openvino.bf16_selftest import (
     recall,
     run_layer,
 )
-from sdrt.backends.openvino.fp32_layers import Head, Tail, cut_head, cut_tail
+from sdrt.backends.openvino.fp32_layers import Fp32Prefix, Fp32Suffix, cut_prefix, cut_suffix
 from sdrt.backends.openvino.kernels import layer_macs, read_kernels
 from sdrt.backends.openvino.mapped_weights import dropping_pages
 from sdrt.backends.openvino.tile_context import apply_context, context_names
@@ -142,11 +142,11 @@ class OpenVinoBackend:
 
 @dataclass
 class _Compiled:
-    """A network for one set of shapes; in bf16 with its ends in fp32."""
+    """A network for one set of shapes; in bf16 with its first and last layers in fp32."""
 
     request: ov.InferRequest
-    head: Head | None
-    tail: Tail | None
+    prefix: Fp32Prefix | None
+    suffix: Fp32Suffix | None
     layers: dict[str, int]
     """Multiply-adds of those that may have become a part of any kernel."""
     has_run: bool = False
@@ -158,21 +158,21 @@ class _Compiled:
 
     def infer(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> None:
         """Run once; the results stay with the engine until the next run."""
-        taken = self.head.complete(feeds) if self.head else dict(feeds)
+        taken = self.prefix.complete(feeds) if self.prefix else dict(feeds)
         self.request.start_async(taken, share_inputs=True)
         # Only now, because a request that has not started cannot be cancelled.
         with cancellation.interrupts(self.request.cancel):
             self.request.wait()
-        if self.tail:
-            self.tail.infer(self.request)
+        if self.suffix:
+            self.suffix.infer(self.request)
         if not self.has_run:
             self.has_run = True
             give_back_freed_blocks()  # weights take the layout of their kernels in the first run
 
     def output(self, name: str) -> Array:
         """A copy of what the last run gave under this name."""
-        if self.tail and name in self.tail.names:
-            return self.tail.output()
+        if self.suffix and name in self.suffix.names:
+            return self.suffix.output()
         array: Array = self.request.get_tensor(name).data.copy()
         return array
 
@@ -244,13 +244,13 @@ class OpenVinoGraph(Graph):
                     {name: ov.PartialShape(list(shape)) for name, shape in shapes.items()}
                 )
                 is_bf16 = settings["INFERENCE_PRECISION_HINT"] == PRECISION_HINT["bf16"]
-                head = cut_head(core, model) if is_bf16 else None
-                tail = cut_tail(core, model) if is_bf16 else None
+                prefix = cut_prefix(core, model) if is_bf16 else None
+                suffix = cut_suffix(core, model) if is_bf16 else None
                 layers = layer_macs(model)
                 compiled = core.compile_model(model, self._backend.device, settings)
                 del model
             give_back_freed_blocks()
-            return _Compiled(compiled.create_infer_request(), head, tail, layers)
+            return _Compiled(compiled.create_infer_request(), prefix, suffix, layers)
         except RuntimeError as error:
             raise _translated(error, self.name) from error
 
