@@ -1,16 +1,17 @@
-"""Numbers in bf16: as torch has them, and right on average where they are rounded by chance."""
+"""Numbers in bf16: as torch has them, and right on average where they are rounded at random."""
 
 import numpy as np
 import torch
 
-from sdrt.files.bf16 import rounded_by_chance, widened
+from sdrt.backends.weight_patches import rounded_at_random
+from sdrt.files.safetensors import widened
 
 
 def test_bits_are_those_of_torch() -> None:
     numbers = torch.randn(1000, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
     bits = numbers.view(torch.int16).numpy().view(np.uint16)
     assert np.array_equal(widened(bits), numbers.float().numpy())
-    assert np.array_equal(rounded_by_chance(widened(bits), 0), bits)
+    assert np.array_equal(rounded_at_random(widened(bits), 0), bits)
 
 
 def test_a_number_becomes_one_of_its_neighbours_and_on_average_itself() -> None:
@@ -18,12 +19,12 @@ def test_a_number_becomes_one_of_its_neighbours_and_on_average_itself() -> None:
     share = 0.1
     for sign in (1, -1):
         numbers = np.full(100_000, sign * (1 + share / 128), np.float32)
-        found = widened(rounded_by_chance(numbers, 1))
+        found = widened(rounded_at_random(numbers, 1))
         assert set(found) == {np.float32(sign), np.float32(sign * (1 + 1 / 128))}
         assert abs((np.abs(found) - 1).mean() * 128 - share) < 0.005
 
 
 def test_the_same_seed_rounds_alike() -> None:
     numbers = np.random.default_rng(0).standard_normal((30, 40), np.float32)
-    assert np.array_equal(rounded_by_chance(numbers, 5), rounded_by_chance(numbers, 5))
-    assert not np.array_equal(rounded_by_chance(numbers, 5), rounded_by_chance(numbers, 6))
+    assert np.array_equal(rounded_at_random(numbers, 5), rounded_at_random(numbers, 5))
+    assert not np.array_equal(rounded_at_random(numbers, 5), rounded_at_random(numbers, 6))

@@ -30,7 +30,7 @@ def context_of(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """What a network gives as it is, and its context."""
     names = backend.context(network)
-    made = backend.open(network.in_role("gives", names)).run(feeds)
+    made = backend.open(network.in_role("source", names)).run(feeds)
     return {name: made.pop(name) for name in names}, made
 
 
@@ -42,7 +42,7 @@ def test_a_network_that_is_told_what_it_sees_gives_the_same(
     expected = backend.open(network).run(feeds)
     context, given = context_of(backend, network, feeds)
     assert len(context) == 2 * NORMS[half] + 2
-    found = backend.open(network.in_role("takes", tuple(context))).run({**feeds, **context})
+    found = backend.open(network.in_role("consumer", tuple(context))).run({**feeds, **context})
     for name, array in expected.items():
         assert snr_db(array, given[name]) > 100
         assert snr_db(array, found[name]) > 80
@@ -55,7 +55,7 @@ def test_a_network_in_the_other_format_does_too(tiny_exports: dict[str, Path], f
     network = artifact.network("vae_decoder", (format,))  # type: ignore[arg-type]
     feeds = seeded_feeds(artifact, "vae_decoder")
     context, expected = context_of(backend, network, feeds)
-    found = backend.open(network.in_role("takes", tuple(context))).run({**feeds, **context})
+    found = backend.open(network.in_role("consumer", tuple(context))).run({**feeds, **context})
     assert snr_db(expected["sample"], found["sample"]) > 80
 
 
@@ -117,7 +117,7 @@ def test_a_part_of_a_picture_is_computed_as_such(in_steps: Network, backend: Bac
     expected, part = made["made"][..., :4], np.ascontiguousarray(whole[..., :4])
     alone = backend.open(in_steps).run({"sample": part})["made"]
     assert snr_db(expected, alone) < 30
-    graph = backend.open(in_steps.in_role("takes", tuple(context)))
+    graph = backend.open(in_steps.in_role("consumer", tuple(context)))
     assert snr_db(expected, graph.run({"sample": part, **context})["made"]) > 100
 
 
@@ -130,7 +130,7 @@ def test_the_statistics_are_those_of_numpy(in_steps: Network, backend: Backend) 
 
 
 def test_a_network_is_not_run_without_what_it_takes(in_steps: Network, backend: Backend) -> None:
-    graph = backend.open(in_steps.in_role("takes", backend.context(in_steps)))
+    graph = backend.open(in_steps.in_role("consumer", backend.context(in_steps)))
     with pytest.raises(ValueError, match="takes .*context_0_mean.*, got"):
         graph.run({"sample": np.zeros((1, CHANNELS, 2, 2), np.float32)})
 

@@ -10,7 +10,14 @@ import pytest
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact
 from sdrt.backends.openvino.backend import OpenVinoBackend
-from sdrt.backends.openvino.bf16_selftest import LAYERS, Layer, Settings, Setup, Verdict, recall
+from sdrt.backends.openvino.bf16_selftest import (
+    LAYERS,
+    ProbeLayer,
+    Settings,
+    Setup,
+    Verdict,
+    recall,
+)
 from sdrt.diagnostics import doctor
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.machine import has_bf16
@@ -24,7 +31,7 @@ class Engine:
     def __init__(self, bf16: Callable[[Array], Array]) -> None:
         self.bf16, self.runs = bf16, 0
 
-    def __call__(self, core: ov.Core, device: str, settings: Settings, layer: Layer) -> Array:
+    def __call__(self, core: ov.Core, device: str, settings: Settings, layer: ProbeLayer) -> Array:
         self.runs += 1
         right = next(iter(layer.feeds.values()))
         return self.bf16(right) if settings["INFERENCE_PRECISION_HINT"] == "bf16" else right

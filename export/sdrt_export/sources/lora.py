@@ -9,7 +9,7 @@ import torch
 
 from sdrt.adapters.lora import Adapter
 from sdrt.adapters.lora_loading import LoraSpec
-from sdrt.adapters.lora_names import PARTS, Shape, layers_of
+from sdrt.adapters.lora_names import LORA_NETWORKS, Shape, layers_of
 from sdrt_export.sources.checkpoint import BUILD, Checkpoint
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ def with_loras(checkpoint: Checkpoint, asked: Sequence[LoraSpec]) -> Checkpoint:
     """The checkpoint with LoRAs to merge; loads no weights. Raises as `Adapter.open`."""
     if not asked:
         return checkpoint
-    parts = [part for part in PARTS if part in checkpoint.configs]
+    parts = [part for part in LORA_NETWORKS if part in checkpoint.configs]
     with torch.device("meta"):
         networks = {part: BUILD[part](checkpoint.configs[part]) for part in parts}
     shapes = {part: _shapes(network) for part, network in networks.items()}
@@ -35,12 +35,12 @@ def merged(checkpoint: Checkpoint, part: str) -> Any:
     """Load a network in fp32, with W + weight * alpha / rank * up @ down for each W."""
     network: Any = getattr(checkpoint, part)()
     for adapter in checkpoint.adapters:
-        pairs = list(adapter.of(part))
+        pairs = list(adapter.pairs_of(part))
         for pair in pairs:
             module = network.get_submodule(pair.layer.path)
-            change = torch.from_numpy(adapter.change(pair))
+            delta = torch.from_numpy(adapter.delta(pair))
             # Not in place: weights may be mapped from their file.
-            module.weight = torch.nn.Parameter(module.weight + change, requires_grad=False)
+            module.weight = torch.nn.Parameter(module.weight + delta, requires_grad=False)
         lora, count = adapter.record, len(pairs)
         logger.info("%s: %s merged into %d layers, weight %g", part, lora.file, count, lora.weight)
     return network

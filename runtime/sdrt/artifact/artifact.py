@@ -53,7 +53,7 @@ class Artifact:
             )
         files = tuple(self.check(file) for file in spec.files[chosen])
         native = (self.natives or {}).get((name, chosen), {})
-        return Network(name, spec, files, self.manifest.stored(name), native=native)
+        return Network(name, spec, files, self.manifest.stored(name), input_casts=native)
 
     def check(self, file: str, remember: bool = True) -> Path:
         """Compare one file with its record in the manifest and return its path."""

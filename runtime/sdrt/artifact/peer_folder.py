@@ -213,7 +213,7 @@ class _Reading:
             )
         files: dict[Format, tuple[str, ...]] = {}
         for format, signature in read.items():
-            listed = (GRAPH_FILES[format], *signature.beside)
+            listed = (GRAPH_FILES[format], *signature.weight_files)
             files[format] = tuple(f"{name}/{file}" for file in listed)
             self.files |= dict.fromkeys(files[format])
             self.made_with |= signature.made_with

@@ -1,7 +1,9 @@
-"""Arrays by name in one file, in the format of safetensors, with nothing but numpy.
+"""Safetensors files: named arrays, read and written with numpy alone.
 
-Eight bytes with the header's length, a header in JSON, then the arrays' bytes in the header's
-order. What a file says of itself is checked before it is believed.
+A file is eight bytes with the header's length, a header in JSON, then the arrays' bytes. The
+package `safetensors` is not used because its numpy interface does not read bf16, in which many
+LoRAs are stored, and because files come from strangers: every claim of a header is checked here
+against the file's size, and refused with a message that says what is wrong.
 """
 
 import json
@@ -13,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, Floats
 from sdrt.errors import ArtifactError
 from sdrt.files.atomic import whole_file
-from sdrt.files.bf16 import widened
+
+Bits = npt.NDArray[np.uint16]
+"""Numbers in bf16, the upper half of fp32's bits: numpy has no type for them."""
 
 MAX_HEADER = 1 << 24
 TYPES = {"I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "|u1"}
@@ -84,6 +89,12 @@ class TensorFile:
         except OSError as error:
             raise ArtifactError(f"cannot read {self.path}: {error.strerror or error}") from error
         return arrays
+
+
+def widened(bits: Bits) -> Floats:
+    """The same numbers in fp32."""
+    wide: Floats = (bits.astype(np.uint32) << 16).view(np.float32)
+    return wide
 
 
 def open_tensors(path: Path) -> TensorFile:

@@ -152,7 +152,7 @@ class MemoryPlan:
             is_doubled,
             has_image,
             is_tiled,
-            changed=model.adapters.changed_weights(),
+            changed=model.adapters.count_patched(),
             is_guided=request.is_guided,
             sides=request.sides,
             before=machine.resident_bytes(),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sdrt.arrays import Array, Floats, Latents
-from sdrt.backends.tile_context import Context, Role
+from sdrt.backends.tile_context import Context, ContextRole
 from sdrt.errors import UnsupportedError
 from sdrt.networks.fp32_fallback import GuardedGraph
 from sdrt.networks.loaded import LoadedNetworks
@@ -95,7 +95,7 @@ class TiledVae:
         tiling = self.state.tiling_of(height, width)
         contexts = self._contexts(images, places, tiling)
         size = tiling.size(height, width)
-        graph = self._open(images, size, "takes" if contexts[0] else None, contexts[0])
+        graph = self._open(images, size, "consumer" if contexts[0] else None, contexts[0])
         outputs = []
         with self.watch:
             for image, place, context in zip(images, places, contexts, strict=True):
@@ -116,7 +116,7 @@ class TiledVae:
         names = () if is_whole else self.networks.context(self.name, self.state)
         if not names:
             return [{} for _ in images]
-        graph = self._open(images, tiling.copies(height, width)[0], "gives")
+        graph = self._open(images, tiling.copies(height, width)[0], "source")
 
         def look(copy: Array) -> Context:
             outputs = graph.run({self.input: copy}, self.state.cancellation)
@@ -137,7 +137,7 @@ class TiledVae:
         self,
         images: Array,
         size: tuple[int, int],
-        role: Role | None,
+        role: ContextRole | None,
         context: Context | None = None,
     ) -> GuardedGraph:
         """The network compiled for tiles of so many latents, (height, width)."""

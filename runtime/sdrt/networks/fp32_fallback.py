@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sdrt.arrays import Array
 from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.graph import Shapes, check_shapes, first_nonfinite
-from sdrt.backends.tile_context import Role
+from sdrt.backends.tile_context import ContextRole
 from sdrt.errors import NonFiniteError
 from sdrt.networks.loaded import LoadedNetworks
 from sdrt.networks.run_state import RunState
@@ -25,7 +25,7 @@ class GuardedGraph:
         name: str,
         shapes: Shapes,
         state: RunState,
-        role: Role | None = None,
+        role: ContextRole | None = None,
     ) -> None:
         self._networks, self._state, self._role = networks, state, role
         self._graph = networks.graph(name, shapes, state, role)

@@ -9,7 +9,7 @@ from sdrt.adapters.active import ActiveAdapters
 from sdrt.artifact.artifact import Artifact
 from sdrt.backends.backend import Backend
 from sdrt.backends.graph import Graph, Shapes
-from sdrt.backends.tile_context import Role
+from sdrt.backends.tile_context import ContextRole
 from sdrt.networks.run_state import RunState, Stopwatch
 
 
@@ -19,9 +19,9 @@ class _Compiled:
 
     graph: Graph
     backend: Backend
-    role: Role | None
+    role: ContextRole | None
 
-    def is_for(self, backend: Backend, role: Role | None) -> bool:
+    def is_for(self, backend: Backend, role: ContextRole | None) -> bool:
         return self.backend is backend and self.role == role
 
 
@@ -46,7 +46,9 @@ class LoadedNetworks:
         """Names of the networks that are in memory."""
         return frozenset(self._compiled)
 
-    def graph(self, name: str, shapes: Shapes, state: RunState, role: Role | None = None) -> Graph:
+    def graph(
+        self, name: str, shapes: Shapes, state: RunState, role: ContextRole | None = None
+    ) -> Graph:
         """A network ready for these input shapes: from memory, or loaded and compiled now.
 
         With a role it gives its tile context, or takes that of another form of itself.
@@ -90,9 +92,9 @@ class LoadedNetworks:
         if held:
             machine.give_back_freed_blocks()
 
-    def _open(self, name: str, backend: Backend, role: Role | None) -> _Compiled:
+    def _open(self, name: str, backend: Backend, role: ContextRole | None) -> _Compiled:
         network = self.artifact.network(name, backend.formats)
-        network = replace(network, changes=self._adapters.changes(name))
+        network = replace(network, weight_patches=self._adapters.weight_patches(name))
         if role:
             network = network.in_role(role, backend.context(network))
         return _Compiled(backend.open(network), backend, role)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from sdrt.adapters.active import ActiveAdapters
 from sdrt.adapters.lora_loading import LoraSpec, open_loras
-from sdrt.adapters.lora_names import PARTS
+from sdrt.adapters.lora_names import LORA_NETWORKS
 from sdrt.adapters.textual_inversion import TextualInversions
 from sdrt.arrays import Embeddings, Floats, Latents
 from sdrt.artifact.artifact import Artifact
@@ -62,7 +62,7 @@ class OpenModel:
         """
         specs = [LoraSpec.parse(text) for text in loras]
         self.adapters.loras = open_loras(self.artifact, self.backend, specs)
-        self.release(*PARTS)
+        self.release(*LORA_NETWORKS)
 
     def use_embeddings(self, *embeddings: str) -> None:
         """Add the words of these textual inversions, in place of those before; none removes all.

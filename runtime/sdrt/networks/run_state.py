@@ -97,7 +97,7 @@ class RunState:
         self.warn(*graph.warnings)
         if graph.name not in self.networks:
             retried = self._retries.get(graph.name)
-            self.networks[graph.name] = NetworkRecord.of(
+            self.networks[graph.name] = NetworkRecord.from_executed(
                 graph.network.stored, graph.executed(), retried
             )
 

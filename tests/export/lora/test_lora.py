@@ -14,7 +14,7 @@ from diffusers import StableDiffusionPipeline
 
 import sdrt
 from sdrt.adapters.lora_loading import LoraSpec
-from sdrt.adapters.lora_names import PARTS
+from sdrt.adapters.lora_names import LORA_NETWORKS
 from sdrt.artifact import open_artifact
 from sdrt.diagnostics.info import describe_model
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
@@ -47,7 +47,7 @@ Weights = dict[Key, torch.Tensor]
 WEIGHT = 0.7
 IN_FILE = {
     f"{part}.{name}": value
-    for part in PARTS
+    for part in LORA_NETWORKS
     for name, value in (("r", RANK), ("lora_alpha", ALPHA))
 }
 
