@@ -10,7 +10,15 @@ from pydantic import ValidationError, model_validator
 
 from sdrt.errors import UsageError
 from sdrt.files.text_file import read_text
-from sdrt.manifest import FORMATS, PRECISIONS, Defaults, Format, Model, Precision, describe
+from sdrt.manifest import (
+    FORMATS,
+    PRECISIONS,
+    Defaults,
+    Format,
+    Model,
+    Precision,
+    explain_validation_error,
+)
 from sdrt.sampling.scheduler_config import SCHEDULERS
 from sdrt.validation import hint
 
@@ -116,7 +124,7 @@ def _preset(path: Path, data: Any) -> Preset:
     try:
         return Preset.model_validate(data)
     except ValidationError as error:
-        raise UsageError(f"{path}: {describe(error)}") from error
+        raise UsageError(f"{path}: {explain_validation_error(error)}") from error
 
 
 def _check_geometry(path: Path, geometry: Any) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from sdrt.errors import UsageError
-from sdrt.manifest import Model, describe
+from sdrt.manifest import Model, explain_validation_error
 
 SCHEMA: Literal[1] = 1
 
@@ -263,4 +263,4 @@ def read_record(path: Path) -> Record:
     try:
         return Record.model_validate(data)
     except ValidationError as error:
-        raise UsageError(f"{path}: {describe(error)}; measure again") from error
+        raise UsageError(f"{path}: {explain_validation_error(error)}; measure again") from error

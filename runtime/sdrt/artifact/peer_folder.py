@@ -33,7 +33,7 @@ from sdrt.manifest import (
     Storage,
     TensorSpec,
     TextEncoder,
-    describe,
+    explain_validation_error,
 )
 from sdrt.sampling.scheduler_config import read_sampler_settings, read_schedule
 
@@ -83,7 +83,7 @@ def read_peer_folder(root: Path) -> PeerFolder:
     try:
         return _Reading(root, read_json(root / "model_index.json")).folder()
     except ValidationError as error:
-        raise ArtifactError(f"{root}: {describe(error)}") from error
+        raise ArtifactError(f"{root}: {explain_validation_error(error)}") from error
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.files.json_file import read_json
-from sdrt.manifest import Schedule, describe
+from sdrt.manifest import Schedule, explain_validation_error
 from sdrt.sampling.sampler_settings import SamplerSettings, check_options
 from sdrt.sampling.samplers.sampler import Option
 
@@ -73,7 +73,7 @@ def read_schedule(config: Config) -> Schedule:
             offset=config.get("steps_offset", 0),
         )
     except ValidationError as error:
-        raise UnsupportedError(f"{_name(config)}: {describe(error)}") from error
+        raise UnsupportedError(f"{_name(config)}: {explain_validation_error(error)}") from error
 
 
 def read_sampler_settings(config: Config) -> SamplerSettings:

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sdrt.errors import UsageError
 from sdrt.files.text_file import read_text
-from sdrt.manifest import Model, describe
+from sdrt.manifest import Model, explain_validation_error
 from sdrt.validation import hint
 
 PLACE = "{prompt}"
@@ -52,7 +52,7 @@ def read_styles(path: Path) -> Styles:
         raise UsageError(f"{path} is not valid JSON: {error}") from error
     except ValidationError as error:
         raise UsageError(
-            f"{path}: {describe(error)}; expected a list of name, prompt and negative_prompt"
+            f"{path}: {explain_validation_error(error)}; expected a list of name, prompt and negative_prompt"
         ) from error
 
 

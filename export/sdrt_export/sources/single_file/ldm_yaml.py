@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.manifest import Model, Precision, Prediction, describe
+from sdrt.manifest import Model, Precision, Prediction, explain_validation_error
 from sdrt_export.presets import config_folder, read_yaml
 
 FOLDER = "stable-diffusion"
@@ -202,7 +202,7 @@ def read_ldm_config(name_or_path: str | Path) -> LdmConfig:
     try:
         config = LdmConfig(name=path.name, params=ModelParams.model_validate(model["params"]))
     except ValidationError as error:
-        raise UsageError(f"{path}, model.params: {describe(error)}") from error
+        raise UsageError(f"{path}, model.params: {explain_validation_error(error)}") from error
     layer = config.params.cond_stage_config.params.layer
     expected = "penultimate" if config.is_open_clip else "last"
     if layer != expected:
