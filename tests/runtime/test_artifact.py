@@ -13,7 +13,8 @@ from sdrt.artifact import Artifact, open_artifact
 from sdrt.diagnostics.verify import verify_artifact
 from sdrt.errors import ArtifactError
 from sdrt.files.cache import cache_folder
-from sdrt.manifest import Lora, Manifest, Source, read_manifest
+from sdrt.files.manifest_file import read_manifest
+from sdrt.manifest import Lora, Manifest, Source
 from sdrt.pipeline import Pipeline
 from sdrt.text.tokenizer import Tokenizer
 

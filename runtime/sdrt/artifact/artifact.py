@@ -11,7 +11,8 @@ from sdrt.artifact.peer_folder import Natives, is_peer_folder, read_peer_folder
 from sdrt.backends.graph import Network
 from sdrt.errors import ArtifactError
 from sdrt.files.checksums import check_file, recorded
-from sdrt.manifest import MANIFEST_NAME, Format, Manifest, read_manifest
+from sdrt.files.manifest_file import read_manifest
+from sdrt.manifest import MANIFEST_NAME, Format, Manifest
 
 EMBEDDED = {"demo": Path(__file__).parents[1] / "demo"}
 
