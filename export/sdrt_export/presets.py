@@ -19,7 +19,7 @@ from sdrt.manifest import (
     Precision,
     explain_validation_error,
 )
-from sdrt.sampling.scheduler_config import SCHEDULERS
+from sdrt.sampling.scheduler_config import DIFFUSERS_SCHEDULERS
 from sdrt.validation import hint
 
 CLASS, DEFAULT_SCHEDULER = "_class_name", "DDIMScheduler"
@@ -151,9 +151,10 @@ def _check_geometry(path: Path, geometry: Any) -> None:
 def _scheduler_class(path: Path, found: Any) -> str:
     """The class of diffusers that a preset's scheduler is of; DDIM's if it does not say."""
     name = found.get(CLASS, DEFAULT_SCHEDULER) if isinstance(found, dict) else DEFAULT_SCHEDULER
-    if name not in SCHEDULERS:
+    if name not in DIFFUSERS_SCHEDULERS:
         raise UsageError(
-            f"{path}, geometry.scheduler: {CLASS} is {name!r}; known: {', '.join(SCHEDULERS)}"
+            f"{path}, geometry.scheduler: {CLASS} is {name!r}; known: "
+            f"{', '.join(DIFFUSERS_SCHEDULERS)}"
         )
     return str(name)
 

@@ -1,4 +1,4 @@
-"""Types of arrays that many modules name."""
+"""Array types that several packages name."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-"""Of any type and shape."""
+"""An array of any type and shape."""
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Latents = npt.NDArray[np.floating[Any]]

@@ -51,7 +51,9 @@ def test_the_embedded_model_predicts_noise(demo: Artifact, trained: UNet) -> Non
 
 def test_a_model_that_predicts_v_is_told(demo: Artifact, trained: UNet) -> None:
     schedule = demo.manifest.schedule
-    v = in_terms_of(trained, TrainingNoise.of(schedule), lambda x, eps, a, s: (eps - s * x) / a)
+    v = in_terms_of(
+        trained, TrainingNoise.from_schedule(schedule), lambda x, eps, a, s: (eps - s * x) / a
+    )
     assert probe(v, 4, 128, schedule).prediction == "v_prediction"
 
 
@@ -59,7 +61,9 @@ def test_a_model_that_predicts_clean_latents_is_taken_for_neither(
     demo: Artifact, trained: UNet
 ) -> None:
     schedule = demo.manifest.schedule
-    x0 = in_terms_of(trained, TrainingNoise.of(schedule), lambda x, eps, a, s: (x - s * eps) / a)
+    x0 = in_terms_of(
+        trained, TrainingNoise.from_schedule(schedule), lambda x, eps, a, s: (x - s * eps) / a
+    )
     assert probe(x0, 4, 128, schedule).prediction is None
 
 

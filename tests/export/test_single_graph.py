@@ -161,7 +161,7 @@ class Toy:
 
 
 def _sampled(manifest: Manifest, sampler_settings: SamplerSettings) -> float:
-    steps = sampler_settings.steps(TrainingNoise.of(manifest.schedule), 6)
+    steps = sampler_settings.steps(TrainingNoise.from_schedule(manifest.schedule), 6)
     denoise = Denoiser(
         Toy(manifest),
         steps,

@@ -20,7 +20,9 @@ from sdrt.sampling.schedule import TrainingNoise
 
 CLEAN = np.linspace(-1, 1, 256, dtype=np.float32).reshape(1, 4, 8, 8)
 NOISE = np.random.default_rng(1).standard_normal(CLEAN.shape).astype(np.float32)
-STEPS = SamplerSettings("euler", spacing="trailing").steps(TrainingNoise.of(Schedule()), 10)
+STEPS = SamplerSettings("euler", spacing="trailing").steps(
+    TrainingNoise.from_schedule(Schedule()), 10
+)
 SIGMA = float(STEPS.sigmas[4])
 
 UNET = GraphSpec(

@@ -1,4 +1,4 @@
-"""Noise levels are those of diffusers; steps are spaced as its DDIM scheduler spaces them."""
+"""Noise levels are those of diffusers; timesteps are spaced as its DDIM scheduler spaces them."""
 
 import diffusers
 import numpy as np
@@ -8,7 +8,7 @@ import torch
 from sdrt.errors import UsageError
 from sdrt.manifest import Curve, Schedule, Spacing
 from sdrt.sampling.sampler_settings import SamplerSettings
-from sdrt.sampling.schedule import Steps, TrainingNoise, distilled, spaced
+from sdrt.sampling.schedule import Steps, TrainingNoise, distilled_timesteps, spaced_timesteps
 from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES, polyexponential
 
 
@@ -16,12 +16,12 @@ from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES, polyexponential
 def test_training_noise_equals_diffusers(curve: Curve) -> None:
     theirs = diffusers.DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule=curve)
     alphas = theirs.alphas_cumprod.double().numpy()
-    ours = TrainingNoise.of(Schedule(curve=curve))
+    ours = TrainingNoise.from_schedule(Schedule(curve=curve))
     # Theirs are float32, where 1 - alpha has three digits left at the first timesteps.
     np.testing.assert_allclose(ours.sigmas, np.sqrt((1 - alphas) / alphas), rtol=1e-3)
 
 
-NOISE = TrainingNoise.of(Schedule())
+NOISE = TrainingNoise.from_schedule(Schedule())
 
 
 def plan(count: int, scheduler: str) -> Steps:
@@ -37,7 +37,7 @@ def test_steps_are_spaced_as_in_diffusers(spacing: Spacing, count: int, offset: 
     expected = theirs.timesteps.numpy()
     # 1000 steps with an offset make diffusers ask for timestep 1000, which training did not have.
     expected = expected - max(0, expected.max() - 999)
-    np.testing.assert_array_equal(spaced(1000, count, spacing, offset), expected)
+    np.testing.assert_array_equal(spaced_timesteps(1000, count, spacing, offset), expected)
 
 
 def test_a_level_gives_back_its_own_timestep() -> None:
@@ -103,7 +103,7 @@ def test_zero_terminal_snr_equals_diffusers() -> None:
         rescale_betas_zero_snr=True,
     )
     alphas = theirs.alphas_cumprod.double().numpy()
-    ours = TrainingNoise.of(Schedule(zero_terminal_snr=True))
+    ours = TrainingNoise.from_schedule(Schedule(zero_terminal_snr=True))
     assert ours.sigmas[-1] == pytest.approx(4096, rel=1e-6)
     np.testing.assert_allclose(ours.sigmas, np.sqrt((1 - alphas) / alphas), rtol=2e-3)
 
@@ -119,10 +119,10 @@ def test_no_level_stands_twice(sampler: str, spacing: Spacing, offset: int, coun
 
 
 def test_models_distilled_on_50_timesteps_are_asked_at_those() -> None:
-    assert distilled(1000, 4, 50).tolist() == [999, 759, 499, 259]
-    assert set(distilled(1000, 50, 50)) == set(range(19, 1000, 20))
+    assert distilled_timesteps(1000, 4, 50).tolist() == [999, 759, 499, 259]
+    assert set(distilled_timesteps(1000, 50, 50)) == set(range(19, 1000, 20))
     with pytest.raises(UsageError, match="distilled on 50 takes from 1 to 50"):
-        distilled(1000, 51, 50)
+        distilled_timesteps(1000, 51, 50)
 
 
 def test_polyexponential_levels_are_exponential_but_for_their_power() -> None:

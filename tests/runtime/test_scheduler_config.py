@@ -11,7 +11,11 @@ import torch
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.sampling.schedule import TrainingNoise
-from sdrt.sampling.scheduler_config import SCHEDULERS, read_sampler_settings, read_schedule
+from sdrt.sampling.scheduler_config import (
+    DIFFUSERS_SCHEDULERS,
+    read_sampler_settings,
+    read_schedule,
+)
 from sdrt_bench.docs.sampler_parity import (
     COUNTS,
     LIMIT,
@@ -84,13 +88,13 @@ def test_the_network_is_told_the_same_timesteps(variant: Variant, spacing: str |
     )
     for count in COUNTS:
         scheduler.set_timesteps(count)
-        steps = sampler_settings.steps(TrainingNoise.of(schedule), count)
+        steps = sampler_settings.steps(TrainingNoise.from_schedule(schedule), count)
         # diffusers cuts or rounds those of levels that lie between timesteps.
         limit = 1e-3 if sampler_settings.scheduler == "default" else 1.0
         np.testing.assert_allclose(steps.timesteps, scheduler.timesteps.numpy(), atol=limit)
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+@pytest.mark.parametrize("name", sorted(DIFFUSERS_SCHEDULERS))
 def test_what_a_configuration_leaves_out_is_the_default_of_its_class(name: str) -> None:
     theirs = scheduler_class(name)()
     schedule = read_schedule({"_class_name": name})
@@ -98,7 +102,7 @@ def test_what_a_configuration_leaves_out_is_the_default_of_its_class(name: str) 
     assert schedule == full
     assert read_sampler_settings({"_class_name": name}) == read_sampler_settings(config_of(theirs))
     alphas = theirs.alphas_cumprod.double().numpy()
-    sigmas = TrainingNoise.of(schedule).sigmas
+    sigmas = TrainingNoise.from_schedule(schedule).sigmas
     np.testing.assert_allclose(sigmas, np.sqrt((1 - alphas) / alphas), rtol=2e-3)
 
 
@@ -113,10 +117,10 @@ UNREAD = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+@pytest.mark.parametrize("name", sorted(DIFFUSERS_SCHEDULERS))
 def test_each_key_of_a_class_is_read_or_known_to_change_nothing(name: str) -> None:
     theirs = set(inspect.signature(scheduler_class(name).__init__).parameters) - {"self"}
-    read = set(SCHEDULERS[name].read(dict.fromkeys(theirs | set(EVERYTHING))))
+    read = set(DIFFUSERS_SCHEDULERS[name].read(dict.fromkeys(theirs | set(EVERYTHING))))
     assert read == theirs - FLOW - UNREAD.get(name, set())
 
 
@@ -133,7 +137,7 @@ EVERYTHING = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+@pytest.mark.parametrize("name", sorted(DIFFUSERS_SCHEDULERS))
 def test_keys_of_other_classes_change_nothing(name: str) -> None:
     own = inspect.signature(scheduler_class(name).__init__).parameters
     config = {"_class_name": name}
@@ -246,7 +250,9 @@ def test_evenly_spaced_points_are_stepped_to(name: str) -> None:
     found = ours(config, theirs, "epsilon")
     assert distance(theirs, found) > 1e-3
     if name == "ddim":
-        steps = read_sampler_settings(config).steps(TrainingNoise.of(read_schedule(config)), 10)
+        steps = read_sampler_settings(config).steps(
+            TrainingNoise.from_schedule(read_schedule(config)), 10
+        )
         for i in range(1, 9):
             sigma, following = steps.sigmas[i : i + 2]
             clean = ideal(found[i - 1], sigma)
@@ -275,7 +281,7 @@ def test_karras_levels_go_over_the_whole_range_of_training() -> None:
     variant = Variant("", "EulerDiscreteScheduler", {"use_karras_sigmas": True})
     scheduler = make(variant, "epsilon", "leading")
     scheduler.set_timesteps(10)
-    noise = TrainingNoise.of(read_schedule(config_of(scheduler)))
+    noise = TrainingNoise.from_schedule(read_schedule(config_of(scheduler)))
     steps = read_sampler_settings(config_of(scheduler)).steps(noise, 10)
     np.testing.assert_allclose(steps.sigmas[[0, -2]], noise.sigmas[[-1, 0]])
     spaced = noise.sigmas[[901, 1]]  # 10 steps of 100 from 1
@@ -300,7 +306,9 @@ def test_no_step_is_made_for_nothing() -> None:
     theirs = scheduler.step(torch.full_like(sample, 0.5), last, sample).prev_sample
     torch.testing.assert_close(theirs, sample)
     config = config_of(scheduler)
-    steps = read_sampler_settings(config).steps(TrainingNoise.of(read_schedule(config)), 10)
+    steps = read_sampler_settings(config).steps(
+        TrainingNoise.from_schedule(read_schedule(config)), 10
+    )
     assert steps.timesteps[-1] == 0
     assert steps.sigmas[-1] == 0
 
@@ -314,5 +322,7 @@ def test_levels_between_two_timesteps_have_timesteps_of_their_own() -> None:
     scheduler._init_step_index(scheduler.timesteps[0])
     assert scheduler.step_index == 1
     config = config_of(scheduler)
-    steps = read_sampler_settings(config).steps(TrainingNoise.of(read_schedule(config)), 50)
+    steps = read_sampler_settings(config).steps(
+        TrainingNoise.from_schedule(read_schedule(config)), 50
+    )
     assert np.all(np.diff(steps.timesteps) < 0)

@@ -303,7 +303,7 @@ def ours(
         sampler_settings = replace(
             sampler_settings, options={**sampler_settings.options, "eta": eta}
         )
-    noise = TrainingNoise.of(read_schedule(config))
+    noise = TrainingNoise.from_schedule(read_schedule(config))
     steps = sampler_settings.steps(noise, len(theirs.latents))
     kind: Any = np.float64 if on_their_levels else np.float32
     if on_their_levels:

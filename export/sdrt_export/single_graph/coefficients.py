@@ -56,7 +56,7 @@ def coefficients(manifest: Manifest, sampler_settings: SamplerSettings, count: i
         raise UnsupportedError(
             "clip and thresholding are not linear, and one graph cannot hold them; leave them out"
         )
-    steps = sampler_settings.steps(TrainingNoise.of(manifest.schedule), count)
+    steps = sampler_settings.steps(TrainingNoise.from_schedule(manifest.schedule), count)
     counted = _walk(sampler_settings, steps, 0, 1)  # only to see how often it asks and draws
     draws = counted.drawn
     walked = _walk(sampler_settings, steps, draws, len(counted.sigmas))

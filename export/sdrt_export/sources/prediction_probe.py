@@ -74,7 +74,7 @@ def probe(
     of ones, which hides everything, and nothing around it; of an editing model no picture. `more`
     are other inputs by their names.
     """
-    noise = TrainingNoise.of(schedule)
+    noise = TrainingNoise.from_schedule(schedule)
     given = torch.randn((IMAGES, channels, SIDE, SIDE), generator=torch.Generator().manual_seed(0))
     nothing = torch.zeros((IMAGES, TOKENS, width))
     beside = torch.zeros((IMAGES, conditions, SIDE, SIDE))

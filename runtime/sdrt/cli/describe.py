@@ -14,7 +14,7 @@ from sdrt.cli.options import JSON
 @JSON
 def samplers(as_json: bool) -> None:
     """List the samplers: name, calls of the U-Net in a step, noise or none, and their options."""
-    from sdrt.sampling.sampler_settings import COMMON
+    from sdrt.sampling.sampler_settings import COMMON_OPTIONS
     from sdrt.sampling.samplers.registry import SAMPLERS
 
     if as_json:
@@ -34,7 +34,7 @@ def samplers(as_json: bool) -> None:
         click.echo(f"{name:12} {sampler.calls}  {noise:5}  {sampler.summary}")
         if sampler.options:
             click.echo(f"{'':23}{_listed(sampler.options)}")
-    click.echo(f"options of all: {_listed(COMMON)}")
+    click.echo(f"options of all: {_listed(COMMON_OPTIONS)}")
 
 
 def _listed(options: Mapping[str, object]) -> str:

@@ -30,7 +30,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         return Manifest.model_validate_json(text, strict=True)
     except ValidationError as error:
-        raise ArtifactError(f"{path}: {explain_validation_error(error)}; export the model again") from error
+        raise ArtifactError(
+            f"{path}: {explain_validation_error(error)}; export the model again"
+        ) from error
 
 
 def _check_schema(path: Path, data: Any) -> None:

@@ -45,7 +45,7 @@ class OpenModel:
             artifact, backend, frozenset(keep), retry_precision, self.adapters
         )
         self.text_encoders = TextEncoders(artifact, self.networks, self.adapters)
-        self.training_noise = TrainingNoise.of(artifact.manifest.schedule)
+        self.training_noise = TrainingNoise.from_schedule(artifact.manifest.schedule)
 
     @property
     def manifest(self) -> Manifest:

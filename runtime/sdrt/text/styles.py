@@ -52,7 +52,8 @@ def read_styles(path: Path) -> Styles:
         raise UsageError(f"{path} is not valid JSON: {error}") from error
     except ValidationError as error:
         raise UsageError(
-            f"{path}: {explain_validation_error(error)}; expected a list of name, prompt and negative_prompt"
+            f"{path}: {explain_validation_error(error)}; expected a list of name, prompt and "
+            "negative_prompt"
         ) from error
 
 

@@ -111,7 +111,7 @@ def _named(made: RandomCheckpoint) -> Weights:
 
 def noise_table(schedule: Schedule) -> torch.Tensor:
     """`alphas_cumprod` of a schedule: the signal's share of the variance."""
-    sigmas = torch.from_numpy(TrainingNoise.of(schedule).sigmas)
+    sigmas = torch.from_numpy(TrainingNoise.from_schedule(schedule).sigmas)
     return (1 / (1 + sigmas**2)).float()
 
 

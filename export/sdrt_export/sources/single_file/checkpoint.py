@@ -149,7 +149,7 @@ def _noise_table(file: WeightsFile, scheduler: Settings, said: LdmConfig | None)
     signal = file.read([NOISE_TABLE])[NOISE_TABLE].clamp(0, 1).sqrt().numpy()
     without_signal = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     for settings in ({}, without_signal):
-        sigmas = TrainingNoise.of(read_schedule({**scheduler, **settings})).sigmas
+        sigmas = TrainingNoise.from_schedule(read_schedule({**scheduler, **settings})).sigmas
         expected = 1 / np.sqrt(1 + sigmas * sigmas)
         if signal.shape == expected.shape and np.abs(signal - expected).max() < TOLERANCE:
             if settings:

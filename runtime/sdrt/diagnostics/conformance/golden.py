@@ -147,7 +147,9 @@ def read_golden(path: Path, artifact: Artifact) -> Golden:
     try:
         checked = CASES.validate_python(cases)
     except ValidationError as error:
-        raise ArtifactError(f"{path}: {explain_validation_error(error)}; write the file again") from error
+        raise ArtifactError(
+            f"{path}: {explain_validation_error(error)}; write the file again"
+        ) from error
     if not checked or len({case.name for case in checked}) < len(checked):
         raise ArtifactError(f"{path} has no cases, or two of one name; write the file again")
     return Golden(path, tuple((case, _arrays(path, case, tensors)) for case in checked))
