@@ -1,4 +1,4 @@
-"""How far two arrays are apart."""
+"""Signal-to-noise ratio: how far an array is from another."""
 
 import math
 
@@ -6,10 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 
-def snr_db(expected: npt.ArrayLike, found: npt.ArrayLike) -> float:
-    """Signal-to-noise ratio of `found` as a copy of `expected`, dB; infinite when equal."""
+def snr_db(expected: npt.ArrayLike, actual: npt.ArrayLike) -> float:
+    """Signal-to-noise ratio of `actual` as a copy of `expected`, dB; infinite when equal."""
     signal = np.asarray(expected, np.float64)
-    noise = float(((signal - np.asarray(found, np.float64)) ** 2).sum())
+    noise = float(((signal - np.asarray(actual, np.float64)) ** 2).sum())
     power = float((signal**2).sum())
     if noise == 0:
         return math.inf

@@ -6,7 +6,7 @@ from typing import Any
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON, or None when there is no such file or it does not parse."""
+    """The parsed content, or None if the file is missing or not valid JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
