@@ -30,8 +30,9 @@ def save_png(
     """
     _check_suffix(path)
     chunks = png_chunks(parameters, sheet) if parameters else None
-    with whole_file(path) as partial:
-        image.save(partial, format="PNG", pnginfo=chunks)
+    # Opened here, because Pillow keeps the chunks of a save whose file it could not open.
+    with whole_file(path) as partial, partial.open("wb") as file:
+        image.save(file, format="PNG", pnginfo=chunks)
     return path
 
 
