@@ -159,7 +159,7 @@ def test_a_huge_manifest_is_refused_unread(tmp_path: Path) -> None:
     path = tmp_path / "manifest.json"
     with path.open("wb") as file:
         file.truncate(10_000_000)
-    with pytest.raises(ArtifactError, match="this is no manifest"):
+    with pytest.raises(ArtifactError, match="this is not a manifest"):
         read_manifest(path)
 
 

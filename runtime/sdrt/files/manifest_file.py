@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdrt.errors import ArtifactError
+from sdrt.files.text_file import read_text
 from sdrt.manifest import PRECISIONS, SCHEMA, Manifest, explain_validation_error
 
 MAX_BYTES = 4_000_000  # manifests of large models have some tens of kilobytes
@@ -14,13 +15,9 @@ MAX_BYTES = 4_000_000  # manifests of large models have some tens of kilobytes
 
 def read_manifest(path: Path) -> Manifest:
     """Read `manifest.json`; raises `ArtifactError` that names the first wrong field."""
+    text = read_text(path, "a manifest", MAX_BYTES, ArtifactError)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ArtifactError(f"{path} has more than {MAX_BYTES} bytes: this is no manifest")
-        text = path.read_text(encoding="utf-8")
         data = json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"cannot read {path}: {error}") from error
     except (json.JSONDecodeError, RecursionError) as error:
         raise ArtifactError(
             f"{path} is not valid JSON ({error}); export the model again"
