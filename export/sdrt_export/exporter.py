@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from sdrt.artifact import Artifact, is_artifact, open_artifact
+from sdrt.artifact.diffusers_config import TOKENIZERS, text_layer
 from sdrt.manifest import FORMATS, Defaults, Format, Manifest, Precision, Storage, TextEncoder
 from sdrt_export.artifact.diffusers_layout import write_layout
 from sdrt_export.artifact.latent_preview import with_preview
@@ -20,7 +21,7 @@ from sdrt_export.graphs.to_onnx import trace, write_onnx
 from sdrt_export.memory import give_back_memory
 from sdrt_export.presets import chosen_formats
 from sdrt_export.quantization.int8_artifact import Settings, check_float, quantize_artifact
-from sdrt_export.sources.checkpoint import TOKENIZERS, Checkpoint
+from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.opening import open_checkpoint
 from sdrt_export.sources.prediction_probe import SIDE as PROBED_SIDE
 from sdrt_export.sources.prediction_probe import beside_embeddings, decided, probe
@@ -145,7 +146,7 @@ def manifest_of(checkpoint: Checkpoint, precision: Precision) -> Manifest:
             TextEncoder(
                 graph=name,
                 tokenizer=TOKENIZERS[name],
-                layer="last" if checkpoint.family == "sd1" else "penultimate",
+                layer=text_layer(checkpoint.family),
             )
             for name in checkpoint.text_encoders
         ),

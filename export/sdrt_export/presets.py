@@ -23,17 +23,17 @@ from sdrt.sampling.scheduler_config import DIFFUSERS_SCHEDULERS
 from sdrt.validation import hint
 
 CLASS, DEFAULT_SCHEDULER = "_class_name", "DDIMScheduler"
-Settings = dict[str, Any]
+Config = dict[str, Any]
 
 
 class Geometry(Model):
     """Sizes of the networks, as arguments of their configuration classes."""
 
-    text_encoder: Settings | None = None
-    text_encoder_2: Settings | None = None
-    unet: Settings
-    vae: Settings
-    scheduler: Settings
+    text_encoder: Config | None = None
+    text_encoder_2: Config | None = None
+    unet: Config
+    vae: Config
+    scheduler: Config
 
     @model_validator(mode="after")
     def _has_a_text_encoder(self) -> "Geometry":

@@ -35,6 +35,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 FORMATS: tuple[Format, ...] = ("onnx", "openvino")
+PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "linspace")
 
 LAYER_STATES = "layer_states"

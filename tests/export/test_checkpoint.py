@@ -119,6 +119,7 @@ RELATIVES: list[tuple[str, dict[str, Any], str]] = [
     ("unet/config.json", {"in_channels": 6}, "is a U-Net with 6 input channels"),
     ("unet/config.json", {"class_embed_type": "projection"}, "is an unCLIP"),
     ("unet/config.json", {"cross_attention_dim": 768}, "embeddings of width 768"),
+    ("vae/config.json", {"latents_mean": [0.1] * 4}, "vae has latents_mean = .*only scales"),
     ("scheduler/scheduler_config.json", {"prediction_type": "flow"}, "predicts 'flow'"),
     ("scheduler/scheduler_config.json", {"trained_betas": [0.1]}, "lists its betas one by one"),
     ("scheduler/scheduler_config.json", {"beta_schedule": "sigmoid"}, "curve: input should be"),
@@ -196,8 +197,8 @@ def test_stable_diffusion_2_is_told_by_its_text_encoder(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"projection_class_embeddings_input_dim": 136}, "is told 5 numbers about the picture"),
-        ({"projection_class_embeddings_input_dim": None}, "is told -12 numbers about the picture"),
+        ({"projection_class_embeddings_input_dim": 136}, "with 5 numbers of size conditioning"),
+        ({"projection_class_embeddings_input_dim": None}, "with -12 numbers of size conditioning"),
         ({"cross_attention_dim": 64}, "embeddings of width 64 with a text encoder of another"),
         ({"in_channels": 8}, "is an editing model of Stable Diffusion XL"),
     ],

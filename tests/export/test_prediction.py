@@ -82,7 +82,7 @@ NOTHING = Probe(Echo(0.0, 0.0), Echo(0.0, 0.0))
 
 def checkpoint_of(said: str, by: str) -> RandomCheckpoint:
     made = RandomCheckpoint.of(*read_preset("tiny")).with_scheduler(prediction_type=said)
-    return RandomCheckpoint(made.name, made.source, made.configs, prediction_from=by)
+    return RandomCheckpoint(made.name, made.source, made.configs, prediction_source=by)
 
 
 @pytest.mark.parametrize(

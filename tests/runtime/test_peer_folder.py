@@ -160,6 +160,12 @@ def test_info_and_verify_say_that_nothing_can_be_checked(folders: dict[str, Path
     assert min(pairs["openvino against onnxruntime"] for pairs in report.graphs.values()) > 80
 
 
+def test_a_latent_consistency_model_has_the_defaults_of_its_authors(onnx_folder: Path) -> None:
+    config("unet", time_cond_proj_dim=32)(onnx_folder)
+    defaults = open_artifact(onnx_folder).manifest.defaults
+    assert (defaults.num_inference_steps, defaults.guidance_scale) == (4, 8.0)
+
+
 def test_a_changed_file_is_another_model(onnx_folder: Path) -> None:
     before = open_artifact(onnx_folder)
     assert open_artifact(onnx_folder).hash == before.hash
@@ -277,6 +283,11 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
         UnsupportedError,
         "ControlNetPipeline; sdrt runs",
     ),
+    (
+        index(_class_name="StableDiffusionInstructPix2PixPipeline"),
+        UnsupportedError,
+        "is a StableDiffusionInstructPix2PixPipeline; sdrt runs",
+    ),
     (index(text_encoder=None), ArtifactError, "lists no text_encoder"),
     (index(text_encoder_2=["a", "b"]), ArtifactError, "has no text_encoder_2/model.onnx or"),
     (without("unet/model.onnx"), ArtifactError, "has no unet/model.onnx or unet/openvino_model"),
@@ -308,7 +319,7 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
     (
         with_onnx(lambda graph: setattr(graph.input[0], "name", "controlnet_cond")),
         UnsupportedError,
-        "takes controlnet_cond, for which sdrt has nothing; expected sample, timestep",
+        "takes controlnet_cond, for which sdrt has no value; expected sample, timestep",
     ),
     (
         with_onnx(lambda graph: graph.input.pop(1)),

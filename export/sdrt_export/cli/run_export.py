@@ -48,7 +48,7 @@ def run_export(
     checkpoint = _opened(source or _checkpoint(name, chosen), said or {})
     if chosen and isinstance(checkpoint, SingleFileCheckpoint) and not (said or {}).get("spacing"):
         checkpoint = checkpoint.spaced_as(chosen)
-    wanted = None if isinstance(checkpoint, Path) else checkpoint.asked_precision
+    wanted = None if isinstance(checkpoint, Path) else checkpoint.config_precision
     precision = precision or (chosen.precision if chosen else wanted) or "fp32"
     if precision == "int8" and said and said.get("tiny_vae"):
         raise UsageError("--tiny-vae is for fp32 and bf16; there is nothing to gain by int8")

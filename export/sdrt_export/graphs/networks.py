@@ -27,10 +27,11 @@ from diffusers.models.activations import GEGLU
 from diffusers.models.attention_processor import Attention
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from sdrt.artifact.diffusers_config import is_xl
 from sdrt.backends.weight_patches import HALVES
 from sdrt.manifest import POOLED, TINY_DECODER
 from sdrt_export.graphs.optimum_configs import exporter_config
-from sdrt_export.sources.checkpoint import Checkpoint, is_xl
+from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.lora import merged
 from sdrt_export.sources.tiny_vae import open_tiny_vae
 

@@ -2,9 +2,10 @@
 
 import onnx_ir as ir
 
+from sdrt.artifact.detect import GRAPH_FILES, WEIGHTS_FILES
 from sdrt.manifest import TensorSpec
 
-GRAPH_FILE, WEIGHTS_FILE = "model.onnx", "model.onnx_data"
+GRAPH_FILE, WEIGHTS_FILE = GRAPH_FILES["onnx"], WEIGHTS_FILES["onnx"]
 
 Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 

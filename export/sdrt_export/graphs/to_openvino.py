@@ -5,10 +5,11 @@ from xml.etree import ElementTree
 
 import openvino as ov
 
+from sdrt.artifact.detect import GRAPH_FILES, WEIGHTS_FILES
 from sdrt.backends.openvino.mapped_weights import dropping_pages
 from sdrt.errors import SdrtError
 
-GRAPH_FILE, WEIGHTS_FILE = "openvino_model.xml", "openvino_model.bin"
+GRAPH_FILE, WEIGHTS_FILE = GRAPH_FILES["openvino"], WEIGHTS_FILES["openvino"]
 
 
 def write_openvino(onnx_files: list[Path]) -> list[Path]:

@@ -22,14 +22,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from sdrt.artifact.diffusers_config import TOKENIZERS, XL_COMPONENTS
 from sdrt.errors import ArtifactError, WriteError
 from sdrt.files.atomic import whole_file
 from sdrt.files.cache import cache_folder
 from sdrt.files.checksums import CHUNK_BYTES, sha256
 from sdrt.files.json_file import read_json
 from sdrt.manifest import Model, Source
-from sdrt_export.sources.checkpoint import TOKENIZERS
-from sdrt_export.sources.diffusers_folder import WEIGHTS, XL_CLASSES
+from sdrt_export.sources.diffusers_folder import WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _needed(model: HubId, files: Iterable[str]) -> list[str]:
         )
     names = [name for name in files if SMALL_FILES.fullmatch(name)]
     for part, stem in WEIGHTS.items():
-        if part not in XL_CLASSES or f"{part}/config.json" in files:
+        if part not in XL_COMPONENTS or f"{part}/config.json" in files:
             names += _weights(model, part, stem, files)
     return names
 

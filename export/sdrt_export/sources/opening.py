@@ -6,7 +6,7 @@ from pathlib import Path
 from sdrt import validation
 from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.errors import UsageError
-from sdrt.manifest import SPACINGS, Prediction
+from sdrt.manifest import PREDICTIONS, SPACINGS
 from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.hub import HubId, fetch
@@ -14,8 +14,6 @@ from sdrt_export.sources.lora import with_loras
 from sdrt_export.sources.prediction_probe import OPTION
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from sdrt_export.sources.tiny_vae import open_tiny_vae
-
-PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 import torch
 
+from sdrt.artifact.diffusers_config import LCM_GUIDANCE
 from sdrt.errors import UsageError
 from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, Prediction, Schedule
 from sdrt.networks.denoiser import guidance_embedding
 from sdrt.request.size_conditioning import SizeConditioning
 from sdrt.sampling.schedule import TrainingNoise
-from sdrt_export.sources.checkpoint import LCM, Checkpoint
+from sdrt_export.sources.checkpoint import Checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +104,7 @@ def beside_embeddings(inputs: Mapping[str, torch.Tensor], side: int) -> dict[str
         row = SizeConditioning.of(inputs[PICTURE].shape[1], (side, side)).row
         found[PICTURE] = torch.from_numpy(row).repeat(IMAGES, 1)
     if GUIDANCE_INPUT in inputs:
-        row = guidance_embedding(LCM["guidance_scale"] - 1, inputs[GUIDANCE_INPUT].shape[1])
+        row = guidance_embedding(LCM_GUIDANCE - 1, inputs[GUIDANCE_INPUT].shape[1])
         found[GUIDANCE_INPUT] = torch.from_numpy(row).repeat(IMAGES, 1)
     return found
 
@@ -113,7 +114,7 @@ def decided(checkpoint: Checkpoint, found: Probe) -> Checkpoint:
 
     Raises `UsageError` where the two contradict each other, or nobody knows.
     """
-    shown, said, by = found.prediction, checkpoint.prediction, checkpoint.prediction_from
+    shown, said, by = found.prediction, checkpoint.prediction, checkpoint.prediction_source
     if not by:
         if shown is None:
             raise UsageError(

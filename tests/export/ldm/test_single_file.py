@@ -69,7 +69,7 @@ def test_a_file_gives_the_networks_that_were_saved(
     assert found.tokenizer()("a Boat, at 7").input_ids == made.tokenizer()("a Boat, at 7").input_ids
     assert found.tokenizer().pad_token_id == made.tokenizer().pad_token_id
     assert (found.defaults.width, found.defaults.height) == (64, 64)
-    assert found.prediction_from == f"{family}.yaml"
+    assert found.prediction_source == f"{family}.yaml"
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd1-inpaint", "sd1-edit", "sd2"])
@@ -178,7 +178,7 @@ def test_published_geometries_are_recognised_without_a_configuration(
     monkeypatch.setattr(module, "open_weights", lambda *_: file)
     found = SingleFileCheckpoint.open(file.path)
     assert (found.family, found.weights()) == (family, made.weights())
-    assert (found.prediction_from, found.latent) == ("", made.latent)
+    assert (found.prediction_source, found.latent) == ("", made.latent)
     assert found.spaced_as(read_preset(preset)[1]).schedule == made.schedule
     for name, expected in made.configs["unet"].items():
         assert found.configs["unet"][name] == expected, name
@@ -400,7 +400,7 @@ def test_a_prediction_that_is_given_is_believed(files: dict[str, tuple[Path, Pat
     path, config = files["sd2"]
     options = SourceOptions(str(config), prediction="v_prediction", zero_terminal_snr=True)
     found = open_checkpoint(path, options)
-    assert (found.prediction, found.prediction_from) == ("v_prediction", "--prediction")
+    assert (found.prediction, found.prediction_source) == ("v_prediction", "--prediction")
     assert (found.schedule.zero_terminal_snr, found.schedule.spacing) == (True, "trailing")
     with pytest.raises(UsageError, match="unknown prediction 'w'; known: epsilon, v_prediction"):
         open_checkpoint(path, SourceOptions(str(config), prediction="w"))

@@ -66,7 +66,7 @@ def outputs(one: Checkpoint) -> tuple[torch.Tensor, ...]:
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_what_it_predicts_can_be_said(file: Path, prediction: Prediction) -> None:
     found = open_checkpoint(file, SourceOptions(prediction=prediction))
-    assert (found.prediction, found.prediction_from) == (prediction, "--prediction")
+    assert (found.prediction, found.prediction_source) == (prediction, "--prediction")
 
 
 BAD: list[tuple[str, type[SdrtError], str]] = [

@@ -18,13 +18,14 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from sdrt.artifact.diffusers_config import TOKENIZERS
 from sdrt.errors import UnsupportedError, UsageError, WriteError
 from sdrt.manifest import Source
 from sdrt_bench.bench.peers.environments import Environment, alone, last_words, peer_environment
 from sdrt_export.artifact.diffusers_layout import write_layout
 from sdrt_export.artifact.staging import Stage
 from sdrt_export.presets import presets, read_preset
-from sdrt_export.sources.checkpoint import TOKENIZERS, Checkpoint
+from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.diffusers_folder import WEIGHTS, FolderCheckpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.weight_names import Part, to_ldm

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt_export.sources.checkpoint import other_inputs
+from sdrt_export.sources.checkpoint import unsupported_channels
 from sdrt_export.sources.single_file.ldm_yaml import LdmConfig
 from sdrt_export.sources.single_file.weight_names import (
     CLIP,
@@ -86,7 +86,7 @@ def recognise(path: Path, shapes: Shapes) -> Architecture:
             "expected a complete checkpoint"
         ) from error
     is_xl = found.family.startswith("sdxl")
-    if kind := other_inputs(found.in_channels, found.out_channels, is_xl):
+    if kind := unsupported_channels(found.in_channels, found.out_channels, is_xl):
         raise UnsupportedError(f"{path} is {kind}; {EXPORTED}")
     if bool(found.added_width) != is_xl:
         kind = UNCLIP if found.added_width else "Stable Diffusion XL without label_emb"

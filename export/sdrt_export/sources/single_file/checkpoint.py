@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
+from sdrt.artifact.diffusers_config import GUIDANCE
 from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Defaults, Source
 from sdrt.sampling.schedule import TrainingNoise
 from sdrt.sampling.scheduler_config import read_schedule
 from sdrt_export.presets import Preset
-from sdrt_export.sources.checkpoint import BUILD, GUIDANCE, Checkpoint, Settings, fitting_tokenizer
+from sdrt_export.sources.checkpoint import BUILD, Checkpoint, Config, fitting_tokenizer
 from sdrt_export.sources.single_file.architecture import check_agreement, recognise
 from sdrt_export.sources.single_file.diffusers_settings import SIZES, settings_of
 from sdrt_export.sources.single_file.ldm_yaml import LdmConfig, read_ldm_config
@@ -85,9 +86,9 @@ class SingleFileCheckpoint(Checkpoint):
             Source(id=path.name),
             configs,
             file,
-            prediction_from=said.name if said else "",
+            prediction_source=said.name if said else "",
             said_size=params.image_size * 2 ** (len(found.vae_channels) - 1) if params else None,
-            asked_precision=said.precision if said else None,
+            config_precision=said.precision if said else None,
             zeros_for_empty_prompt=found.family == "sdxl",  # its refiner was not trained so
         )
 
@@ -142,7 +143,7 @@ def _materialise(module: torch.nn.Module) -> None:
                 )
 
 
-def _noise_table(file: WeightsFile, scheduler: Settings, said: LdmConfig | None) -> Settings:
+def _noise_table(file: WeightsFile, scheduler: Config, said: LdmConfig | None) -> Config:
     """What the table of noise that some files hold adds; raises `UsageError` if it contradicts."""
     if NOISE_TABLE not in file.shapes:
         return {}
@@ -164,7 +165,7 @@ def _noise_table(file: WeightsFile, scheduler: Settings, said: LdmConfig | None)
     )
 
 
-def _account(file: WeightsFile, configs: Mapping[str, Settings], naming: Naming) -> None:
+def _account(file: WeightsFile, configs: Mapping[str, Config], naming: Naming) -> None:
     """Every weight is used once or a known leftover; raises `ArtifactError` that lists the rest."""
     expected: dict[str, Shape] = {}
     for part in BUILD:

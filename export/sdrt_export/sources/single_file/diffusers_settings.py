@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt_export.sources.checkpoint import PICTURE_NUMBERS, Settings
+from sdrt_export.sources.checkpoint import SIZE_CONDITIONING_WIDTHS, Config
 from sdrt_export.sources.single_file.architecture import Architecture, Shapes
 from sdrt_export.sources.single_file.ldm_yaml import CURVES, LdmConfig
 from sdrt_export.sources.single_file.weight_names import HEAD, PREFIXES, Naming
@@ -31,8 +31,8 @@ SCALES: dict[Naming, float] = {
 
 def settings_of(
     path: Path, shapes: Shapes, found: Architecture, said: LdmConfig | None
-) -> dict[str, Settings]:
-    """Settings of the networks and the scheduler.
+) -> dict[str, Config]:
+    """Config of the networks and the scheduler.
 
     What neither weights nor a configuration say is that of the published models. Raises
     `UsageError` where there is nothing to go by, `UnsupportedError` for what sdrt has no parts for.
@@ -46,7 +46,7 @@ def settings_of(
     }
 
 
-def _text_encoders(path: Path, shapes: Shapes, found: Architecture) -> dict[str, Settings]:
+def _text_encoders(path: Path, shapes: Shapes, found: Architecture) -> dict[str, Config]:
     encoders, starts = {}, PREFIXES[found.family]
     if "text_encoder" in starts:
         is_two = found.family == "sd2"
@@ -66,7 +66,7 @@ def _text_encoders(path: Path, shapes: Shapes, found: Architecture) -> dict[str,
     return encoders
 
 
-def _text_encoder(path: Path, shapes: Shapes, start: str, is_open_clip: bool) -> Settings:
+def _text_encoder(path: Path, shapes: Shapes, start: str, is_open_clip: bool) -> Config:
     if is_open_clip:
         tokens, positions, layer = (
             "token_embedding.weight",
@@ -107,17 +107,17 @@ def _text_encoder(path: Path, shapes: Shapes, start: str, is_open_clip: bool) ->
 
 
 def _unet(
-    path: Path, encoders: dict[str, Settings], found: Architecture, said: LdmConfig | None
-) -> Settings:
+    path: Path, encoders: dict[str, Config], found: Architecture, said: LdmConfig | None
+) -> Config:
     levels = range(len(found.unet_channels))
     kinds = ["CrossAttn" if level in found.attention_levels else "" for level in levels]
     depths = dict(zip(found.attention_levels, found.transformer_depth, strict=True))
-    added: Settings = {}
+    added: Config = {}
     if found.added_width:
         numbers = found.added_width - encoders["text_encoder_2"]["projection_dim"]
         added = {
             "addition_embed_type": "text_time",
-            "addition_time_embed_dim": numbers // PICTURE_NUMBERS[len(encoders)],
+            "addition_time_embed_dim": numbers // SIZE_CONDITIONING_WIDTHS[len(encoders)],
             "projection_class_embeddings_input_dim": found.added_width,
         }
     return {
@@ -167,7 +167,7 @@ def _heads(path: Path, found: Architecture, said: LdmConfig | None) -> int | lis
     return heads if heads > 0 else [max(width // channels, 1) for width in found.unet_channels]
 
 
-def _vae(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
+def _vae(path: Path, found: Architecture, said: LdmConfig | None) -> Config:
     levels = len(found.vae_channels)
     if found.z_channels != found.embed_dim:
         raise UnsupportedError(
@@ -188,8 +188,8 @@ def _vae(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
     }
 
 
-def _scheduler(said: LdmConfig | None) -> Settings:
-    noise: Settings = {
+def _scheduler(said: LdmConfig | None) -> Config:
+    noise: Config = {
         "beta_start": said.params.linear_start if said else 0.00085,
         "beta_end": said.params.linear_end if said else 0.012,
         "beta_schedule": CURVES[said.params.beta_schedule] if said else "scaled_linear",

@@ -35,7 +35,7 @@ RELATIVES = {
     "DiffusionEngine": "a model of Stability's generative-models (Stable Diffusion XL), which is "
     "exported without a configuration",
 }
-PREDICTIONS: dict[str, Prediction] = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
+PARAMETERIZATIONS: dict[str, Prediction] = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
 CURVES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # LDM's names -> diffusers'
 
 Ignored = Any
@@ -178,7 +178,7 @@ class LdmConfig(Model):
     @property
     def prediction(self) -> Prediction:
         """What the U-Net predicts."""
-        return PREDICTIONS[self.params.parameterization]
+        return PARAMETERIZATIONS[self.params.parameterization]
 
     @property
     def precision(self) -> Precision:
