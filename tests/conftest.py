@@ -107,17 +107,18 @@ def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
 @pytest.fixture(scope="session")
 def tiny_sd2_v(made_once: Callable[[str, Maker], Path]) -> Artifact:
     """A Stable Diffusion 2 that predicts v, from one file in the original naming, in fp32."""
-    from sdrt_export.cli import run_export as cli
+    from sdrt_export.cli.run_export import run_export
+    from sdrt_export.export_options import ExportOptions, SourceOptions
     from tests.export.ldm.twins import ldm_yaml, save, write_yaml
 
     def make(folder: Path) -> None:
         root = folder.with_name("tiny-sd2-v-source")
         root.mkdir()
         file = save("sd2-v", root / "tiny.safetensors")
-        said = {"config": str(write_yaml(root / "v.yaml", ldm_yaml("sd2-v")))}
-        report = cli.run_export([file, folder], None, None, None, None, quiet=True, said=said)
-        assert ": fp32, v_prediction, " in cli.summary(report)
-        record = cli.record(report)
+        source = SourceOptions(config=str(write_yaml(root / "v.yaml", ldm_yaml("sd2-v"))))
+        report = run_export([file, folder], ExportOptions(source=source, quiet=True))
+        assert ": fp32, v_prediction, " in report.summary()
+        record = report.record()
         assert (record["family"], record["prediction"]) == ("sd2", "v_prediction")
 
     return open_artifact(made_once("tiny-sd2-v", make))
@@ -151,11 +152,13 @@ def unet_twins(
 def int8_demo(made_once: Callable[[str, Maker], Path]) -> Artifact:
     """The embedded model in int8, in both formats, calibrated with little."""
     from sdrt_export.exporter import export
-    from sdrt_export.quantization.calibration import Sampling
-    from sdrt_export.quantization.int8_artifact import Settings
+    from sdrt_export.quantization.calibration import CalibrationSettings
+    from sdrt_export.quantization.int8_artifact import Int8Settings
 
     def make(folder: Path) -> None:
-        settings = Settings(Sampling(samples=3, steps=4), folder.with_name("statistics.json"))
+        settings = Int8Settings(
+            CalibrationSettings(samples=3, steps=4), folder.with_name("statistics.json")
+        )
         export("demo", folder, "int8", settings=settings)
 
     return open_artifact(made_once("demo-int8", make))

@@ -29,9 +29,10 @@ from sdrt.snr import snr_db
 from sdrt_bench.docs.picture_parity import SCHEDULERS, Torch, compare, make_scheduler
 from sdrt_bench.similarity import psnr_db
 from sdrt_export import exporter
-from sdrt_export.cli import run_export as cli
+from sdrt_export.cli.run_export import run_export
+from sdrt_export.export_options import ExportOptions
 from sdrt_export.graphs import to_onnx
-from sdrt_export.graphs.networks import TextEncoder, networks
+from sdrt_export.graphs.networks import TextEncoderModule, networks
 from sdrt_export.graphs.parity import check_floor
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
@@ -265,13 +266,15 @@ def test_clip_skip_gives_the_embeddings_of_diffusers(
 def test_a_wrong_second_output_is_not_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward = TextEncoder.forward
+    forward = TextEncoderModule.forward
 
-    def broken(self: TextEncoder, input_ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def broken(
+        self: TextEncoderModule, input_ids: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         last, layers = forward(self, input_ids)
         return last, layers + 0.01 * torch.compiler.is_exporting()
 
-    monkeypatch.setattr(TextEncoder, "forward", broken)
+    monkeypatch.setattr(TextEncoderModule, "forward", broken)
     with pytest.raises(ParityError, match="text_encoder on onnxruntime is .* dB"):
         exporter.export(tiny_checkpoint(), tmp_path / "out", formats=["onnx"])
     assert list(tmp_path.iterdir()) == []
@@ -399,7 +402,7 @@ def test_a_missing_extra_is_named_with_its_remedy(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(sdrt.SdrtError, match=r"pip install 'sdrt\[export\]'") as caught:
-        cli.run_export([tmp_path / "out"], "tiny", None, None, None, quiet=True)
+        run_export([tmp_path / "out"], ExportOptions(random="tiny", quiet=True))
     assert caught.value.exit_code == 9
 
 

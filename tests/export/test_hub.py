@@ -16,9 +16,10 @@ import pytest
 from huggingface_hub import constants
 
 from sdrt.errors import ArtifactError
+from sdrt_export.export_options import SourceOptions
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.hub import HubId, fetch
-from sdrt_export.sources.opening import SourceOptions, open_checkpoint
+from sdrt_export.sources.opening import open_checkpoint
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from tests.export.ldm.twins import ldm_yaml, save, twin, write_yaml
 

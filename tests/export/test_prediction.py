@@ -11,12 +11,19 @@ from sdrt.backends import open_backend
 from sdrt.errors import UsageError
 from sdrt.sampling.schedule import TrainingNoise
 from sdrt_export.presets import read_preset
-from sdrt_export.sources.prediction_probe import OPTION, Echo, Probe, UNet, decided, probe
+from sdrt_export.sources.prediction_probe import (
+    OPTION,
+    Echo,
+    Probe,
+    UNetFunction,
+    probe,
+    with_probed_prediction,
+)
 from sdrt_export.sources.random_weights import RandomCheckpoint
 
 
 @pytest.fixture(scope="module")
-def trained(demo: Artifact) -> UNet:
+def trained(demo: Artifact) -> UNetFunction:
     """The embedded model, which was trained to predict noise."""
     backend = open_backend("onnxruntime")
     graph = backend.open(demo.network("unet", backend.formats))
@@ -32,7 +39,9 @@ def trained(demo: Artifact) -> UNet:
     return predict
 
 
-def in_terms_of(unet: UNet, noise: TrainingNoise, form: Callable[..., torch.Tensor]) -> UNet:
+def in_terms_of(
+    unet: UNetFunction, noise: TrainingNoise, form: Callable[..., torch.Tensor]
+) -> UNetFunction:
     """The same model of the same data, that says `form(x, eps, a, s)` where x = a x0 + s eps."""
 
     def predict(sample: torch.Tensor, timestep: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
@@ -43,13 +52,13 @@ def in_terms_of(unet: UNet, noise: TrainingNoise, form: Callable[..., torch.Tens
     return predict
 
 
-def test_the_embedded_model_predicts_noise(demo: Artifact, trained: UNet) -> None:
+def test_the_embedded_model_predicts_noise(demo: Artifact, trained: UNetFunction) -> None:
     found = probe(trained, 4, 128, demo.manifest.schedule)
     assert found.prediction == "epsilon"
     assert found.high.correlation > 0.99
 
 
-def test_a_model_that_predicts_v_is_told(demo: Artifact, trained: UNet) -> None:
+def test_a_model_that_predicts_v_is_told(demo: Artifact, trained: UNetFunction) -> None:
     schedule = demo.manifest.schedule
     v = in_terms_of(
         trained, TrainingNoise.from_schedule(schedule), lambda x, eps, a, s: (eps - s * x) / a
@@ -58,7 +67,7 @@ def test_a_model_that_predicts_v_is_told(demo: Artifact, trained: UNet) -> None:
 
 
 def test_a_model_that_predicts_clean_latents_is_taken_for_neither(
-    demo: Artifact, trained: UNet
+    demo: Artifact, trained: UNetFunction
 ) -> None:
     schedule = demo.manifest.schedule
     x0 = in_terms_of(
@@ -100,7 +109,7 @@ def test_weights_decide_and_an_option_insists(
     said: str, by: str, shown: Probe, expected: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    assert decided(checkpoint_of(said, by), shown).prediction == expected
+    assert with_probed_prediction(checkpoint_of(said, by), shown).prediction == expected
     assert f"prediction: {expected}, " in caplog.text
 
 
@@ -116,4 +125,4 @@ def test_contradictions_and_silence_are_errors(
     said: str, by: str, shown: Probe, message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        decided(checkpoint_of(said, by), shown)
+        with_probed_prediction(checkpoint_of(said, by), shown)

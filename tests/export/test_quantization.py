@@ -22,11 +22,11 @@ from sdrt.pipeline import Pipeline
 from sdrt.snr import snr_db
 from sdrt_export.exporter import export, weights_of
 from sdrt_export.graphs import parity
-from sdrt_export.graphs.bf16_storage import store_bf16, widen
+from sdrt_export.graphs.onnx_storage import store_bf16, widen
 from sdrt_export.presets import read_preset
 from sdrt_export.quantization import calibration
-from sdrt_export.quantization.calibration import HELD_OUT, PROMPTS, Sampling
-from sdrt_export.quantization.int8_artifact import Settings
+from sdrt_export.quantization.calibration import HELD_OUT, PROMPTS, CalibrationSettings
+from sdrt_export.quantization.int8_artifact import Int8Settings
 from sdrt_export.quantization.layers import find_layers, initializer, split_concats
 from sdrt_export.quantization.observation import (
     SAMPLES,
@@ -39,7 +39,7 @@ from sdrt_export.quantization.observation import (
     write_calibration,
 )
 from sdrt_export.quantization.ranges import (
-    Range,
+    QuantizationRange,
     choose_range,
     round_weights,
     squared_error,
@@ -49,7 +49,7 @@ from sdrt_export.quantization.rounding import round_layers, round_results, round
 from sdrt_export.quantization.sensitivity import (
     CHEAP_SHARE,
     DEAR_SHARE,
-    Cost,
+    LayerCost,
     groups_of,
     keep_in_float,
 )
@@ -64,10 +64,10 @@ def statistics_of(values: npt.NDArray[np.floating]) -> Statistics:
     """As from an observed graph: the ends, and samples."""
     samples = np.random.default_rng(0).choice(values.ravel(), SAMPLES)
     seen = np.array([values.min(), values.max(), *samples], np.float32)
-    return Statistics.of(seen, values.shape)
+    return Statistics.from_samples(seen, values.shape)
 
 
-def rounded(values: Floats, range: Range) -> Floats:
+def rounded(values: Floats, range: QuantizationRange) -> Floats:
     levels = np.rint(values / range.scale) + np.float32(range.zero_point)
     read_back: Floats = (levels.clip(0, 255) - np.float32(range.zero_point)) * range.scale
     return read_back
@@ -87,7 +87,7 @@ def test_zero_and_every_level_near_it_are_exact(shift: float) -> None:
 def test_the_error_that_is_foretold_is_the_error_that_is_made() -> None:
     values = np.random.default_rng(1).laplace(0, 1, 100_000).astype(np.float32)
     for share in (1.0, 0.5, 0.2):
-        tried = Range(float(values.min()) * share, float(values.max()) * share)
+        tried = QuantizationRange(float(values.min()) * share, float(values.max()) * share)
         made = float(((rounded(values, tried) - values) ** 2).mean())
         assert squared_error(statistics_of(values), tried) == pytest.approx(made, rel=0.1)
 
@@ -96,7 +96,7 @@ def test_a_rare_great_value_does_not_make_all_others_coarse() -> None:
     values = np.random.default_rng(2).standard_normal(1_000_000).astype(np.float32)
     values[0] = 30
     chosen = choose_range(statistics_of(values))
-    whole = Range(float(values.min()), float(values.max()))
+    whole = QuantizationRange(float(values.min()), float(values.max()))
     error = float(((rounded(values, chosen) - values) ** 2).mean())
     assert chosen.high < 30
     assert error < float(((rounded(values, whole) - values) ** 2).mean()) / 2
@@ -190,7 +190,7 @@ def test_a_damaged_histogram_is_found(tmp_path: Path) -> None:
 def test_samples_cover_the_timesteps_evenly(
     demo: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = timesteps_of(demo, Sampling(samples=4, steps=5))
+    told = timesteps_of(demo, CalibrationSettings(samples=4, steps=5))
     later = sorted(t for t in told if t < 999)
     assert told.count(999) == 4
     assert len(set(later)) == 16
@@ -198,7 +198,7 @@ def test_samples_cover_the_timesteps_evenly(
     assert gaps.max() < 3 * gaps.min()
 
 
-def timesteps_of(artifact: Artifact, sampling: Sampling) -> list[float]:
+def timesteps_of(artifact: Artifact, sampling: CalibrationSettings) -> list[float]:
     """What the samples tell the U-Net."""
     told = []
     pipeline = Pipeline(artifact, open_backend("onnxruntime"))
@@ -312,14 +312,14 @@ def test_layers_of_one_input_are_measured_together(demo: Artifact) -> None:
 
 
 def test_the_layers_that_stay_are_the_worst_for_their_work_and_few() -> None:
-    costs = {f"layer{i}": Cost(1e-7, 1000) for i in range(100)}
-    costs["worst"] = Cost(1e-5, 1000)
-    costs["harmless"] = Cost(1e-9, 1000)
+    costs = {f"layer{i}": LayerCost(1e-7, 1000) for i in range(100)}
+    costs["worst"] = LayerCost(1e-5, 1000)
+    costs["harmless"] = LayerCost(1e-9, 1000)
     assert keep_in_float(costs, "unet") == ["worst"]
 
 
 def test_more_layers_stay_where_the_network_would_be_too_coarse() -> None:
-    costs = {f"layer{i}": Cost(1e-3 if i < 10 else 1e-9, 1000) for i in range(100)}
+    costs = {f"layer{i}": LayerCost(1e-3 if i < 10 else 1e-9, 1000) for i in range(100)}
     kept = keep_in_float(costs, "unet")
     assert kept == [f"layer{i}" for i in range(10)]
     assert CHEAP_SHARE < len(kept) / 100 <= DEAR_SHARE
@@ -397,7 +397,7 @@ def test_statistics_are_reused_and_give_the_same_artifact(
 
     monkeypatch.setattr("sdrt_export.quantization.quantizer.observe_samples", nothing)
     file = int8_demo.root.with_name("statistics.json")
-    settings = Settings(Sampling(samples=3, steps=4), file)
+    settings = Int8Settings(CalibrationSettings(samples=3, steps=4), file)
     export("demo", tmp_path / "again", "int8", ("onnx",), settings=settings)
     again = open_artifact(tmp_path / "again").manifest
     for name in ("unet", "vae_decoder"):
@@ -409,7 +409,7 @@ def test_statistics_are_reused_and_give_the_same_artifact(
 def test_statistics_of_another_model_are_refused(
     int8_demo: Artifact, tiny_exports: dict[str, Path], tmp_path: Path
 ) -> None:
-    settings = Settings(calibration=int8_demo.root.with_name("statistics.json"))
+    settings = Int8Settings(statistics_file=int8_demo.root.with_name("statistics.json"))
     with pytest.raises(UsageError, match="another model"):
         export(tiny_exports["fp32"], tmp_path / "new", "int8", settings=settings)
     assert not list(tmp_path.iterdir())
@@ -430,7 +430,7 @@ def test_below_its_floor_a_unet_is_published_only_when_told_to(
     tiny_exports: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(parity.FLOOR_DB, "int8", 90.0)
-    settings = Settings(Sampling(samples=1, steps=1))
+    settings = Int8Settings(CalibrationSettings(samples=1, steps=1))
     with pytest.raises(ParityError, match="unet"):
         export(tiny_exports["fp32"], tmp_path / "new", "int8", ("onnx",), settings=settings)
     assert not list(tmp_path.iterdir())
@@ -517,7 +517,7 @@ def run(model: ir.Model, feeds: dict[str, Floats], folder: Path) -> dict[str, Ar
     return dict(zip(names, session.run(names, feeds), strict=True))
 
 
-def measured(feeds: dict[str, Floats], folder: Path) -> tuple[Array, dict[str, Range]]:
+def measured(feeds: dict[str, Floats], folder: Path) -> tuple[Array, dict[str, QuantizationRange]]:
     model = small_network()
     values = {
         str(value.name): value for layer in find_layers(model.graph) for value in layer.rounded
@@ -526,7 +526,7 @@ def measured(feeds: dict[str, Floats], folder: Path) -> tuple[Array, dict[str, R
     outputs = run(model, feeds, folder)
     ranges = {
         name: choose_range(
-            Statistics.of(outputs[f"{name}{SEEN}"], outputs[f"{name}{SHAPE}"].tolist())
+            Statistics.from_samples(outputs[f"{name}{SEEN}"], outputs[f"{name}{SHAPE}"].tolist())
         )
         for name in values
     }

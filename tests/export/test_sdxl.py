@@ -29,11 +29,11 @@ from sdrt_bench.bench.worker import measure, open_asked
 from sdrt_bench.compare.run import KEPT, compare
 from sdrt_bench.prompts import Prompt
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.artifact.default_options import Asked
+from sdrt_export.export_options import DefaultOptions
 from sdrt_export.exporter import export
 from sdrt_export.graphs.parity import FLOOR_DB
-from sdrt_export.quantization.calibration import Sampling
-from sdrt_export.quantization.int8_artifact import ENOUGH_DB, Settings
+from sdrt_export.quantization.calibration import CalibrationSettings
+from sdrt_export.quantization.int8_artifact import ENOUGH_DB, Int8Settings
 from sdrt_export.quantization.layers import find_layers
 from sdrt_export.quantization.observation import read_calibration
 from sdrt_export.quantization.sensitivity import groups_of
@@ -284,7 +284,7 @@ def test_other_models_are_told_nothing(tiny: Artifact) -> None:
 
 def test_one_graph_is_not_made_of_it(exported: Artifact, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="XL, and one graph has one text encoder"):
-        export_single_graph(exported, tmp_path / "out", Asked())
+        export_single_graph(exported, tmp_path / "out", DefaultOptions())
 
 
 @pytest.mark.parametrize("share", [0.4, 0.8])
@@ -312,8 +312,8 @@ def test_a_base_is_left_where_diffusers_leaves_it(exported: Artifact, share: flo
 def int8(exported: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The same in int8, calibrated with little, in pictures that are higher than wide."""
     folder = tmp_path_factory.mktemp("sdxl-int8") / "int8"
-    sampling = Sampling(samples=2, steps=2, size=(64, 80))
-    settings = Settings(sampling, folder.with_name("statistics.json"))
+    sampling = CalibrationSettings(samples=2, steps=2, size=(64, 80))
+    settings = Int8Settings(sampling, folder.with_name("statistics.json"))
     return open_artifact(export(exported.root, folder, "int8", settings=settings).path)
 
 
@@ -361,7 +361,12 @@ def test_a_size_that_no_picture_has_is_refused_before_the_work(
     exported: Artifact, tmp_path: Path, size: tuple[int, int], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        export(exported.root, tmp_path / "x", "int8", settings=Settings(Sampling(size=size)))
+        export(
+            exported.root,
+            tmp_path / "x",
+            "int8",
+            settings=Int8Settings(CalibrationSettings(size=size)),
+        )
     assert not list(tmp_path.iterdir())
 
 

@@ -24,7 +24,7 @@ from sdrt.sampling.noise import Noise
 from sdrt.sampling.sampler_settings import SamplerSettings
 from sdrt.sampling.samplers.registry import SAMPLERS
 from sdrt.sampling.schedule import TrainingNoise
-from sdrt_export.artifact.default_options import Asked
+from sdrt_export.export_options import DefaultOptions
 from sdrt_export.single_graph.coefficients import coefficients
 from sdrt_export.single_graph.publish import export_single_graph
 from tests.export.test_export import export_command
@@ -81,7 +81,7 @@ def test_one_call_gives_the_pictures_of_the_pipeline(
     demo: Artifact, tmp_path: Path, engine: str, sampler: str, scheduler: str
 ) -> None:
     pipe = Pipeline(demo, open_backend(engine, precision="fp32"))
-    export_single_graph(demo, tmp_path / "one", Asked(sampler, scheduler, steps=3))
+    export_single_graph(demo, tmp_path / "one", DefaultOptions(sampler, scheduler, steps=3))
     result = pipe(
         PROMPT,
         negative_prompt=NEGATIVE,
@@ -98,7 +98,7 @@ def test_one_call_gives_the_pictures_of_the_pipeline(
 
 def test_a_fixed_size_a_model_in_fp32_and_no_guidance(tiny: Artifact, tmp_path: Path) -> None:
     pipe = Pipeline(tiny, open_backend("onnxruntime"))
-    export_single_graph(tiny, tmp_path / "one", Asked("ddim", steps=2, size=(64, 96)))
+    export_single_graph(tiny, tmp_path / "one", DefaultOptions("ddim", steps=2, size=(64, 96)))
     manifest = open_artifact(tmp_path / "one").manifest
     assert manifest.graphs["pipeline"].inputs[2].shape == ("batch", *LATENT)
     assert (manifest.defaults.sampler, manifest.defaults.num_inference_steps) == ("ddim", 2)
@@ -117,7 +117,7 @@ def test_a_fixed_size_a_model_in_fp32_and_no_guidance(tiny: Artifact, tmp_path: 
 def test_the_folder_is_an_artifact_that_verifies_and_has_the_weights_once(
     tiny: Artifact, tmp_path: Path
 ) -> None:
-    export_single_graph(tiny, tmp_path / "one", Asked("euler", steps=2))
+    export_single_graph(tiny, tmp_path / "one", DefaultOptions("euler", steps=2))
     with pytest.raises(ArtifactError, match="has no unet; it has: pipeline"):
         load(tmp_path / "one").start("x")
     report = verify_artifact(tmp_path / "one")
@@ -180,11 +180,11 @@ def test_what_cannot_be_one_graph_is_refused(demo: Artifact, tmp_path: Path) -> 
     with pytest.raises(UnsupportedError, match="not linear"):
         coefficients(demo.manifest, sampler_settings, 4)
     with pytest.raises(UsageError, match="unknown sampler 'best'"):
-        export_single_graph(demo, tmp_path / "one", Asked("best"))
+        export_single_graph(demo, tmp_path / "one", DefaultOptions("best"))
     graphs = {name: graph for name, graph in demo.manifest.graphs.items() if name != "unet"}
     without = replace(demo, manifest=demo.manifest.model_copy(update={"graphs": graphs}))
     with pytest.raises(ArtifactError, match="has no unet in ONNX"):
-        export_single_graph(without, tmp_path / "one", Asked(steps=2))
+        export_single_graph(without, tmp_path / "one", DefaultOptions(steps=2))
     assert not list(tmp_path.iterdir())
 
 

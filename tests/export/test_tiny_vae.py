@@ -16,8 +16,9 @@ from sdrt.cli.main import cli
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.images.png import to_image
 from sdrt_bench.similarity import psnr_db
+from sdrt_export.export_options import SourceOptions
 from sdrt_export.presets import read_preset
-from sdrt_export.sources.opening import SourceOptions
+from sdrt_export.sources.opening import apply_options
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.tiny_vae import open_tiny_vae
 from tests.export_parts import export_parts
@@ -51,7 +52,7 @@ def exported(
     folder: Path, tiny_exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     name, preset = read_preset("tiny")
-    described = SourceOptions(tiny_vae=folder).apply(RandomCheckpoint.of(name, preset))
+    described = apply_options(RandomCheckpoint.of(name, preset), SourceOptions(tiny_vae=folder))
     path = tmp_path_factory.mktemp("exports") / "tiny"
     export_parts(["vae_decoder_tiny"], described, preset, path, tiny_exports["fp32"])
     return path

@@ -30,11 +30,11 @@ from sdrt.pipeline import Pipeline
 from sdrt_bench.bench.cells import Models
 from sdrt_bench.compare.run import complete
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.artifact.default_options import Asked
+from sdrt_export.export_options import DefaultOptions
 from sdrt_export.presets import read_preset
 from sdrt_export.single_graph.publish import export_single_graph
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
-from sdrt_export.sources.prediction_probe import beside_embeddings
+from sdrt_export.sources.prediction_probe import added_inputs
 from sdrt_export.sources.random_weights import RandomCheckpoint
 
 PROMPT = "a boat, at 7"
@@ -322,7 +322,7 @@ def test_a_folder_gives_the_network_that_was_saved(name: str, tmp_path: Path) ->
 
 
 def test_the_probe_tells_guidance_as_runs_do() -> None:
-    told = beside_embeddings({"timestep_cond": torch.zeros(1, 32)}, 64)
+    told = added_inputs({"timestep_cond": torch.zeros(1, 32)}, 64)
     made = theirs(LCM, LatentConsistencyModelPipeline)
     expected = made.get_guidance_scale_embedding(torch.tensor([7.0]), 32)
     torch.testing.assert_close(told["timestep_cond"], expected.repeat(2, 1), atol=2e-4, rtol=0)
@@ -337,7 +337,7 @@ def test_one_graph_is_not_made_of_them(
         ("tiny-inpaint", "takes a picture besides the prompt, and one graph"),
     ):
         with pytest.raises(UnsupportedError, match=message):
-            export_single_graph(unet_twins(name), tmp_path / "out", Asked())
+            export_single_graph(unet_twins(name), tmp_path / "out", DefaultOptions())
     assert not (tmp_path / "out").exists()
 
 

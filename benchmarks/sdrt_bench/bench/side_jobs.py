@@ -146,18 +146,18 @@ def _accuracy(artifact: Artifact, params: Params, count: int) -> dict[str, Any] 
 def export_preset(arguments: Arguments) -> None:
     """Make an export of a preset."""
     from sdrt_export.cli.run_export import run_export
+    from sdrt_export.export_options import ExportOptions
 
     path = Path(arguments["path"])
     path.parent.mkdir(parents=True, exist_ok=True)
     name, is_random = arguments["preset"], arguments["random"]
-    run_export(
-        [path],
-        name if is_random else None,
-        None if is_random else name,
-        arguments["precision"],
-        None,
+    options = ExportOptions(
+        random=name if is_random else None,
+        preset=None if is_random else name,
+        precision=arguments["precision"],
         quiet=arguments["quiet"],
     )
+    run_export([path], options)
 
 
 ASIDES: dict[str, Callable[[Arguments], Any]] = {

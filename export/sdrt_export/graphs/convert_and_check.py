@@ -10,7 +10,7 @@ from sdrt.backends import Backend, Network
 from sdrt.backends.onnxruntime.backend import OrtBackend
 from sdrt.backends.openvino.backend import OpenVinoBackend
 from sdrt.manifest import Format, GraphSpec, Precision, TensorSpec
-from sdrt_export.graphs.parity import Case, parity_db
+from sdrt_export.graphs.parity import ReferenceCase, parity_db
 from sdrt_export.graphs.to_openvino import write_openvino
 from sdrt_export.memory import give_back_memory
 
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenNetwork:
     """A network as ONNX on disk, and what it should compute."""
 
     name: str
@@ -28,11 +28,11 @@ class Written:
     """`model.onnx`, then its weights."""
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    cases: list[Case]
+    cases: list[ReferenceCase]
 
 
-def finish(
-    written: Written,
+def convert_and_check(
+    written: WrittenNetwork,
     root: Path,
     formats: Sequence[Format],
     after_conversion: Callable[[Path], None] | None = None,

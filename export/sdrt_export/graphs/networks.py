@@ -62,19 +62,19 @@ def networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
     if is_xl(checkpoint.configs["unet"]):
         yield from _xl_networks(checkpoint)
     else:
-        yield _exportable("text_encoder", TextEncoder(merged(checkpoint, "text_encoder")))
-        yield _exportable("unet", UNet(merged(checkpoint, "unet")))
-    yield _exportable("vae_decoder", VaeDecoder(checkpoint.vae()))
-    yield _exportable("vae_encoder", VaeEncoder(checkpoint.vae()))
+        yield _exportable("text_encoder", TextEncoderModule(merged(checkpoint, "text_encoder")))
+        yield _exportable("unet", UNetModule(merged(checkpoint, "unet")))
+    yield _exportable("vae_decoder", VaeDecoderModule(checkpoint.vae()))
+    yield _exportable("vae_encoder", VaeEncoderModule(checkpoint.vae()))
     if checkpoint.tiny_vae:
         tiny = open_tiny_vae(checkpoint.tiny_vae, checkpoint.latent)
-        yield _exportable(TINY_DECODER, TinyVaeDecoder(tiny, checkpoint.latent.scale))
+        yield _exportable(TINY_DECODER, TinyVaeDecoderModule(tiny, checkpoint.latent.scale))
 
 
 def _xl_networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
     """Those of SDXL that are not as in other Stable Diffusions."""
     for name in checkpoint.text_encoders:
-        encoder = XlTextEncoder(merged(checkpoint, name))
+        encoder = XlTextEncoderModule(merged(checkpoint, name))
         encoder.reads_text_to(checkpoint.tokenizer(name).eos_token_id)
         yield _exportable(name, encoder, is_xl=True)
     pooled = checkpoint.configs["text_encoder_2"]["projection_dim"]
@@ -83,10 +83,10 @@ def _xl_networks(checkpoint: Checkpoint) -> Iterator[ExportableNetwork]:
         "text_encoder_projection_dim": pooled,
         "requires_aesthetics_score": checkpoint.is_refiner,
     }
-    yield _exportable("unet", XlUNet(merged(checkpoint, "unet")), is_xl=True, facts=facts)
+    yield _exportable("unet", XlUNetModule(merged(checkpoint, "unet")), is_xl=True, facts=facts)
 
 
-class TextEncoder(torch.nn.Module):
+class TextEncoderModule(torch.nn.Module):
     """Token ids (batch, 77) -> states of the last layer (batch, 77, width), and of every layer.
 
     The second output, (batch, layers, 77, width), is for `clip_skip`: each layer's states through
@@ -106,7 +106,7 @@ class TextEncoder(torch.nn.Module):
         """Nothing to change: the engines fuse its small attention by themselves."""
 
 
-class XlTextEncoder(torch.nn.Module):
+class XlTextEncoderModule(torch.nn.Module):
     """Token ids (batch, 77) -> the outputs of a text encoder of SDXL, as Optimum orders them.
 
     The second encoder's projected embedding of the whole text (batch, width) comes first. Then the
@@ -139,7 +139,7 @@ class XlTextEncoder(torch.nn.Module):
         """Nothing to change: the engines fuse its small attention by themselves."""
 
 
-class UNet(torch.nn.Module):
+class UNetModule(torch.nn.Module):
     """Latents, timestep, embeddings -> prediction of the latents' shape.
 
     Models with guidance inside take its strength too, as an embedding (batch, width).
@@ -177,8 +177,8 @@ class UNet(torch.nn.Module):
         self.network.num_upsamplers = 40
 
 
-class XlUNet(UNet):
-    """As `UNet`, with an embedding of the whole text and numbers about the picture."""
+class XlUNetModule(UNetModule):
+    """As `UNetModule`, with an embedding of the whole text and numbers about the picture."""
 
     def forward(  # type: ignore[override]  # noqa: D102
         self,
@@ -200,7 +200,7 @@ class XlUNet(UNet):
         return outputs[0]  # type: ignore[no-any-return]
 
 
-class VaeDecoder(torch.nn.Module):
+class VaeDecoderModule(torch.nn.Module):
     """Latents (batch, 4, h/8, w/8) -> picture (batch, 3, h, w) in about -1..1."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
@@ -215,7 +215,7 @@ class VaeDecoder(torch.nn.Module):
         _fuse_attention(self.network)
 
 
-class VaeEncoder(torch.nn.Module):
+class VaeEncoderModule(torch.nn.Module):
     """Picture -> mean and log variance of its latents, as channels."""
 
     def __init__(self, vae: AutoencoderKL) -> None:
@@ -231,8 +231,8 @@ class VaeEncoder(torch.nn.Module):
         _fuse_attention(self.network)
 
 
-class TinyVaeDecoder(torch.nn.Module):
-    """As `VaeDecoder`, from the same latents: what the tiny one takes is scaled otherwise."""
+class TinyVaeDecoderModule(torch.nn.Module):
+    """As `VaeDecoderModule`, from the same latents: what the tiny one takes is scaled otherwise."""
 
     def __init__(self, vae: AutoencoderTiny, scale: float) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ PROBES = (
 
 
 @dataclass(frozen=True)
-class Case:
+class ReferenceCase:
     """Seeded inputs of a network, and what torch makes of them: outputs by name."""
 
     feeds: dict[str, Array]
@@ -35,7 +35,9 @@ class Case:
 
 
 @torch.no_grad()
-def reference_cases(network: ExportableNetwork, downscale: int, seed: int = 0) -> list[Case]:
+def reference_cases(
+    network: ExportableNetwork, downscale: int, seed: int = 0
+) -> list[ReferenceCase]:
     """Run torch in fp32 on seeded inputs: both shapes, several timesteps."""
     rng = np.random.default_rng(seed)
     cases = []
@@ -44,11 +46,11 @@ def reference_cases(network: ExportableNetwork, downscale: int, seed: int = 0) -
         outputs = network.module(**tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [output.numpy() for output in outputs]
-        cases.append(Case(feeds, dict(zip(network.output_axes, arrays, strict=True))))
+        cases.append(ReferenceCase(feeds, dict(zip(network.output_axes, arrays, strict=True))))
     return cases
 
 
-def parity_db(network: Network, backend: Backend, cases: list[Case]) -> float:
+def parity_db(network: Network, backend: Backend, cases: list[ReferenceCase]) -> float:
     """The worst signal-to-noise ratio of a graph on an engine over all cases and outputs."""
     graph = backend.open(network)
     figures = []

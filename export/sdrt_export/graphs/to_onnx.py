@@ -13,9 +13,8 @@ import torch
 
 from sdrt.errors import SdrtError
 from sdrt.manifest import Precision
-from sdrt_export.graphs.bf16_storage import store_bf16
 from sdrt_export.graphs.networks import Axes, ExportableNetwork
-from sdrt_export.graphs.onnx_files import GRAPH_FILE, WEIGHTS_FILE
+from sdrt_export.graphs.onnx_storage import GRAPH_FILE, WEIGHTS_FILE, store_bf16
 
 # The first operator set with Attention as one node; GroupNormalization and Gelu are older.
 OPSET = 23

@@ -21,10 +21,10 @@ from sdrt.backends import Network
 from sdrt.backends.onnxruntime.backend import OrtBackend
 from sdrt.manifest import TensorSpec
 from sdrt_export.memory import give_back_memory
-from sdrt_export.quantization.layers import Layer, constant, find_layers, initializer, uses
+from sdrt_export.quantization.layers import OnnxLayer, constant, find_layers, initializer, uses
 from sdrt_export.quantization.observation import Statistics
 from sdrt_export.quantization.ranges import (
-    Range,
+    QuantizationRange,
     along,
     round_weights,
     squared_error,
@@ -49,7 +49,7 @@ STACKED = re.compile(r"\.transformer_blocks\.\d+\.")
 
 
 @dataclass(frozen=True)
-class Cost:
+class LayerCost:
     """What rounding one layer does to the network's output, and how much of the work it is."""
 
     error: float
@@ -62,7 +62,7 @@ class Cost:
         return float(-10 * np.log10(max(self.error, 1e-30)))
 
 
-def add_switches(graph: ir.Graph, ranges: Mapping[str, Range]) -> None:
+def add_switches(graph: ir.Graph, ranges: Mapping[str, QuantizationRange]) -> None:
     """Add an input with a switch for each layer, in the order of `find_layers`."""
     layers = find_layers(graph)
     switches = ir.Value(
@@ -100,12 +100,12 @@ def _choose(switch: ir.Node, rounded: ir.Value, exact: ir.Value) -> ir.Node:
 def measure_costs(
     network: Network,
     switched: Path,
-    layers: Sequence[Layer],
+    layers: Sequence[OnnxLayer],
     statistics: Mapping[str, Statistics],
-    ranges: Mapping[str, Range],
+    ranges: Mapping[str, QuantizationRange],
     feeds: Mapping[str, Array],
     threads: int,
-) -> dict[str, Cost]:
+) -> dict[str, LayerCost]:
     """Round one layer after the other, on one set of inputs; those of `groups_of` together.
 
     Of an error that layers make together, each has its share of their work.
@@ -134,18 +134,18 @@ def measure_costs(
     for layer in layers:
         measured = sum(_relative_error(value, statistics, ranges) for value in layer.rounded)
         error = errors[layer.name] * (1 + _weight_error(layer) / max(measured, 1e-12))
-        costs[layer.name] = Cost(error, macs[layer.name])
+        costs[layer.name] = LayerCost(error, macs[layer.name])
     return costs
 
 
-def groups_of(layers: Sequence[Layer]) -> list[list[Layer]]:
+def groups_of(layers: Sequence[OnnxLayer]) -> list[list[OnnxLayer]]:
     """Layers that are measured together: those that follow each other and have one input.
 
     Of keys and values of the text, which all have one input, those of one attention. Where an
     attention has several blocks behind each other, the layers of one place in all of them are one
     group: their inputs are alike, and SDXL's U-Net takes 157 runs in place of 570.
     """
-    groups: dict[tuple[str, ...], list[Layer]] = {}
+    groups: dict[tuple[str, ...], list[OnnxLayer]] = {}
     for _, group in groupby(layers, lambda layer: layer.input):
         together = list(group)
         places = tuple(STACKED.sub(".transformer_blocks.", layer.name) for layer in together)
@@ -153,7 +153,7 @@ def groups_of(layers: Sequence[Layer]) -> list[list[Layer]]:
     return list(groups.values())
 
 
-def keep_in_float(costs: Mapping[str, Cost], network: str) -> list[str]:
+def keep_in_float(costs: Mapping[str, LayerCost], network: str) -> list[str]:
     """The layers that cause most error for their work, as long as they are little of the work.
 
     Errors of layers are independent, so that their powers add up.
@@ -175,14 +175,14 @@ def keep_in_float(costs: Mapping[str, Cost], network: str) -> list[str]:
 
 
 def _relative_error(
-    value: ir.Value, statistics: Mapping[str, Statistics], ranges: Mapping[str, Range]
+    value: ir.Value, statistics: Mapping[str, Statistics], ranges: Mapping[str, QuantizationRange]
 ) -> float:
     """Power of the rounding of a tensor, relative to the tensor's."""
     seen = statistics[str(value.name)]
     return squared_error(seen, ranges[str(value.name)]) / max(seen.mean_square(), 1e-30)
 
 
-def _weight_error(layer: Layer) -> float:
+def _weight_error(layer: OnnxLayer) -> float:
     """Power of the rounding of a layer's weights, relative to the weights'."""
     weights = constant(layer.weight).numpy()
     scales = weight_scales(weights, layer.out_axis)
@@ -191,7 +191,7 @@ def _weight_error(layer: Layer) -> float:
     return float(((read_back - weights) ** 2).sum() / (weights**2).sum())
 
 
-def _positions(layer: Layer, statistics: Mapping[str, Statistics]) -> int:
+def _positions(layer: OnnxLayer, statistics: Mapping[str, Statistics]) -> int:
     """Pixels or tokens that a layer made in the last run."""
     if layer.is_conv:
         batch, _, height, width = statistics[str(layer.node.outputs[0].name)].shape

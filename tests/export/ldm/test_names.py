@@ -10,7 +10,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 from sdrt.manifest import Family
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from sdrt_export.sources.single_file.weight_names import PREFIXES, Part, to_diffusers, to_ldm
+from sdrt_export.sources.single_file.weight_names import PREFIXES, NetworkName, to_diffusers, to_ldm
 from tests.export.ldm.twins import parts_of
 
 Weights = dict[str, torch.Tensor]
@@ -23,7 +23,7 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def network(preset: str, part: Part) -> tuple[dict[str, Any], Weights]:
+def network(preset: str, part: NetworkName) -> tuple[dict[str, Any], Weights]:
     """Configuration and random weights; also of what torch makes zeros and ones."""
     checkpoint = RandomCheckpoint.of(*read_preset(preset))
     generator = torch.Generator().manual_seed(1)
@@ -161,7 +161,9 @@ def test_diffusers_own_converter_reads_both_text_encoders_of_xl() -> None:
         ),
     ],
 )
-def test_names_are_those_of_published_files(preset: str, part: Part, names: set[str]) -> None:
+def test_names_are_those_of_published_files(
+    preset: str, part: NetworkName, names: set[str]
+) -> None:
     from sdrt_export.sources.checkpoint import BUILD
 
     config = RandomCheckpoint.of(*read_preset(preset)).configs[part]

@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
 from sdrt.manifest import Schedule
 from sdrt_export import exporter
-from sdrt_export.cli import run_export as cli
 from sdrt_export.cli.export import export as export_command
+from sdrt_export.cli.run_export import run_export
+from sdrt_export.export_options import ExportOptions, SourceOptions
 from sdrt_export.presets import read_preset
-from sdrt_export.sources.opening import SourceOptions, open_checkpoint
+from sdrt_export.sources.opening import open_checkpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from tests.export.ldm.twins import (
@@ -430,11 +431,11 @@ def test_the_configuration_chooses_the_stored_precision_unless_it_is_told(
 ) -> None:
     content = ldm_yaml("sd2")
     content["model"]["params"]["unet_config"]["params"]["use_bf16"] = True
-    said = {"config": str(write_yaml(tmp_path / "bf16.yaml", content))}
+    source = SourceOptions(config=str(write_yaml(tmp_path / "bf16.yaml", content)))
     asks: list[Any] = []
     monkeypatch.setattr(exporter, "export", lambda *arguments: asks.append(arguments[2]))
     paths = [files["sd2"][0], tmp_path / "out"]
-    cli.run_export(paths, None, None, asked, None, quiet=True, said=said)
+    run_export(paths, ExportOptions(precision=asked, source=source, quiet=True))
     assert asks == [expected]
 
 

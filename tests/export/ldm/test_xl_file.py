@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
 from sdrt.manifest import Prediction
 from sdrt_export import exporter
-from sdrt_export.cli import run_export as cli
+from sdrt_export.cli.run_export import run_export
+from sdrt_export.export_options import ExportOptions, SourceOptions
 from sdrt_export.sources.checkpoint import Checkpoint
-from sdrt_export.sources.opening import SourceOptions, open_checkpoint
+from sdrt_export.sources.opening import open_checkpoint
 from sdrt_export.sources.single_file import diffusers_settings
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from tests.export.ldm.twins import ldm_weights, parts_of, save, twin
@@ -96,10 +97,10 @@ def test_a_preset_says_where_steps_lie_and_a_file_what_the_noise_is(
     """SDXL-Turbo makes its one step at the last timestep, which a file in one piece cannot say."""
     asks: list[Any] = []
     monkeypatch.setattr(exporter, "export", lambda *arguments: asks.append(arguments))
-    said = {"prediction": "epsilon"}
+    source = SourceOptions(prediction="epsilon")
     for preset in (None, "sdxl-turbo"):
         paths = [file, tmp_path / "out"]
-        cli.run_export(paths, None, preset, None, None, quiet=True, said=said)
+        run_export(paths, ExportOptions(preset=preset, source=source, quiet=True))
     plain, turbo = asks
     assert plain[0].schedule.spacing == "leading"
     assert turbo[0].schedule == plain[0].schedule.model_copy(update={"spacing": "trailing"})

@@ -13,9 +13,9 @@ from sdrt.sampling.schedule import TrainingNoise
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.checkpoint import BUILD
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from sdrt_export.sources.single_file.weight_names import Naming, Part, to_ldm
+from sdrt_export.sources.single_file.weight_names import Naming, NetworkName, to_ldm
 
-PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "unet", "vae")
+PARTS: tuple[NetworkName, ...] = ("text_encoder", "text_encoder_2", "unet", "vae")
 FAMILIES = ("sd1", "sd1-inpaint", "sd1-edit", "sd2", "sd2-v")
 MODELS = {
     "sd1-inpaint": "ldm.models.diffusion.ddpm.LatentInpaintDiffusion",
@@ -79,7 +79,7 @@ def ldm_weights(family: str) -> Weights:
     return {name: weight.contiguous() for name, weight in weights.items()}
 
 
-def parts_of(checkpoint: RandomCheckpoint) -> list[Part]:
+def parts_of(checkpoint: RandomCheckpoint) -> list[NetworkName]:
     """The networks that a model has."""
     return [part for part in PARTS if part in checkpoint.configs]
 

@@ -21,8 +21,9 @@ from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
 from sdrt.files.checksums import sha256
 from sdrt_bench.docs.picture_parity import Torch, compare, make_scheduler
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.cli import run_export as cli
 from sdrt_export.cli.export import export as export_command
+from sdrt_export.cli.run_export import run_export
+from sdrt_export.export_options import DefaultOptions, ExportOptions, Int8Options, SourceOptions
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.lora import merged, with_loras
 from sdrt_export.sources.random_weights import RandomCheckpoint
@@ -286,6 +287,10 @@ def test_the_models_defaults_are_what_was_asked_for(exported: Path) -> None:
     }
 
 
+def tiny_options(**options: Any) -> ExportOptions:
+    return ExportOptions(random="tiny", quiet=True, **options)
+
+
 @pytest.mark.parametrize(
     ("default", "message"),
     [
@@ -300,21 +305,25 @@ def test_defaults_that_cannot_be_are_refused_before_the_work(
     tmp_path: Path, default: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        cli.run_export([tmp_path / "a"], "tiny", None, None, None, quiet=True, default=default)
-    said = {"spacing": "tailing"}
+        run_export([tmp_path / "a"], tiny_options(defaults=DefaultOptions(**default)))
     with pytest.raises(UsageError, match="unknown spacing 'tailing'"):
-        cli.run_export([tmp_path / "a"], "tiny", None, None, None, quiet=True, said=said)
+        run_export([tmp_path / "a"], tiny_options(source=SourceOptions(spacing="tailing")))
     assert not list(tmp_path.iterdir())
 
 
 def test_int8_is_made_from_the_merged_weights(exported: Path, tmp_path: Path) -> None:
-    int8 = {"calibration_samples": 1, "calibration_steps": 1, "publish_anyway": True}
-    settings: dict[str, Any] = {"quiet": True, "int8": int8, "default": {"steps": 7}}
-    report = cli.run_export([exported, tmp_path / "int8"], None, None, "int8", "onnx", **settings)
+    options = ExportOptions(
+        precision="int8",
+        formats="onnx",
+        int8=Int8Options(calibration_samples=1, calibration_steps=1, publish_anyway=True),
+        defaults=DefaultOptions(steps=7),
+        quiet=True,
+    )
+    report = run_export([exported, tmp_path / "int8"], options)
     defaults = open_artifact(exported).manifest.defaults
     assert report.manifest.defaults == defaults.model_copy(update={"num_inference_steps": 7})
     assert report.manifest.source == open_artifact(exported).manifest.source
-    assert cli.record(report)["loras"][0]["weight"] == WEIGHT
+    assert report.record()["loras"][0]["weight"] == WEIGHT
 
 
 @pytest.mark.parametrize("weight", ["nan", "inf", "1e999", "much", ""])
@@ -462,9 +471,9 @@ def test_only_whole_safetensors_files_are_read(
 
 def test_a_lora_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     file = save(tmp_path / "a.safetensors", pair((4, 768), (320, 4)))
-    said = {"lora": (str(file),)}
+    source = SourceOptions(lora=(str(file),))
     with pytest.raises(UsageError, match="it is a LoRA of Stable Diffusion 1"):
-        cli.run_export([tmp_path / "out"], "tiny", None, None, None, quiet=True, said=said)
+        run_export([tmp_path / "out"], tiny_options(source=source))
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 

@@ -11,7 +11,7 @@ from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.artifact import open_artifact
 from sdrt.errors import UsageError
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.graphs.networks import XlTextEncoder, networks
+from sdrt_export.graphs.networks import XlTextEncoderModule, networks
 from sdrt_export.sources.lora import with_loras
 from tests.export.lora.writing import Tensors, kohya, random_lora, save
 from tests.export.xl_twin import SIZE, checkpoint, open_pipeline, theirs, they_paint, we_paint
@@ -144,7 +144,7 @@ def test_a_text_is_read_to_its_end_though_a_word_has_a_larger_id() -> None:
     old = CLIPTextConfig.from_dict({**encoder.config.to_dict(), "eos_token_id": 2})
     legacy = CLIPTextModelWithProjection(old).eval()
     legacy.load_state_dict(encoder.state_dict())
-    module = XlTextEncoder(legacy)
+    module = XlTextEncoderModule(legacy)
     plain, word = (torch.tensor([[512, 5, one, 513, *[0] * 73]]) for one in (6, 514))
     before = [module(ids)[0] for ids in (plain, word)]
     module.reads_text_to(513)

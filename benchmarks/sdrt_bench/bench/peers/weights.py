@@ -28,11 +28,11 @@ from sdrt_export.presets import presets, read_preset
 from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.diffusers_folder import WEIGHTS, FolderCheckpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from sdrt_export.sources.single_file.weight_names import Part, to_ldm
+from sdrt_export.sources.single_file.weight_names import NetworkName, to_ldm
 
 Layout = Literal["diffusers", "ldm", "openvino-fp32", "openvino-fp16", "openvino-int8", "onnx"]
 SINGLE_FILE = "model.safetensors"
-PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+PARTS: tuple[NetworkName, ...] = ("text_encoder", "unet", "vae")
 
 
 @dataclass(frozen=True)

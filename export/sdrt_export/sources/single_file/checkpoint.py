@@ -25,7 +25,7 @@ from sdrt_export.sources.single_file.weight_names import (
     OPEN_CLIP,
     VAE,
     Naming,
-    Part,
+    NetworkName,
     to_diffusers,
     to_ldm,
 )
@@ -122,7 +122,7 @@ class SingleFileCheckpoint(Checkpoint):
 
     def network(self, part: str) -> Any:
         """Load a network in fp32."""
-        name, config = cast(Part, part), self.configs[part]
+        name, config = cast(NetworkName, part), self.configs[part]
         with torch.device("meta"):
             module = BUILD[part](config)
         names = to_ldm(name, module.state_dict(), config, self.naming)
@@ -173,7 +173,7 @@ def _account(file: WeightsFile, configs: Mapping[str, Config], naming: Naming) -
             continue
         with torch.device("meta"):
             state = BUILD[part](configs[part]).state_dict()
-        named = to_ldm(cast(Part, part), state, configs[part], naming)
+        named = to_ldm(cast(NetworkName, part), state, configs[part], naming)
         expected |= {name: tuple(weight.shape) for name, weight in named.items()}
     layers = configs["text_encoder"]["num_hidden_layers"] if "text_encoder" in configs else 0
     unused_layer = f"{OPEN_CLIP}transformer.resblocks.{layers}."
