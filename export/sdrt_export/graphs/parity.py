@@ -1,4 +1,4 @@
-"""Does an exported graph compute what torch computes? One number per network and engine, in dB."""
+"""Parity of exported graphs with torch: one signal-to-noise ratio per network and engine, in dB."""
 
 from dataclasses import dataclass
 
@@ -28,17 +28,19 @@ PROBES = (
 
 @dataclass(frozen=True)
 class ReferenceCase:
-    """Seeded inputs of a network, and what torch makes of them: outputs by name."""
+    """Inputs of a network, and the outputs that are expected for them."""
 
     feeds: dict[str, Array]
+    """The inputs by their names."""
     expected: dict[str, Array]
+    """The outputs by their names."""
 
 
 @torch.no_grad()
 def reference_cases(
     network: ExportableNetwork, downscale: int, seed: int = 0
 ) -> list[ReferenceCase]:
-    """Run torch in fp32 on seeded inputs: both shapes, several timesteps."""
+    """Run torch in fp32 on seeded inputs of both shapes and several timesteps."""
     rng = np.random.default_rng(seed)
     cases = []
     for feeds in _inputs(network, downscale, rng):
@@ -55,8 +57,8 @@ def parity_db(network: Network, backend: Backend, cases: list[ReferenceCase]) ->
     graph = backend.open(network)
     figures = []
     for case in cases:
-        found = graph.run(case.feeds)
-        figures += [snr_db(expected, found[name]) for name, expected in case.expected.items()]
+        outputs = graph.run(case.feeds)
+        figures += [snr_db(expected, outputs[name]) for name, expected in case.expected.items()]
     return min(figures)
 
 
@@ -66,10 +68,10 @@ def check_floor(name: str, precision: Precision, figures: dict[str, float]) -> N
     The reference of float graphs is torch in fp32, that of int8 graphs is the float graph.
     """
     floor = FLOOR_DB[precision]
-    for backend, found in figures.items():
-        if not found >= floor:  # also when it is NaN
+    for backend, db in figures.items():
+        if not db >= floor:  # also when it is NaN
             raise ParityError(
-                f"{name} on {backend} is {found:.1f} dB from its reference, expected at least "
+                f"{name} on {backend} is {db:.1f} dB from its reference, expected at least "
                 f"{floor:.0f} dB for {precision}; nothing was published"
             )
 
@@ -77,7 +79,7 @@ def check_floor(name: str, precision: Precision, figures: dict[str, float]) -> N
 def _inputs(
     network: ExportableNetwork, downscale: int, rng: np.random.Generator
 ) -> list[dict[str, Array]]:
-    """Normal latents and embeddings, pictures in -1..1, token ids from the whole vocabulary."""
+    """Normal latents, images and embeddings, and token ids from the whole vocabulary."""
     runs = None if "timestep" in network.example else 1
     cases = [
         {
