@@ -29,15 +29,15 @@ def models(folders: tuple[Path, ...], as_json: bool) -> None:
         presets = preset_records()
     except MissingExtraError as error:
         missing = str(error)
-    found = model_records(folders or (Path(),))
+    exported = model_records(folders or (Path(),))
     if as_json:
-        record = {"presets": presets, "models": found}
+        record = {"presets": presets, "models": exported}
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
     click.echo("presets, for sdrt export --random NAME DEST and --preset NAME:")
     click.echo(f"  none: {missing}" if missing else _columns(map(_preset_cells, presets)))
     click.echo("models, for sdrt generate --model MODEL:")
-    click.echo(_columns(map(_model_cells, found)))
+    click.echo(_columns(map(_model_cells, exported)))
 
 
 def preset_records() -> list[Record]:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sdrt_export.quantization.observation import Statistics
 
 LEVELS = 255
-SHARES = np.geomspace(1.0, 0.05, 48)  # of an end that are tried
+SHARES = np.geomspace(1.0, 0.05, 48)  # shares of an end that are tried
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def squared_error(statistics: Statistics, tried: QuantizationRange) -> float:
 
 
 def weight_scales(weights: npt.NDArray[np.float32], out_axis: int) -> npt.NDArray[np.float32]:
-    """One scale for each output of a layer: its greatest weight becomes 127."""
+    """One scale for each output of a layer, whose greatest weight becomes 127."""
     others = tuple(axis for axis in range(weights.ndim) if axis != out_axis)
     greatest = np.abs(weights).max(axis=others)
     scales: npt.NDArray[np.float32] = (np.where(greatest > 0, greatest, 1) / 127).astype(np.float32)

@@ -52,8 +52,8 @@ def round_layers(
 def round_weights_alone(graph: ir.Graph) -> None:
     """Round the weights of layers that see vectors; they compute in float.
 
-    Integers would not make them faster, and the time, which they tell everything else, would be
-    told coarsely; but a byte is enough for a weight.
+    Integers would not make them faster, and would make the time embedding coarse, on which every
+    block depends; but a byte is enough for a weight.
     """
     for layer in find_vector_layers(graph):
         scales = weight_scales(constant(layer.weight).numpy(), layer.out_axis)
@@ -62,7 +62,7 @@ def round_weights_alone(graph: ir.Graph) -> None:
 
 
 def round_results(graph: ir.Graph, ranges: Mapping[str, QuantizationRange]) -> None:
-    """Round what each integer convolution gives."""
+    """Round the result of each integer convolution."""
     for node in list(graph):
         if node.op_type != "Conv" or not _is_read_back(node.inputs[1]):
             continue

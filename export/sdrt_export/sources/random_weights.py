@@ -21,7 +21,7 @@ class RandomCheckpoint(Checkpoint):
 
     @classmethod
     def of(cls, name: str, preset: Preset) -> "RandomCheckpoint":
-        """Make the networks of a preset's geometry, each when it is asked for."""
+        """A checkpoint of a preset's geometry, whose networks are made on demand."""
         geometry = preset.geometry
         if geometry is None:
             raise UsageError(f"preset {name!r} has no geometry to fill with random weights")

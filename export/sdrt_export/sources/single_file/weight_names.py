@@ -13,7 +13,8 @@ import torch
 from sdrt.adapters.unet_layer_names import Config, Names, renamed, unet_names
 
 Naming = Literal["sd1", "sd2", "sdxl", "sdxl-refiner"]
-"""Families, and the refiner of XL, whose only text encoder has the place of XL's first."""
+"""Naming schemes: the families, and XL's refiner, whose only text encoder stands at the first's
+place."""
 NetworkName = Literal["text_encoder", "text_encoder_2", "unet", "vae"]
 Weights = Mapping[str, torch.Tensor]
 
@@ -33,12 +34,12 @@ PREFIXES: dict[Naming, dict[NetworkName, str]] = {
     },
     "sdxl-refiner": {"text_encoder_2": REFINER_OPEN_CLIP, "unet": UNET, "vae": VAE},
 }
-"""What the names of each network begin with in a file of the whole model."""
+"""Prefixes of the names of each network in a file of the whole model."""
 FUSED = "attn.in_proj_"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 HEAD, OUR_HEAD = "text_projection", "text_projection.weight"
 INNER = "text_model."
-"""What transformers puts before names of a text encoder that has a projection beside it."""
+"""Prefix that transformers gives the names of a text encoder with a projection."""
 
 _VAE_ATTENTION = {
     "norm": "group_norm",
