@@ -204,7 +204,7 @@ def timesteps_of(artifact: Artifact, sampling: CalibrationSettings) -> list[floa
     pipeline = Pipeline(artifact, open_backend("onnxruntime"))
     for prompt, seed, share in calibration._samples(sampling):
         request = pipeline.start(prompt, seed=seed, num_inference_steps=sampling.steps).request
-        steps = calibration.moved(request.steps(pipeline.training_noise), share)
+        steps = calibration.moved_steps(request.steps(pipeline.training_noise), share)
         told += steps.timesteps.tolist()
     return told
 

@@ -78,7 +78,7 @@ class CalibrationSettings:
         return self.size or (manifest.defaults.width, manifest.defaults.height)
 
 
-def moved(steps: Steps, share: float) -> Steps:
+def moved_steps(steps: Steps, share: float) -> Steps:
     """Move each timestep towards the next by a share of their distance.
 
     The first stays, because the noise starts there.
@@ -138,7 +138,7 @@ def _run_all(
         options["seed"], options["num_inference_steps"] = seed, settings.steps
         options["width"], options["height"] = width, height
         request = resolve(artifact.manifest, prompt, options)
-        steps = moved(request.steps(pipeline.training_noise), share)
+        steps = moved_steps(request.steps(pipeline.training_noise), share)
         denoising = DenoisingPass(pipeline, request, pipeline.budget, own_steps=steps)
         for step in Run(pipeline, request, passes=denoising):
             last = step.latents

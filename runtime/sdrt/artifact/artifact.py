@@ -53,8 +53,8 @@ class Artifact:
                 f"{' or '.join(formats)}; export the model again with --format {formats[0]}"
             )
         files = tuple(self.check(file) for file in spec.files[chosen])
-        casts = (self.input_casts or {}).get((name, chosen), {})
-        return Network(name, spec, files, self.manifest.stored(name), input_casts=casts)
+        input_casts = (self.input_casts or {}).get((name, chosen), {})
+        return Network(name, spec, files, self.manifest.stored(name), input_casts=input_casts)
 
     def check(self, file: str, remember: bool = True) -> Path:
         """Compare one file with its record in the manifest and return its path."""
