@@ -49,7 +49,7 @@ LAYERS = {
         ("artifact",),
         ("graphs",),
         ("sources",),
-        ("presets", "memory"),
+        ("presets",),
     ),
     "sdrt_bench": (
         ("compat",),

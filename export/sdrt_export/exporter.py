@@ -15,7 +15,7 @@ from sdrt.artifact import Artifact, is_artifact, open_artifact
 from sdrt.artifact.diffusers_config import TOKENIZERS, text_layer
 from sdrt.images.latent_preview import CHANNELS as PREVIEW_CHANNELS
 from sdrt.images.latent_preview import fit_preview
-from sdrt.machine import peak_memory_bytes
+from sdrt.machine import collect_and_give_back, peak_memory_bytes
 from sdrt.manifest import (
     FORMATS,
     Defaults,
@@ -35,7 +35,6 @@ from sdrt_export.graphs.networks import ExportableNetwork, networks
 from sdrt_export.graphs.onnx_storage import signature
 from sdrt_export.graphs.parity import check_floor, reference_cases
 from sdrt_export.graphs.to_onnx import trace, write_onnx
-from sdrt_export.memory import give_back_memory
 from sdrt_export.presets import chosen_formats
 from sdrt_export.quantization.int8_artifact import Int8Settings, check_float, quantize_artifact
 from sdrt_export.sources.checkpoint import Checkpoint
@@ -106,7 +105,7 @@ def _export_int8(
             manifest = inner.complete(_fill(inner, checkpoint, "fp32", ("onnx",), defaults, False))
             float_artifact = Artifact(inner.folder, manifest)
             del checkpoint
-            give_back_memory()
+            collect_and_give_back()
         folder = stage.inner("work").folder
         rounded = quantize_artifact(float_artifact, stage, folder, formats, settings)
         if defaults:
@@ -139,7 +138,7 @@ def _fill(
                 latent = with_preview(checkpoint.latent, network.module)
         written = _trace(network, checkpoint.latent.downscale, stage, precision)
         del network  # its weights, before an engine maps or copies what was written
-        give_back_memory()
+        collect_and_give_back()
         graphs[written.name] = convert_and_check(written, stage.folder, formats, is_final=is_final)
         check_floor(written.name, precision, graphs[written.name].parity_db)
     write_layout(stage, probed)

@@ -19,6 +19,7 @@ from sdrt.artifact import Artifact
 from sdrt.backends import Backend
 from sdrt.generation.denoising_pass import DenoisingPass
 from sdrt.generation.run import Run
+from sdrt.machine import collect_and_give_back
 from sdrt.manifest import Manifest
 from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
@@ -26,7 +27,6 @@ from sdrt.request.options import Options
 from sdrt.request.resolve import resolve
 from sdrt.sampling.schedule import Steps
 from sdrt_export.graphs.parity import ReferenceCase
-from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.watched_networks import Observer, Recorder
 
 DECODED_PIXELS = 512 * 512
@@ -145,11 +145,11 @@ def _run_all(
             tick()
         latents.append(last)
     pipeline.release()
-    give_back_memory()
+    collect_and_give_back()
     count = max(1, DECODED_PIXELS // (width * height))
     pictures = [pipeline.decode(middle(sample, most))[0] for sample in latents[:count]]
     pipeline.release()
-    give_back_memory()
+    collect_and_give_back()
     if "vae_encoder" in artifact.manifest.graphs:
         shape = {"sample": (1, *pictures[0].shape)}
         encoder = pipeline.networks.graph("vae_encoder", shape, RunState())
@@ -157,7 +157,7 @@ def _run_all(
             encoder.run({"sample": picture[None]})
         del encoder
     pipeline.release()
-    give_back_memory()
+    collect_and_give_back()
 
 
 def image_options(manifest: Manifest, seed: int, size: tuple[int, int]) -> Options:

@@ -22,7 +22,7 @@ from sdrt.artifact.diffusers_config import (
     read_zeros_for_empty_prompt,
 )
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Source
 from sdrt_export.sources.checkpoint import (
     BUILD,

@@ -27,7 +27,7 @@ from sdrt.errors import ArtifactError, WriteError
 from sdrt.files.atomic import whole_file
 from sdrt.files.cache import cache_folder
 from sdrt.files.checksums import CHUNK_BYTES, sha256
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Model, Source
 from sdrt_export.sources.diffusers_folder import WEIGHTS
 

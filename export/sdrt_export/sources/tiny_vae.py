@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Latent
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -11,7 +11,7 @@ from sdrt.artifact.artifact import Artifact
 from sdrt.backends.backend import Backend
 from sdrt.backends.weight_patches import is_token_table
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 
 FLOATS = ("fp32", "bf16")
 

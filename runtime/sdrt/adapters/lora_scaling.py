@@ -10,8 +10,8 @@ from typing import Any
 
 from sdrt.adapters.lora_names import LORA_NETWORKS, LoraNetwork, TargetLayer
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.files.json_file import read_json
 from sdrt.files.safetensors import TensorFile
+from sdrt.files.text_file import read_json
 
 METADATA_KEY, CONFIG_NAME = "lora_adapter_metadata", "adapter_config.json"
 PLAIN = re.compile(r"\^?[\w.\\]+\$?")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import MANIFEST_NAME, Format
 
 GRAPH_FILES: Mapping[Format, str] = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}

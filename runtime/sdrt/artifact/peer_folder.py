@@ -31,7 +31,7 @@ from sdrt.artifact.peer_inputs import INPUTS, OUTPUTS, canonical, differing
 from sdrt.backends.input_casts import InputCasts
 from sdrt.backends.signature import Signature
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import (
     FORMATS,
     HIDDEN_STATES,

@@ -1,6 +1,8 @@
-"""Reads small text files that people or other programs wrote."""
+"""Small text and JSON files that people or other programs wrote."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 from sdrt.errors import SdrtError, UsageError
 
@@ -25,3 +27,11 @@ def read_text(
         raise error(f"cannot read {path}: {cause.strerror or cause}") from cause
     except UnicodeDecodeError as cause:
         raise error(f"cannot read {path}: it is not text in UTF-8") from cause
+
+
+def read_json(path: Path) -> Any:
+    """The parsed content, or None if the file is missing or not valid JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        return None

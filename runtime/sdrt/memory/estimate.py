@@ -19,7 +19,7 @@ from sdrt import machine
 from sdrt.artifact.artifact import Artifact
 from sdrt.backends.backend import Backend
 from sdrt.backends.graph import Network
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Precision, Storage
 from sdrt.networks.open_model import OpenModel
 from sdrt.networks.tiling import Tiling

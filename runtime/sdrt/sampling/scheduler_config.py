@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Schedule, explain_validation_error
 from sdrt.sampling.sampler_settings import SamplerSettings, check_options
 from sdrt.sampling.samplers.sampler import Option
