@@ -49,7 +49,7 @@ LAYERS = {
         ("artifact",),
         ("graphs",),
         ("sources",),
-        ("presets", "memory"),
+        ("presets", "export_options"),
     ),
     "sdrt_bench": (
         ("compat",),

@@ -15,7 +15,7 @@ from sdrt.artifact import Artifact, is_artifact, open_artifact
 from sdrt.artifact.diffusers_config import TOKENIZERS, text_layer
 from sdrt.images.latent_preview import CHANNELS as PREVIEW_CHANNELS
 from sdrt.images.latent_preview import fit_preview
-from sdrt.machine import peak_memory_bytes
+from sdrt.machine import give_back_memory, peak_memory_bytes
 from sdrt.manifest import (
     FORMATS,
     Defaults,
@@ -35,7 +35,6 @@ from sdrt_export.graphs.networks import ExportableNetwork, networks
 from sdrt_export.graphs.onnx_storage import signature
 from sdrt_export.graphs.parity import check_floor, reference_cases
 from sdrt_export.graphs.to_onnx import trace, write_onnx
-from sdrt_export.memory import give_back_memory
 from sdrt_export.presets import chosen_formats
 from sdrt_export.quantization.int8_artifact import Int8Settings, check_float, quantize_artifact
 from sdrt_export.sources.checkpoint import Checkpoint

@@ -1,6 +1,7 @@
 """Facts about this machine: processor, instruction sets, usable cores, memory."""
 
 import ctypes
+import gc
 import math
 import os
 import platform
@@ -126,6 +127,12 @@ def give_back_freed_blocks() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)
+
+
+def give_back_memory() -> None:
+    """Collect garbage and return what it held to the system, before the next large allocation."""
+    gc.collect()
+    give_back_freed_blocks()
 
 
 def _own_memory(name: str) -> int:

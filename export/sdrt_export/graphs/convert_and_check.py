@@ -9,10 +9,10 @@ from pathlib import Path
 from sdrt.backends import Backend, Network
 from sdrt.backends.onnxruntime.backend import OrtBackend
 from sdrt.backends.openvino.backend import OpenVinoBackend
+from sdrt.machine import give_back_memory
 from sdrt.manifest import Format, GraphSpec, Precision, TensorSpec
 from sdrt_export.graphs.parity import ReferenceCase, parity_db
 from sdrt_export.graphs.to_openvino import write_openvino
-from sdrt_export.memory import give_back_memory
 
 logger = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ from sdrt.artifact import Artifact
 from sdrt.backends import Backend
 from sdrt.generation.denoising_pass import DenoisingPass
 from sdrt.generation.run import Run
+from sdrt.machine import give_back_memory
 from sdrt.manifest import Manifest
 from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
@@ -26,7 +27,6 @@ from sdrt.request.options import Options
 from sdrt.request.resolve import resolve
 from sdrt.sampling.schedule import Steps
 from sdrt_export.graphs.parity import ReferenceCase
-from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.watched_networks import Observer, Recorder
 
 DECODED_PIXELS = 512 * 512

@@ -12,11 +12,10 @@ import onnx_ir as ir
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact
 from sdrt.errors import UsageError
-from sdrt.machine import usable_cores
+from sdrt.machine import give_back_memory, usable_cores
 from sdrt.manifest import Quantization
 from sdrt_export.graphs.onnx_storage import widen
 from sdrt_export.graphs.parity import ReferenceCase
-from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.calibration import (
     CalibrationSettings,
     middle,

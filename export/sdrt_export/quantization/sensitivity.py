@@ -19,8 +19,8 @@ import onnx_ir as ir
 from sdrt.arrays import Array
 from sdrt.backends import Network
 from sdrt.backends.onnxruntime.backend import OrtBackend
+from sdrt.machine import give_back_memory
 from sdrt.manifest import TensorSpec
-from sdrt_export.memory import give_back_memory
 from sdrt_export.quantization.layers import OnnxLayer, constant, find_layers, initializer, uses
 from sdrt_export.quantization.observation import Statistics
 from sdrt_export.quantization.ranges import (
