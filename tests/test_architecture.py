@@ -49,7 +49,7 @@ LAYERS = {
         ("artifact",),
         ("graphs",),
         ("sources",),
-        ("presets",),
+        ("presets", "export_options"),
     ),
     "sdrt_bench": (
         ("compat",),

@@ -15,7 +15,7 @@ from sdrt.artifact import Artifact, is_artifact, open_artifact
 from sdrt.artifact.diffusers_config import TOKENIZERS, text_layer
 from sdrt.images.latent_preview import CHANNELS as PREVIEW_CHANNELS
 from sdrt.images.latent_preview import fit_preview
-from sdrt.machine import collect_and_give_back, peak_memory_bytes
+from sdrt.machine import give_back_memory, peak_memory_bytes
 from sdrt.manifest import (
     FORMATS,
     Defaults,
@@ -105,7 +105,7 @@ def _export_int8(
             manifest = inner.complete(_fill(inner, checkpoint, "fp32", ("onnx",), defaults, False))
             float_artifact = Artifact(inner.folder, manifest)
             del checkpoint
-            collect_and_give_back()
+            give_back_memory()
         folder = stage.inner("work").folder
         rounded = quantize_artifact(float_artifact, stage, folder, formats, settings)
         if defaults:
@@ -138,7 +138,7 @@ def _fill(
                 latent = with_preview(checkpoint.latent, network.module)
         written = _trace(network, checkpoint.latent.downscale, stage, precision)
         del network  # its weights, before an engine maps or copies what was written
-        collect_and_give_back()
+        give_back_memory()
         graphs[written.name] = convert_and_check(written, stage.folder, formats, is_final=is_final)
         check_floor(written.name, precision, graphs[written.name].parity_db)
     write_layout(stage, probed)

@@ -16,6 +16,9 @@ SdrtError                   1
 A message says what was found, what was expected and what to do, in one or two sentences.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class SdrtError(Exception):
     """Base class of all exceptions that sdrt raises on purpose."""
@@ -70,6 +73,15 @@ class MissingExtraError(UnsupportedError):
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed; install it with: pip install 'sdrt[{extra}]'")
+
+
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Raise `MissingExtraError` where an import inside does not find a package."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), extra) from error
 
 
 class CancelledError(SdrtError):

@@ -119,15 +119,6 @@ def give_back_freed_arrays() -> bool:
     return bool(mallopt and mallopt(M_MMAP_THRESHOLD, 2**20))
 
 
-def collect_and_give_back() -> None:
-    """Free what only circles of references hold, and return freed memory to the system.
-
-    Exports call this between networks, so that the next one does not come on top of the last.
-    """
-    gc.collect()
-    give_back_freed_blocks()
-
-
 def give_back_freed_blocks() -> None:
     """Return the free blocks of the process's heap to the system; does nothing without glibc.
 
@@ -136,6 +127,12 @@ def give_back_freed_blocks() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)
+
+
+def give_back_memory() -> None:
+    """Collect garbage and return what it held to the system, before the next large allocation."""
+    gc.collect()
+    give_back_freed_blocks()
 
 
 def _own_memory(name: str) -> int:

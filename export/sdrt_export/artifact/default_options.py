@@ -25,7 +25,10 @@ def pipeline_options(given: DefaultOptions) -> Options:
 
 
 def with_options(manifest: Manifest, given: DefaultOptions) -> Defaults:
-    """A model's defaults changed by the given options; raises `UsageError` for impossible ones."""
+    """A model's defaults changed by the given options.
+
+    Raises `UsageError` for options that the model cannot have.
+    """
     # Without its graphs, because an inpainting model's would demand an image.
     request = resolve(manifest.model_copy(update={"graphs": {}}), "", pipeline_options(given))
     return Defaults(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from sdrt_export.cli import export_extra
+from sdrt.errors import needs_extra
 from sdrt_export.cli.option_groups import default_options, int8_options, source_options
 from sdrt_export.export_options import DefaultOptions, ExportOptions, Int8Options, SourceOptions
 
@@ -74,7 +74,7 @@ def export(
     options = ExportOptions(
         random, preset, precision, formats, source, int8, defaults, quiet=quiet or as_json
     )
-    with export_extra():
+    with needs_extra("export"):
         from sdrt_export.cli.run_export import export_for_genai, export_single_graph, run_export
     if genai:
         path = export_for_genai(paths, options, single_graph)

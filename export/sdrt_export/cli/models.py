@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from sdrt.errors import ArtifactError, MissingExtraError
-from sdrt_export.cli import export_extra
+from sdrt.errors import ArtifactError, MissingExtraError, needs_extra
 
 Record = dict[str, Any]
 DEPTH = 3
@@ -42,7 +41,7 @@ def models(folders: tuple[Path, ...], as_json: bool) -> None:
 
 def preset_records() -> list[Record]:
     """The presets that come with sdrt; raises `MissingExtraError`."""
-    with export_extra():
+    with needs_extra("export"):
         from sdrt_export.presets import known_presets
     return [
         {"name": name, "summary": preset.summary, **preset.defaults.model_dump()}

@@ -1,4 +1,7 @@
-"""`optimum-cli export sdrt`: the same export, for users of Optimum's command line."""
+"""`optimum-cli export sdrt`: the same export, for users of Optimum's command line.
+
+`export/optimum` registers it, where Optimum looks for commands of other packages.
+"""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -25,7 +28,10 @@ class SdrtExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]
         parser.add_argument("output", help="Model folder to write.")
 
     def run(self) -> None:
-        """Export; a failure is one sentence and an exit code."""
+        """Export with the options that were given.
+
+        A failure is one sentence and an exit code.
+        """
         args = self.args
         paths = [Path(path) for path in (args.model, args.output) if path]
         options = ExportOptions(args.random, args.preset, args.dtype, args.format)

@@ -11,10 +11,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sdrt.artifact import is_artifact, open_artifact
-from sdrt.errors import UsageError
+from sdrt.errors import UsageError, needs_extra
 from sdrt.manifest import FORMATS, Format
 from sdrt_export.artifact.report import Report
-from sdrt_export.cli import export_extra
 from sdrt_export.export_options import DefaultOptions, ExportOptions, SourceOptions
 from sdrt_export.presets import Preset, chosen_formats, read_preset
 
@@ -27,7 +26,7 @@ def run_export(paths: Sequence[Path], options: ExportOptions | None = None) -> R
     """
     options = options or ExportOptions()
     source, destination = _source_and_destination(paths, options)
-    with export_extra():
+    with needs_extra("export"):
         # Wrong options are refused before torch is imported, which takes seconds.
         formats = _formats(options)
         _silence_libraries(options.quiet)
@@ -42,7 +41,7 @@ def run_export(paths: Sequence[Path], options: ExportOptions | None = None) -> R
 
 def export_single_graph(paths: Sequence[Path], options: ExportOptions) -> Report:
     """Join the graphs of a model folder into one; any other source is exported on the way."""
-    with export_extra():
+    with needs_extra("export"):
         from sdrt_export.single_graph import publish
     if options.formats not in (None, "onnx"):
         raise UsageError(f"--format is {options.formats!r}; a single graph is onnx")
@@ -65,7 +64,7 @@ def export_single_graph(paths: Sequence[Path], options: ExportOptions) -> Report
 
 def export_for_genai(paths: Sequence[Path], options: ExportOptions, single_graph: bool) -> Path:
     """Copy a model folder into the form that OpenVINO GenAI opens."""
-    with export_extra():
+    with needs_extra("export"):
         from sdrt_export.artifact import openvino_genai
     if len(paths) != 2:
         raise UsageError(f"{len(paths)} paths were given; expected: sdrt export --genai MODEL DEST")

@@ -9,7 +9,7 @@ from pathlib import Path
 from sdrt.backends import Backend, Network
 from sdrt.backends.onnxruntime.backend import OrtBackend
 from sdrt.backends.openvino.backend import OpenVinoBackend
-from sdrt.machine import collect_and_give_back
+from sdrt.machine import give_back_memory
 from sdrt.manifest import Format, GraphSpec, Precision, TensorSpec
 from sdrt_export.graphs.parity import ReferenceCase, parity_db
 from sdrt_export.graphs.to_openvino import write_openvino
@@ -59,7 +59,7 @@ def convert_and_check(
         opened = next(f for f in backend.formats if f in files)
         network = Network(name, spec, tuple(files[opened]), written.precision)
         figures[backend.name] = parity_db(network, backend, written.cases)
-        collect_and_give_back()
+        give_back_memory()
     shown = ", ".join(f"{backend} {db:.1f} dB" for backend, db in figures.items())
     logger.info(
         "%s, %s: verified in %.0f s: %s",

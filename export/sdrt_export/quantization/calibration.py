@@ -19,7 +19,7 @@ from sdrt.artifact import Artifact
 from sdrt.backends import Backend
 from sdrt.generation.denoising_pass import DenoisingPass
 from sdrt.generation.run import Run
-from sdrt.machine import collect_and_give_back
+from sdrt.machine import give_back_memory
 from sdrt.manifest import Manifest
 from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
@@ -145,11 +145,11 @@ def _run_all(
             tick()
         latents.append(last)
     pipeline.release()
-    collect_and_give_back()
+    give_back_memory()
     count = max(1, DECODED_PIXELS // (width * height))
     pictures = [pipeline.decode(middle(sample, most))[0] for sample in latents[:count]]
     pipeline.release()
-    collect_and_give_back()
+    give_back_memory()
     if "vae_encoder" in artifact.manifest.graphs:
         shape = {"sample": (1, *pictures[0].shape)}
         encoder = pipeline.networks.graph("vae_encoder", shape, RunState())
@@ -157,7 +157,7 @@ def _run_all(
             encoder.run({"sample": picture[None]})
         del encoder
     pipeline.release()
-    collect_and_give_back()
+    give_back_memory()
 
 
 def image_options(manifest: Manifest, seed: int, size: tuple[int, int]) -> Options:

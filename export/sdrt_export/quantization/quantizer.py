@@ -12,7 +12,7 @@ import onnx_ir as ir
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact
 from sdrt.errors import UsageError
-from sdrt.machine import collect_and_give_back, usable_cores
+from sdrt.machine import give_back_memory, usable_cores
 from sdrt.manifest import Quantization
 from sdrt_export.graphs.onnx_storage import widen
 from sdrt_export.graphs.parity import ReferenceCase
@@ -92,7 +92,7 @@ class Quantizer:
         statistics, cases = self.calibration.networks[name], self._cases[name]
         ranges = {tensor: choose_range(seen) for tensor, seen in statistics.items()}
         costs = self._measure(name, statistics, ranges, cases)
-        collect_and_give_back()
+        give_back_memory()
         kept = keep_in_float(costs, name)
         model = ir.load(self.folder / name / LAYERS)
         round_layers(model.graph, ranges, kept)

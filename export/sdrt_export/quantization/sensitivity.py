@@ -19,7 +19,7 @@ import onnx_ir as ir
 from sdrt.arrays import Array
 from sdrt.backends import Network
 from sdrt.backends.onnxruntime.backend import OrtBackend
-from sdrt.machine import collect_and_give_back
+from sdrt.machine import give_back_memory
 from sdrt.manifest import TensorSpec
 from sdrt_export.quantization.layers import OnnxLayer, constant, find_layers, initializer, uses
 from sdrt_export.quantization.observation import Statistics
@@ -131,7 +131,7 @@ def measure_costs(
         error = float(((rounded - exact) ** 2).sum()) / power
         errors |= {name: error * macs[name] / sum(macs[n] for n in names) for name in names}
     del graph  # before the weights are read once more
-    collect_and_give_back()
+    give_back_memory()
     costs = {}
     for layer in layers:
         measured = sum(_relative_error(value, statistics, ranges) for value in layer.rounded)
