@@ -162,7 +162,10 @@ def test_a_second_pass_of_an_lcm_makes_all_its_steps(lcm: Artifact) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"guidance_scale": 0.5}, "whose U-Net is told it, is 0.5; expected .* from 1 up"),
+        (
+            {"guidance_scale": 0.5},
+            "which its U-Net takes as an input, is 0.5; expected .* from 1 up",
+        ),
         ({"num_inference_steps": 51}, "a model distilled on 50 takes from 1 to 50"),
         ({"image_guidance_scale": 2.0}, "is for models that edit pictures"),
         ({"guidance_rescale": 0.7}, "guidance_rescale was given, and .* guidance inside"),

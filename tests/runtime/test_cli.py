@@ -22,7 +22,7 @@ from sdrt.sampling.samplers.registry import SAMPLERS
 
 PREVIEW = ["generate", "x", "--preview", "proj", "--preview-path"]
 ROOT = Path(__file__).parents[2]
-STYLES = str(ROOT / "runtime" / "sdrt" / "styles.json")
+STYLES = str(ROOT / "runtime" / "sdrt" / "text" / "styles.json")
 ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": os.pathsep.join(str(ROOT / root) for root in ("runtime", "export", "benchmarks")),

@@ -68,7 +68,10 @@ def test_two_models_in_one_run_make_what_they_make_in_turn(
         ({"denoising_end": 0.0}, "starts at 0 and ends at 0; expected the start before the end"),
         ({"denoising_end": 1.5}, "denoising_end is 1.5; expected a finite number from 0 to 1"),
         ({"denoising_end": 1e-4}, "no step .* lies between 0 and 0.0001"),
-        ({"denoising_end": 0.5, "hires": 2.0}, "hires was given for a part of a run"),
+        (
+            {"denoising_end": 0.5, "hires": 2.0},
+            "hires was given with denoising_start or denoising_end",
+        ),
         (
             {"denoising_start": 0.5, "latents": np.zeros((1, 3, 8, 8))},
             r"latents has the shape \(1, 3, 8, 8\); expected \(1, 4, height / 8, width / 8\)",

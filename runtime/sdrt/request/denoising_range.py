@@ -56,8 +56,8 @@ class DenoisingRange:
         count = self._steps_before(self.end, begun)
         if count < 1:
             raise UsageError(
-                f"no step of the run lies between {self.start:g} and {self.end:g} of it; give more "
-                "steps, or another place to cut it"
+                f"no step of the run lies between {self.start:g} and {self.end:g} of the schedule; "
+                "give more steps, or a wider range"
             )
         return count
 
@@ -105,4 +105,6 @@ def _check_conflicts(options: Options, denoising_range: DenoisingRange) -> None:
     )
     for name in conflicting:
         if options.get(name) is not None:
-            raise UsageError(f"{name} was given for a part of a run; give one of them")
+            raise UsageError(
+                f"{name} was given with denoising_start or denoising_end; give one of them"
+            )

@@ -18,7 +18,7 @@ def read_guidance(manifest: Manifest, options: Options, guides_itself: bool) -> 
     A U-Net that guides itself (LCM) was trained on strengths from 1, and takes no other options.
     """
     scale = options.get("guidance_scale", manifest.defaults.guidance_scale)
-    whose = f" of {manifest.name!r}, whose U-Net is told it," if guides_itself else ""
+    whose = f" of {manifest.name!r}, which its U-Net takes as an input," if guides_itself else ""
     guidance = Guidance(
         scale=validation.number(f"guidance scale{whose}", scale, math.inf, low=int(guides_itself)),
         image_scale=_read_image_scale(manifest, options),

@@ -69,7 +69,7 @@ def read_hires(
     count = validation.whole("hires_steps", options.get("hires_steps", steps), 1, most_steps)
     if count_steps(count, strength, squeezes_steps) < 1:
         raise UsageError(
-            f"{count} hires steps at a hires strength of {strength:g} are no step at all; raise "
+            f"{count} hires steps at a hires strength of {strength:g} leave no step at all; raise "
             "one of them"
         )
     return Hires(scale, strength, count, width, height)

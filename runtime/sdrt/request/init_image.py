@@ -95,7 +95,7 @@ def read_init_image(manifest: Manifest, options: Options) -> InitImage | None:
         return None
     if "vae_encoder" not in manifest.graphs:
         raise UnsupportedError(
-            f"the model {manifest.name!r} has no vae_encoder, which brings an image to latents; "
+            f"the model {manifest.name!r} has no vae_encoder, which turns an image into latents; "
             "export it again with this sdrt"
         )
     _check_unet_inputs(manifest, has_image=True, has_mask=mask is not None)
@@ -128,8 +128,8 @@ def _check_unet_inputs(manifest: Manifest, has_image: bool, has_mask: bool) -> N
         )
     if manifest.takes_mask and not has_mask:
         raise UsageError(
-            f"{manifest.name!r} is an inpainting model; give an image, and a mask of what to make "
-            "anew"
+            f"{manifest.name!r} is an inpainting model; give an image, and a mask of what to "
+            "repaint"
         )
 
 
@@ -157,7 +157,7 @@ def check_strength(init: InitImage | None, steps: int, squeezes_steps: bool) -> 
     """Raise `UsageError` if there is an image and its strength leaves no step to run."""
     if init and count_steps(steps, init.strength, squeezes_steps) < 1:
         raise UsageError(
-            f"{steps} steps at a strength of {init.strength:g} are no step at all; expected a "
+            f"{steps} steps at a strength of {init.strength:g} leave no step at all; expected a "
             f"strength of at least {math.ceil(1000 / steps) / 1000:g}, or more steps"
         )
 
@@ -190,8 +190,8 @@ def open_init_image(
         selected = np.asarray(_fit(shades, target, Image.Resampling.BOX)) >= HALF
         if not selected.any():
             raise UsageError(
-                "the mask is black everywhere, so nothing would be painted; paint white what is to "
-                "be made anew"
+                "the mask is black everywhere, so nothing would be repainted; make the parts to "
+                "repaint white"
             )
     pixels = np.asarray(_fit(opened, target, Image.Resampling.LANCZOS))
     return InitImage(pixels[None], strength, selected, has_alpha, pastes)

@@ -58,8 +58,8 @@ def _read_style(options: Options) -> Style | None:
     for name in ("prompt_embeds", "negative_prompt_embeds"):
         if style and options.get(name) is not None:
             raise UsageError(
-                f"style {style.name!r} puts words around a prompt, and {name} was given in its "
-                "place; give one of them"
+                f"style {style.name!r} puts words around a prompt, and {name} was given "
+                "instead of one; give one of them"
             )
     return style
 
