@@ -43,7 +43,7 @@ benchmark: $(SD15)
 # Model folders of sdrt in other tools and theirs in sdrt: the tables of docs/compatibility.md. Makes
 # the tools' environments first, 4 GB.
 compat: | $(VENV)/ready-to-develop
-	$(BIN)/python -m sdrt_bench.compat.command $(RESULTS)/exchange/record.json docs/compatibility.md
+	$(BIN)/python -m sdrt_bench.docs.compatibility $(RESULTS)/exchange/record.json docs/compatibility.md
 
 models/sd15-%: | $(VENV)/ready-to-develop
 	$(BIN)/sdrt export --random sd15 $@ --precision $*
