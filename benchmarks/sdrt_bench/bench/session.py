@@ -271,7 +271,7 @@ class Session:
                 self._add_figures(cells, {"sqnr_db": sqnr_db})
 
     def _add_accuracy(self) -> None:
-        """Add how often prompts with a known answer are painted as they say, once for equal cells."""
+        """Add how often prompts with a known answer are painted as they say."""
         if not self.settings.accuracy or not paints_scenes(self.models.first.manifest):
             return
         alike: dict[str, list[Cell]] = {}

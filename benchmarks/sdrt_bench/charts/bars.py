@@ -121,7 +121,16 @@ def _draw_bar(axes: Axes, row: int, bar: Bar) -> None:
     if bar.error:
         low, high = bar.error
         spread = [[bar.total - low], [high - bar.total]]
-        axes.errorbar(bar.total, row, None, spread, "none", base.INK, 1.4, 4, capthick=1.4)
+        axes.errorbar(
+            bar.total,
+            row,
+            xerr=spread,
+            fmt="none",
+            ecolor=base.INK,
+            elinewidth=1.4,
+            capsize=4,
+            capthick=1.4,
+        )
     axes.annotate(
         bar.caption, (bar.end, row), (GAP, 0), textcoords="offset points", va="center_baseline"
     )

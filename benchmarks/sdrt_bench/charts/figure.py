@@ -81,7 +81,7 @@ def add_text(
 ) -> None:
     """Put a line of text to the right of a point."""
     x, y = at[0] / width_of(figure), 1 - at[1] / height_of(figure)
-    weight = "semibold" if size > SIZE else "normal"
+    weight = "bold" if size > SIZE else "normal"
     figure.text(x, y, words, fontsize=size, color=color, weight=weight, va="center")
 
 
@@ -179,11 +179,12 @@ def add_legend(figure: Figure, samples: Sequence[Artist], labels: Sequence[str],
 
 def set_tip(artist: Artist, words: str) -> None:
     """Give a shape a text that a page shows under the pointer."""
-    artist.set_gid(TIP + words)
+    artist.set_gid(TIP + words.encode().hex())  # which needs no escapes
 
 
 def to_image(figure: Figure) -> Image.Image:
     """Pixels of a figure on white paper."""
+    _unclip(figure)
     with chart_settings():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -195,15 +196,14 @@ def to_svg(figure: Figure) -> str:
 
     It is well-formed XML, refers to nothing outside itself, and has the same bytes each time.
     """
-    for artist in figure.findobj():
-        artist.set_clip_on(False)
+    _unclip(figure)
     nobody = {"Date": None, "Creator": None, "Format": None, "Type": None}
     with chart_settings(), io.StringIO() as file:
         figure.savefig(file, format="svg", transparent=True, metadata=nobody)
         drawn = file.getvalue()
     shapes = re.sub(r"<style[^>]*>.*?</style>", "", drawn[drawn.index("<svg") :], flags=re.DOTALL)
     shapes = shapes.partition(">")[2].replace("xlink:href", "href").strip()
-    shapes = re.sub(rf'<g id="{TIP}([^"]*)">', r"<g><title>\1</title>", shapes)
+    shapes = re.sub(rf'<g id="{TIP}(\w*)">', _title, shapes)
     used = set(re.findall(r'="#([^"]+)"', shapes))
     shapes = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", shapes)
     for color in DARK:
@@ -213,6 +213,16 @@ def to_svg(figure: Figure) -> str:
         f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" width="{width:.0f}" '
         f'height="{height:.0f}" aria-label="{escape(str(figure.get_label()))}">\n{shapes}'
     )
+
+
+def _unclip(figure: Figure) -> None:
+    """Let shapes at the edge of the axes be whole; none lies outside them."""
+    for artist in figure.findobj():
+        artist.set_clip_on(False)
+
+
+def _title(match: re.Match[str]) -> str:
+    return f"<g><title>{escape(bytes.fromhex(match[1]).decode())}</title>"
 
 
 def chart_css() -> str:

@@ -13,11 +13,12 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from sdrt_bench.charts import figure as base
 
-Style = Literal["solid", "dashed", "dots"]
-LINES: dict[Style, str] = {"solid": "-", "dashed": "--", "dots": "none"}
+Style = Literal["solid", "dashed", "dotted", "dots"]
+LINES: dict[Style, str] = {"solid": "-", "dashed": "--", "dotted": ":", "dots": "none"}
 PALE = 0.18
 FEW = 60  # values up to which each has a dot
 FOOT = 58  # below the frame: ticks and the label
+EDGE = 30  # right of the frame: half of the last tick's label
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,18 @@ class LineChart:
 
 @base.chart_settings()
 def draw_lines(chart: LineChart, width: float = 880, height: float = 500) -> Figure:
-    """Draw a chart of lines."""
+    """Draw a chart of lines; `height` is the height without the legend."""
     figure = base.new_figure(width, height, chart.title, chart.subtitle)
     if not any(math.isfinite(y) for line in chart.lines for y in line.y):
         figure.text(0.5, 0.5, chart.empty, fontsize=15, color=base.FAINT, ha="center", va="center")
         return figure
     labels = [label for line in chart.lines for label in (line.label, line.band_label) if label]
     names = list(dict.fromkeys(labels))
-    heading = base.HEAD - 10 + base.LINE * len(chart.subtitle)
-    top = heading + base.legend_height(figure, names) + 12
-    axes = base.add_axes(figure, (base.MARGIN, top, width - base.MARGIN - 10, height - FOOT))
+    heading = base.HEAD - 10 + (base.LINE + 2) * len(chart.subtitle)
+    legend = base.legend_height(figure, names)
+    figure = base.new_figure(width, height + legend, chart.title, chart.subtitle)
+    top, bottom = heading + legend + 12, height + legend - FOOT
+    axes = base.add_axes(figure, (base.MARGIN, top, width - EDGE, bottom))
     samples: dict[str, Artist] = {}
     for line in chart.lines:
         _draw_line(axes, line, samples)

@@ -119,7 +119,7 @@ def psnr_over_steps(comparison: ModelComparison) -> Image.Image:
         empty="A and B are equal after every step",
         is_counted=True,
     )
-    return to_image(draw_lines(chart))
+    return to_image(draw_lines(chart, height=470))
 
 
 def _label(pair: Pair) -> list[str]:

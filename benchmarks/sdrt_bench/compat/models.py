@@ -89,7 +89,8 @@ def _demo(cache: Path) -> Checkpoint:
         if done.returncode:
             raise UsageError(
                 "the embedded model is restored by benchmarks/demo_model, which only a checkout "
-                f"has ({done.stderr.strip().splitlines()[-1]}); name other models: {', '.join(RANDOM)}"
+                f"has ({done.stderr.strip().splitlines()[-1]}); name other models: "
+                f"{', '.join(RANDOM)}"
             )
         partial.rename(folder)
     return FolderCheckpoint.open(folder)

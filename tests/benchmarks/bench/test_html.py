@@ -107,7 +107,7 @@ def test_words_of_a_chart_lie_inside_it(made: Record) -> None:
         width, height = (float(one.attrib[name]) for name in ("width", "height"))
         assert list(one.iter("text"))
         for text in one.iter("text"):
-            if "x" not in text.attrib:
+            if "rotate(-90" in text.attrib.get("transform", ""):
                 continue
             x, y = float(text.attrib["x"]), float(text.attrib["y"])
             long = 7 * len(text.text or "")

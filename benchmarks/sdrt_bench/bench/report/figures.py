@@ -29,7 +29,7 @@ FAR = 6  # times as long: on a linear axis the short ones would be a single line
 LONG = 36  # characters of a name
 SMALL = 0.01  # of a bar: a segment that is not worth drawing
 LAYERS = {"gemm": "matrix product", "conv": "convolution"}
-STYLES: tuple[Style, ...] = ("solid", "dashed")
+STYLES: tuple[Style, ...] = ("solid", "dashed", "dotted")
 # The unit of a slope, how many of x it is, and the axis.
 AXES = {
     "size": ("million pixels", 10**6, "pixels"),
@@ -47,7 +47,7 @@ def figures(block: TableBlock, record: Record) -> list[str]:
     if plot := fidelity(cells):
         drawn.append(draw_scatter(plot))
     if steps := traces(cells):
-        drawn.append(draw_lines(steps, 860, 420))
+        drawn.append(draw_lines(steps, 860, 360))
     if limits := roofline(cells, record.machine_info.peaks):
         drawn.append(draw_bars(limits))
     return [to_svg(figure) for figure in drawn]
@@ -215,7 +215,7 @@ def _sweep(fits: Sequence[ScalingFit], names: Sequence[str]) -> tuple[str, list[
     axis, y_label = fits[0].axis, printable(fits[0].y_label)
     title = f"By {axis}: measured, and the straight line through it"
     chart = LineChart(title, AXES[axis][2], y_label, lines, from_zero=True)
-    return to_svg(draw_lines(chart, 860, 420)), words
+    return to_svg(draw_lines(chart, 860, 380)), words
 
 
 def _line_in_words(fit: ScalingFit) -> str:
