@@ -44,7 +44,8 @@ benchmark: $(SD15)
 # Opens sdrt's model folders in other tools and theirs in sdrt, and writes the tables of
 # docs/measure/compatibility.md. Makes the tools' environments first, 4 GB.
 compat: | $(VENV)/ready-to-develop
-	$(BIN)/python -m sdrt_bench.compat.command $(RESULTS)/exchange/record.json docs/measure/compatibility.md
+	$(BIN)/python -m sdrt_bench.docs.compatibility $(RESULTS)/exchange/record.json \
+		docs/measure/compatibility.md
 
 models/sd15-%: | $(VENV)/ready-to-develop
 	$(BIN)/sdrt export --random sd15 $@ --precision $*

@@ -1,4 +1,4 @@
-"""How often does an exported model paint what it is told? Read off its pictures by the checker."""
+"""Measures how often an exported model paints what the prompt says, by the checker."""
 
 import argparse
 import json
@@ -51,19 +51,24 @@ def main() -> None:
         pictures = [paint(pipe, prompt, 1, options) for prompt in SHOWN]
         grid([Image.fromarray(picture) for picture in pictures], columns=6).save(args.sheet)
     if args.prompts:
-        asked = scene_prompts(args.prompts, args.noise)
-        pictures = [paint(pipe, one.text, seed, options) for seed, one in enumerate(asked)]
-        found, ceiling = (accuracy(judged(asked, shown)) for shown in (pictures, drawn(asked)))
-        print(json.dumps({"prompts": len(asked), **options, "model": found, "ceiling": ceiling}))
+        prompts = scene_prompts(args.prompts, args.noise)
+        pictures = [paint(pipe, prompt.text, seed, options) for seed, prompt in enumerate(prompts)]
+        record = {
+            "prompts": len(prompts),
+            **options,
+            "model": accuracy(judged(prompts, pictures)),
+            "ceiling": accuracy(judged(prompts, drawn(prompts))),
+        }
+        print(json.dumps(record))
 
 
-def judged(asked: list[ScenePrompt], pictures: list[Picture]) -> list[dict[str, bool]]:
-    """What each picture shows of its prompt."""
-    return [one.judge(picture) for one, picture in zip(asked, pictures, strict=True)]
+def judged(prompts: list[ScenePrompt], pictures: list[Picture]) -> list[dict[str, bool]]:
+    """Check which attributes of its prompt each picture shows."""
+    return [prompt.judge(picture) for prompt, picture in zip(prompts, pictures, strict=True)]
 
 
 def paint(pipe: sdrt.Pipeline, prompt: str, seed: int, options: dict[str, object]) -> Picture:
-    """One picture."""
+    """Paint one picture."""
     return np.asarray(pipe(prompt, seed=seed, **options).images[0])  # type: ignore[arg-type]
 
 

@@ -53,29 +53,28 @@ def restore(artifact: Artifact, work: Path) -> None:
 
 
 def _parameters(network: ExportableNetwork, artifact: Artifact) -> Weights:
-    """Parameters by torch's names, which the graph has too; of one half of the autoencoder."""
+    """Read a network's parameters by torch's names, which the graph has, too."""
     (file, *_) = artifact.network(network.name, ("onnx",)).files
     graph = onnx.load(file).graph
     stored = {
         tensor.name.removesuffix("_bf16").removeprefix("network."): tensor
         for tensor in graph.initializer
     }
-    # y = x W there, and y = W x in torch.
+    # The graph has y = x W, torch y = W x.
     turned = {
         node.input[1].removeprefix("network.") for node in graph.node if node.op_type == "MatMul"
     }
-    found = {}
-    for name in network.module.network.state_dict():  # type: ignore[union-attr]
-        layer, _, kind = name.rpartition(".")
+    parameters = {}
+    for parameter in network.module.network.state_dict():  # type: ignore[union-attr]
+        layer, _, kind = parameter.rpartition(".")
         halves = [f"{layer}.{half}.{kind}" for half in HALVES]  # a gated layer's, in the graph
-        names = [one for one in (name, *halves) if one in stored]
-        arrays = [numpy_helper.to_array(stored[one]).astype(np.float32) for one in names]
-        turned_back = [
-            array.T if one in turned else array for one, array in zip(names, arrays, strict=True)
-        ]
-        if turned_back:
-            found[name] = torch.from_numpy(np.concatenate(turned_back))
-    return found
+        arrays = []
+        for name in (name for name in (parameter, *halves) if name in stored):
+            array = numpy_helper.to_array(stored[name]).astype(np.float32)
+            arrays.append(array.T if name in turned else array)
+        if arrays:
+            parameters[parameter] = torch.from_numpy(np.concatenate(arrays))
+    return parameters
 
 
 if __name__ == "__main__":

@@ -57,13 +57,13 @@ def main() -> None:
 def start_from_words(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, model: Path) -> None:
     """Take another model's layers, and its vectors for the tokens that both vocabularies hold."""
     theirs = CLIPTextModel.from_pretrained(model / "text_encoder", dtype=torch.float32)
-    known = CLIPTokenizer.from_pretrained(model / "tokenizer").get_vocab()
+    vocabulary = CLIPTokenizer.from_pretrained(model / "tokenizer").get_vocab()
     weights = theirs.state_dict()
     (name,) = (name for name in weights if name.endswith("token_embedding.weight"))
     vectors = encoder.state_dict()[name].clone()
     for token, index in tokenizer.get_vocab().items():
-        if token in known:
-            vectors[index] = weights[name][known[token]]
+        if token in vocabulary:
+            vectors[index] = weights[name][vocabulary[token]]
     encoder.load_state_dict({**weights, name: vectors})
 
 
@@ -86,7 +86,7 @@ def read_captions(tokenizer: CLIPTokenizer, count: int, seed: int) -> Captions:
     pairs = [caption(sample_scene(rng), rng) for _ in range(count)]
     texts = [text for text, _ in pairs]
     ids = tokenizer(texts, padding="max_length", truncation=True, max_length=LENGTH).input_ids
-    return Captions(torch.tensor(ids), torch.tensor([list(said.values()) for _, said in pairs]))
+    return Captions(torch.tensor(ids), torch.tensor([list(stated.values()) for _, stated in pairs]))
 
 
 class Reader(torch.nn.Module):

@@ -91,7 +91,7 @@ class Data:
     empty: torch.Tensor
     encoder: CLIPTextModel
     chances: torch.Tensor
-    """How often each picture is seen, in proportion."""
+    """Pictures are drawn in these proportions."""
 
     @classmethod
     def load(cls, work: Path, pictures: int, animals: float = 1.0) -> "Data":
@@ -170,8 +170,8 @@ def _caption_ids(tokenizer: CLIPTokenizer, scenes: list[Scene], seed: int) -> to
 
 
 def _token_ids(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
-    made = tokenizer(texts, padding="max_length", truncation=True, max_length=LENGTH)
-    return torch.tensor(made.input_ids, dtype=torch.int16)
+    tokens = tokenizer(texts, padding="max_length", truncation=True, max_length=LENGTH)
+    return torch.tensor(tokens.input_ids, dtype=torch.int16)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does an engine execute what it is asked for? Found out in one small step, and not after hours."""
+"""Checks in one small step that an engine executes the requested precision."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ def check_precision(
     executed: str,
     warnings: Sequence[str] = (),
 ) -> None:
-    """Raise the same of a precision that is known; `verb` is "executes", or "executed" in a run."""
+    """Raise the same for an executed precision; `verb` is "executes", or "executed" in a run."""
     if executed != backend.precision:
         why = "".join(f"; {warning}" for warning in warnings)
         raise UnsupportedError(

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from sdrt.errors import SdrtError, UsageError
-from sdrt_bench.compare.cli import both, compare
+from sdrt_bench.compare.cli import compare, split_pair
 
 ROOT = Path(__file__).parents[2]
 # The installed package offers the command by its entry point; a bare checkout has none.
@@ -102,12 +102,12 @@ def test_every_figure_and_both_pictures(tmp_path: Path) -> None:
 def test_one_value_is_for_both_and_two_for_each(
     text: str | None, expected: tuple[str | None, str | None]
 ) -> None:
-    assert both("precision", text) == expected
+    assert split_pair("precision", text) == expected
 
 
 def test_three_values_are_too_many() -> None:
     with pytest.raises(UsageError, match="--precision is 'fp32,bf16,int8'; expected one value"):
-        both("precision", "fp32,bf16,int8")
+        split_pair("precision", "fp32,bf16,int8")
 
 
 @pytest.mark.parametrize(

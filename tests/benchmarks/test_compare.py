@@ -20,7 +20,7 @@ from sdrt.errors import UnsupportedError, UsageError, WriteError
 from sdrt.generation.result import Step
 from sdrt.generation.run import Run
 from sdrt.pipeline import Pipeline
-from sdrt_bench.compare.comparison import Comparison
+from sdrt_bench.compare.comparison import ModelComparison
 from sdrt_bench.compare.pictures import (
     PLOT,
     SHEET,
@@ -68,12 +68,12 @@ def changed(artifact: Artifact, **changes: Any) -> Artifact:
 
 
 @pytest.fixture(scope="module")
-def found(demo: Artifact) -> Comparison:
+def found(demo: Artifact) -> ModelComparison:
     return compare(pipeline(demo), pipeline(demo, 0.02), PROMPTS, seed=5, options=SMALL)
 
 
 def test_each_prompt_is_painted_on_both_sides_with_its_seed(
-    demo: Artifact, found: Comparison
+    demo: Artifact, found: ModelComparison
 ) -> None:
     assert [(pair.prompt, pair.seed) for pair in found.pairs] == [
         ("a boat", 5),
@@ -86,7 +86,9 @@ def test_each_prompt_is_painted_on_both_sides_with_its_seed(
             np.testing.assert_array_equal(picture, np.asarray(alone))
 
 
-def test_figures_are_those_of_the_steps_and_the_pictures(demo: Artifact, found: Comparison) -> None:
+def test_figures_are_those_of_the_steps_and_the_pictures(
+    demo: Artifact, found: ModelComparison
+) -> None:
     pair = found.pairs[1]
     runs = [pipeline(demo, error).start(pair.prompt, seed=6, **SMALL) for error in (0.0, 0.02)]
     steps = zip(*runs, strict=True)
@@ -111,7 +113,7 @@ def test_a_model_is_equal_to_itself_and_the_record_is_json(demo: Artifact) -> No
     assert psnr_over_steps(same).size[0] > 600
 
 
-def test_the_record_says_what_was_executed_and_with_which_settings(found: Comparison) -> None:
+def test_the_record_says_what_was_executed_and_with_which_settings(found: ModelComparison) -> None:
     record = found.to_record()
     assert (record["a"]["backend"], record["a"]["executed_precision"]) == ("fake", "bf16")
     assert record["a"]["stored_precision"] == "bf16"
@@ -230,7 +232,7 @@ def test_the_embedded_model_paints_what_its_prompts_say(demo: Artifact) -> None:
     assert [side.backend for side in found.sides] == ["openvino", "onnxruntime"]
 
 
-def test_the_sheet_has_a_row_for_each_prompt_with_both_pictures(found: Comparison) -> None:
+def test_the_sheet_has_a_row_for_each_prompt_with_both_pictures(found: ModelComparison) -> None:
     sheet = np.asarray(side_by_side(found))
     assert sheet.shape[1] == 4 * 68 - 4
     head = sheet.shape[0] - (3 * 68 - 4)
@@ -246,7 +248,7 @@ def test_the_sheet_has_a_row_for_each_prompt_with_both_pictures(found: Compariso
         assert cells[3].max() > apart.max()
 
 
-def test_a_long_name_stays_in_its_column(found: Comparison) -> None:
+def test_a_long_name_stays_in_its_column(found: ModelComparison) -> None:
     made = replace(found.sides[0], model="a-model-with-a-very-long-name", backend="x")
     sheet = np.asarray(side_by_side(replace(found, sides=(made, found.sides[1]))))
     head = sheet[: sheet.shape[0] - (3 * 68 - 4)]
@@ -254,7 +256,7 @@ def test_a_long_name_stays_in_its_column(found: Comparison) -> None:
     assert (head[:, 132:136] == 255).all()
 
 
-def test_the_sheet_shows_the_worst_the_best_and_some_between(found: Comparison) -> None:
+def test_the_sheet_shows_the_worst_the_best_and_some_between(found: ModelComparison) -> None:
     pairs = [replace(found.pairs[0], seed=i, psnr_db=(i * 7) % 31) for i in range(31)]
     shown = [pair.psnr_db for pair in spaced_pairs(pairs, 6)]
     assert shown == [0, 6, 12, 18, 24, 30]
@@ -262,7 +264,7 @@ def test_the_sheet_shows_the_worst_the_best_and_some_between(found: Comparison) 
 
 
 def test_pictures_go_into_a_new_folder_or_into_an_old_one(
-    found: Comparison, tmp_path: Path
+    found: ModelComparison, tmp_path: Path
 ) -> None:
     for _ in range(2):
         paths = write_pictures(found, tmp_path / "out")
@@ -274,7 +276,7 @@ def test_pictures_go_into_a_new_folder_or_into_an_old_one(
 
 
 def test_a_failed_write_leaves_nothing(
-    found: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: ModelComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = Image.Image.save
 

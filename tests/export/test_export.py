@@ -26,7 +26,7 @@ from sdrt.files.checksums import sha256
 from sdrt.images.latent_preview import fit_preview
 from sdrt.pipeline import Pipeline
 from sdrt.snr import snr_db
-from sdrt_bench.docs.picture_parity import SCHEDULERS, Torch, compare, make_scheduler
+from sdrt_bench.docs.picture_parity import SCHEDULERS, TorchNetworks, compare, make_scheduler
 from sdrt_bench.similarity import psnr_db
 from sdrt_export import exporter
 from sdrt_export.cli.run_export import run_export
@@ -225,7 +225,7 @@ def test_pictures_equal_those_of_diffusers(tiny_exports: dict[str, Path], name: 
     checkpoint = tiny_checkpoint()
     pipes = {"onnxruntime": sdrt.load(tiny_exports["fp32"], backend="onnxruntime")}
     scheduler = make_scheduler(name, checkpoint.configs["scheduler"])
-    networks = Torch.of(checkpoint)
+    networks = TorchNetworks.of(checkpoint)
     theirs, (ours,) = compare(networks, pipes, scheduler, "a boat", seed=3, steps=6)
     assert psnr_db(theirs, ours) >= 45
     _, (other,) = compare(networks, pipes, scheduler, "a boat", seed=4, steps=6)

@@ -23,9 +23,9 @@ from sdrt.pipeline import Pipeline
 from sdrt.snr import snr_db
 from sdrt_bench.bench.macs import step_macs
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.round_protocol import Spec
+from sdrt_bench.bench.round_protocol import RoundSpec
 from sdrt_bench.bench.side_jobs import measure_sqnr
-from sdrt_bench.bench.worker import measure, open_asked
+from sdrt_bench.bench.worker import measure, open_engine
 from sdrt_bench.compare.run import KEPT, compare
 from sdrt_bench.prompts import Prompt
 from sdrt_bench.similarity import psnr_db
@@ -381,7 +381,7 @@ def params(**fields: Any) -> Params:
 @pytest.mark.parametrize("backend", INTEGER_LAYERS)
 def test_bench_measures_it_as_other_models(int8: Artifact, backend: str, tmp_path: Path) -> None:
     asked = params(backend=backend, precision="int8")
-    spec = Spec(
+    spec = RoundSpec(
         name="the cell",
         params=asked,
         measure=2,
@@ -389,7 +389,7 @@ def test_bench_measures_it_as_other_models(int8: Artifact, backend: str, tmp_pat
         folder=tmp_path,
         options={"artifact": str(int8.root)},
     )
-    found = measure(spec, open_asked)
+    found = measure(spec, open_engine)
     assert {"text_encoder", "text_encoder_2", "unet", "vae_decoder"} == set(found.round.load_s)
     assert found.precision.model_dump(include={"requested", "stored", "executed"}) == {
         "requested": "int8",

@@ -16,18 +16,12 @@ from sdrt.sampling.scheduler_config import (
     read_sampler_settings,
     read_schedule,
 )
-from sdrt_bench.docs.sampler_parity import (
-    COUNTS,
-    LIMIT,
+from sdrt_bench.docs.sampler_parity import COUNTS, LIMIT, distance, measure, sdrt_path
+from sdrt_bench.docs.scheduler_trace import NoiseLevels, ideal_denoiser, trace_scheduler
+from sdrt_bench.docs.scheduler_variants import (
     VARIANTS,
-    Levels,
-    Variant,
-    distance,
-    follow,
-    ideal,
-    make,
-    measure,
-    ours,
+    SchedulerVariant,
+    make_scheduler,
     predictions,
     scheduler_class,
 )
@@ -46,7 +40,7 @@ def config_of(scheduler: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("variant", "spacing"), CASES, ids=NAMES)
-def test_paths_equal_diffusers(variant: Variant, spacing: str | None) -> None:
+def test_paths_equal_diffusers(variant: SchedulerVariant, spacing: str | None) -> None:
     found = {
         (prediction, count): measure(variant, prediction, spacing, count)
         for prediction in predictions(variant)
@@ -65,13 +59,13 @@ NOT_ARITHMETIC = ("clipped", "thresholded", "lcm", "tcd", "beta")
     [v for v in VARIANTS if not any(word in v.name for word in NOT_ARITHMETIC)],
     ids=lambda variant: variant.name,
 )
-def test_the_arithmetic_equals_diffusers_to_the_last_digits(variant: Variant) -> None:
+def test_the_arithmetic_equals_diffusers_to_the_last_digits(variant: SchedulerVariant) -> None:
     spacing = variant.spacings[-1] if variant.spacings else None
     for count in COUNTS:
-        scheduler = make(variant, "epsilon", spacing)
-        theirs = follow(scheduler, count, "epsilon", variant.told)
-        eta = variant.told.get("eta")
-        found = ours(config_of(scheduler), theirs, "epsilon", eta, on_their_levels=True)
+        scheduler = make_scheduler(variant, "epsilon", spacing)
+        theirs = trace_scheduler(scheduler, count, "epsilon", variant.step_arguments)
+        eta = variant.step_arguments.get("eta")
+        found = sdrt_path(config_of(scheduler), theirs, "epsilon", eta, on_their_levels=True)
         # The Runge-Kutta start asks in the middle of steps, at levels that are float32 there.
         assert distance(theirs, found) <= (1e-5 if "runge" in variant.name else 1e-6)
 
@@ -80,8 +74,10 @@ ONE_CALL = [c for c in CASES if not c[0].name.startswith(("heun", "dpm2", "dpm++
 
 
 @pytest.mark.parametrize(("variant", "spacing"), ONE_CALL)
-def test_the_network_is_told_the_same_timesteps(variant: Variant, spacing: str | None) -> None:
-    scheduler = make(variant, "epsilon", spacing)
+def test_the_network_is_told_the_same_timesteps(
+    variant: SchedulerVariant, spacing: str | None
+) -> None:
+    scheduler = make_scheduler(variant, "epsilon", spacing)
     sampler_settings, schedule = (
         read_sampler_settings(config_of(scheduler)),
         read_schedule(config_of(scheduler)),
@@ -219,7 +215,7 @@ def test_impossible_orders_are_refused(order: Any) -> None:
 def test_diffusers_weighs_the_second_derivative_of_multistep_methods_otherwise(
     options: dict[str, Any],
 ) -> None:
-    variant = Variant("", "DPMSolverMultistepScheduler", {**options, "solver_order": 3})
+    variant = SchedulerVariant("", "DPMSolverMultistepScheduler", {**options, "solver_order": 3})
     assert measure(variant, "epsilon", "trailing", 20) > 1e-3
     assert measure(variant, "epsilon", "trailing", 2) <= LIMIT  # no second derivative yet
 
@@ -230,11 +226,11 @@ def test_plms_extrapolates_the_noise_whatever_is_predicted() -> None:
     The ideal denoiser is the same for every kind of prediction, and so must the path be.
     """
     plms = next(variant for variant in VARIANTS if variant.name == "plms")
-    right = follow(make(plms, "epsilon", "trailing"), 20, "epsilon")
-    other = follow(make(plms, "v_prediction", "trailing"), 20, "v_prediction")
+    right = trace_scheduler(make_scheduler(plms, "epsilon", "trailing"), 20, "epsilon")
+    other = trace_scheduler(make_scheduler(plms, "v_prediction", "trailing"), 20, "v_prediction")
     assert np.abs(right.latents[-1] - other.latents[-1]).max() > 1e-2
-    config = config_of(make(plms, "v_prediction", "trailing"))
-    assert distance(right, ours(config, right, "v_prediction")) <= LIMIT
+    config = config_of(make_scheduler(plms, "v_prediction", "trailing"))
+    assert distance(right, sdrt_path(config, right, "v_prediction")) <= LIMIT
 
 
 @pytest.mark.parametrize("name", ["ddim", "plms"])
@@ -244,10 +240,10 @@ def test_evenly_spaced_points_are_stepped_to(name: str) -> None:
     A step of DDIM with the ideal denoiser multiplies by a factor of the two levels alone.
     """
     variant = next(variant for variant in VARIANTS if variant.name == name)
-    scheduler = make(variant, "epsilon", "linspace")
-    theirs = follow(scheduler, 10, "epsilon")
+    scheduler = make_scheduler(variant, "epsilon", "linspace")
+    theirs = trace_scheduler(scheduler, 10, "epsilon")
     config = config_of(scheduler)
-    found = ours(config, theirs, "epsilon")
+    found = sdrt_path(config, theirs, "epsilon")
     assert distance(theirs, found) > 1e-3
     if name == "ddim":
         steps = read_sampler_settings(config).steps(
@@ -255,7 +251,7 @@ def test_evenly_spaced_points_are_stepped_to(name: str) -> None:
         )
         for i in range(1, 9):
             sigma, following = steps.sigmas[i : i + 2]
-            clean = ideal(found[i - 1], sigma)
+            clean = ideal_denoiser(found[i - 1], sigma)
             expected = clean + (found[i - 1] - clean) * (following / sigma)
             np.testing.assert_allclose(found[i], expected, rtol=1e-4)
 
@@ -270,7 +266,7 @@ def test_euler_starts_from_noise_of_the_variance_that_the_network_knows() -> Non
     for spacing in ("leading", "trailing"):
         theirs = diffusers.EulerDiscreteScheduler(timestep_spacing=spacing)
         theirs.set_timesteps(10)
-        level = Levels(theirs).run[0]
+        level = NoiseLevels(theirs).sigmas[0]
         starts[spacing] = float(theirs.init_noise_sigma) / np.sqrt(1 + level**2)
     assert starts["leading"] == pytest.approx(1, abs=1e-6)
     assert starts["trailing"] < 1
@@ -278,8 +274,8 @@ def test_euler_starts_from_noise_of_the_variance_that_the_network_knows() -> Non
 
 def test_karras_levels_go_over_the_whole_range_of_training() -> None:
     """Their ends are those of Karras et al. 2022, eq. 5; in diffusers those of the spaced steps."""
-    variant = Variant("", "EulerDiscreteScheduler", {"use_karras_sigmas": True})
-    scheduler = make(variant, "epsilon", "leading")
+    variant = SchedulerVariant("", "EulerDiscreteScheduler", {"use_karras_sigmas": True})
+    scheduler = make_scheduler(variant, "epsilon", "leading")
     scheduler.set_timesteps(10)
     noise = TrainingNoise.from_schedule(read_schedule(config_of(scheduler)))
     steps = read_sampler_settings(config_of(scheduler)).steps(noise, 10)
@@ -291,7 +287,7 @@ def test_karras_levels_go_over_the_whole_range_of_training() -> None:
 def test_the_noise_is_that_of_the_clipped_latents() -> None:
     """Else clean latents and noise no longer add up to the noisy ones, and DDIM steps off."""
     variant = next(variant for variant in VARIANTS if variant.name == "ddim, clipped")
-    untold = Variant(variant.name, variant.cls, variant.options)
+    untold = SchedulerVariant(variant.name, variant.cls, variant.options)
     assert measure(variant, "epsilon", "trailing", 10) <= LIMIT
     assert measure(untold, "epsilon", "trailing", 10) > 1e-2
 
@@ -299,7 +295,7 @@ def test_the_noise_is_that_of_the_clipped_latents() -> None:
 def test_no_step_is_made_for_nothing() -> None:
     """Without an offset, DDIM of diffusers stays at the lowest level in its last step."""
     options = {"set_alpha_to_one": False, "clip_sample": False, "steps_offset": 0}
-    scheduler = make(Variant("", "DDIMScheduler", options), "epsilon", None)
+    scheduler = make_scheduler(SchedulerVariant("", "DDIMScheduler", options), "epsilon", None)
     scheduler.set_timesteps(10)
     last = scheduler.timesteps[-1]
     sample = torch.ones(1, 1, 2, 2)
@@ -315,8 +311,10 @@ def test_no_step_is_made_for_nothing() -> None:
 
 def test_levels_between_two_timesteps_have_timesteps_of_their_own() -> None:
     """Cut to whole numbers the first two are the same, and diffusers begins with the second."""
-    scheduler = make(
-        Variant("", "DPMSolverMultistepScheduler", {"use_beta_sigmas": True}), "epsilon", None
+    scheduler = make_scheduler(
+        SchedulerVariant("", "DPMSolverMultistepScheduler", {"use_beta_sigmas": True}),
+        "epsilon",
+        None,
     )
     scheduler.set_timesteps(50)
     scheduler._init_step_index(scheduler.timesteps[0])

@@ -1,12 +1,12 @@
-"""What this machine's engines reach at most: a chain of one large layer, in each precision.
+"""Peak rates of this machine's engines: a chain of one large layer, in each precision.
 
-The layers are of the sizes that Stable Diffusion has at 64x64 latents. They go the same way as
-networks do, through a file and `Backend`, so that engines get the same settings.
+The layers have the sizes of Stable Diffusion's at 64x64 latents. They go through a file and
+`Backend` as networks do, so that engines get the same settings.
 """
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -35,15 +35,15 @@ OPSET, IR_VERSION = 17, 8
 def peaks(
     backends: Sequence[str], precisions: Sequence[str], threads: int, seconds: float = 0.5
 ) -> Iterator[Peak]:
-    """Measure each pair that can be, about `seconds` for each layer besides compiling."""
-    with TemporaryDirectory(prefix="sdrt-probe-") as folder:
+    """Measure each engine in each precision that it has, about `seconds` for each layer."""
+    with TemporaryDirectory(prefix="sdrt-peaks-") as folder:
         for kind in KINDS:
             for precision in precisions:
                 for backend in backends:
                     if _can(backend, precision):
-                        found = _peak(Path(folder), kind, backend, precision, threads, seconds)
-                        if found:
-                            yield found
+                        peak = _peak(Path(folder), kind, backend, precision, threads, seconds)
+                        if peak:
+                            yield peak
 
 
 def _can(backend: str, precision: str) -> bool:
@@ -55,7 +55,7 @@ def _can(backend: str, precision: str) -> bool:
 def _peak(
     folder: Path, kind: Kind, backend: str, precision: str, threads: int, seconds: float
 ) -> Peak | None:
-    """None where the engine cannot run the layer, or executes something else."""
+    """Give None where the engine cannot run the layer."""
     stored: Precision = "int8" if precision == "int8" else "fp32"
     network = _network(folder, kind, stored)
     shape, _ = SHAPES[kind]
@@ -98,7 +98,7 @@ def _network(folder: Path, kind: Kind, stored: Precision) -> Network:
 
 
 def _fan_in(kind: Kind) -> int:
-    """Multiply-adds for one value."""
+    """Multiply-adds for one value of the output."""
     weights = SHAPES[kind][1]
     return math.prod(weights[1:] if kind == "conv" else weights[:1])
 
@@ -106,38 +106,28 @@ def _fan_in(kind: Kind) -> int:
 def _model(kind: Kind, stored: Precision) -> onnx.ModelProto:
     shape, weights = SHAPES[kind]
     values = np.random.default_rng(1).standard_normal(weights, np.float32)
-    values /= math.sqrt(_fan_in(kind) / 2)  # half of what comes is cut off by Relu
-    # Without it at both ends OpenVINO would keep the layers out of bf16
+    values /= math.sqrt(_fan_in(kind) / 2)  # Relu cuts off half of the input
+    constants: Mapping[str, npt.ArrayLike] = {"w": values}
+    if stored == "int8":
+        constants = _quantized(values)
+    # Without a Relu at both ends OpenVINO would compute the layers in fp32
     # (`sdrt.backends.openvino.fp32_layers`).
     nodes = [helper.make_node("Relu", ["x"], ["t0"])]
-    constants: dict[str, npt.ArrayLike] = {}
     if stored == "int8":
-        scale = np.float32(np.abs(values).max() / 127)
-        constants |= {
-            "w8": np.round(values / scale).astype(np.int8),
-            "ws": scale,
-            "wz": np.int8(0),
-            "xs": np.float32(4 / 255),
-            "xz": np.uint8(0),
-        }
         nodes.append(helper.make_node("DequantizeLinear", ["w8", "ws", "wz"], ["w"]))
-    else:
-        constants["w"] = values
     for layer in range(LAYERS):
-        given, made = f"t{layer}", f"m{layer}"
+        source, product = f"t{layer}", f"m{layer}"
         if stored == "int8":
-            quantized = [f"q{layer}", f"d{layer}"]
-            nodes.append(helper.make_node("QuantizeLinear", [given, "xs", "xz"], quantized[:1]))
-            nodes.append(
-                helper.make_node("DequantizeLinear", [quantized[0], "xs", "xz"], quantized[1:])
-            )
-            given = quantized[1]
+            ints, floats = f"q{layer}", f"d{layer}"
+            nodes.append(helper.make_node("QuantizeLinear", [source, "xs", "xz"], [ints]))
+            nodes.append(helper.make_node("DequantizeLinear", [ints, "xs", "xz"], [floats]))
+            source = floats
         if kind == "conv":
-            nodes.append(helper.make_node("Conv", [given, "w"], [made], pads=[1, 1, 1, 1]))
+            nodes.append(helper.make_node("Conv", [source, "w"], [product], pads=[1, 1, 1, 1]))
         else:
-            nodes.append(helper.make_node("MatMul", [given, "w"], [made]))
-        behind = "y" if layer == LAYERS - 1 else f"t{layer + 1}"
-        nodes.append(helper.make_node("Relu", [made], [behind]))
+            nodes.append(helper.make_node("MatMul", [source, "w"], [product]))
+        output = "y" if layer == LAYERS - 1 else f"t{layer + 1}"
+        nodes.append(helper.make_node("Relu", [product], [output]))
     return helper.make_model(
         helper.make_graph(
             nodes,
@@ -149,3 +139,15 @@ def _model(kind: Kind, stored: Precision) -> onnx.ModelProto:
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
     )
+
+
+def _quantized(values: npt.NDArray[np.float32]) -> dict[str, npt.ArrayLike]:
+    """Weights as signed 8-bit integers, and scales and zero points of weights and activations."""
+    scale = np.float32(np.abs(values).max() / 127)
+    return {
+        "w8": np.round(values / scale).astype(np.int8),
+        "ws": scale,
+        "wz": np.int8(0),
+        "xs": np.float32(4 / 255),
+        "xz": np.uint8(0),
+    }

@@ -1,4 +1,4 @@
-"""How much a U-Net computes in a step: its multiply-adds, counted from the graph."""
+"""Multiply-adds of a U-Net in one step, counted from its graph."""
 
 from math import prod
 
@@ -9,14 +9,17 @@ from sdrt.backends.openvino.kernels import layer_macs
 from sdrt.manifest import guidance_width
 from sdrt_bench.bench.record import Params
 
-CONVOLUTIONS = {"Convolution": 1, "GroupConvolution": 2}  # and where channels in begin in weights
+CONVOLUTIONS = {
+    "Convolution": 1,
+    "GroupConvolution": 2,
+}  # the axis of input channels in the weights
 
 
 def step_macs(artifact: Artifact, params: Params) -> tuple[int, int]:
-    """Multiply-adds of all networks' runs in one step, and those of attention among them.
+    """Count the multiply-adds of the U-Net in one step, and those of attention among them.
 
-    A sampler that calls the U-Net more than once in a step is counted so; the last step of some
-    has one call less.
+    All calls of a sampler that calls the U-Net more than once in a step are counted, though the
+    last step of some has one call less.
     """
     from sdrt.sampling.samplers.registry import SAMPLERS
 
@@ -44,22 +47,22 @@ def step_macs(artifact: Artifact, params: Params) -> tuple[int, int]:
 
 
 def graph_macs(model: ov.Model) -> tuple[int, int]:
-    """Multiply-adds of a graph of known shapes, and those of products of two computed tensors.
+    """Count the multiply-adds of a graph of static shapes, and those of attention among them.
 
-    Only attention multiplies two of these; all other layers multiply with weights.
+    Only attention multiplies two computed tensors; all other layers multiply with weights.
     """
     products, constants = layer_macs(model), set[str]()
     total = attention = 0
     for node in model.get_ordered_ops():
         name, kind = node.get_friendly_name(), node.get_type_name()
-        sources = [one.get_node().get_friendly_name() for one in node.input_values()]
-        if kind == "Constant" or (sources and all(one in constants for one in sources)):
+        sources = [source.get_node().get_friendly_name() for source in node.input_values()]
+        if kind == "Constant" or (sources and all(source in constants for source in sources)):
             constants.add(name)
         elif kind in CONVOLUTIONS:
             weights = list(node.input_value(1).get_shape())
             total += prod(node.get_output_shape(0)) * prod(weights[CONVOLUTIONS[kind] :])
         elif name in products:
             total += products[name]
-            if not any(one in constants for one in sources):
+            if not any(source in constants for source in sources):
                 attention += products[name]
     return total, attention

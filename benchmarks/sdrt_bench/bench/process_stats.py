@@ -1,11 +1,11 @@
-"""What the system tells of this process and of its neighbours; nothing where it is not Linux."""
+"""Memory of this process, and load of the machine; empty where the system is not Linux."""
 
 import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sdrt_bench.bench.record import Noise
+from sdrt_bench.bench.record import SystemLoad
 
 MHZ = re.compile(r"^cpu MHz\s*:\s*([\d.]+)", re.MULTILINE)
 TICKS = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
@@ -15,85 +15,86 @@ RESTING = ("idle", "iowait", "steal")
 
 
 def resident_bytes() -> int | None:
-    """Resident memory of this process."""
+    """Measure the resident memory of this process."""
     return _bytes("/proc/self/status", "VmRSS")
 
 
 def proportional_bytes() -> int | None:
-    """Memory of this process; what it shares with others is divided among them."""
+    """Measure this process's memory; what it shares with others is divided among them."""
     return _bytes("/proc/self/smaps_rollup", "Pss")
 
 
 @dataclass
-class Memory:
-    """Keeps the largest proportional memory that it was asked to look at."""
+class PeakMemory:
+    """The largest of all samples of the proportional memory."""
 
     peak: int | None = None
 
-    def look(self) -> None:
-        """Look now: some milliseconds, so between steps and never inside of one."""
-        found = proportional_bytes()
-        if found is not None:
-            self.peak = max(self.peak or 0, found)
+    def sample(self) -> None:
+        """Take a sample; it takes milliseconds, so do it between steps."""
+        present = proportional_bytes()
+        if present is not None:
+            self.peak = max(self.peak or 0, present)
 
 
 @dataclass(frozen=True)
-class Times:
+class CpuTimes:
     """Processor time since the system started, seconds summed over processors."""
 
     by_field: dict[str, float]
-    own: float
-    """Of this process and the children that it waited for."""
+    process_s: float
+    """This process and its finished children took so long."""
 
     @classmethod
-    def now(cls) -> "Times":
-        """Empty where the system does not tell."""
+    def now(cls) -> "CpuTimes":
+        """Read the present times; empty where the system does not report them."""
         numbers = _read("/proc/stat").partition("\n")[0].split()[1:]
         fields = {name: int(ticks) / TICKS for name, ticks in zip(FIELDS, numbers, strict=False)}
-        own = os.times()
-        return cls(fields, own.user + own.system + own.children_user + own.children_system)
+        times = os.times()
+        return cls(fields, sum(times[:4]))  # in user and kernel mode, of children also
 
 
 @dataclass(frozen=True)
-class Watch:
-    """Began to look at the machine; `noise` tells what happened since."""
+class LoadMonitor:
+    """Measures the load of the machine since the object was made."""
 
-    before: Times = field(default_factory=Times.now)
+    before: CpuTimes = field(default_factory=CpuTimes.now)
     mhz: float | None = field(default_factory=lambda: megahertz())
 
-    def noise(self) -> Noise:
-        """How quiet the machine was."""
-        return noise_between(self.before, Times.now(), self.mhz, megahertz())
+    def system_load(self) -> SystemLoad:
+        """Give the load since then."""
+        return system_load_between(self.before, CpuTimes.now(), self.mhz, megahertz())
 
 
-def noise_between(
-    before: Times, after: Times, mhz_before: float | None, mhz_after: float | None
-) -> Noise:
-    """Shares of the processors' time between two readings."""
+def system_load_between(
+    before: CpuTimes, after: CpuTimes, mhz_before: float | None, mhz_after: float | None
+) -> SystemLoad:
+    """Give shares of the processors' time between two readings."""
     spent = {
         name: max(0.0, seconds - before.by_field.get(name, seconds))
         for name, seconds in after.by_field.items()
     }
     total = sum(spent.values())
     if not total:
-        return Noise(mhz_before=mhz_before, mhz_after=mhz_after)
+        return SystemLoad(mhz_before=mhz_before, mhz_after=mhz_after)
     busy = sum(seconds for name, seconds in spent.items() if name not in RESTING)
-    return Noise(
+    others = max(0.0, busy - (after.process_s - before.process_s))
+    return SystemLoad(
         steal_share=min(1.0, spent.get("steal", 0.0) / total),
-        other_share=min(1.0, max(0.0, busy - (after.own - before.own)) / total),
+        other_processes_share=min(1.0, others / total),
         mhz_before=mhz_before,
         mhz_after=mhz_after,
     )
 
 
 def megahertz() -> float | None:
-    """Mean frequency of the processors now."""
-    found = [float(text) for text in MHZ.findall(_read("/proc/cpuinfo"))]
-    return round(sum(found) / len(found), 1) if found else None
+    """Give the present mean frequency of the processors."""
+    frequencies = [float(text) for text in MHZ.findall(_read("/proc/cpuinfo"))]
+    return round(sum(frequencies) / len(frequencies), 1) if frequencies else None
 
 
 def governor() -> str | None:
-    """How the kernel chooses the first processor's frequency."""
+    """Give the name of the kernel's policy for the first processor's frequency."""
     return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
 
 

@@ -1,4 +1,4 @@
-"""Where and of which sources something was measured."""
+"""The machine that something was measured on, and the commit of the sources."""
 
 import platform
 import subprocess
@@ -11,7 +11,7 @@ from sdrt_bench.bench.worker import versions
 
 
 def machine_info(peaks: tuple[Peak, ...] = ()) -> MachineInfo:
-    """This machine."""
+    """Describe this machine."""
     return MachineInfo(
         node=platform.node(),
         processor=machine.processor(),
@@ -27,7 +27,7 @@ def machine_info(peaks: tuple[Peak, ...] = ()) -> MachineInfo:
 
 
 def commit_info(folder: Path = Path(__file__).parent) -> CommitInfo:
-    """The checkout that these sources lie in, if it is one of sdrt."""
+    """Give the commit of the checkout that these sources lie in, if it is one of sdrt."""
     top = _git(folder, "rev-parse", "--show-toplevel")
     # Installed inside of somebody's repository, sources are not part of it.
     if not top or not _git(folder, "ls-files", Path(__file__).name):

@@ -1,8 +1,8 @@
-"""What a round is to the runner: a process that reads a specification and leaves a result.
+"""The protocol between the runner and the process of one round: specification in, result out.
 
-Ours and the peers' are alike: the runner starts `Start.argv`, writes a `Spec` as JSON to its
-standard input, and reads a `Result` or a `Failure` as JSON from the file that the specification
-names. What the process prints is kept for the error message only.
+It is the same for sdrt and for peers. The runner starts `RoundCommand.argv`, writes a `RoundSpec`
+as JSON to standard input, and reads a `RoundResult` or a `RoundFailure` as JSON from the file that
+the specification names. What the process prints is kept for the error message only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,63 +16,63 @@ from sdrt.manifest import Model
 from sdrt_bench.bench.record import Bytes, Params, Precision, Round
 
 
-class Spec(Model):
-    """What one process shall do."""
+class RoundSpec(Model):
+    """What one process shall measure."""
 
     name: str
-    """Of the cell, for errors."""
+    """This is the cell's name, for errors."""
     params: Params
     measure: int
-    """How many of the schedule's steps to run, from the first; then the latents are decoded."""
+    """So many of the schedule's steps are run from the first on; then the latents are decoded."""
     result: Path
-    """The file to write the outcome to."""
+    """The outcome is written to this file."""
     folder: Path
-    """Where latents and picture go; it is there, and empty."""
+    """Latents and image go to this folder, which exists and is empty."""
     options: dict[str, Any] = {}
-    """The source's own: which artifact, which folder of weights."""
+    """The runner adds its own: which artifact, or which folder of weights."""
 
 
-class Result(Model):
-    """What a round gave."""
+class RoundResult(Model):
+    """What a round measured."""
 
     round: Round
     precision: Precision
     artifact_bytes: Bytes | None = None
     versions: dict[str, str] = {}
     options: dict[str, Any] = {}
-    """Settings of the engine that are worth reading in the table."""
+    """These settings of the engine are worth reading in the table."""
     latents: Path | None = None
-    """An npz file with `latents`: (steps, channels, h/8, w/8), the first image after each step."""
+    """An npz file has `latents`: (steps, channels, h/8, w/8), the first image after each step."""
     picture: Path | None = None
-    """PNG of the first image."""
+    """The first image is in this PNG file."""
     warnings: tuple[str, ...] = ()
 
 
-class Failure(Model):
-    """Why a round gave nothing, in one sentence."""
+class RoundFailure(Model):
+    """Why a round has no result, in one sentence."""
 
     error: str
     kind: str = ""
-    """Name of the error's class: "UnsupportedError"."""
+    """This is the name of the error's class: "UnsupportedError"."""
 
 
-OUTCOME: TypeAdapter[Result | Failure] = TypeAdapter(Result | Failure)
+OUTCOME: TypeAdapter[RoundResult | RoundFailure] = TypeAdapter(RoundResult | RoundFailure)
 
 
 @dataclass(frozen=True)
-class Start:
+class RoundCommand:
     """How to start the process of one round."""
 
     argv: Sequence[str]
     env: Mapping[str, str] | None = None
-    """The whole environment; None: this process's own."""
+    """This is the whole environment; None stands for that of the present process."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Goes into the specification."""
+    """They go into the specification."""
 
 
-class Source(Protocol):
-    """Knows how cells of one kind are run: our own, or those of a peer."""
+class CellRunner(Protocol):
+    """Knows how cells of one tool are run: sdrt's, or those of a peer."""
 
-    def start(self, params: Params) -> Start:
-        """The process for one round of a cell; raises `SdrtError` where there can be none."""
+    def command(self, params: Params) -> RoundCommand:
+        """Give the process for one round of a cell; raises `SdrtError` where there can be none."""
         ...

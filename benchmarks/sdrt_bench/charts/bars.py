@@ -1,44 +1,54 @@
-"""Lying bars, so that long names fit beside them: stacked, with error bars and limits."""
+"""Horizontal bars that begin at zero, which leave room for long names: stacked, with error bars and
+reference lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdrt_bench.charts.axes import mark, ticks
-from sdrt_bench.charts.svg import Sheet, width_of
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-ROW, BAR, GAP, MARGIN = 26, 15, 10, 16
-HEAD = 44  # title above the legend or the bars
+from sdrt_bench.charts import figure as base
+
+ROW, BAR, GAP = 26, 15 / 26, 10
+FOOT = 48  # below the bars: ticks and the unit
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a bar."""
+    """One part of a bar."""
 
     value: float
-    css: str
+    color: str
     name: str
-    """For the legend, and under the pointer."""
+    """The legend shows it, and the page under the pointer."""
+    is_pale: bool = False
 
 
 @dataclass(frozen=True)
-class Limit:
-    """A short line across a bar: what could have been."""
+class ReferenceLine:
+    """A short line across a bar: a value to compare the bar with."""
 
     value: float
-    css: str
+    color: str
     name: str
+    width: float = 1.4
+    is_dashed: bool = False
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One row."""
+    """One row of a chart."""
 
     label: str
     segments: Sequence[Segment]
-    words: str
-    """Stand at the bar's end."""
-    whisker: tuple[float, float] | None = None
-    limits: Sequence[Limit] = ()
+    caption: str
+    """This text stands at the bar's end."""
+    error: tuple[float, float] | None = None
+    """Both ends of the error bar."""
+    lines: Sequence[ReferenceLine] = ()
 
     @property
     def total(self) -> float:
@@ -47,77 +57,99 @@ class Bar:
 
     @property
     def end(self) -> float:
-        """Where anything of it ends."""
-        return max(self.total, *(self.whisker or ()), *(limit.value for limit in self.limits), 0.0)
+        """Where the last of bar, error bar and reference lines ends."""
+        return max(self.total, *(self.error or ()), *(line.value for line in self.lines), 0.0)
 
 
 @dataclass(frozen=True)
-class Bars:
-    """A chart of bars that begin at zero."""
+class BarChart:
+    """A chart of bars."""
 
     title: str
     unit: str
-    """Under the axis."""
+    """This is the label of the axis of values."""
     bars: Sequence[Bar]
-    has_legend: bool = True
-
-    def to_svg(self, width: float = 860) -> str:
-        """Draw it."""
-        names = self._names() if self.has_legend else []
-        top = HEAD + (22 if names else 0)
-        bottom = top + ROW * len(self.bars) + 4
-        sheet = Sheet(width, bottom + 48, self.title)
-        sheet.text((MARGIN, 18), self.title, css="title")
-        self._legend(sheet, names)
-        left = MARGIN + GAP + max(width_of(bar.label) for bar in self.bars)
-        room = max(width_of(bar.words) for bar in self.bars) + 2 * GAP
-        marks = ticks(0, max(bar.end for bar in self.bars) or 1)
-        scale = (width - MARGIN - room - left) / marks[-1]
-        for value in marks:
-            x = left + scale * value
-            sheet.line([(x, top), (x, bottom)], "grid" if value else "axis")
-            sheet.text((x, bottom + 13), mark(value), "middle", "faint")
-        sheet.text((left + scale * marks[-1] / 2, bottom + 34), self.unit, "middle")
-        for i, bar in enumerate(self.bars):
-            _draw(sheet, bar, left, top + ROW * i + ROW / 2, scale)
-        return sheet.to_svg()
-
-    def _names(self) -> list[tuple[str, str, bool]]:
-        """Each name once, with its class, and whether it is a limit."""
-        found: dict[str, tuple[str, str, bool]] = {}
-        parts = [part for bar in self.bars for part in bar.segments]
-        for part in sorted(parts, key=lambda part: part.css):
-            found.setdefault(part.name, (part.name, part.css, False))
-        for bar in self.bars:
-            for limit in bar.limits:
-                found.setdefault(limit.name, (limit.name, limit.css, True))
-        return list(found.values())
-
-    def _legend(self, sheet: Sheet, names: Sequence[tuple[str, str, bool]]) -> None:
-        x = float(MARGIN)
-        for name, css, is_limit in names:
-            if is_limit:
-                sheet.line([(x + 6, HEAD - 6), (x + 6, HEAD + 8)], css)
-            else:
-                sheet.box((x, HEAD - 5), (12, 12), css)
-            sheet.text((x + 18, HEAD + 1), name)
-            x += 18 + width_of(name) + 20
 
 
-def _draw(sheet: Sheet, bar: Bar, left: float, middle: float, scale: float) -> None:
-    sheet.text((left - GAP, middle), bar.label, "end")
-    x = left
+@base.chart_settings()
+def draw_bars(chart: BarChart, width: float = 860) -> Figure:
+    """Draw a chart of bars; its height follows from their number."""
+    samples = _samples(chart)
+    names = list(samples)
+    probe = base.new_figure(width, base.HEAD, chart.title)  # to measure text
+    top = base.HEAD - 6 + base.legend_height(probe, names)
+    bottom = top + ROW * len(chart.bars) + 4
+    figure = base.new_figure(width, bottom + FOOT, chart.title)
+    left = base.MARGIN + GAP + max(base.text_width(probe, bar.label) for bar in chart.bars)
+    room = max(base.text_width(probe, bar.caption) for bar in chart.bars) + 2 * GAP
+    axes = base.add_axes(figure, (left, top, width - base.MARGIN - room, bottom))
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", color=base.GRID, linewidth=1)
+    axes.tick_params(axis="x", length=0)
+    axes.spines["bottom"].set_visible(False)
+    axes.axvline(0, color=base.FAINT, linewidth=1.2)
+    axes.set_xlim(0, max(bar.end for bar in chart.bars) or 1)
+    axes.set_xlim(0, max(axes.xaxis.get_major_locator().tick_values(*axes.get_xlim())))
+    axes.set_ylim(len(chart.bars) - 0.5 + 4 / ROW, -0.5)
+    axes.set_yticks(range(len(chart.bars)), [bar.label for bar in chart.bars], color=base.INK)
+    base.label_axes(axes, chart.unit)
+    for row, bar in enumerate(chart.bars):
+        _draw_bar(axes, row, bar)
+    if names:
+        base.add_legend(figure, list(samples.values()), names, base.HEAD - 10)
+    return figure
+
+
+def _draw_bar(axes: Axes, row: int, bar: Bar) -> None:
+    start = 0.0
     for part in bar.segments:
-        tip = f"{bar.label}: {part.name} {part.value:.4g}"
-        sheet.box((x, middle - BAR / 2), (scale * part.value, BAR), f"bar {part.css}", tip)
-        x += scale * part.value
-    for limit in bar.limits:
-        at = left + scale * limit.value
-        tip = f"{limit.name}: {limit.value:.4g}"
-        sheet.line([(at, middle - BAR / 2 - 3), (at, middle + BAR / 2 + 3)], limit.css, tip)
-    if bar.whisker:
-        low, high = (left + scale * value for value in bar.whisker)
-        sheet.line([(low, middle), (high, middle)], "whisker")
-        for at in (low, high):
-            sheet.line([(at, middle - 4), (at, middle + 4)], "whisker")
-    sheet.text((left + scale * bar.end + GAP, middle), bar.words)
+        (shape,) = axes.barh(
+            row, part.value, BAR, start, color=part.color, alpha=_alpha(part), zorder=2
+        )
+        base.set_tip(shape, f"{bar.label}: {part.name} {part.value:.4g}")
+        start += part.value
+    for line in bar.lines:
+        (stroke,) = axes.plot(
+            [line.value] * 2,
+            [row - BAR / 2 - 0.11, row + BAR / 2 + 0.11],
+            color=line.color,
+            linewidth=line.width,
+            linestyle=_dashes(line),
+            zorder=3,
+        )
+        base.set_tip(stroke, f"{line.name}: {line.value:.4g}")
+    if bar.error:
+        low, high = bar.error
+        spread = [[bar.total - low], [high - bar.total]]
+        axes.errorbar(
+            bar.total,
+            row,
+            xerr=spread,
+            fmt="none",
+            ecolor=base.INK,
+            elinewidth=1.4,
+            capsize=4,
+            capthick=1.4,
+        )
+    axes.annotate(
+        bar.caption, (bar.end, row), (GAP, 0), textcoords="offset points", va="center_baseline"
+    )
+
+
+def _samples(chart: BarChart) -> dict[str, Artist]:
+    """For the legend, a sample of each name: of segments first, then of reference lines."""
+    samples: dict[str, Artist] = {}
+    for part in (part for bar in chart.bars for part in bar.segments):
+        samples.setdefault(part.name, Patch(color=part.color, alpha=_alpha(part), linewidth=0))
+    for line in (line for bar in chart.bars for line in bar.lines):
+        sample = Line2D([], [], color=line.color, linewidth=line.width, linestyle=_dashes(line))
+        samples.setdefault(line.name, sample)
+    return samples
+
+
+def _alpha(part: Segment) -> float:
+    return 0.38 if part.is_pale else 1
+
+
+def _dashes(line: ReferenceLine) -> str:
+    return "--" if line.is_dashed else "-"

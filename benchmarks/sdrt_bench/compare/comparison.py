@@ -1,4 +1,4 @@
-"""What a comparison found: each prompt's figures, how they spread, as a record and as a table."""
+"""Figures of a comparison: of each prompt and of all of them, as a record and as a table."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -22,16 +22,16 @@ class Pair:
     prompt: str
     seed: int
     latent_psnr_db: Sequence[float]
-    """After each step, with the range of A's latents as peak; infinite where they are equal."""
+    """Each step has this PSNR with the range of A's latents as peak; infinite for equal latents."""
     psnr_db: float
-    """Of the 8-bit pictures."""
+    """The 8-bit images have this PSNR."""
     ssim: float
     shown: tuple[dict[str, bool], dict[str, bool]] | None
-    """For A and B: which attributes of the prompt the picture shows, where that can be told."""
+    """For A and B it says which attributes of the prompt the image shows, where that is known."""
     pictures: tuple[Pixels, Pixels]
 
     def to_record(self) -> dict[str, Any]:
-        """All but the pictures, as plain values."""
+        """Give all but the images as plain values."""
         return {
             "prompt": self.prompt,
             "seed": self.seed,
@@ -43,8 +43,8 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Every pair, and what the first picture of each side was made with."""
+class ModelComparison:
+    """Every pair, and the parameters of each side's first image."""
 
     sides: tuple[Parameters, Parameters]
     pairs: Sequence[Pair]
@@ -52,23 +52,23 @@ class Comparison:
 
     @cached_property
     def psnr_db(self) -> Spread:
-        """Of the pictures."""
+        """PSNR of the images."""
         return Spread.of([pair.psnr_db for pair in self.pairs])
 
     @cached_property
     def ssim(self) -> Spread:
-        """Of the pictures."""
+        """SSIM of the images."""
         return Spread.of([pair.ssim for pair in self.pairs])
 
     @cached_property
     def latent_psnr_db(self) -> list[Spread]:
-        """Of the latents after each step."""
+        """PSNR of the latents after each step."""
         columns = zip(*(pair.latent_psnr_db for pair in self.pairs), strict=True)
         return [Spread.of(column) for column in columns]
 
     @cached_property
     def accuracy(self) -> tuple[Accuracy, Accuracy] | None:
-        """For A and B: shares of attributes and of whole prompts that are painted as told."""
+        """For A and B, shares of attributes and of whole prompts that are painted as requested."""
         answers = [pair.shown for pair in self.pairs if pair.shown]
         if len(answers) < len(self.pairs):
             return None
@@ -78,7 +78,7 @@ class Comparison:
         return ours, theirs
 
     def to_record(self) -> dict[str, Any]:
-        """All figures as plain values; decibels of equal arrays, which are infinite, are None."""
+        """Give all figures as plain values; infinite decibels, of equal arrays, are None."""
         accuracy = self.accuracy
         return {
             "a": _side(self.sides[0]),
@@ -87,24 +87,24 @@ class Comparison:
             "prompts": len(self.pairs),
             "psnr_db": _spread(self.psnr_db),
             "ssim": _spread(self.ssim),
-            "latent_psnr_db": [_spread(one) for one in self.latent_psnr_db],
+            "latent_psnr_db": [_spread(spread) for spread in self.latent_psnr_db],
             "accuracy": dict(zip("ab", accuracy, strict=True)) if accuracy else None,
             "pairs": [pair.to_record() for pair in self.pairs],
             "warnings": self.warnings,
         }
 
     def to_text(self) -> str:
-        """For people."""
-        made, count = self.sides[0], len(self.pairs)
-        seeds = f", {made.seed} to {self.pairs[-1].seed}" if count > 1 else f" {made.seed}"
+        """Write a table."""
+        side, count = self.sides[0], len(self.pairs)
+        seeds = f", {side.seed} to {self.pairs[-1].seed}" if count > 1 else f" {side.seed}"
         lines = [
             *self.describe(),
             f"{count} {'prompts and seeds' if count > 1 else 'prompt, seed'}{seeds}; "
-            f"{made.width}x{made.height}, {made.num_inference_steps} steps of {made.sampler}, "
-            f"guidance {made.guidance_scale:g}",
+            f"{side.width}x{side.height}, {side.num_inference_steps} steps of {side.sampler}, "
+            f"guidance {side.guidance_scale:g}",
             "",
             _row("B against A", [field.name for field in fields(Spread)]),
-            _row("picture, SSIM", [f"{one:.4f}" for one in asdict(self.ssim).values()]),
+            _row("picture, SSIM", [f"{value:.4f}" for value in asdict(self.ssim).values()]),
             _row("picture, PSNR in dB", _decibels(self.psnr_db)),
         ]
         for step in shown_steps(len(self.latent_psnr_db)):
@@ -112,11 +112,11 @@ class Comparison:
         return "\n".join([*lines, *self._accuracy_lines()])
 
     def describe(self) -> list[str]:
-        """A line for each side: model, stored and executed precision, engine."""
+        """Describe each side in a line: model, stored and executed precision, engine."""
         return [
-            f"{name}: {made.model}, stored in {made.stored_precision}, executed in "
-            f"{made.executed_precision} on {made.backend}"
-            for name, made in zip(SIDES, self.sides, strict=True)
+            f"{name}: {side.model}, stored in {side.stored_precision}, executed in "
+            f"{side.executed_precision} on {side.backend}"
+            for name, side in zip(SIDES, self.sides, strict=True)
         ]
 
     def _accuracy_lines(self) -> list[str]:
@@ -132,13 +132,13 @@ class Comparison:
 
 
 def shown_steps(count: int) -> list[int]:
-    """Indices of some steps, evenly spaced from the first to the last."""
+    """Give indices of some steps, evenly spaced from the first to the last."""
     shown = min(count, SHOWN_STEPS)
     return [round(i * (count - 1) / max(1, shown - 1)) for i in range(shown)]
 
 
 def decibels(value: float) -> str:
-    """For people."""
+    """Format decibels."""
     return f"{value:.1f}" if math.isfinite(value) else "equal"
 
 
@@ -150,20 +150,20 @@ def _row(name: str, cells: Sequence[str]) -> str:
     return f"{name:22}" + "".join(f"{cell:>9}" for cell in cells)
 
 
-def _side(made: Parameters) -> dict[str, Any]:
+def _side(side: Parameters) -> dict[str, Any]:
     names = (
         *("model", "model_hash", "stored_precision", "executed_precision"),
         *("backend", "threads", "version"),
     )
-    return {name: getattr(made, name) for name in names}
+    return {name: getattr(side, name) for name in names}
 
 
-def _settings(made: Parameters) -> dict[str, Any]:
+def _settings(side: Parameters) -> dict[str, Any]:
     names = (
         *("width", "height", "num_inference_steps", "guidance_scale"),
         *("sampler", "sampler_options", "scheduler", "spacing", "steps_offset"),
     )
-    return {name: getattr(made, name) for name in names}
+    return {name: getattr(side, name) for name in names}
 
 
 def _spread(spread: Spread) -> dict[str, float | None]:

@@ -1,4 +1,4 @@
-"""A comparison to look at: pictures side by side with their difference, and PSNR over steps."""
+"""Pictures of a comparison: images side by side with their difference, and PSNR over steps."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -12,20 +12,21 @@ from sdrt.errors import UsageError, WriteError
 from sdrt.files.atomic import check_writable, whole_file
 from sdrt.images.grid import GAP, INK, PAPER, Font, fitting, titled_grid
 from sdrt.images.png import check_target
-from sdrt_bench.charts.line_plot import Chart, Line
-from sdrt_bench.compare.comparison import SIDES, Comparison, Pair, decibels
+from sdrt_bench.charts import require_matplotlib
+from sdrt_bench.compare.comparison import SIDES, ModelComparison, Pair, decibels
 from sdrt_bench.similarity import WHITE, Pixels
 
 ROWS = 6
-GAINS = (64, 32, 16, 8, 4, 2, 1)  # of differences, which else nobody would see
+GAINS = (64, 32, 16, 8, 4, 2, 1)  # of differences, which would be invisible otherwise
 SHEET, PLOT = "side-by-side.png", "psnr-over-steps.png"
 
 
 def check_folder(folder: Path) -> None:
-    """Find out before the work whether the pictures can be written.
+    """Check before the work that the pictures can be written.
 
-    Raises `UsageError`, or `WriteError` without permission.
+    Raises `UsageError`, `WriteError` without permission, or `MissingExtraError` without matplotlib.
     """
+    require_matplotlib()
     if folder.is_dir():
         for name in (SHEET, PLOT):
             check_target(folder / name)
@@ -38,7 +39,7 @@ def check_folder(folder: Path) -> None:
         check_writable(folder, parent)
 
 
-def write_pictures(comparison: Comparison, folder: Path) -> list[Path]:
+def write_pictures(comparison: ModelComparison, folder: Path) -> list[Path]:
     """Write both pictures, or none; makes the folder if it is not there."""
     pictures = {
         folder / SHEET: side_by_side(comparison),
@@ -58,8 +59,8 @@ def write_pictures(comparison: Comparison, folder: Path) -> list[Path]:
     return list(pictures)
 
 
-def side_by_side(comparison: Comparison, rows: int = ROWS) -> Image.Image:
-    """A row for each of some prompts: what it is, A, B, and their difference, amplified.
+def side_by_side(comparison: ModelComparison, rows: int = ROWS) -> Image.Image:
+    """Draw a row for each of some prompts: its text, A, B, and their difference, amplified.
 
     The prompts are evenly spaced in the order of their PSNR, from the worst to the best.
     """
@@ -72,48 +73,53 @@ def side_by_side(comparison: Comparison, rows: int = ROWS) -> Image.Image:
         height, width = difference.shape[:2]
         cells += [_panel(_label(pair), width, height), *map(Image.fromarray, shown)]
     heads = [
-        f"{name}: {made.model}\nstored in {made.stored_precision}\n"
-        f"{made.backend} {made.executed_precision}"
-        for name, made in zip(SIDES, comparison.sides, strict=True)
+        f"{name}: {side.model}\nstored in {side.stored_precision}\n"
+        f"{side.backend} {side.executed_precision}"
+        for name, side in zip(SIDES, comparison.sides, strict=True)
     ]
     return titled_grid(cells, ["", *heads, f"difference\ntimes {gain}"])
 
 
 def spaced_pairs(pairs: Sequence[Pair], count: int) -> list[Pair]:
-    """The worst, the best, and some evenly spaced between them."""
+    """Choose the worst, the best, and some evenly spaced between them."""
     ordered = sorted(pairs, key=lambda pair: pair.psnr_db)
     at = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
     return [ordered[i] for i in at]
 
 
 def _apart(a: Pixels, b: Pixels) -> npt.NDArray[np.int32]:
-    """How far each value of two pictures is apart."""
+    """Absolute differences of two images."""
     apart: npt.NDArray[np.int32] = np.abs(a.astype(np.int32) - b)
     return apart
 
 
 def _fits(apart: Sequence[npt.NDArray[np.int32]], gain: int) -> bool:
-    """Whether all but a few of the largest differences can still be told apart."""
+    """Whether all but a few of the largest amplified differences stay below white."""
     return float(np.quantile(np.stack(apart), 0.998)) * gain <= WHITE
 
 
-def psnr_over_steps(comparison: Comparison) -> Image.Image:
-    """The median of all prompts with the band from the tenth to the ninetieth percentile."""
+def psnr_over_steps(comparison: ModelComparison) -> Image.Image:
+    """Draw the median of all prompts, and a band from the tenth to the ninetieth percentile."""
+    from sdrt_bench.charts.figure import SERIES, to_image
+    from sdrt_bench.charts.lines import Line, LineChart, draw_lines
+
     spreads = comparison.latent_psnr_db
     steps = list(range(1, len(spreads) + 1))
-    band = [one.p10 for one in spreads], [one.p90 for one in spreads]
-    lines = [
-        Line("median", steps, [one.median for one in spreads], band, "p10 to p90"),
-        Line("worst", steps, [one.min for one in spreads], is_dashed=True),
-    ]
-    return Chart(
+    median, worst = [step.median for step in spreads], [step.min for step in spreads]
+    band = [step.p10 for step in spreads], [step.p90 for step in spreads]
+    chart = LineChart(
         title=f"How far the latents of B are from A's, {len(comparison.pairs)} prompts",
         x_label="step",
         y_label="PSNR, dB",
-        lines=lines,
-        subtitle="\n".join(comparison.describe()),
+        lines=[
+            Line("median", steps, median, SERIES[0], band, "p10 to p90", has_dots=True),
+            Line("worst", steps, worst, SERIES[1], style="dashed"),
+        ],
+        subtitle=comparison.describe(),
         empty="A and B are equal after every step",
-    ).draw()
+        is_counted=True,
+    )
+    return to_image(draw_lines(chart, height=470))
 
 
 def _label(pair: Pair) -> list[str]:
@@ -126,7 +132,7 @@ def _label(pair: Pair) -> list[str]:
 
 
 def _panel(texts: Sequence[str], width: int, height: int) -> Image.Image:
-    """Texts on paper, the first one wrapped and, if it is too long, cut."""
+    """Texts on white, the first of them wrapped and, if it is too long, cut."""
     panel = Image.new("RGB", (width, height), PAPER)
     pen = ImageDraw.Draw(panel)
     font = ImageFont.load_default(max(8, min(24, width // 11)))

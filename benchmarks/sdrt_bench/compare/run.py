@@ -1,4 +1,4 @@
-"""Two models or engines at the same prompts, seeds and steps: how far is B from A?"""
+"""Runs two models or engines at the same prompts, seeds and steps, and compares B with A."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,7 +15,7 @@ from sdrt.manifest import Latent
 from sdrt.pipeline import Pipeline
 from sdrt.request.options import Options
 from sdrt.request.resolve import check_prompt_alone
-from sdrt_bench.compare.comparison import Comparison, Pair
+from sdrt_bench.compare.comparison import ModelComparison, Pair
 from sdrt_bench.precision_check import check_executed
 from sdrt_bench.prompts import Prompt
 from sdrt_bench.similarity import Pixels, latent_psnr_db, psnr_db, ssim
@@ -23,11 +23,11 @@ from sdrt_bench.similarity import Pixels, latent_psnr_db, psnr_db, ssim
 Watch = Callable[[Run], AbstractContextManager[Iterable[Step]]]
 
 KEPT = frozenset({"text_encoder", "text_encoder_2", "unet", "vae_decoder"})
-"""Networks that stay in memory from prompt to prompt; of one side at a time."""
+"""These networks of one side at a time stay in memory from prompt to prompt."""
 
 
 def complete(a: Pipeline, b: Pipeline, options: Options) -> Options:
-    """The options with what A's defaults say besides, so that both sides sample in one way.
+    """Complete the options with A's defaults, so that both sides sample in the same way.
 
     Raises `UsageError` where the two cannot be compared: other latents, other default sizes and
     none given, other levels of noise; `UnsupportedError` for models that take a picture.
@@ -36,7 +36,7 @@ def complete(a: Pipeline, b: Pipeline, options: Options) -> Options:
         check_prompt_alone(pipe.artifact.manifest, "a comparison has none to give")
     _check_latents(a.artifact.manifest.latent, b.artifact.manifest.latent)
     ours, theirs = (pipe.artifact.manifest.defaults for pipe in (a, b))
-    sizes = [(one.width, one.height) for one in (ours, theirs)]
+    sizes = [(defaults.width, defaults.height) for defaults in (ours, theirs)]
     if sizes[0] != sizes[1] and not {"width", "height"} <= options.keys():
         (width, height), (other_width, other_height) = sizes
         raise UsageError(
@@ -56,8 +56,8 @@ def complete(a: Pipeline, b: Pipeline, options: Options) -> Options:
         "spacing": request.sampler_settings.spacing,
     }
     other = b.start("", **completed).request
-    have_one_way = request.sampler_settings.options == other.sampler_settings.options
-    if not have_one_way or not np.array_equal(
+    has_same_options = request.sampler_settings.options == other.sampler_settings.options
+    if not has_same_options or not np.array_equal(
         request.steps(a.training_noise).sigmas, other.steps(b.training_noise).sigmas
     ):
         raise UsageError(
@@ -75,7 +75,7 @@ def compare(
     seed: int = 0,
     options: Options | None = None,
     watch: Watch = nullcontext,
-) -> Comparison:
+) -> ModelComparison:
     """Paint all prompts on A, then on B, prompt i with `seed + i`.
 
     Networks of only one side are in memory at a time. `watch` is given each run and hands out the
@@ -83,7 +83,7 @@ def compare(
     `UnsupportedError` where an engine executes another precision than it was asked for.
     """
     completed = complete(a, b, options or {})
-    a.start("", **_seeded(completed, seed + len(prompts) - 1))  # is the last seed still one?
+    a.start("", **_seeded(completed, seed + len(prompts) - 1))  # the last seed must be valid, too
     for name, pipe in (("A", a), ("B", b)):
         if pipe.backend.precision:
             check_executed(name, pipe.artifact, pipe.backend)
@@ -99,20 +99,20 @@ def compare(
 
     references = [paint("A", a, index) for index in range(len(prompts))]
     a.release()
-    made, pairs = references[0].parameters, []
+    parameters, pairs = references[0].parameters, []
     for index, reference in enumerate(references):
         painted = paint("B", b, index)
         pairs.append(_pair(prompts[index], seed + index, reference, painted))
     b.release()
-    return Comparison((made, painted.parameters), pairs, list(warnings))
+    return ModelComparison((parameters, painted.parameters), pairs, list(warnings))
 
 
 @dataclass(frozen=True)
 class _Painted:
-    """One prompt on one side."""
+    """One prompt, painted on one side."""
 
     latents: list[Latents]
-    """After each step, (channels, h/8, w/8)."""
+    """They are kept after each step: (channels, h/8, w/8)."""
     pixels: Pixels
     parameters: Parameters
 
@@ -136,8 +136,8 @@ def _pair(prompt: Prompt, seed: int, a: _Painted, b: _Painted) -> Pair:
 
 def _check_latents(a: Latent, b: Latent) -> None:
     ours, theirs = (
-        f"{one.channels} channels, 1/{one.downscale} of the size, scaled by {one.scale:g}"
-        for one in (a, b)
+        f"{latent.channels} channels, 1/{latent.downscale} of the size, scaled by {latent.scale:g}"
+        for latent in (a, b)
     )
     if ours != theirs:
         raise UsageError(

@@ -1,10 +1,10 @@
-"""Are sdrt's pictures those of diffusers, for each family, way of working, engine and precision?
+"""Compares sdrt's images with those of diffusers: each family, task, engine and precision.
 
     python -m sdrt_bench.docs.family_parity [PRESET ...] [--into docs/export/families.md]
 
 Each preset's geometry gets random weights, once for diffusers' pipelines, which run them in fp32,
 and once for exports in fp32, bf16 and int8. Prompt, noise, scheduler and steps are the same. Random
-weights are harder on few bits than trained ones, and show what a pipeline does as well.
+weights are harder to round than trained ones, and show what a pipeline does as well.
 
 A document gets each preset's rows as soon as they are there, and keeps those of other presets.
 """
@@ -28,8 +28,8 @@ import sdrt
 from sdrt import validation
 from sdrt.files.atomic import whole_file
 from sdrt.manifest import Precision
-from sdrt_bench.docs.markdown_blocks import marked, read_document, with_marked
-from sdrt_bench.docs.sampler_parity import scheduler_class
+from sdrt_bench.docs.markdown_blocks import block_content, read_document, with_marked
+from sdrt_bench.docs.scheduler_variants import scheduler_class
 from sdrt_bench.similarity import Pixels, psnr_db
 from sdrt_export.exporter import export
 from sdrt_export.presets import Preset, read_preset
@@ -38,7 +38,7 @@ from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
 
 PROMPT, SEED, STEPS = "a boat, at 7", 3, 6
-HEIGHT, WIDTH = 80, 64  # told apart
+HEIGHT, WIDTH = 80, 64  # not equal, so that mixing them up shows
 ENGINES: Mapping[str, tuple[Precision, ...]] = {
     "onnxruntime": ("fp32", "int8"),  # it computes bf16 files in fp32
     "openvino": ("fp32", "bf16", "int8"),
@@ -53,8 +53,8 @@ Options = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Mode:
-    """One way of making pictures: what diffusers is asked, and what we are."""
+class TaskPair:
+    """One task, and the options of diffusers and of sdrt for it."""
 
     name: str
     pipeline: str
@@ -62,25 +62,25 @@ class Mode:
     ours: Options = field(default_factory=dict)
 
 
-def modes(preset: str) -> list[Mode]:
-    """What a preset's model can do, with the pipelines of diffusers that do it."""
+def modes(preset: str) -> list[TaskPair]:
+    """Give the tasks of a preset's model, with the pipelines of diffusers for them."""
     size = {"width": WIDTH, "height": HEIGHT}
     image = {"image": picture(), "strength": 0.7}
     masked = {**image, "mask_image": mask(), **size}
     under_mask = {**image, "mask": mask(), "paste": False}
     xl = "XL" if "sdxl" in preset else ""
-    text = Mode("text to image", f"StableDiffusion{xl}Pipeline", size, size)
-    change = Mode("image to image", f"StableDiffusion{xl}Img2ImgPipeline", image, image)
-    inpaint = Mode("inpainting", f"StableDiffusion{xl}InpaintPipeline", masked, under_mask)
+    text = TaskPair("text to image", f"StableDiffusion{xl}Pipeline", size, size)
+    change = TaskPair("image to image", f"StableDiffusion{xl}Img2ImgPipeline", image, image)
+    inpaint = TaskPair("inpainting", f"StableDiffusion{xl}InpaintPipeline", masked, under_mask)
     if "inpaint" in preset:
         return [inpaint]
     if "instruct" in preset:
         edit = {"image": picture(), "image_guidance_scale": 1.5}
-        return [Mode("edit", "StableDiffusionInstructPix2PixPipeline", edit, edit)]
+        return [TaskPair("edit", "StableDiffusionInstructPix2PixPipeline", edit, edit)]
     if "lcm" in preset:
         return [
-            Mode(text.name, "LatentConsistencyModelPipeline", size, size),
-            Mode(change.name, "LatentConsistencyModelImg2ImgPipeline", image, image),
+            TaskPair(text.name, "LatentConsistencyModelPipeline", size, size),
+            TaskPair(change.name, "LatentConsistencyModelImg2ImgPipeline", image, image),
         ]
     if "turbo" in preset:
         return [text]
@@ -88,21 +88,21 @@ def modes(preset: str) -> list[Mode]:
 
 
 def picture() -> Image.Image:
-    """Shades that differ from side to side."""
+    """Draw an image whose shades differ from side to side."""
     rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
     shades = np.stack([rows * 3, columns * 4, 255 - rows - columns * 2], axis=2)
     return Image.fromarray(shades.astype(np.uint8))
 
 
 def mask() -> Image.Image:
-    """Whole blocks of 8 pixels, where diffusers' mask is exact too."""
+    """Draw a mask of whole blocks of 8 pixels, where diffusers' mask is exact, too."""
     shades = np.zeros((HEIGHT, WIDTH), np.uint8)
     shades[16:56, 24:48] = 255
     return Image.fromarray(shades)
 
 
 def diffusers_pipeline(checkpoint: Checkpoint, name: str) -> Any:
-    """A pipeline of diffusers with a checkpoint's weights, and its own scheduler."""
+    """Make a pipeline of diffusers with a checkpoint's weights and scheduler."""
     config = checkpoint.configs["scheduler"]
     scheduler = scheduler_class(config.get("_class_name", "DDIMScheduler"))
     parts: dict[str, Any] = {
@@ -128,19 +128,19 @@ def diffusers_pipeline(checkpoint: Checkpoint, name: str) -> Any:
     return pipe
 
 
-def they_paint(checkpoint: Checkpoint, mode: Mode, asked: Options) -> Pixels:
-    """A picture of diffusers."""
+def paint_with_diffusers(checkpoint: Checkpoint, mode: TaskPair, options: Options) -> Pixels:
+    """Paint an image with diffusers."""
     generator = torch.Generator("cpu").manual_seed(SEED)
-    # It looks for the network where older versions of transformers have it.
+    # diffusers looks for the network where older versions of transformers have it.
     with patch.object(CLIPTextModel, "text_model", property(lambda self: self), create=True):
         pipe = diffusers_pipeline(checkpoint, mode.pipeline)
-        made = pipe(PROMPT, generator=generator, output_type="np", **asked, **mode.theirs)
-    pixels: Pixels = (made.images[0] * 255).round().astype(np.uint8)
+        result = pipe(PROMPT, generator=generator, output_type="np", **options, **mode.theirs)
+    pixels: Pixels = (result.images[0] * 255).round().astype(np.uint8)
     return pixels
 
 
-def made(checkpoint: Checkpoint, folder: Path, preset: Preset) -> dict[Precision, Path]:
-    """The exports; in int8 also below the floor, which random weights need not reach."""
+def export_all(checkpoint: Checkpoint, folder: Path, preset: Preset) -> dict[Precision, Path]:
+    """Export in each precision; int8 also below its floor, which random weights may not reach."""
     exports: dict[Precision, Path] = {
         precision: export(checkpoint, folder / precision, precision, defaults=preset.defaults).path
         for precision in FLOATS
@@ -153,28 +153,28 @@ def made(checkpoint: Checkpoint, folder: Path, preset: Preset) -> dict[Precision
 
 
 def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
-    """The table's rows of one preset: how near each engine comes in each precision."""
+    """Measure the table's rows of one preset: PSNR of each engine in each precision."""
     checkpoint = RandomCheckpoint.of(name, preset)
-    asked: Options = {
+    options: Options = {
         "num_inference_steps": min(STEPS, preset.defaults.num_inference_steps),
         "guidance_scale": preset.defaults.guidance_scale,
     }
-    artifacts = made(checkpoint, folder, preset)
+    artifacts = export_all(checkpoint, folder, preset)
     config = checkpoint.configs["scheduler"]
     for mode in modes(name):
-        expected = they_paint(checkpoint, mode, asked)
+        expected = paint_with_diffusers(checkpoint, mode, options)
         figures = []
         for engine, precisions in ENGINES.items():
             for precision in precisions:
                 pipe = sdrt.load(artifacts[precision], backend=engine, precision=precision)
-                result = pipe(PROMPT, seed=SEED, scheduler_config=config, **asked, **mode.ours)
+                result = pipe(PROMPT, seed=SEED, scheduler_config=config, **options, **mode.ours)
                 figures.append(f"{psnr_db(expected, np.asarray(result.images[0])):.1f}")
         yield [name, mode.name, *figures]
 
 
 def table(rows_of: Mapping[str, Sequence[Sequence[str]]]) -> str:
-    """All rows, as Markdown."""
-    columns = [f"{engine} {one}" for engine, some in ENGINES.items() for one in some]
+    """Write all rows as Markdown."""
+    columns = [f"{engine} {precision}" for engine, some in ENGINES.items() for precision in some]
     lines = [["preset", "mode", *columns], ["---"] * (2 + len(columns))]
     for name in PRESETS:
         lines += map(list, rows_of.get(name, ()))
@@ -182,17 +182,17 @@ def table(rows_of: Mapping[str, Sequence[Sequence[str]]]) -> str:
 
 
 def rows_in(document: str) -> dict[str, list[list[str]]]:
-    """Rows that a document has, by their preset."""
-    found: dict[str, list[list[str]]] = {}
-    for line in marked(document, MARK).splitlines():
+    """Read the rows of a document, by their preset."""
+    rows: dict[str, list[list[str]]] = {}
+    for line in block_content(document, MARK).splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if cells[0] in PRESETS:
-            found.setdefault(cells[0], []).append(cells)
-    return found
+            rows.setdefault(cells[0], []).append(cells)
+    return rows
 
 
 def main() -> None:
-    """Paint with everybody, and print the table or write it into a document."""
+    """Paint with both, and print the table or write it into a document."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("presets", nargs="*", default=PRESETS)
     parser.add_argument("--into", type=Path, help="a document with marks around its table")

@@ -28,11 +28,11 @@ PLACE, MASKED = "on the beach by day", (8, 32, 112, 120)  # left, top, right and
 STYLES = ("watercolor", "line-art", "film-noir", "anime")
 HIRES, HIRES_STRENGTHS = 1.5, (0.2, 0.4)
 
-Sheet = tuple[str, Image.Image]
+NamedSheet = tuple[str, Image.Image]
 
 
-def sheets(pipe: Pipeline) -> Iterator[Sheet]:
-    """Each sheet with its name."""
+def sheets(pipe: Pipeline) -> Iterator[NamedSheet]:
+    """Paint each sheet; gives it with its name."""
     pictures = {name: paint(pipe, prompt) for name, prompt in PROMPTS.items()}
     yield "text-to-image", titled_grid(list(pictures.values()), list(pictures))
     yield "image-to-image", image_to_image(pipe, pictures["boat"])
@@ -42,39 +42,43 @@ def sheets(pipe: Pipeline) -> Iterator[Sheet]:
 
 
 def paint(pipe: Pipeline, prompt: str, **options: object) -> Image.Image:
-    """One picture."""
+    """Paint one image."""
     return pipe(prompt, seed=SEED, **options).images[0]  # type: ignore[arg-type]
 
 
 def image_to_image(pipe: Pipeline, boat: Image.Image) -> Image.Image:
-    """The boat, and what other words make of it by strength."""
-    made = [paint(pipe, OTHER_BOAT, image=boat, strength=strength) for strength in STRENGTHS]
-    return titled_grid([boat, *made], ["image", *(f"strength {one}" for one in STRENGTHS)])
+    """Paint another prompt over the boat, with several strengths."""
+    images = [paint(pipe, OTHER_BOAT, image=boat, strength=strength) for strength in STRENGTHS]
+    return titled_grid(
+        [boat, *images], ["image", *(f"strength {strength:g}" for strength in STRENGTHS)]
+    )
 
 
 def inpainting(pipe: Pipeline, dog: Image.Image) -> Image.Image:
-    """The dog, the mask, and what stands there instead."""
+    """Paint other objects into the place of the dog, under a mask."""
     mask = Image.new("L", dog.size, 0)
     mask.paste(255, MASKED)
-    made = [paint(pipe, f"{what} {PLACE}", image=dog, mask=mask) for what in PAINTED.values()]
-    return titled_grid([dog, mask.convert("RGB"), *made], ["image", "mask", *PAINTED])
+    images = [
+        paint(pipe, f"{subject} {PLACE}", image=dog, mask=mask) for subject in PAINTED.values()
+    ]
+    return titled_grid([dog, mask.convert("RGB"), *images], ["image", "mask", *PAINTED])
 
 
 def hires(pipe: Pipeline, house: Image.Image) -> Image.Image:
-    """The house enlarged by arithmetic, and by a second pass."""
+    """Enlarge the house by resampling, and by a second pass."""
     prompt = PROMPTS["house"]
-    made = [
+    images = [
         paint(pipe, prompt, hires=HIRES, hires_strength=strength) for strength in HIRES_STRENGTHS
     ]
-    enlarged = house.resize(made[0].size, Image.Resampling.LANCZOS)
-    titles = ["enlarged", *(f"second pass, {one}" for one in HIRES_STRENGTHS)]
-    return titled_grid([enlarged, *made], titles)
+    enlarged = house.resize(images[0].size, Image.Resampling.LANCZOS)
+    titles = ["enlarged", *(f"second pass, {strength:g}" for strength in HIRES_STRENGTHS)]
+    return titled_grid([enlarged, *images], titles)
 
 
 def styles(pipe: Pipeline, boat: Image.Image) -> Image.Image:
-    """The boat without a style, and in some."""
-    made = [paint(pipe, PROMPTS["boat"], style=style) for style in STYLES]
-    return titled_grid([boat, *made], ["no style", *STYLES])
+    """Paint the boat without a style, and in some."""
+    images = [paint(pipe, PROMPTS["boat"], style=style) for style in STYLES]
+    return titled_grid([boat, *images], ["no style", *STYLES])
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
-"""What everything around the U-Net costs in a step: sampler, guidance, noise, and all checks.
+"""Time of everything around the U-Net in a step: sampler, guidance, noise, and all checks.
 
-A pipeline runs with a U-Net that answers at once, on latents of a 512x512 picture with guidance.
+A pipeline runs with a U-Net that returns at once, on latents of a 512x512 image with guidance.
 
     python -m sdrt_bench.docs.overhead
 """
@@ -26,17 +26,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    pipe = Pipeline(open_artifact(), FakeBackend(answers_at_once(args.size)))
-    found = {name: measure_ms(pipe, name, args.size, args.steps) for name in SAMPLERS}
+    pipe = Pipeline(open_artifact(), FakeBackend(instant_networks(args.size)))
+    times = {name: measure_ms(pipe, name, args.size, args.steps) for name in SAMPLERS}
     if args.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(times, indent=1))
         return
-    for name, (median, slowest) in sorted(found.items(), key=lambda item: -item[1][0]):
+    for name, (median, slowest) in sorted(times.items(), key=lambda item: -item[1][0]):
         print(f"{name:12} {median:6.3f} ms a step, slowest {slowest:6.3f} ms")
 
 
 def measure_ms(pipe: Pipeline, sampler: str, size: int, steps: int) -> tuple[float, float]:
-    """Median and slowest step, milliseconds."""
+    """Measure the median and the slowest step, milliseconds."""
     run = pipe.start(
         "a boat",
         seed=1,
@@ -50,23 +50,23 @@ def measure_ms(pipe: Pipeline, sampler: str, size: int, steps: int) -> tuple[flo
     return statistics.median(times), max(times)
 
 
-def answers_at_once(size: int) -> "Network":
-    """Networks with the embedded model's shapes whose answers are made beforehand."""
+def instant_networks(size: int) -> "InstantNetworks":
+    """Make networks with the embedded model's shapes and fixed outputs."""
     rng = np.random.default_rng(0)
     noise = rng.standard_normal((2, 4, size // 8, size // 8), np.float32)
     states = rng.standard_normal((1, 77, 128), np.float32)
-    return Network({"out_sample": noise}, {"last_hidden_state": states})
+    return InstantNetworks({"out_sample": noise}, {"last_hidden_state": states})
 
 
-class Network:
-    """Both networks that a run needs before it decodes."""
+class InstantNetworks:
+    """Fixed outputs of both networks that a run needs before it decodes."""
 
     def __init__(self, unet: Mapping[str, Array], text_encoder: Mapping[str, Array]) -> None:
-        self._answers = {"unet": unet, "text_encoder": text_encoder}
+        self._outputs = {"unet": unet, "text_encoder": text_encoder}
 
     def __call__(self, name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-        """The answer of a network."""
-        return self._answers[name]
+        """Give the output of a network."""
+        return self._outputs[name]
 
 
 if __name__ == "__main__":

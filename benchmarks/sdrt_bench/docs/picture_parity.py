@@ -1,4 +1,4 @@
-"""Are sdrt's pictures those of diffusers' pipeline, with the same weights, scheduler and seed?
+"""Compares sdrt's images with those of diffusers' pipeline: same weights, scheduler and seed.
 
     python -m sdrt_bench.docs.picture_parity DIFFUSERS_FOLDER [ARTIFACT]
 
@@ -28,12 +28,12 @@ from sdrt.pipeline import Pipeline
 from sdrt.sampling.scheduler_config import read_config
 from sdrt.text.prompt import parse
 from sdrt.text.tokenizer import Tokenizer
-from sdrt_bench.docs.sampler_parity import scheduler_class
+from sdrt_bench.docs.scheduler_variants import scheduler_class
 from sdrt_bench.similarity import Pixels, psnr_db
 from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 
-# Our names, and the classes and options of diffusers that mean the same.
+# Samplers of sdrt, and the classes and options of diffusers that mean the same.
 SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "ddim": ("DDIMScheduler", {}),
     "ddpm": ("DDPMScheduler", {}),
@@ -61,20 +61,20 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @dataclass(frozen=True)
-class Torch:
-    """The networks as torch runs them."""
+class TorchNetworks:
+    """The networks of a checkpoint in torch."""
 
     text_encoder: CLIPTextModel
     unet: UNet2DConditionModel
     vae: AutoencoderKL
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "Torch":
+    def of(cls, checkpoint: Checkpoint) -> "TorchNetworks":
         """Load all of a checkpoint."""
         return cls(checkpoint.text_encoder(), checkpoint.unet(), checkpoint.vae())
 
     def paint(self, scheduler: Any, ids: npt.NDArray[np.int64], **options: Any) -> Pixels:
-        """A picture, by diffusers' pipeline; `ids` of the prompt and of nothing, (2, 77)."""
+        """Paint with diffusers' pipeline; `ids` are of the prompt and of an empty one, (2, 77)."""
         pipe = StableDiffusionPipeline(
             vae=self.vae,
             text_encoder=None,
@@ -89,31 +89,31 @@ class Torch:
         with torch.no_grad():
             states = self.text_encoder(torch.from_numpy(ids)).last_hidden_state
         seed = options.pop("seed")
-        made = pipe(
+        result = pipe(
             prompt_embeds=states[:1],
             negative_prompt_embeds=states[1:],
             generator=torch.Generator("cpu").manual_seed(seed),
             output_type="np",
             **options,
         )
-        pixels: Pixels = (made.images[0] * 255).round().astype(np.uint8)
+        pixels: Pixels = (result.images[0] * 255).round().astype(np.uint8)
         return pixels
 
 
 def make_scheduler(name: str, model_config: Mapping[str, Any]) -> Any:
-    """A scheduler of diffusers with a model's noise and spacing."""
+    """Make a scheduler of diffusers with a model's noise schedule and spacing."""
     cls, options = SCHEDULERS[name]
-    known = {k: v for k, v in model_config.items() if not k.startswith("_")}
-    return scheduler_class(cls).from_config({**known, **options})
+    config = {k: v for k, v in model_config.items() if not k.startswith("_")}
+    return scheduler_class(cls).from_config({**config, **options})
 
 
 def config_of(scheduler: Any) -> dict[str, Any]:
-    """What its `scheduler_config.json` says."""
+    """Give the content of its `scheduler_config.json`."""
     return {**scheduler.config, "_class_name": type(scheduler).__name__}
 
 
 def main() -> None:
-    """Paint with everybody, and print a table."""
+    """Paint with diffusers and on both engines, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path, help="in diffusers' layout")
     parser.add_argument("artifact", nargs="?")
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
-    networks = Torch.of(FolderCheckpoint.open(args.folder))
+    networks = TorchNetworks.of(FolderCheckpoint.open(args.folder))
     pipes = {
         name: sdrt.load(args.artifact, backend=name, precision="fp32")
         for name in ("onnxruntime", "openvino")
@@ -133,19 +133,19 @@ def main() -> None:
         scheduler = make_scheduler(name, model_config)
         steps = 4 if name in ("lcm", "tcd") else args.steps
         theirs, ours = compare(networks, pipes, scheduler, args.prompt, args.seed, steps)
-        figures = [psnr_db(theirs, one) for one in ours] + [psnr_db(ours[0], ours[1])]
+        figures = [psnr_db(theirs, image) for image in ours] + [psnr_db(ours[0], ours[1])]
         print(f"| {name} | {' | '.join(f'{figure:.1f} dB' for figure in figures)} |", flush=True)
 
 
 def compare(
-    networks: Torch,
+    networks: TorchNetworks,
     pipes: Mapping[str, Pipeline],
     scheduler: Any,
     prompt: str,
     seed: int,
     steps: int,
 ) -> tuple[Pixels, list[Pixels]]:
-    """diffusers' picture, and that of each engine."""
+    """Paint with diffusers and on each engine."""
     first = next(iter(pipes.values()))
     defaults, encoder = first.artifact.manifest.defaults, first.artifact.manifest.text_encoders[0]
     options = {
@@ -162,7 +162,7 @@ def compare(
     ids = np.concatenate([tokenizer.encode(parse(text)).ids for text in (prompt, "")])
     options |= {"width": defaults.width, "height": defaults.height}
     if isinstance(scheduler, TCDScheduler):
-        options["eta"] = 0.3  # its default, but for the pipeline, which tells it 0
+        options["eta"] = 0.3  # the scheduler's default, for which the pipeline passes 0
     return networks.paint(scheduler, ids, **options), ours
 
 

@@ -15,8 +15,8 @@ from sdrt.errors import SdrtError, UsageError
 from sdrt.files.atomic import whole_file
 from sdrt_bench.bench.record import Cell, Record, read_record
 from sdrt_bench.bench.report.rows import (
-    Block,
-    Row,
+    TableBlock,
+    TableRow,
     blocks,
     figure,
     gigabytes,
@@ -65,7 +65,7 @@ def summary(record: Record, link: str) -> str:
     return "\n".join([*HEAD, *rows, "", about]) + "\n"
 
 
-def _rows(block: Block) -> list[str]:
+def _rows(block: TableBlock) -> list[str]:
     measured = [row for row in block.rows if row.cell.stats]
     ours = [row for row in measured if row.cell.params.tool == "sdrt"]
     chosen = [
@@ -80,7 +80,7 @@ def _rows(block: Block) -> list[str]:
     return [_line(name, row, block.reference) for name, row in chosen]
 
 
-def _fastest(rows: Sequence[Row]) -> Row | None:
+def _fastest(rows: Sequence[TableRow]) -> TableRow | None:
     quiet = [row for row in rows if not row.cell.noisy]
     return min(quiet or rows, key=lambda row: _step(row.cell), default=None)
 
@@ -90,7 +90,7 @@ def _step(cell: Cell) -> float:
     return cell.stats.median
 
 
-def _line(name: str, row: Row, reference: str | None) -> str:
+def _line(name: str, row: TableRow, reference: str | None) -> str:
     cell = row.cell
     is_reference = cell.params.tool == "sdrt" and label(cell.params) == reference
     peak = peak_rss(cell)
@@ -103,7 +103,7 @@ def _line(name: str, row: Row, reference: str | None) -> str:
     return f"| {' | '.join(texts)} |"
 
 
-def _decibels(row: Row, column: str) -> str:
+def _decibels(row: TableRow, column: str) -> str:
     text = row.texts.get(column, "-")
     return text if text in ("-", "equal") else f"{text} dB"
 

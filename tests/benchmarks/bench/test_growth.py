@@ -4,7 +4,7 @@ import pytest
 
 from sdrt_bench.bench.cells import cell_name, group_name
 from sdrt_bench.bench.record import Cell, Params, Round
-from sdrt_bench.bench.scaling_fit import Axis, growths
+from sdrt_bench.bench.scaling_fit import Axis, scaling_fits
 from sdrt_bench.bench.summary import stats_of
 
 
@@ -23,7 +23,7 @@ def cell(seconds: float, **fields: object) -> Cell:
 
 def test_a_line_is_found_again() -> None:
     cells = [cell(0.5 + 0.25 * batch, batch=batch) for batch in (4, 1, 2)]
-    (line,) = growths(cells, "batch")
+    (line,) = scaling_fits(cells, "batch")
     assert (line.x, line.y) == ((1, 2, 4), (0.75, 1.0, 1.5))
     assert line.constant == pytest.approx(0.5)
     assert line.slope == pytest.approx(0.25)
@@ -32,7 +32,7 @@ def test_a_line_is_found_again() -> None:
 
 
 def test_perfect_threads_have_an_exponent_of_minus_one() -> None:
-    (line,) = growths([cell(8 / n, threads=n) for n in (1, 2, 4, 8)], "threads")
+    (line,) = scaling_fits([cell(8 / n, threads=n) for n in (1, 2, 4, 8)], "threads")
     assert line.exponent == pytest.approx(-1)
     assert line.r_squared < 0.9
 
@@ -47,7 +47,7 @@ def test_perfect_threads_have_an_exponent_of_minus_one() -> None:
 def test_what_is_drawn_over_what(
     over: Axis, fields: list[dict[str, int]], x: tuple[int, ...], y: tuple[float, ...]
 ) -> None:
-    (line,) = growths([cell(1, **one) for one in fields], over)
+    (line,) = scaling_fits([cell(1, **one) for one in fields], over)
     assert (line.x, line.y) == (x, y)
     assert line.y_label == ("seconds to the image" if over == "steps" else line.y_label)
 
@@ -55,4 +55,4 @@ def test_what_is_drawn_over_what(
 def test_engines_have_lines_of_their_own_and_one_point_has_none() -> None:
     cells = [cell(1, batch=n, backend=name) for name in ("a", "b") for n in (1, 2)]
     failed = cell(1, batch=1, backend="c").model_copy(update={"status": "failed"})
-    assert len(growths([*cells, failed, cell(1, backend="d")], "batch")) == 2
+    assert len(scaling_fits([*cells, failed, cell(1, backend="d")], "batch")) == 2

@@ -1,6 +1,5 @@
 """The report is one page that loads nothing, runs nothing, and draws what was measured."""
 
-import math
 import re
 from html.parser import HTMLParser
 from xml.etree import ElementTree
@@ -25,7 +24,7 @@ class Loads(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
-        names = ("src", "href", "xlink:href", "srcset", "data", "action", "style")
+        names = ("src", "href", "xlink:href", "srcset", "data", "action")
         self.references += [value or "" for name, value in attrs if name in names]
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
@@ -52,7 +51,8 @@ def test_nothing_is_loaded_and_nothing_runs(hostile: bool) -> None:
     found = Loads()
     found.feed(page)
     assert not {"script", "link", "iframe", "object", "embed"} & set(found.tags)
-    assert all(text.startswith("data:image/png;base64,") for text in found.references)
+    # Markers of a chart are shapes that stand in the same chart.
+    assert all(text.startswith(("data:image/png;base64,", "#")) for text in found.references)
     assert not found.handlers
     assert not re.search(r"url\(|@import", page)
     assert hostile or "http" not in page
@@ -78,12 +78,22 @@ def test_all_charts_are_there_and_those_without_data_are_not() -> None:
     assert "Roofline" not in " ".join(charts(record(cell(1.0))))
 
 
+def tipped(drawn: ElementTree.Element) -> dict[str, list[list[float]]]:
+    """Shapes with a text under the pointer: their points, one after the other."""
+    found = {}
+    for group in drawn.iter("g"):
+        title, path = group.find("title"), group.find(".//path")
+        if title is not None and path is not None:
+            numbers = [float(text) for text in re.findall(r"-?[\d.]+", path.attrib["d"])]
+            found[title.text or ""] = [numbers[i : i + 2] for i in range(0, len(numbers), 2)]
+    return found
+
+
 def test_bars_are_as_long_as_steps_take() -> None:
     made = full_record()
     drawn = [
-        float(box.attrib["width"])
-        for box in chart(made, "Time of a step").iter("rect")
-        if "bar" in box.attrib["class"].split()
+        max(x for x, _ in points) - min(x for x, _ in points)
+        for points in tipped(chart(made, "Time of a step")).values()
     ]
     medians = [one.stats.median for one in made.benchmarks if one.stats][: len(drawn)]
     assert len(drawn) == 10
@@ -95,15 +105,23 @@ def test_bars_are_as_long_as_steps_take() -> None:
 def test_words_of_a_chart_lie_inside_it(made: Record) -> None:
     for one in charts(made).values():
         width, height = (float(one.attrib[name]) for name in ("width", "height"))
+        assert list(one.iter("text"))
         for text in one.iter("text"):
-            if "x" not in text.attrib:
+            if "rotate(-90" in text.attrib.get("transform", ""):
                 continue
             x, y = float(text.attrib["x"]), float(text.attrib["y"])
             long = 7 * len(text.text or "")
-            left = {"start": x, "middle": x - long / 2, "end": x - long}[text.attrib["text-anchor"]]
+            anchor = re.search(r"text-anchor: (\w+)", text.attrib["style"])
+            left = {"start": x, "middle": x - long / 2, "end": x - long}[
+                anchor[1] if anchor else ""
+            ]
             assert -4 <= left
-            assert left + long <= width + 12 or "title" in text.attrib["class"]
+            assert left + long <= width + 12 or y < 30
             assert 0 < y < height
+
+
+def test_charts_have_the_same_bytes_each_time() -> None:
+    assert to_html(full_record()) == to_html(full_record())
 
 
 def test_error_bars_go_from_p10_to_p90() -> None:
@@ -111,7 +129,7 @@ def test_error_bars_go_from_p10_to_p90() -> None:
     assert made.stats
     found = step_times([made])
     assert found
-    assert found.bars[0].whisker == (made.stats.p10, made.stats.p90)
+    assert found.bars[0].error == (made.stats.p10, made.stats.p90)
 
 
 def test_the_parts_of_an_image_add_up_to_loading_and_painting() -> None:
@@ -133,7 +151,7 @@ def test_traces_show_every_round_and_spread_on_factors_where_one_is_far_slower()
     far = traces([cell(1.0), cell(20.0, {"precision": "fp32"})])
     assert near
     assert far
-    assert len(near.curves) == 6
+    assert len(near.lines) == 6
     assert (near.is_log, far.is_log) == (False, True)
 
 
@@ -143,22 +161,29 @@ def test_the_roofline_marks_the_peaks_of_the_engine_that_ran() -> None:
     assert found
     assert len(found.bars) == len(OURS)
     probes = [
-        {limit.name: limit.value for limit in bar.limits if "probe" in limit.name}
-        for bar in found.bars
+        {line.name: line.value for line in bar.lines if "peak" in line.name} for bar in found.bars
     ]
     assert probes[1] == probes[0], "onnxruntime's bf16 runs in fp32"
-    assert probes[2] == {"probe: matrix product": 1450.0, "probe: convolution": 1305.0}
+    assert probes[2] == {"peak: matrix product": 1450.0, "peak: convolution": 1305.0}
 
 
 def test_the_line_of_a_sweep_goes_through_its_points() -> None:
-    drawn = chart(full_record(), "By size")
-    (line,) = [one for one in drawn.iter("polyline") if "stroke0" in one.attrib["class"]][:1]
-    (x1, y1), (x2, y2) = (map(float, p.split(",")) for p in line.attrib["points"].split())
-    dots = [(float(d.attrib["cx"]), float(d.attrib["cy"])) for d in drawn.iter("circle")]
-    assert len(dots) == 4
-    assert "7.20 s per million pixels" in " ".join(page_of(full_record()).itertext())
-    for x, y in dots:
-        assert math.isclose(y, y1 + (x - x1) * (y2 - y1) / (x2 - x1), abs_tol=4)
+    made = full_record()
+    drawn = chart(made, "By size")
+    ((name, points),) = [item for item in tipped(drawn).items() if item[0] == "openvino bf16"]
+    (x1, y1), (x2, y2) = points
+    dots = [
+        (float(d.attrib["x"]), float(d.attrib["y"])) for d in drawn.iter("use") if "x" in d.attrib
+    ]
+    on_axis = [
+        dot
+        for dot in dots
+        if x1 - 1 <= dot[0] <= x2 + 1 and min(y1, y2) - 9 < dot[1] < max(y1, y2) + 9
+    ]
+    assert len(on_axis) >= 4
+    assert "7.20 s per million pixels" in " ".join(page_of(made).itertext())
+    near = [abs(y - y1 - (x - x1) * (y2 - y1) / (x2 - x1)) <= 4 for x, y in on_axis]
+    assert sum(near) >= 4, name
 
 
 def test_pictures_are_inside_the_page_with_their_names() -> None:

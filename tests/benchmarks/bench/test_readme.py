@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sdrt.errors import UsageError
-from sdrt_bench.bench.record import Cell, Fidelity, read_record
+from sdrt_bench.bench.record import Cell, CellFidelity, read_record
 from sdrt_bench.docs.markdown_blocks import markers
 from sdrt_bench.docs.readme_table import CELLS, SUMMARY, main, summary, with_cells, with_summary
 
@@ -39,7 +39,9 @@ def exact(
 ) -> Cell:
     """A cell whose steps all take `step` seconds, with `peak` GB at most."""
     made = cell(step, {"precision": precision, **params}, {"spread": 0.0, "peak": int(peak * 1e9)})
-    fidelity = Fidelity(reference="it", image_psnr_db=psnr, image_ssim=0.9, sqnr_db={"unet": 30.5})
+    fidelity = CellFidelity(
+        reference="it", image_psnr_db=psnr, image_ssim=0.9, sqnr_db={"unet": 30.5}
+    )
     return made if psnr is None else made.model_copy(update={"fidelity": fidelity})
 
 

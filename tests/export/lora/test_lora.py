@@ -19,7 +19,7 @@ from sdrt.artifact import open_artifact
 from sdrt.diagnostics.info import describe_model
 from sdrt.errors import ArtifactError, SdrtError, UnsupportedError, UsageError
 from sdrt.files.checksums import sha256
-from sdrt_bench.docs.picture_parity import Torch, compare, make_scheduler
+from sdrt_bench.docs.picture_parity import TorchNetworks, compare, make_scheduler
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.cli.export import export as export_command
 from sdrt_export.cli.run_export import run_export
@@ -216,7 +216,7 @@ def exported(kohya_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return folder
 
 
-def attach(networks: Torch, lora: dict[Key, Pair], scale: float) -> None:
+def attach(networks: TorchNetworks, lora: dict[Key, Pair], scale: float) -> None:
     """The LoRA beside the layers, as trainers run it."""
 
     def hook(pair: Pair) -> Callable[..., torch.Tensor]:
@@ -236,7 +236,7 @@ def attach(networks: Torch, lora: dict[Key, Pair], scale: float) -> None:
 def test_the_picture_is_that_of_diffusers_with_the_lora_beside_its_layers(
     tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], exported: Path
 ) -> None:
-    networks = Torch.of(tiny_checkpoint)
+    networks = TorchNetworks.of(tiny_checkpoint)
     pipes = {"onnxruntime": sdrt.load(exported, backend="onnxruntime", precision="fp32")}
     scheduler = make_scheduler("ddim", tiny_checkpoint.configs["scheduler"])
     without, (ours,) = compare(networks, pipes, scheduler, "a boat", seed=3, steps=6)
@@ -251,7 +251,7 @@ def test_the_picture_is_that_of_diffusers_with_peft(
     tiny_checkpoint: RandomCheckpoint, kohya_file: Path, exported: Path
 ) -> None:
     """As diffusers loads LoRAs itself, which takes PEFT."""
-    networks = Torch.of(tiny_checkpoint)
+    networks = TorchNetworks.of(tiny_checkpoint)
     loader = StableDiffusionPipeline(
         **{"vae": networks.vae, "text_encoder": networks.text_encoder, "unet": networks.unet},
         **dict.fromkeys(("tokenizer", "safety_checker", "feature_extractor")),

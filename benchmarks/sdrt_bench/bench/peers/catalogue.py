@@ -1,4 +1,4 @@
-"""The peers: who they are, what each is measured with, and how a round of one is started."""
+"""The peers: their names, precisions and settings, and the commands that run their rounds."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -8,29 +8,29 @@ from typing import Literal
 
 from sdrt.errors import UsageError
 from sdrt.validation import hint
-from sdrt_bench.bench.peers.environments import peer_environment, prepare, recipes
+from sdrt_bench.bench.peers.environments import environment_specs, peer_environment, prepare
 from sdrt_bench.bench.peers.weights import Layout, Weights
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.round_protocol import Start
+from sdrt_bench.bench.round_protocol import RoundCommand
 
-SAMPLERS = ("ddim", "euler")  # that every peer has
+SAMPLERS = ("ddim", "euler")  # every peer has these
 WORKERS = Path(__file__).parent / "workers"
-Variant = tuple[str, Literal["default", "best"]]
-"""Precision in the peer's words, and whether it is tuned."""
+PeerVariant = tuple[str, Literal["default", "best"]]
+"""The precision by the peer's name for it, and whether its settings are tuned."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """One tool."""
+    """One tool that runs Stable Diffusion."""
 
     name: str
     backend: str
     environment: str
     worker: str
     layouts: Mapping[str, Layout]
-    """The weights it gets, by precision."""
-    variants: Sequence[Variant]
-    """What it is measured with: as it comes, and as its documentation says."""
+    """For each precision it reads the weights in this layout."""
+    variants: Sequence[PeerVariant]
+    """It is measured with its default settings, and with the best that its documentation names."""
 
 
 IR: Mapping[str, Layout] = {
@@ -39,7 +39,7 @@ IR: Mapping[str, Layout] = {
     "bf16": "openvino-fp16",
     "int8": "openvino-int8",
 }
-OPENVINO: Sequence[Variant] = (("auto", "default"), ("fp32", "best"), ("bf16", "best"))
+OPENVINO: Sequence[PeerVariant] = (("auto", "default"), ("fp32", "best"), ("bf16", "best"))
 PEERS = {
     peer.name: peer
     for peer in (
@@ -87,44 +87,45 @@ PEERS = {
 }
 
 
-def named(names: str) -> list[Peer]:
-    """Peers of a list with commas, or "all"; NAME:PRECISION is one in that precision alone.
+def choose_peers(names: str) -> list[Peer]:
+    """Read a list of peers with commas, or "all"; NAME:PRECISION is one in that precision alone.
 
-    Raises `UsageError` that lists those there are.
+    Raises `UsageError` that lists the known ones.
     """
     if names == "all":
         return list(PEERS.values())
-    found: dict[str, Peer] = {}
-    for part in dict.fromkeys(one.strip() for one in names.split(",")):
+    peers: dict[str, Peer] = {}
+    for part in dict.fromkeys(part.strip() for part in names.split(",")):
         name, _, precision = part.partition(":")
         if name not in PEERS:
-            known = ", ".join(PEERS)
             raise UsageError(
-                f"no peer is called {name!r}{hint(name, PEERS)}; expected some of {known}, or all"
+                f"no peer is called {name!r}{hint(name, PEERS)}; expected some of "
+                f"{', '.join(PEERS)}, or all"
             )
         peer = PEERS[name]
-        chosen = [one for one in peer.variants if precision in ("", one[0])]
+        chosen = [variant for variant in peer.variants if precision in ("", variant[0])]
         if not chosen:
-            known = ", ".join(dict.fromkeys(one for one, _ in peer.variants))
-            raise UsageError(f"{name} has no precision {precision!r}; expected one of {known}")
-        before = found[name].variants if name in found else ()
-        found[name] = replace(peer, variants=(*before, *chosen))
-    return list(found.values())
+            precisions = ", ".join(dict.fromkeys(variant[0] for variant in peer.variants))
+            raise UsageError(f"{name} has no precision {precision!r}; expected one of {precisions}")
+        before = peers[name].variants if name in peers else ()
+        peers[name] = replace(peer, variants=(*before, *chosen))
+    return list(peers.values())
 
 
 def cells(peers: Sequence[Peer], ours: Sequence[Params]) -> list[Params]:
-    """Every variant of every peer for all that is asked of us; raises `UsageError` for samplers.
+    """Give a cell for every variant of every peer and each request to sdrt.
 
-    Each request is made once, in whatever precision and on whatever engine we answer it.
+    Requests that differ only in engine or precision are one. Raises `UsageError` for samplers that
+    the peers lack.
     """
     requests: dict[Params, None] = {}
-    for one in ours:
-        if one.sampler not in SAMPLERS:
+    for request in ours:
+        if request.sampler not in SAMPLERS:
             raise UsageError(
-                f"the peers cannot be compared with the sampler {one.sampler!r}; all know "
+                f"the peers cannot be compared with the sampler {request.sampler!r}; all know "
                 f"{' and '.join(SAMPLERS)}: add --sampler {SAMPLERS[0]}"
             )
-        requests[one.model_copy(update={"backend": "", "precision": ""})] = None
+        requests[request.model_copy(update={"backend": "", "precision": ""})] = None
     return [
         request.model_copy(
             update={
@@ -141,15 +142,15 @@ def cells(peers: Sequence[Peer], ours: Sequence[Params]) -> list[Params]:
 
 
 @dataclass(frozen=True)
-class PeerSource:
-    """Starts rounds of peers; a `Source` of the runner."""
+class PeerRunner:
+    """Runs cells of peers."""
 
     weights: Weights
     cache: Path
     pip_options: Sequence[str] = ()
 
-    def start(self, params: Params) -> Start:
-        """Make what is missing of environment and weights, the first time for minutes."""
+    def command(self, params: Params) -> RoundCommand:
+        """Give the command; makes missing environments and weights, which takes minutes."""
         peer = PEERS[params.tool]
         layout = peer.layouts.get(params.precision)
         if layout is None:
@@ -157,10 +158,10 @@ class PeerSource:
                 f"{peer.name} has no precision {params.precision!r}; expected one of "
                 f"{', '.join(peer.layouts)}"
             )
-        environment = prepare(recipes()[peer.environment], self.cache, self.pip_options)
+        environment = prepare(environment_specs()[peer.environment], self.cache, self.pip_options)
         model = self.weights.layout(layout, environment)
         pinned = {"OMP_NUM_THREADS": str(params.threads), "PYTHONUNBUFFERED": "1"}
-        return Start(
+        return RoundCommand(
             argv=(str(environment.python), str(WORKERS / peer.worker)),
             env=peer_environment(environment, os.environ) | pinned,
             options={"model": str(model)},

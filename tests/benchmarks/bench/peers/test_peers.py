@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 from sdrt.errors import UsageError
-from sdrt.manifest import Lora, Source
+from sdrt.manifest import CellRunner, Lora
 from sdrt_bench.bench.peers import catalogue as peers
-from sdrt_bench.bench.peers.catalogue import PEERS, WORKERS, PeerSource, cells, named
-from sdrt_bench.bench.peers.environments import READY, Environment, Recipe
+from sdrt_bench.bench.peers.catalogue import PEERS, WORKERS, PeerRunner, cells, named
+from sdrt_bench.bench.peers.environments import READY, Environment, EnvironmentSpec
 from sdrt_bench.bench.peers.weights import Weights
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.round_protocol import OUTCOME, Failure, Result, Spec
+from sdrt_bench.bench.round_protocol import OUTCOME, RoundFailure, RoundResult, RoundSpec
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
 
@@ -40,7 +40,7 @@ def weights(tmp_path: Path) -> Weights:
 
 
 def run(worker: Path, params: Params, model: Path, folder: Path, measure: int = 6) -> Any:
-    spec = Spec(
+    spec = RoundSpec(
         name="cell",
         params=params,
         measure=measure,
@@ -66,7 +66,7 @@ def test_diffusers_runs_the_first_steps_and_decodes(weights: Weights, tmp_path: 
     found = run(
         WORKERS / "run_diffusers.py", params, weights.layout("diffusers"), tmp_path, measure=3
     )
-    assert isinstance(found, Result)
+    assert isinstance(found, RoundResult)
     assert (found.precision.requested, found.precision.executed) == ("bf16", "bf16")
     assert found.options["channels_last"] is True
     steps = found.round.step_s
@@ -85,7 +85,7 @@ def test_diffusers_runs_the_first_steps_and_decodes(weights: Weights, tmp_path: 
 def test_a_peer_that_cannot_do_it_says_why_in_one_sentence(tmp_path: Path) -> None:
     params = cells([PEERS["diffusers"]], [ASKED])[0]
     found = run(WORKERS / "run_diffusers.py", params, tmp_path / "nothing", tmp_path)
-    assert isinstance(found, Failure)
+    assert isinstance(found, RoundFailure)
     assert "nothing" in found.error
     assert "\n" not in found.error
 
@@ -116,7 +116,7 @@ def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: P
         "serve(run)\n"
     )
     found = run(worker, ASKED, tmp_path / "model", tmp_path, measure=4)
-    assert isinstance(found, Result)
+    assert isinstance(found, RoundResult)
     assert found.options == {"model": str(tmp_path / "model"), "best": False}
     assert found.round.steps_run == 4
     assert (found.round.sampler_s or 0) + sum(found.round.load_s.values()) < 1
@@ -125,14 +125,14 @@ def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: P
 def test_a_round_starts_in_the_environment_of_the_peer_with_the_same_weights(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made(sampler_settings: Recipe, cache: Path, options: Any) -> Environment:
+    def made(sampler_settings: EnvironmentSpec, cache: Path, options: Any) -> Environment:
         folder = cache / sampler_settings.name
         folder.mkdir(exist_ok=True)
         (folder / READY).write_text(json.dumps({}))
         return Environment(folder)
 
     monkeypatch.setattr(peers, "prepare", made)
-    source = PeerSource(weights, tmp_path)
+    source = PeerRunner(weights, tmp_path)
     params = cells([PEERS["stable-diffusion.cpp"]], [ASKED])[0]
     start = source.start(params)
     assert start.argv[0] == str(tmp_path / "ggml" / "bin" / "python")
@@ -157,7 +157,7 @@ def test_unknown_peers_and_precisions_are_errors(weights: Weights, tmp_path: Pat
     with pytest.raises(UsageError, match="did you mean 'diffusers'"):
         named("diffuser")
     with pytest.raises(UsageError, match="no precision 'q8_0'; expected one of fp32"):
-        PeerSource(weights, tmp_path).start(
+        PeerRunner(weights, tmp_path).start(
             ASKED.model_copy(update={"tool": "diffusers", "precision": "q8_0"})
         )
 
@@ -178,9 +178,9 @@ def test_a_sampler_that_peers_do_not_have_is_refused() -> None:
 
 
 def test_weights_that_nobody_knows_have_to_be_given(tmp_path: Path) -> None:
-    assert Weights.of(Source(id="random:tiny"), None, tmp_path).checkpoint.name == "tiny"
+    assert Weights.of(CellRunner(id="random:tiny"), None, tmp_path).checkpoint.name == "tiny"
     with pytest.raises(UsageError, match="--peer-weights"):
-        Weights.of(Source(id="someone/model"), None, tmp_path)
+        Weights.of(CellRunner(id="someone/model"), None, tmp_path)
 
 
 @pytest.mark.parametrize("given", [None, Path("some/folder")])
@@ -188,7 +188,7 @@ def test_a_model_with_loras_has_no_peers(tmp_path: Path, given: Path | None) -> 
     """Their weights come from the checkpoint, which has none of them."""
     lora = Lora(file="ink.safetensors", sha256="0" * 64, weight=0.8)
     with pytest.raises(UsageError, match="ink.safetensors is merged into the model's weights"):
-        Weights.of(Source(id="random:tiny", loras=(lora,)), given, tmp_path)
+        Weights.of(CellRunner(id="random:tiny", loras=(lora,)), given, tmp_path)
 
 
 def test_one_precision_of_a_peer_can_be_named() -> None:

@@ -1,6 +1,6 @@
-"""Exchange model folders with other tools: `python -m sdrt_bench.compat.command`.
+"""Exchanges model folders with other tools: `python -m sdrt_bench.docs.compatibility`.
 
-What comes of it goes into a record, and as tables into a Markdown file, between its markers.
+The outcomes go into a record, and as tables into a Markdown file, between its markers.
 """
 
 import argparse
@@ -15,11 +15,11 @@ from sdrt.files.atomic import whole_file
 from sdrt.files.cache import cache_folder
 from sdrt.machine import usable_cores
 from sdrt.validation import hint
-from sdrt_bench.bench.peers.environments import prepare, recipes
+from sdrt_bench.bench.peers.environments import environment_specs, prepare
 from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, Tool, exchanges, run
 from sdrt_bench.compat.models import MODELS
 from sdrt_bench.compat.painting import ENGINES, PROMPT, SAMPLER, SEED, STEPS
-from sdrt_bench.compat.record import Row, merge, read_rows
+from sdrt_bench.compat.record import ExchangeRow, merge, read_rows
 from sdrt_bench.docs.markdown_blocks import read_document, with_marked
 
 MARK = "compatibility"
@@ -31,7 +31,7 @@ TOOL_NAMES = tuple(tool.name for tool in TOOLS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line, and do it; the exit code."""
+    """Parse the command line and run the exchanges; gives the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("record", type=Path, help="JSON; what was measured before stays in it")
     parser.add_argument("document", type=Path, help="Markdown, with markers for the tables")
@@ -41,13 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=usable_cores())
     args = parser.parse_args(arguments)
     try:
-        models = _known("model", args.models, MODELS)
-        tools = _known("tool", args.tools, TOOL_NAMES)
-        exporters = _known("exporter", args.exporters, tuple(HEADS))
+        models = _choose("model", args.models, MODELS)
+        tools = _choose("tool", args.tools, TOOL_NAMES)
+        exporters = _choose("exporter", args.exporters, tuple(HEADS))
         chosen = [
-            one
-            for one in exchanges(models)
-            if one.tool.name in tools and one.stored.exporter in exporters
+            exchange
+            for exchange in exchanges(models)
+            if exchange.tool.name in tools and exchange.stored.exporter in exporters
         ]
         return _run(args.record, args.document, chosen, args.threads)
     except SdrtError as error:
@@ -60,9 +60,9 @@ def _run(record: Path, document: Path, chosen: Sequence[Exchange], threads: int)
     with_marked(read_document(document), MARK, "")
     cache, rows = cache_folder() / "peers", []
     for outcome in run(chosen, cache, threads):
-        rows.append(Row.of(outcome, _versions(outcome, cache)))
+        rows.append(ExchangeRow.of(outcome, _versions(outcome, cache)))
         print(f"{rows[-1].name}: {rows[-1].error or rows[-1].shown}", flush=True)
-    order = [Row.of(Outcome(one, None), "").key for one in exchanges(MODELS)]
+    order = [ExchangeRow.of(Outcome(exchange, None), "").key for exchange in exchanges(MODELS)]
     text = with_marked(read_document(document), MARK, tables(merge(record, rows, order)))
     with whole_file(document) as partial:
         partial.write_text(text, encoding="utf-8")
@@ -74,8 +74,8 @@ def _run(record: Path, document: Path, chosen: Sequence[Exchange], threads: int)
     return 0
 
 
-def tables(rows: Sequence[Row]) -> str:
-    """Markdown: what was asked, the versions, and a table for each direction."""
+def tables(rows: Sequence[ExchangeRow]) -> str:
+    """Write Markdown: the request, the versions, and a table for each direction."""
     versions = "; ".join(dict.fromkeys(row.versions for row in rows if row.versions))
     lines = [
         f"Prompt `{PROMPT}`, seed {SEED}, {STEPS} steps of `{SAMPLER}`, guided, on the same "
@@ -89,19 +89,19 @@ def tables(rows: Sequence[Row]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _table(rows: Sequence[Row]) -> list[str]:
-    """A line for each way to store and each tool, a column for each model."""
+def _table(rows: Sequence[ExchangeRow]) -> list[str]:
+    """Write a line for each kind of export and each tool, a column for each model."""
     models = [name for name in MODELS if any(row.model == name for row in rows)]
-    found: dict[tuple[str, ...], dict[str, str]] = {}
+    shown: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:
         key = (row.format, row.stored, row.executed, row.tool)
-        found.setdefault(key, {})[row.model] = row.shown
+        shown.setdefault(key, {})[row.model] = row.shown
     lines = [
         _cells(["format", "stored", "executed", "sdrt against", *models]),
         _cells(["---"] * 4 + ["---:"] * len(models)),
     ]
     return lines + [
-        _cells([*key, *(cells.get(model, "-") for model in models)]) for key, cells in found.items()
+        _cells([*key, *(cells.get(model, "-") for model in models)]) for key, cells in shown.items()
     ]
 
 
@@ -111,18 +111,20 @@ def _cells(texts: Sequence[str]) -> str:
 
 def _versions(outcome: Outcome, cache: Path) -> str:
     tool: Tool = outcome.exchange.tool
-    found = prepare(recipes()[tool.environment], cache).versions
-    theirs = ", ".join(f"{name} {found.get(name, 'unknown')}" for name in tool.packages)
+    versions = prepare(environment_specs()[tool.environment], cache).versions
+    theirs = ", ".join(f"{name} {versions.get(name, 'unknown')}" for name in tool.packages)
     engine = ENGINES[tool.format]
     return f"sdrt {sdrt.__version__} on {engine} {version(engine)} with {theirs}"
 
 
-def _known(what: str, given: str, names: Sequence[str]) -> list[str]:
-    chosen = given.split(",")
-    for one in chosen:
-        if one not in names:
-            known = ", ".join(names)
-            raise UsageError(f"no {what} is called {one!r}{hint(one, names)}; expected {known}")
+def _choose(kind: str, text: str, names: Sequence[str]) -> list[str]:
+    """Read names with commas between them; raises `UsageError` for an unknown one."""
+    chosen = text.split(",")
+    for name in chosen:
+        if name not in names:
+            raise UsageError(
+                f"no {kind} is called {name!r}{hint(name, names)}; expected {', '.join(names)}"
+            )
     return chosen
 
 
