@@ -1,9 +1,9 @@
 // `sdrt-host check`: does this host, on this machine, do what Python's sdrt did?
 #include "commands.hpp"
 
-#include "conformance.hpp"
+#include "diagnostics/conformance/replay.hpp"
 #include "errors.hpp"
-#include "json.hpp"
+#include "files/json_file.hpp"
 
 #include <cmath>
 #include <cstdio>

@@ -1,10 +1,10 @@
 // `sdrt-host generate`: a prompt in, PNG files out.
 #include "commands.hpp"
 
-#include "checks.hpp"
 #include "errors.hpp"
-#include "image.hpp"
-#include "json.hpp"
+#include "files/json_file.hpp"
+#include "images/png.hpp"
+#include "validation.hpp"
 
 #include <unistd.h>
 

@@ -1,7 +1,7 @@
 // `sdrt-host info`: what a model folder holds.
 #include "commands.hpp"
 
-#include "info.hpp"
+#include "diagnostics/info.hpp"
 
 #include <iostream>
 

@@ -2,10 +2,10 @@
 // code, the same as Python's.
 #include "commands.hpp"
 
-#include "backend.hpp"
-#include "checks.hpp"
+#include "backends/backend.hpp"
 #include "errors.hpp"
-#include "json.hpp"
+#include "files/json_file.hpp"
+#include "validation.hpp"
 
 #include <algorithm>
 #include <iostream>

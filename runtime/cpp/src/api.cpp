@@ -2,12 +2,12 @@
 #define SDRT_C_ONLY
 #include "sdrt.h"
 
-#include "backend.hpp"
-#include "checks.hpp"
-#include "conformance.hpp"
+#include "backends/backend.hpp"
+#include "diagnostics/conformance/replay.hpp"
+#include "diagnostics/info.hpp"
 #include "errors.hpp"
-#include "info.hpp"
 #include "pipeline.hpp"
+#include "validation.hpp"
 
 #include <algorithm>
 #include <cstring>

@@ -1,6 +1,6 @@
 #include "manifest.hpp"
 
-#include "json.hpp"
+#include "files/json_file.hpp"
 
 #include <algorithm>
 #include <limits>

@@ -1,7 +1,7 @@
 #include "pipeline.hpp"
 
 #include "errors.hpp"
-#include "prompt.hpp"
+#include "text/prompt.hpp"
 
 #include <malloc.h>
 

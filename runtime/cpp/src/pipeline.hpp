@@ -1,16 +1,16 @@
 // Prompt -> picture. Networks are loaded when they are first needed.
 #pragma once
 
-#include "artifact.hpp"
-#include "backend.hpp"
-#include "denoiser.hpp"
-#include "image.hpp"
-#include "job.hpp"
-#include "noise.hpp"
-#include "request.hpp"
-#include "schedule.hpp"
-#include "text.hpp"
-#include "tokenizer.hpp"
+#include "artifact/artifact.hpp"
+#include "backends/backend.hpp"
+#include "images/png.hpp"
+#include "networks/denoiser.hpp"
+#include "networks/run_state.hpp"
+#include "request/request.hpp"
+#include "sampling/noise.hpp"
+#include "sampling/schedule.hpp"
+#include "text/conditioning.hpp"
+#include "text/tokenizer.hpp"
 
 #include <filesystem>
 #include <functional>

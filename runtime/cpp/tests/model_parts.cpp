@@ -1,16 +1,16 @@
 // What pytest talks to (tests/cpp/test_model_parts.py): a JSON list of commands on stdin, a list of as
 // many results on stdout. An error of sdrt is a result too.
 
-#include "artifact.hpp"
+#include "artifact/artifact.hpp"
+#include "artifact/detect.hpp"
 #include "errors.hpp"
-#include "foreign.hpp"
-#include "image.hpp"
-#include "json.hpp"
-#include "metadata.hpp"
-#include "request.hpp"
-#include "sampler_names.hpp"
-#include "sha256.hpp"
-#include "sha256_blocks.hpp"
+#include "files/json_file.hpp"
+#include "files/sha256.hpp"
+#include "files/sha256_blocks.hpp"
+#include "images/metadata.hpp"
+#include "images/png.hpp"
+#include "request/request.hpp"
+#include "sampling/samplers/aliases.hpp"
 
 #include <functional>
 #include <iostream>

@@ -1,13 +1,13 @@
 // What pytest talks to (tests/cpp/test_number_parts.py): a JSON list of commands on stdin, a list of as
 // many results on stdout. An error of sdrt is a result too.
 
-#include "denoiser.hpp"
 #include "errors.hpp"
-#include "json.hpp"
-#include "noise.hpp"
-#include "prompt.hpp"
-#include "samplers.hpp"
-#include "tokenizer.hpp"
+#include "files/json_file.hpp"
+#include "networks/denoiser.hpp"
+#include "sampling/noise.hpp"
+#include "sampling/sampler_settings.hpp"
+#include "text/prompt.hpp"
+#include "text/tokenizer.hpp"
 
 #include <cmath>
 #include <cstring>
