@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -156,11 +155,6 @@ struct Manifest {
     bool takes_pooled() const;
     // How many numbers about the picture the U-Net takes: 0, 6, or 5 of a refiner.
     std::int64_t picture_numbers() const;
-    // Text of `manifest.json`, byte for byte what Python writes.
-    std::string to_json() const;
 };
-
-// Reads `manifest.json`; throws ArtifactError that names the first wrong field.
-Manifest read_manifest(const std::filesystem::path& path);
 
 }  // namespace sdrt

@@ -3,6 +3,7 @@
 
 #include "artifact/artifact.hpp"
 #include "artifact/detect.hpp"
+#include "artifact/manifest_writer.hpp"
 #include "errors.hpp"
 #include "files/json_file.hpp"
 #include "files/sha256.hpp"
@@ -75,7 +76,7 @@ Json open(const Json& command) {
     }
     return {{"name", manifest.name},
             {"hash", artifact.hash()},
-            {"manifest", manifest.to_json()},
+            {"manifest", manifest_json(manifest)},
             {"text_layers", manifest.text_layers()},
             {"conditions", manifest.conditions()},
             {"networks", networks}};

@@ -2,6 +2,8 @@
 
 #include "artifact/detect.hpp"
 #include "artifact/external_data.hpp"
+#include "artifact/manifest_reader.hpp"
+#include "artifact/manifest_writer.hpp"
 #include "errors.hpp"
 #include "files/checksums.hpp"
 #include "files/sha256.hpp"
@@ -97,7 +99,7 @@ Artifact::Artifact(fs::path root, Manifest manifest)
     : root_(std::move(root)), manifest_(std::move(manifest)) {}
 
 std::string Artifact::hash() const {
-    return sha256(manifest_.to_json());
+    return sha256(manifest_json(manifest_));
 }
 
 Network Artifact::network(const std::string& name, const std::vector<std::string>& formats) const {

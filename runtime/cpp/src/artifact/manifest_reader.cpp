@@ -1,4 +1,4 @@
-#include "manifest.hpp"
+#include "artifact/manifest_reader.hpp"
 
 #include "errors.hpp"
 #include "files/json_fields.hpp"

@@ -1,5 +1,6 @@
 #include "diagnostics/info.hpp"
 
+#include "artifact/manifest_writer.hpp"
 #include "files/json_file.hpp"
 #include "validation.hpp"
 
@@ -12,7 +13,7 @@ Json record_of(const Artifact& artifact) {
     Json record;
     record["path"] = artifact.root().string();
     record["hash"] = artifact.hash();
-    record.update(parse_json(artifact.manifest().to_json(), "the manifest"));
+    record.update(parse_json(manifest_json(artifact.manifest()), "the manifest"));
     for (auto& [name, graph] : record["graphs"].items()) {
         graph["precision"] = artifact.manifest().stored(name);
     }
