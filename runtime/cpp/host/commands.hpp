@@ -29,7 +29,7 @@ std::string model_of(const Arguments& given);
 // over that it alone hears of Ctrl-C.
 class CancelledByCtrlC {
 public:
-    explicit CancelledByCtrlC(Stop& stop);
+    explicit CancelledByCtrlC(Cancellation& cancellation);
     ~CancelledByCtrlC();
     CancelledByCtrlC(const CancelledByCtrlC&) = delete;
     CancelledByCtrlC& operator=(const CancelledByCtrlC&) = delete;

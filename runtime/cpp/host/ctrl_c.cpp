@@ -27,16 +27,16 @@ struct CancelledByCtrlC::Listener {
     std::thread thread;
 };
 
-CancelledByCtrlC::CancelledByCtrlC(Stop& stop) : listener_(std::make_unique<Listener>()) {
+CancelledByCtrlC::CancelledByCtrlC(Cancellation& cancellation) : listener_(std::make_unique<Listener>()) {
     const sigset_t signals = heard();
     pthread_sigmask(SIG_BLOCK, &signals, &listener_->before);
-    listener_->thread = std::thread([signals, &stop] {
+    listener_->thread = std::thread([signals, &cancellation] {
         int signal = 0;
         while (sigwait(&signals, &signal) == 0 && signal == SIGINT) {
-            if (stop.is_asked()) {
+            if (cancellation.is_requested()) {
                 _exit(kInterrupted);  // asked twice: loading and compiling do not hear the first
             }
-            stop.ask();
+            cancellation.request();
         }
     });
 }

@@ -168,8 +168,8 @@ void generate(const Words& words) {
     const bool is_json = given.has("--json");
     const bool is_quiet = given.has("--quiet");
     const sdrt::Options asked = options_of(given);
-    Stop stop;
-    const CancelledByCtrlC cancelled(stop);
+    Cancellation cancellation;
+    const CancelledByCtrlC cancelled(cancellation);
     Pipeline pipeline(model_of(given), load_options(given));
     const Request request = resolve(pipeline.manifest(), asked);
     const auto paths = targets_of(given, request);
@@ -182,7 +182,7 @@ void generate(const Words& words) {
     }
     Result result;
     try {
-        result = pipeline.generate(request, stop, callback);
+        result = pipeline.generate(request, cancellation, callback);
     } catch (const CancelledError&) {  // nobody else could have asked
         throw Interrupted{};
     }

@@ -23,7 +23,7 @@ struct sdrt_pipeline {
     std::string info;
     std::mutex is_busy;
     std::mutex is_changing;       // guards:
-    sdrt::Stop* stop = nullptr;  // of the run that goes on
+    sdrt::Cancellation* cancellation = nullptr;  // of the run that goes on
 };
 
 struct sdrt_image {
@@ -164,18 +164,18 @@ sdrt::Options options_of(const sdrt_options* options) {
     return made;
 }
 
-// Makes a stop reachable for sdrt_cancel while it lives.
+// Makes a cancellation reachable for sdrt_cancel while it lives.
 class Reachable {
 public:
-    Reachable(sdrt_pipeline& pipeline, sdrt::Stop& stop) : pipeline_(pipeline) { set(&stop); }
+    Reachable(sdrt_pipeline& pipeline, sdrt::Cancellation& cancellation) : pipeline_(pipeline) { set(&cancellation); }
     ~Reachable() { set(nullptr); }
     Reachable(const Reachable&) = delete;
     Reachable& operator=(const Reachable&) = delete;
 
 private:
-    void set(sdrt::Stop* stop) {
+    void set(sdrt::Cancellation* cancellation) {
         const std::lock_guard lock(pipeline_.is_changing);
-        pipeline_.stop = stop;
+        pipeline_.cancellation = cancellation;
     }
 
     sdrt_pipeline& pipeline_;
@@ -287,20 +287,20 @@ sdrt_code sdrt_generate(sdrt_pipeline* pipeline, const sdrt_options* options,
         require(pipeline, "pipeline");
         const auto request = sdrt::resolve(pipeline->pipeline.manifest(), options_of(options));
         const std::lock_guard lock(pipeline->is_busy);
-        sdrt::Stop stop;
-        const Reachable reachable(*pipeline, stop);
+        sdrt::Cancellation cancellation;
+        const Reachable reachable(*pipeline, cancellation);
         sdrt::Callback shown;
         if (callback != nullptr) {
             shown = [&](const sdrt::Step& step) { show(step, callback, user); };
         }
-        *result = result_of(pipeline->pipeline.generate(request, stop, shown)).release();
+        *result = result_of(pipeline->pipeline.generate(request, cancellation, shown)).release();
     });
 }
 
 void sdrt_cancel(sdrt_pipeline* pipeline) {
     const std::lock_guard lock(pipeline->is_changing);
-    if (pipeline->stop != nullptr) {
-        pipeline->stop->ask();
+    if (pipeline->cancellation != nullptr) {
+        pipeline->cancellation->request();
     }
 }
 

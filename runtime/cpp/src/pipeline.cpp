@@ -77,9 +77,9 @@ Pipeline::Pipeline(const std::filesystem::path& path, LoadOptions options)
     }
 }
 
-Result Pipeline::generate(const Request& request, Stop& stop, const Callback& callback) {
+Result Pipeline::generate(const Request& request, Cancellation& cancellation, const Callback& callback) {
     try {
-        return make(request, stop, callback);
+        return make(request, cancellation, callback);
     } catch (...) {
         release_encoders();
         for (const char* network : {"unet", "vae_decoder"}) {
@@ -89,10 +89,10 @@ Result Pipeline::generate(const Request& request, Stop& stop, const Callback& ca
     }
 }
 
-Result Pipeline::make(const Request& request, Stop& stop, const Callback& callback) {
-    Job job(stop);
+Result Pipeline::make(const Request& request, Cancellation& cancellation, const Callback& callback) {
+    Job job(cancellation);
     job.warnings = request.warnings;
-    stop.check();
+    cancellation.check();
     const Steps steps = request.recipe.steps(noise_, request.num_inference_steps);
     const Denoiser denoise = denoiser(unet(job), steps, request, embed(request, job));
 
@@ -108,7 +108,7 @@ Result Pipeline::make(const Request& request, Stop& stop, const Callback& callba
         if (callback) {
             callback({index, steps.size(), steps.sigmas[index + 1], latents, denoised, seconds});
         }
-        job.stop.check();
+        job.cancellation.check();
         began = now_s();
         loaded = job.timings.loading_s();
     };
@@ -162,7 +162,7 @@ Embeddings Pipeline::embed(const Request& request, Job& job) {
         return encode(positive, negative ? &*negative : nullptr, request.clip_skip, job);
     });
     release_encoders();
-    job.stop.check();
+    job.cancellation.check();
     if (request.is_guided && is_zero) {
         made.negative = made.positive.zeros();
     }
@@ -324,7 +324,7 @@ Outputs Pipeline::ask(const std::string& network, const Feeds& feeds,
         shapes.emplace(name, feed.shape);
     }
     try {
-        return graph(network, shapes, job).run(feeds, outputs, job.stop);
+        return graph(network, shapes, job).run(feeds, outputs, job.cancellation);
     } catch (const NonFiniteError& error) {
         // What failed once will fail again: from then on the network runs in fp32 until the run ends.
         Opened& opened = graphs_.at(network);
@@ -340,7 +340,7 @@ Outputs Pipeline::ask(const std::string& network, const Feeds& feeds,
     }
     graphs_.erase(network);
     try {
-        return graph(network, shapes, job).run(feeds, outputs, job.stop);
+        return graph(network, shapes, job).run(feeds, outputs, job.cancellation);
     } catch (const NonFiniteError& error) {
         throw NonFiniteError(std::string(error.what()) + "; it gave them in " +
                              job.retries.at(network).failed + " before");
@@ -356,7 +356,7 @@ Graph& Pipeline::graph(const std::string& network, const Shapes& shapes, Job& jo
         graphs_.erase(opened);
     }
     if (graphs_.count(network) == 0) {
-        job.stop.check();
+        job.cancellation.check();
         Network files = artifact_.network(network, backend->formats());
         graphs_[network] = {backend, backend->open(std::move(files))};
     }

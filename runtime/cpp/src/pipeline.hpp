@@ -70,7 +70,7 @@ public:
     const TrainingNoise& noise() const { return noise_; }
 
     // Makes pictures of a request; everything that cannot be is refused before any work.
-    Result generate(const Request& request, Stop& stop, const Callback& callback);
+    Result generate(const Request& request, Cancellation& cancellation, const Callback& callback);
 
     // The parts of that, for whoever does them one by one.
     Embeddings encode(const TokensOfAll& positive, const TokensOfAll* negative,
@@ -88,7 +88,7 @@ public:
     void release_after_use(const std::string& network);
 
 private:
-    Result make(const Request& request, Stop& stop, const Callback& callback);
+    Result make(const Request& request, Cancellation& cancellation, const Callback& callback);
     Outputs ask(const std::string& network, const Feeds& feeds,
                 const std::vector<std::string>& outputs, Job& job);
     Graph& graph(const std::string& network, const Shapes& shapes, Job& job);

@@ -73,8 +73,8 @@ void steps_are_shown(const char* backend) {
 void a_callback_cancels(const char* backend) {
     auto pipeline = opened(backend);
     int seen = 0;
-    const auto stop = [&](const sdrt_step&) { return ++seen < 2; };
-    expect(code_of([&] { pipeline.generate("x", small(), stop); }, "step 2 of 3") ==
+    const auto cancel = [&](const sdrt_step&) { return ++seen < 2; };
+    expect(code_of([&] { pipeline.generate("x", small(), cancel); }, "step 2 of 3") ==
                SDRT_CANCELLED,
            "a cancelled run");
     expect(seen == 2, "no step after it");

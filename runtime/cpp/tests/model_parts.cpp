@@ -193,7 +193,7 @@ Json sampler(const Json& command) {
 }
 
 Json describe(const Json& command) {
-    return sdrt::describe(command.at("path").get<std::string>());
+    return sdrt::describe_path(command.at("path").get<std::string>());
 }
 
 Json hash(const Json& command) {

@@ -21,13 +21,13 @@ namespace fs = std::filesystem;
 template <class T>
 std::vector<std::string> names_of(const Named<T>& values) {
     std::vector<std::string> names;
-    for (const auto& named : values) {
-        names.push_back(named.first);
+    for (const auto& [name, value] : values) {
+        names.push_back(name);
     }
     return names;
 }
 
-// Whether a name stays in its folder as it is written, on any system.
+// Whether a relative name, as it is written, stays inside its folder on any system.
 bool is_inside(const std::string& name) {
     const fs::path path(name);
     const auto is_special = [](char c) { return c == '\\' || c == ':' || c == '\0'; };
@@ -36,7 +36,7 @@ bool is_inside(const std::string& name) {
            std::none_of(name.begin(), name.end(), is_special);
 }
 
-// Whether it does so when links are followed.
+// Whether a path stays inside the folder when links are followed.
 bool leads_inside(const fs::path& root, const fs::path& path) {
     std::error_code code;
     const fs::path real = fs::weakly_canonical(path, code);
@@ -44,15 +44,15 @@ bool leads_inside(const fs::path& root, const fs::path& path) {
                         root.end();
 }
 
-// Refuses paths that lead out of the folder: a manifest may come from anywhere.
+// Refuses paths that lead out of the folder, because a manifest may come from anywhere.
 void check_paths(const fs::path& root, const Manifest& manifest) {
     std::vector<std::string> names = names_of(manifest.files);
     for (const auto& encoder : manifest.text_encoders) {
         names.push_back(encoder.tokenizer);
     }
-    for (const auto& graph : manifest.graphs) {
-        for (const auto& format : graph.second.files) {
-            names.insert(names.end(), format.second.begin(), format.second.end());
+    for (const auto& [graph, spec] : manifest.graphs) {
+        for (const auto& [format, files] : spec.files) {
+            names.insert(names.end(), files.begin(), files.end());
         }
     }
     std::error_code code;
@@ -69,15 +69,15 @@ void check_paths(const fs::path& root, const Manifest& manifest) {
     }
 }
 
-// Refuses an ONNX graph that would have an engine read what is not listed, and so was not checked.
+// Refuses an ONNX graph that would make an engine read a file that is not listed and so not checked.
 void check_external_data(const fs::path& graph, const std::vector<std::string>& listed,
                          const Manifest& manifest) {
     const fs::path folder = fs::path(listed.front()).parent_path();
     for (const auto& [location, end] : external_data(graph)) {
         const std::string name = (folder / location).lexically_normal().string();
         const bool is_listed =
-            is_inside(location) && std::any_of(listed.begin(), listed.end(), [&](const auto& one) {
-                return fs::path(one).lexically_normal().string() == name;
+            is_inside(location) && std::any_of(listed.begin(), listed.end(), [&](const auto& file) {
+                return fs::path(file).lexically_normal().string() == name;
             });
         if (!is_listed) {
             throw ArtifactError(graph.string() + " has weights in " + sdrt::quoted(location) +
@@ -108,16 +108,16 @@ Network Artifact::network(const std::string& name, const std::vector<std::string
         throw ArtifactError(root_.string() + " has no graph " + sdrt::quoted(name) +
                             "; it has: " + joined(names_of(manifest_.graphs)));
     }
-    const auto chosen = std::find_if(formats.begin(), formats.end(), [&](const auto& format) {
-        return find(spec->files, format) != nullptr;
+    const auto format = std::find_if(formats.begin(), formats.end(), [&](const auto& candidate) {
+        return find(spec->files, candidate) != nullptr;
     });
-    if (chosen == formats.end()) {
+    if (format == formats.end()) {
         throw ArtifactError(root_.string() + " holds " + name + " as " +
                             joined(names_of(spec->files)) + ", expected " +
                             joined(formats, " or ") +
                             "; export the model again with --format " + formats.at(0));
     }
-    const auto& listed = *find(spec->files, *chosen);
+    const auto& listed = *find(spec->files, *format);
     if (listed.empty()) {
         throw ArtifactError((root_ / kManifestName).string() + " lists no file of " + name +
                             "; export the model again");
@@ -126,7 +126,7 @@ Network Artifact::network(const std::string& name, const std::vector<std::string
     for (const auto& file : listed) {
         network.files.push_back(check(file));
     }
-    if (*chosen == "onnx") {
+    if (*format == "onnx") {
         check_external_data(network.files.front(), listed, manifest_);
     }
     return network;
@@ -143,19 +143,19 @@ fs::path Artifact::check(const std::string& file, bool remember) const {
     return path;
 }
 
-Artifact open_artifact(const fs::path& where) {
+Artifact open_artifact(const fs::path& path) {
     std::error_code code;
-    if (!fs::is_regular_file(where / kManifestName, code)) {
-        if (fs::exists(where, code)) {
-            throw ArtifactError(where.string() + " is " + describe(where) +
+    if (!fs::is_regular_file(path / kManifestName, code)) {
+        if (fs::exists(path, code)) {
+            throw ArtifactError(path.string() + " is " + describe_path(path) +
                                 "; expected a folder made by: sdrt export");
         }
-        throw ArtifactError("there is no folder " + where.string() +
+        throw ArtifactError("there is no folder " + path.string() +
                             "; make a model folder with: sdrt export");
     }
-    Manifest manifest = read_manifest(where / kManifestName);
-    check_paths(where, manifest);
-    return {where, std::move(manifest)};
+    Manifest manifest = read_manifest(path / kManifestName);
+    check_paths(path, manifest);
+    return {path, std::move(manifest)};
 }
 
 }  // namespace sdrt

@@ -1,6 +1,7 @@
-// Opens and checks an artifact: the folder that export writes.
+// Opens and checks an artifact: the model folder that export writes.
 #pragma once
 
+#include "backends/graph.hpp"
 #include "manifest.hpp"
 
 #include <filesystem>
@@ -9,14 +10,6 @@
 
 namespace sdrt {
 
-// A network's files, checked and ready for an engine.
-struct Network {
-    std::string name;
-    GraphSpec spec;
-    std::vector<std::filesystem::path> files;  // the one to open, then its weights
-    std::string stored;                        // "fp32", "bf16" or "int8"
-};
-
 // A model folder with its manifest.
 class Artifact {
 public:
@@ -24,16 +17,16 @@ public:
 
     const std::filesystem::path& root() const { return root_; }
     const Manifest& manifest() const { return manifest_; }
-    // SHA-256 of the manifest's content, and so of everything that it lists; as in Python.
+    // SHA-256 of the manifest's content, and so of every file that it lists; the same as in Python.
     std::string hash() const;
 
-    // A graph's files in the first of these formats ("onnx", "openvino") that there is, after a
-    // check of each. Throws ArtifactError for an unknown graph, a format that is not there, a corrupt
-    // file, and an ONNX graph whose weights are in a file that the manifest does not list for it.
+    // The files of a graph in the first of these formats ("onnx", "openvino") that the folder has,
+    // each of them checked. Throws ArtifactError for an unknown graph, a missing format, a corrupt
+    // file, and an ONNX graph with weights in a file that the manifest does not list for it.
     Network network(const std::string& name, const std::vector<std::string>& formats) const;
 
-    // Compares one file with its record in the manifest and gives its path. What passed before is
-    // not hashed again while size, time and inode stay the same, unless `remember` is false.
+    // Compares a file with its record in the manifest and returns its path. A file that passed before
+    // is not hashed again while its size, time and inode stay the same, unless `remember` is false.
     std::filesystem::path check(const std::string& file, bool remember = true) const;
 
 private:
@@ -41,8 +34,8 @@ private:
     Manifest manifest_;
 };
 
-// Reads and checks the manifest only; graphs are checked when they are opened. Throws ArtifactError
-// that says what is there instead of a model.
-Artifact open_artifact(const std::filesystem::path& where);
+// Reads and checks only the manifest; graphs are checked when they are opened. Throws ArtifactError,
+// which describes what the path holds if it holds no model.
+Artifact open_artifact(const std::filesystem::path& path);
 
 }  // namespace sdrt

@@ -15,8 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kMaxDescriptionBytes = 1'000'000;  // of a file that says what a model is
-constexpr std::size_t kMaxNames = 4;           // that a message shows
+constexpr std::int64_t kMaxConfigBytes = 1'000'000;  // of a file that describes a model
+constexpr std::size_t kMaxNames = 4;                // how many names a message shows
 
 const Named<std::string>& weight_suffixes() {
     static const Named<std::string> suffixes{
@@ -32,8 +32,8 @@ const Named<std::string>& weight_suffixes() {
     return suffixes;
 }
 
-// "" if the suffix is none of weights.
-std::string weights_of(const fs::path& path) {
+// The kind of weights that a suffix stands for; "" if it stands for none.
+std::string weights_kind(const fs::path& path) {
     std::string suffix = path.extension().string();
     std::transform(suffix.begin(), suffix.end(), suffix.begin(),
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -41,10 +41,10 @@ std::string weights_of(const fs::path& path) {
     return kind != nullptr ? *kind : "";
 }
 
-// Null where there is no such file, or it is no JSON.
+// Null if there is no such file or it is no JSON.
 Json read_or_null(const fs::path& path) {
     try {
-        return read_json(path, kMaxDescriptionBytes);
+        return read_json(path, kMaxConfigBytes);
     } catch (const ArtifactError&) {
         return nullptr;
     }
@@ -58,8 +58,8 @@ bool any_has(const std::vector<fs::path>& entries, const char* name) {
 }
 
 std::string text_or(const Json& json, const char* name, const std::string& otherwise) {
-    const auto found = json.find(name);
-    return found != json.end() && found->is_string() ? found->get<std::string>() : otherwise;
+    const auto member = json.find(name);
+    return member != json.end() && member->is_string() ? member->get<std::string>() : otherwise;
 }
 
 std::string describe_pipeline(const std::vector<fs::path>& entries, const Json& index) {
@@ -73,14 +73,14 @@ std::string describe_pipeline(const std::vector<fs::path>& entries, const Json& 
     return "a diffusers checkpoint (" + name + ")";
 }
 
-// The network that a config.json is of; "" if it is none of a network.
+// The network that a config.json describes; "" if it describes none.
 std::string network_of(const Json& config) {
     std::string name = text_or(config, "_class_name", "");
-    const auto found = config.find("architectures");
-    if (name.empty() && found != config.end() && found->is_array()) {
+    const auto architectures = config.find("architectures");
+    if (name.empty() && architectures != config.end() && architectures->is_array()) {
         std::vector<std::string> names;
-        for (const auto& one : *found) {
-            names.push_back(one.is_string() ? one.get<std::string>() : one.dump());
+        for (const auto& entry : *architectures) {
+            names.push_back(entry.is_string() ? entry.get<std::string>() : entry.dump());
         }
         name = joined(names);
     }
@@ -89,13 +89,13 @@ std::string network_of(const Json& config) {
 
 }  // namespace
 
-std::string describe(const fs::path& path) {
+std::string describe_path(const fs::path& path) {
     std::error_code code;
     if (!fs::exists(path, code)) {
         return "nothing: the path does not exist";
     }
     if (!fs::is_directory(path, code)) {
-        const std::string kind = weights_of(path);
+        const std::string kind = weights_kind(path);
         return kind.empty() ? "a file of unknown kind" : kind;
     }
     std::vector<fs::path> entries;
@@ -121,7 +121,7 @@ std::string describe(const fs::path& path) {
     std::vector<std::string> names;
     for (const auto& entry : entries) {
         const std::string name = entry.filename().string();
-        if (const auto kind = weights_of(entry); !kind.empty()) {
+        if (const auto kind = weights_kind(entry); !kind.empty()) {
             return "a folder with " + kind + " (" + name + ") and no model_index.json";
         }
         names.push_back(name);

@@ -1,4 +1,4 @@
-// Says what a path is when it is not what was expected: half of a good error message.
+// Detects what a path holds if it is no artifact, for error messages.
 #pragma once
 
 #include <filesystem>
@@ -6,7 +6,7 @@
 
 namespace sdrt {
 
-// The kind of model at a path, as far as its files tell without being loaded.
-std::string describe(const std::filesystem::path& path);
+// Describes the kind of model at a path, as far as its files show without being loaded.
+std::string describe_path(const std::filesystem::path& path);
 
 }  // namespace sdrt

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMaxDepth = 64;  // of graphs within graphs
+constexpr int kMaxDepth = 64;             // of nested graphs
 constexpr std::uint64_t kMaxText = 4096;  // bytes of a name
 constexpr std::uint64_t kFarSkip = 1U << 16U;
 
@@ -24,11 +24,11 @@ struct Problem : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// Messages of onnx.proto that tensors are in, or that lead to them.
+// The messages of onnx.proto that contain tensors, directly or in a nested message.
 enum class Message { model, graph, node, attribute, sparse, training, function, tensor, none };
 
-// What a field of a message holds.
-Message held(Message message, std::uint64_t field) {
+// The message that a field of another message holds.
+Message field_message(Message message, std::uint64_t field) {
     switch (message) {
         case Message::model:
             return field == 7    ? Message::graph
@@ -56,10 +56,10 @@ Message held(Message message, std::uint64_t field) {
     }
 }
 
-// Reads protobuf's fields from a file, without the weights in it.
-class Reader {
+// Reads the fields of a protobuf file and skips the weights.
+class OnnxReader {
 public:
-    explicit Reader(const fs::path& path) : file_(path, std::ios::binary) {
+    explicit OnnxReader(const fs::path& path) : file_(path, std::ios::binary) {
         std::error_code code;
         size_ = fs::file_size(path, code);
         if (code || !file_) {
@@ -71,16 +71,16 @@ public:
         bool has_graph = false;
         visit(size_, [&](std::uint64_t field, std::uint64_t end) {
             has_graph |= field == 7;
-            descend(held(Message::model, field), end, 1);
+            descend(field_message(Message::model, field), end, 1);
         });
         if (!has_graph) {
             throw Problem("it has no graph");
         }
-        return std::move(found_);
+        return std::move(file_ends_);
     }
 
 private:
-    // Calls `take(field, end)` for each field with a length, and skips what it leaves.
+    // Calls `take(field, end)` for each field with a length and skips what it did not read.
     template <class Take>
     void visit(std::uint64_t end, const Take& take) {
         visit(end, take, [](std::uint64_t, std::uint64_t) {});
@@ -122,7 +122,7 @@ private:
             return;
         }
         visit(end, [&](std::uint64_t field, std::uint64_t field_end) {
-            descend(held(message, field), field_end, depth + 1);
+            descend(field_message(message, field), field_end, depth + 1);
         });
     }
 
@@ -132,12 +132,12 @@ private:
         std::optional<std::string> location;
         std::uint64_t offset = 0;
         std::uint64_t length = 0;
-        bool is_elsewhere = false;
+        bool is_external = false;
         const auto entry = [&](std::uint64_t field, std::uint64_t field_end) {
             if (field != kExternalData) {
                 return;
             }
-            is_elsewhere = true;
+            is_external = true;
             const auto [key, value] = pair(field_end);
             if (key == "location") {
                 location = value;
@@ -151,9 +151,9 @@ private:
             }
         };
         visit(end, entry, [&](std::uint64_t field, std::uint64_t value) {
-            is_elsewhere |= field == kDataLocation && value != 0;
+            is_external |= field == kDataLocation && value != 0;
         });
-        if (!is_elsewhere) {
+        if (!is_external) {
             return;
         }
         if (!location) {
@@ -162,8 +162,8 @@ private:
         if (length > std::numeric_limits<std::uint64_t>::max() - offset) {
             throw Problem("a tensor's external data ends nowhere");
         }
-        std::uint64_t& most = found_[*location];
-        most = std::max(most, offset + length);
+        std::uint64_t& file_end = file_ends_[*location];
+        file_end = std::max(file_end, offset + length);
     }
 
     std::pair<std::string, std::string> pair(std::uint64_t end) {
@@ -238,14 +238,14 @@ private:
     std::ifstream file_;
     std::uint64_t size_ = 0;
     std::uint64_t at_ = 0;
-    std::map<std::string, std::uint64_t> found_;
+    std::map<std::string, std::uint64_t> file_ends_;
 };
 
 }  // namespace
 
 std::map<std::string, std::uint64_t> external_data(const fs::path& graph) {
     try {
-        return Reader(graph).read();
+        return OnnxReader(graph).read();
     } catch (const Problem& problem) {
         throw ArtifactError(graph.string() + " is no ONNX graph that sdrt reads: " + problem.what() +
                             "; export the model again");

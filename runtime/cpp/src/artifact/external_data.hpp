@@ -1,4 +1,4 @@
-// Which files an ONNX graph keeps its weights in: read from the graph before an engine sees it.
+// Finds the files that hold an ONNX graph's weights, before an engine reads the graph.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace sdrt {
 
-// Of every file that a graph's tensors are in, by the name that the graph gives it: up to which byte
-// they take. Throws ArtifactError for a file that is no ONNX graph, or has a tensor that is nowhere.
+// The external files of a graph's tensors, as the graph names them, and up to which byte the tensors
+// reach in each. Throws ArtifactError for a file that is no ONNX graph or has a tensor without data.
 std::map<std::string, std::uint64_t> external_data(const std::filesystem::path& graph);
 
 }  // namespace sdrt

@@ -9,7 +9,7 @@
 namespace sdrt {
 namespace {
 
-constexpr std::int64_t kMaxManifestBytes = 4'000'000;  // a manifest has some tens of kilobytes
+constexpr std::int64_t kMaxManifestBytes = 4'000'000;  // a manifest has tens of kilobytes
 constexpr std::int64_t kMaxTrainSteps = 100'000;
 constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
 
@@ -20,11 +20,11 @@ Names precisions() {
 }
 
 double between(Fields& fields, const std::string& name, double low, double high, double value) {
-    const Json* found = fields.find(name);
-    if (found == nullptr) {
+    const Json* member = fields.find(name);
+    if (member == nullptr) {
         return value;
     }
-    value = as_number(*found, fields.place(name));
+    value = as_number(*member, fields.place(name));
     if (!(value >= low && value <= high)) {
         throw FieldProblem(fields.place(name), "expected a number from " + Json(low).dump() + " to " +
                                                    Json(high).dump());
@@ -32,10 +32,10 @@ double between(Fields& fields, const std::string& name, double low, double high,
     return value;
 }
 
-// A value that may be null, which is as if it were left out.
+// An optional value; null means the same as leaving it out.
 const Json* present(Fields& fields, const std::string& name) {
-    const Json* found = fields.find(name);
-    return found != nullptr && !found->is_null() ? found : nullptr;
+    const Json* member = fields.find(name);
+    return member != nullptr && !member->is_null() ? member : nullptr;
 }
 
 std::string read_sha256(Fields& fields) {
@@ -61,14 +61,14 @@ Source read_source(const Json& json, const std::string& where) {
     if (present(fields, "revision") != nullptr) {
         source.revision = fields.text("revision");
     }
-    if (const Json* found = fields.find("loras")) {
-        source.loras = as_list(*found, fields.place("loras"), read_lora);
+    if (const Json* member = fields.find("loras")) {
+        source.loras = as_list(*member, fields.place("loras"), read_lora);
     }
     fields.finish();
     return source;
 }
 
-// A share of variance that a step adds: above 0 and below 1.
+// The variance that a training step adds, above 0 and below 1.
 double beta(Fields& fields, const std::string& name, double value) {
     value = between(fields, name, 0, 1, value);
     if (value <= 0 || value >= 1) {
@@ -84,8 +84,8 @@ TrainingSchedule read_schedule(const Json& json, const std::string& where) {
     schedule.beta_start = beta(fields, "beta_start", schedule.beta_start);
     schedule.beta_end = beta(fields, "beta_end", schedule.beta_end);
     fields.choice_or("curve", {"linear", "scaled_linear", "squaredcos_cap_v2"}, schedule.curve);
-    if (const Json* found = fields.find("zero_terminal_snr")) {
-        schedule.zero_terminal_snr = as_flag(*found, fields.place("zero_terminal_snr"));
+    if (const Json* member = fields.find("zero_terminal_snr")) {
+        schedule.zero_terminal_snr = as_flag(*member, fields.place("zero_terminal_snr"));
     }
     fields.choice_or("spacing", {"leading", "trailing", "linspace"}, schedule.spacing);
     fields.whole_or("offset", 0, kMost, schedule.offset);
@@ -93,7 +93,7 @@ TrainingSchedule read_schedule(const Json& json, const std::string& where) {
     return schedule;
 }
 
-// Of red, green and blue.
+// Three numbers, for red, green and blue.
 std::vector<double> read_colour(const Json& json, const std::string& where) {
     auto values = as_list(json, where, as_number);
     if (values.size() != 3) {
@@ -108,8 +108,8 @@ Latent read_latent(const Json& json, const std::string& where) {
     latent.channels = fields.whole("channels", 1);
     latent.downscale = fields.whole("downscale", 1);
     latent.scale = fields.number("scale");
-    if (const Json* found = present(fields, "preview")) {
-        Fields parts(*found, fields.place("preview"));
+    if (const Json* member = present(fields, "preview")) {
+        Fields parts(*member, fields.place("preview"));
         Preview preview;
         preview.matrix = as_list(parts.get("matrix"), parts.place("matrix"), read_colour);
         preview.bias = read_colour(parts.get("bias"), parts.place("bias"));
@@ -154,17 +154,17 @@ TensorSpec read_tensor(const Json& json, const std::string& where) {
 
 Quantization read_quantization(const Json& json, const std::string& where) {
     Fields fields(json, where);
-    Quantization found;
+    Quantization report;
     constexpr auto kLeast = std::numeric_limits<std::int64_t>::min();
-    found.sqnr_db = as_named(fields.get("sqnr_db"), fields.place("sqnr_db"), as_number);
-    found.kept = as_list(fields.get("kept"), fields.place("kept"), as_string);
+    report.sqnr_db = as_named(fields.get("sqnr_db"), fields.place("sqnr_db"), as_number);
+    report.kept = as_list(fields.get("kept"), fields.place("kept"), as_string);
     fields.get("share");
-    found.share = between(fields, "share", 0, 1, 0);
-    found.samples = fields.whole("samples", kLeast);
-    found.steps = fields.whole("steps", kLeast);
-    found.seed = fields.whole("seed", kLeast);
+    report.share = between(fields, "share", 0, 1, 0);
+    report.samples = fields.whole("samples", kLeast);
+    report.steps = fields.whole("steps", kLeast);
+    report.seed = fields.whole("seed", kLeast);
     fields.finish();
-    return found;
+    return report;
 }
 
 GraphSpec read_graph(const Json& json, const std::string& where) {
@@ -174,9 +174,9 @@ GraphSpec read_graph(const Json& json, const std::string& where) {
     graph.files = as_named(fields.get("files"), files, [](const Json& list, const std::string& at) {
         return as_list(list, at, as_string);
     });
-    for (const auto& named : graph.files) {
-        if (named.first != "onnx" && named.first != "openvino") {
-            throw FieldProblem(files + "." + named.first, "expected 'onnx' or 'openvino'");
+    for (const auto& [format, names] : graph.files) {
+        if (format != "onnx" && format != "openvino") {
+            throw FieldProblem(files + "." + format, "expected 'onnx' or 'openvino'");
         }
     }
     graph.inputs = as_list(fields.get("inputs"), fields.place("inputs"), read_tensor);
@@ -184,11 +184,11 @@ GraphSpec read_graph(const Json& json, const std::string& where) {
     if (present(fields, "precision") != nullptr) {
         graph.precision = fields.choice("precision", precisions());
     }
-    if (const Json* found = present(fields, "quantization")) {
-        graph.quantization = read_quantization(*found, fields.place("quantization"));
+    if (const Json* member = present(fields, "quantization")) {
+        graph.quantization = read_quantization(*member, fields.place("quantization"));
     }
-    if (const Json* found = fields.find("parity_db")) {
-        graph.parity_db = as_named(*found, fields.place("parity_db"), as_number);
+    if (const Json* member = fields.find("parity_db")) {
+        graph.parity_db = as_named(*member, fields.place("parity_db"), as_number);
     }
     fields.finish();
     return graph;
@@ -202,8 +202,8 @@ Defaults read_defaults(const Json& json, const std::string& where) {
     fields.whole_or("num_inference_steps", 1, kMost, defaults.num_inference_steps);
     fields.text_or("sampler", defaults.sampler);
     fields.text_or("scheduler", defaults.scheduler);
-    if (const Json* found = fields.find("sampler_options")) {
-        defaults.sampler_options = as_named(*found, fields.place("sampler_options"), as_option);
+    if (const Json* member = fields.find("sampler_options")) {
+        defaults.sampler_options = as_named(*member, fields.place("sampler_options"), as_option);
     }
     defaults.guidance_scale =
         between(fields, "guidance_scale", 0, std::numeric_limits<double>::max(), 7.5);
@@ -235,17 +235,17 @@ Manifest read(const Json& json) {
         throw FieldProblem("text_encoders", "expected one or more");
     }
     manifest.graphs = as_named(fields.get("graphs"), "graphs", read_graph);
-    if (const Json* found = fields.find("defaults")) {
-        manifest.defaults = read_defaults(*found, "defaults");
+    if (const Json* member = fields.find("defaults")) {
+        manifest.defaults = read_defaults(*member, "defaults");
     }
-    if (const Json* found = fields.find("files")) {
-        manifest.files = as_named(*found, "files", read_record);
+    if (const Json* member = fields.find("files")) {
+        manifest.files = as_named(*member, "files", read_record);
     }
-    if (const Json* found = fields.find("made_with")) {
-        manifest.made_with = as_named(*found, "made_with", as_string);
+    if (const Json* member = fields.find("made_with")) {
+        manifest.made_with = as_named(*member, "made_with", as_string);
     }
-    if (const Json* found = fields.find("zeros_for_empty_prompt")) {
-        manifest.zeros_for_empty_prompt = as_flag(*found, "zeros_for_empty_prompt");
+    if (const Json* member = fields.find("zeros_for_empty_prompt")) {
+        manifest.zeros_for_empty_prompt = as_flag(*member, "zeros_for_empty_prompt");
     }
     fields.finish();
     return manifest;

@@ -1,5 +1,7 @@
-// A wish to stop that comes from another thread and reaches the network that runs just then.
+// Cancels a run from another thread, also while a network is running.
 #pragma once
+
+#include "errors.hpp"
 
 #include <functional>
 #include <mutex>
@@ -7,52 +9,57 @@
 
 namespace sdrt {
 
-// Asked once, it stays asked: whoever works for it ends at once, or does not begin.
-class Stop {
+// Once requested, a cancellation stays requested: work that shares it ends at once or does not start.
+class Cancellation {
 public:
-    // Interrupts what runs now, and lets nothing begin any more. Any thread may call this.
-    void ask() {
+    // Interrupts the network that is running and keeps others from starting. Any thread may call this.
+    void request() {
         const std::lock_guard lock(mutex_);
-        is_asked_ = true;
+        is_requested_ = true;
         if (interrupt_) {
             interrupt_();
         }
     }
 
-    bool is_asked() const {
+    bool is_requested() const {
         const std::lock_guard lock(mutex_);
-        return is_asked_;
+        return is_requested_;
     }
 
-    // Throws CancelledError once asked.
-    void check() const;
+    // Throws CancelledError if cancellation was requested.
+    void check() const {
+        if (is_requested()) {
+            throw CancelledError("the run was cancelled");
+        }
+    }
 
-    // While it lives, `interrupt` is called when asked to stop; at once if that was before. It is
-    // never called afterwards: what runs next belongs to somebody else.
-    class Interrupts {
+    // While a Callback lives, a request calls `interrupt`; an earlier request calls it at once. It is
+    // never called after the Callback is gone, because the next network belongs to another Callback.
+    class Callback {
     public:
-        Interrupts(Stop& stop, std::function<void()> interrupt) : stop_(stop) {
-            const std::lock_guard lock(stop_.mutex_);
-            stop_.interrupt_ = std::move(interrupt);
-            if (stop_.is_asked_) {
-                stop_.interrupt_();
+        Callback(Cancellation& cancellation, std::function<void()> interrupt)
+            : cancellation_(cancellation) {
+            const std::lock_guard lock(cancellation_.mutex_);
+            cancellation_.interrupt_ = std::move(interrupt);
+            if (cancellation_.is_requested_) {
+                cancellation_.interrupt_();
             }
         }
-        ~Interrupts() {
-            const std::lock_guard lock(stop_.mutex_);
-            stop_.interrupt_ = nullptr;
+        ~Callback() {
+            const std::lock_guard lock(cancellation_.mutex_);
+            cancellation_.interrupt_ = nullptr;
         }
-        Interrupts(const Interrupts&) = delete;
-        Interrupts& operator=(const Interrupts&) = delete;
+        Callback(const Callback&) = delete;
+        Callback& operator=(const Callback&) = delete;
 
     private:
-        Stop& stop_;
+        Cancellation& cancellation_;
     };
 
 private:
     mutable std::recursive_mutex mutex_;
     std::function<void()> interrupt_;
-    bool is_asked_ = false;
+    bool is_requested_ = false;
 };
 
 }  // namespace sdrt

@@ -8,34 +8,32 @@
 namespace sdrt {
 namespace {
 
-constexpr double kDigits = 1e4;  // of a share
+constexpr double kShareScale = 1e4;  // shares are rounded to four decimals
 
-using Shares = std::vector<std::pair<std::string, double>>;
-
-// Adds up the parts by name, and divides by their sum; the largest first, those of 0 left out.
-Shares shares_of(const std::vector<Kernel>& kernels, std::string Kernel::*name) {
-    Shares sums;
+// Sums the multiply-adds by a name of the kernels and divides by the total. The largest share comes
+// first; shares of 0 are left out.
+Named<double> shares_by(std::string Kernel::*name, const std::vector<Kernel>& kernels) {
+    Named<double> sums;
     double total = 0;
     for (const Kernel& kernel : kernels) {
         total += kernel.macs;
-        const auto found = std::find_if(sums.begin(), sums.end(), [&](const auto& one) {
-            return one.first == kernel.*name;
+        const auto entry = std::find_if(sums.begin(), sums.end(), [&](const auto& sum) {
+            return sum.first == kernel.*name;
         });
-        if (found == sums.end()) {
+        if (entry == sums.end()) {
             sums.emplace_back(kernel.*name, kernel.macs);
         } else {
-            found->second += kernel.macs;
+            entry->second += kernel.macs;
         }
     }
-    sums.erase(std::remove_if(sums.begin(), sums.end(), [](const auto& one) {
-                   return one.second <= 0;
-               }),
+    sums.erase(std::remove_if(sums.begin(), sums.end(),
+                              [](const auto& sum) { return sum.second <= 0; }),
                sums.end());
     std::stable_sort(sums.begin(), sums.end(), [](const auto& left, const auto& right) {
         return left.second > right.second;
     });
     for (auto& [key, sum] : sums) {
-        sum = std::nearbyint(sum / total * kDigits) / kDigits;
+        sum = std::nearbyint(sum / total * kShareScale) / kShareScale;
     }
     return sums;
 }
@@ -43,18 +41,18 @@ Shares shares_of(const std::vector<Kernel>& kernels, std::string Kernel::*name) 
 }  // namespace
 
 Executed executed(const std::vector<Kernel>& kernels) {
-    Executed found;
-    found.shares = shares_of(kernels, &Kernel::precision);
-    found.precision = found.shares.empty() ? "unknown" : found.shares.front().first;
-    const Shares sets = shares_of(kernels, &Kernel::isa);
-    const std::string isa = sets.empty() ? "" : sets.front().first;
-    found.isa = isa.empty() ? widest_instruction_set(found.precision) : isa;
-    found.isa_from = isa.empty() ? "processor" : "kernels";
-    return found;
+    Executed summary;
+    summary.shares = shares_by(&Kernel::precision, kernels);
+    summary.precision = summary.shares.empty() ? "unknown" : summary.shares.front().first;
+    const Named<double> instruction_sets = shares_by(&Kernel::isa, kernels);
+    const std::string isa = instruction_sets.empty() ? "" : instruction_sets.front().first;
+    summary.isa = isa.empty() ? widest_instruction_set(summary.precision) : isa;
+    summary.isa_from = isa.empty() ? "processor" : "kernels";
+    return summary;
 }
 
 Executed executed_only(const std::string& precision) {
-    Shares shares;
+    Named<double> shares;
     if (precision != "unknown") {
         shares.emplace_back(precision, 1.0);
     }

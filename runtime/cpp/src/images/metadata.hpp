@@ -2,6 +2,7 @@
 // The fields are those of Python's metadata.py and record.py.
 #pragma once
 
+#include "backends/executed.hpp"
 #include "manifest.hpp"
 #include "text/conditioning.hpp"
 
@@ -13,22 +14,6 @@ namespace sdrt {
 
 constexpr const char* kMetadataChunk = "sdrt";
 constexpr int kMetadataSchema = 1;
-
-// A network had to go on in fp32: precision in which it gave NaN or infinity, and "step 3 of 20".
-struct Retry {
-    std::string failed;
-    std::string at;
-};
-
-// What a network was stored in, and what an engine executed.
-struct NetworkRecord {
-    std::string stored;
-    std::string executed;
-    Named<double> shares;  // of the work, by the precision that it was executed in
-    std::string isa = "unknown";
-    std::string isa_from = "processor";
-    std::optional<Retry> retried;
-};
 
 // Everything needed to make a picture again. What this host cannot do (styles, embeddings, images to
 // start from, a VAE in tiles, a second pass, LoRAs, words of one's own) is written as Python writes a

@@ -1,4 +1,4 @@
-// What a run keeps while the pipeline works for it: its wish to stop, and what it found out.
+// What a run keeps while the pipeline works for it: its wish to cancellation, and what it found out.
 #pragma once
 
 #include "backends/backend.hpp"
@@ -26,9 +26,9 @@ struct Timings {
 };
 
 struct Job {
-    explicit Job(Stop& asked) : stop(asked) {}
+    explicit Job(Cancellation& asked) : cancellation(asked) {}
 
-    Stop& stop;
+    Cancellation& cancellation;
     Timings timings;
     Named<NetworkRecord> networks;
     std::vector<std::string> warnings;

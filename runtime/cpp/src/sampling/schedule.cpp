@@ -12,12 +12,12 @@ namespace sdrt {
 
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
+constexpr double kHalfPi = 3.14159265358979323846 / 2;
 
 // Share of the signal's variance that is left at a share of training (Nichol and Dhariwal 2021, arXiv
 // 2102.09672, eq. 17).
 double alpha_bar(double at) {
-    const double cosine = std::cos((at + 0.008) / 1.008 * kPi / 2);
+    const double cosine = std::cos((at + 0.008) / 1.008 * kHalfPi);
     return cosine * cosine;
 }
 

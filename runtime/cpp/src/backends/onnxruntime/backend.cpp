@@ -1,17 +1,28 @@
-// ONNX Runtime's CPU provider.
-#include "backends/backend.hpp"
+#include "backends/onnxruntime/backend.hpp"
 
 #include "errors.hpp"
 
-#define ORT_API_MANUAL_INIT  // what a library's header does before main() nobody can catch
+#define ORT_API_MANUAL_INIT  // nobody could catch what a header throws before main()
 #include <onnxruntime_cxx_api.h>
 
 #include <new>
+#include <sstream>
 
 namespace sdrt {
 namespace {
 
-// Throws the sdrt error that an exception of the engine means, `what` being the network or its file.
+// The first line of the engine's message that is not blank.
+std::string first_line(const std::string& text) {
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.find_first_not_of(" \t\r") != std::string::npos) {
+            return line;
+        }
+    }
+    return "no message";
+}
+
+// Translates the engine's exception that is being handled; `what` is the network or its file.
 [[noreturn]] void rethrow_ort(const std::string& what) {
     std::string text;
     try {
@@ -45,17 +56,17 @@ void start_api() {
     Ort::InitApi(api);
 }
 
-// One inference session; it serves all shapes. Float networks run in fp32, however they are stored:
-// the provider has no bf16 kernels. Which layers of an int8 network became integer kernels only a
-// profile tells, which Python's sdrt takes.
+// One inference session, which serves all shapes. Float networks run in fp32 however they are stored,
+// because the provider has no bf16 kernels. Only a profile, which Python's sdrt takes, shows which
+// layers of an int8 network became integer kernels.
 class OrtGraph : public Graph {
 public:
-    OrtGraph(Network opened, Ort::Env& env, int threads) : Graph(std::move(opened)) {
+    OrtGraph(Network network_files, Ort::Env& env, int threads) : Graph(std::move(network_files)) {
         Ort::SessionOptions options;
         options.SetIntraOpNumThreads(threads);
         options.SetInterOpNumThreads(1);
         options.SetExecutionMode(ORT_SEQUENTIAL);
-        // The arena never gives memory back; without it a step is as fast.
+        // The arena never gives memory back, and a step is as fast without it.
         options.DisableCpuMemArena();
         options.SetLogSeverityLevel(ORT_LOGGING_LEVEL_ERROR);
         const auto& file = network().files.front();
@@ -71,17 +82,18 @@ public:
     }
 
 protected:
-    Outputs execute(const Feeds& feeds, const std::vector<std::string>& asked,
-                    Stop& stop) override {
+    Outputs execute(const Feeds& feeds, const std::vector<std::string>& outputs,
+                    Cancellation& cancellation) override {
         try {
-            return run_session(feeds, asked, stop);
+            return run_session(feeds, outputs, cancellation);
         } catch (...) {
             rethrow_ort(network().name);
         }
     }
 
 private:
-    Outputs run_session(const Feeds& feeds, const std::vector<std::string>& asked, Stop& stop) {
+    Outputs run_session(const Feeds& feeds, const std::vector<std::string>& outputs,
+                        Cancellation& cancellation) {
         const auto memory = Ort::MemoryInfo::CreateCpu(OrtDeviceAllocator, OrtMemTypeCPU);
         std::vector<const char*> input_names;
         std::vector<Ort::Value> inputs;
@@ -89,7 +101,7 @@ private:
             const Feed& feed = feeds.at(spec.name);
             const std::size_t size = count(feed.shape);
             input_names.push_back(spec.name.c_str());
-            // The engine only reads what it is given.
+            // The engine only reads its inputs.
             void* values = const_cast<void*>(feed.values);
             if (spec.dtype == "int64") {
                 inputs.push_back(Ort::Value::CreateTensor(memory, static_cast<std::int64_t*>(values),
@@ -102,27 +114,28 @@ private:
             }
         }
         std::vector<const char*> output_names;
-        for (const std::string& name : asked) {
+        for (const std::string& name : outputs) {
             output_names.push_back(name.c_str());
         }
         Ort::RunOptions options;
-        std::vector<Ort::Value> results;
+        std::vector<Ort::Value> values;
         {
-            const Stop::Interrupts interrupts(stop, [&options] { options.SetTerminate(); });
-            results = session_.Run(options, input_names.data(), inputs.data(), inputs.size(),
-                                   output_names.data(), output_names.size());
+            const Cancellation::Callback callback(cancellation,
+                                                  [&options] { options.SetTerminate(); });
+            values = session_.Run(options, input_names.data(), inputs.data(), inputs.size(),
+                                  output_names.data(), output_names.size());
         }
-        Outputs outputs;
-        for (std::size_t i = 0; i < asked.size(); ++i) {
-            const auto info = results[i].GetTensorTypeAndShapeInfo();
+        Outputs results;
+        for (std::size_t i = 0; i < outputs.size(); ++i) {
+            const auto info = values[i].GetTensorTypeAndShapeInfo();
             if (info.GetElementType() != ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT) {
-                throw ArtifactError(network().name + " gives " + asked[i] +
+                throw ArtifactError(network().name + " gives " + outputs[i] +
                                     " in another type than float32; export the model again");
             }
-            const float* values = results[i].GetTensorData<float>();
-            outputs[asked[i]] = Tensor(info.GetShape(), {values, values + info.GetElementCount()});
+            const float* data = values[i].GetTensorData<float>();
+            results[outputs[i]] = Tensor(info.GetShape(), {data, data + info.GetElementCount()});
         }
-        return outputs;
+        return results;
     }
 
     Ort::Session session_{nullptr};

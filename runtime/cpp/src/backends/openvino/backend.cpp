@@ -1,5 +1,5 @@
-// OpenVINO: static graphs for each requested shape, in an explicit precision.
-#include "backends/backend.hpp"
+#include "backends/openvino/backend.hpp"
+
 #include "backends/openvino/fp32_layers.hpp"
 #include "backends/openvino/kernels.hpp"
 #include "backends/openvino/mapped_weights.hpp"
@@ -11,13 +11,28 @@
 #include <algorithm>
 #include <list>
 #include <new>
+#include <sstream>
 
 namespace sdrt {
 namespace {
 
-constexpr std::size_t kMaxShapes = 2;  // compiled forms kept: with and without guidance, or two sizes
+// How many compiled models are kept: one with and one without guidance, or two sizes.
+constexpr std::size_t kMaxShapes = 2;
 
-// Throws the sdrt error that an exception of the engine means, `what` being the network or its file.
+// The last line of the engine's message that is not blank.
+std::string last_line(const std::string& text) {
+    std::istringstream lines(text);
+    std::string last = "no message";
+    for (std::string line; std::getline(lines, line);) {
+        if (line.find_first_not_of(" \t\r") != std::string::npos) {
+            last = line;
+        }
+    }
+    const std::size_t begin = last.find_first_not_of(" \t\r");
+    return last.substr(begin == std::string::npos ? 0 : begin);
+}
+
+// Translates the engine's exception that is being handled; `what` is the network or its file.
 [[noreturn]] void rethrow_openvino(const std::string& what) {
     std::string text;
     try {
@@ -43,7 +58,7 @@ constexpr std::size_t kMaxShapes = 2;  // compiled forms kept: with and without 
 }
 
 ov::Tensor view(const Feed& feed, const std::string& dtype) {
-    // The engine only reads what it is given.
+    // The engine only reads its inputs.
     return {dtype == "int64" ? ov::element::i64 : ov::element::f32,
             ov::Shape(feed.shape.begin(), feed.shape.end()), const_cast<void*>(feed.values)};
 }
@@ -57,13 +72,13 @@ Tensor copied(const ov::Tensor& tensor, const std::string& what) {
             {values, values + tensor.get_size()}};
 }
 
-// A network for one set of shapes; in bf16 with its ends in fp32.
+// A network for one set of shapes. In bf16 its first and last layers are graphs of their own in fp32.
 struct Compiled {
     Shapes shapes;
     ov::CompiledModel model;
     ov::InferRequest request;
-    std::optional<Head> head;
-    std::optional<Tail> tail;
+    std::optional<Fp32Prefix> prefix;
+    std::optional<Fp32Suffix> suffix;
     LayerMacs layers;
 };
 
@@ -76,9 +91,9 @@ struct Settings {
 
 class OpenVinoGraph : public Graph {
 public:
-    OpenVinoGraph(Network opened, Settings settings)
-        : Graph(std::move(opened)), settings_(std::move(settings)) {
-        read();  // a file that cannot be read is found now and not at the first step
+    OpenVinoGraph(Network network_files, Settings settings)
+        : Graph(std::move(network_files)), settings_(std::move(settings)) {
+        read();  // reports an unreadable file now instead of at the first step
     }
 
     void prepare(const Shapes& shapes) override { find(shapes); }
@@ -92,8 +107,8 @@ public:
     }
 
 protected:
-    Outputs execute(const Feeds& feeds, const std::vector<std::string>& asked,
-                    Stop& stop) override {
+    Outputs execute(const Feeds& feeds, const std::vector<std::string>& outputs,
+                    Cancellation& cancellation) override {
         Shapes shapes;
         OvFeeds views;
         for (const TensorSpec& spec : network().spec.inputs) {
@@ -103,44 +118,45 @@ protected:
         }
         Compiled& compiled = find(shapes);
         try {
-            return infer(compiled, views, asked, stop);
+            return infer(compiled, views, outputs, cancellation);
         } catch (...) {
             rethrow_openvino(network().name);
         }
     }
 
 private:
-    Outputs infer(Compiled& compiled, const OvFeeds& views, const std::vector<std::string>& asked,
-                  Stop& stop) {
+    Outputs infer(Compiled& compiled, const OvFeeds& views, const std::vector<std::string>& outputs,
+                  Cancellation& cancellation) {
         ov::InferRequest& request = compiled.request;
-        for (const auto& [name, tensor] : compiled.head ? compiled.head->complete(views) : views) {
+        const auto& prefix = compiled.prefix;
+        for (const auto& [name, tensor] : prefix ? compiled.prefix->run(views) : views) {
             request.set_tensor(name, tensor);
         }
         request.start_async();
         {
-            // Only now, because a request that has not started cannot be cancelled.
-            const Stop::Interrupts interrupts(stop, [&request] { request.cancel(); });
+            // Registered after the start, because a request that has not started cannot be cancelled.
+            const Cancellation::Callback callback(cancellation, [&request] { request.cancel(); });
             request.wait();
         }
-        std::optional<ov::Tensor> end;
-        if (compiled.tail) {
-            end = compiled.tail->infer(request);
+        std::optional<ov::Tensor> suffix_output;
+        if (compiled.suffix) {
+            suffix_output = compiled.suffix->run(request);
         }
-        Outputs outputs;
-        for (const std::string& name : asked) {
-            const bool is_cut = end && compiled.tail->names.count(name) > 0;
-            outputs[name] = copied(is_cut ? *end : request.get_tensor(name),
+        Outputs results;
+        for (const std::string& name : outputs) {
+            const bool is_from_suffix = suffix_output && compiled.suffix->names.count(name) > 0;
+            results[name] = copied(is_from_suffix ? *suffix_output : request.get_tensor(name),
                                    network().name + "'s " + name);
         }
-        return outputs;
+        return results;
     }
 
     Compiled& find(const Shapes& shapes) {
-        const auto known = std::find_if(compiled_.begin(), compiled_.end(), [&](const auto& one) {
-            return one.shapes == shapes;
-        });
-        if (known != compiled_.end()) {
-            compiled_.splice(compiled_.begin(), compiled_, known);
+        const auto match =
+            std::find_if(compiled_.begin(), compiled_.end(),
+                         [&](const Compiled& compiled) { return compiled.shapes == shapes; });
+        if (match != compiled_.end()) {
+            compiled_.splice(compiled_.begin(), compiled_, match);
         } else {
             while (compiled_.size() >= kMaxShapes) {
                 compiled_.pop_back();
@@ -152,10 +168,10 @@ private:
 
     Compiled compile(const Shapes& shapes) {
         try {
-            Compiled made;
-            made.shapes = shapes;
+            Compiled compiled;
+            compiled.shapes = shapes;
             const auto& files = network().files;
-            const DroppingPages dropping({files.begin() + 1, files.end()});
+            const MappedPageDropper dropper({files.begin() + 1, files.end()});
             std::shared_ptr<ov::Model> model = read();
             std::map<std::string, ov::PartialShape> sizes;
             for (const auto& [name, shape] : shapes) {
@@ -163,23 +179,23 @@ private:
             }
             model->reshape(sizes);
             if (settings_.is_bf16) {
-                made.head = cut_head(*settings_.core, model);
-                made.tail = cut_tail(*settings_.core, model);
+                compiled.prefix = split_prefix(*settings_.core, model);
+                compiled.suffix = split_suffix(*settings_.core, model);
             }
-            made.layers = layer_macs(*model);
-            // Never left to OpenVINO, which takes bf16 for fp32 networks wherever it can.
+            compiled.layers = layer_macs(*model);
+            // The precision is explicit, because OpenVINO would run fp32 networks in bf16 if it can.
             ov::AnyMap properties = {
                 ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
                 ov::hint::inference_precision(settings_.is_bf16 ? ov::element::bf16
                                                                 : ov::element::f32)};
             if (settings_.device == "CPU") {
                 properties.insert(ov::inference_num_threads(settings_.threads));
-                // Where only a layer's weights are integers, its input would be rounded too, unsaid.
+                // Otherwise OpenVINO would also round the inputs of layers with integer weights.
                 properties.insert(ov::hint::dynamic_quantization_group_size(0));
             }
-            made.model = settings_.core->compile_model(model, settings_.device, properties);
-            made.request = made.model.create_infer_request();
-            return made;
+            compiled.model = settings_.core->compile_model(model, settings_.device, properties);
+            compiled.request = compiled.model.create_infer_request();
+            return compiled;
         } catch (...) {
             rethrow_openvino(network().name);
         }
@@ -195,7 +211,7 @@ private:
     }
 
     Settings settings_;
-    std::list<Compiled> compiled_;  // the last used first
+    std::list<Compiled> compiled_;  // the most recently used first
 };
 
 class OpenVinoBackend : public Backend {
@@ -206,8 +222,8 @@ public:
           device_(std::move(device)),
           threads_(threads),
           precision_(std::move(precision)) {
-        const auto found = core_->get_property(device_, ov::device::capabilities);
-        has_bf16_ = std::find(found.begin(), found.end(), "BF16") != found.end();
+        const auto names = core_->get_property(device_, ov::device::capabilities);
+        has_bf16_ = std::find(names.begin(), names.end(), "BF16") != names.end();
         if (precision_ == "bf16" && !has_bf16_) {
             throw UnsupportedError(device_ + " has no bf16 arithmetic (AVX512-BF16 or AMX); use " +
                                    "--precision fp32");
@@ -232,7 +248,7 @@ public:
     }
 
 private:
-    // Integer kernels come from the graph itself; what remains in float is fastest in bf16.
+    // The graph itself says which kernels are integer; its float layers are fastest in bf16.
     bool is_bf16(const std::string& stored) const {
         return precision_.value_or(stored) != "fp32" && has_bf16_;
     }
@@ -252,17 +268,17 @@ std::shared_ptr<Backend> open_openvino(const std::string& device, int threads,
                                        std::optional<std::string> precision) {
     try {
         const auto core = std::make_shared<ov::Core>();
-        // The processor is there without a search, which wakes up every plug-in.
+        // The CPU is always available; a search would load every plug-in.
         if (device != "CPU") {
-            std::string found;
-            bool is_there = false;
-            for (const std::string& one : core->get_available_devices()) {
-                found += (found.empty() ? "" : ", ") + one;
-                is_there = is_there || kind_of(one) == kind_of(device);
+            std::string available;
+            bool is_available = false;
+            for (const std::string& name : core->get_available_devices()) {
+                available += (available.empty() ? "" : ", ") + name;
+                is_available = is_available || kind_of(name) == kind_of(device);
             }
-            if (!is_there) {
+            if (!is_available) {
                 throw UnsupportedError("OpenVINO finds no device " + sdrt::quoted(device) +
-                                       "; it finds: " + found);
+                                       "; it finds: " + available);
             }
         }
         return std::make_shared<OpenVinoBackend>(core, device, threads, std::move(precision));

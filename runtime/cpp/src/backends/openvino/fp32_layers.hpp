@@ -1,9 +1,9 @@
-// Keeps out of bf16 what stands at the two ends of a network and must not be rounded: the waves of
-// the time embedding, the first convolutions and the last ones (docs/precision.md has the figures;
-// backends/ends.py is the same in Python, with the reasons).
+// Keeps in fp32 the first and last layers of a network that runs in bf16: the sinusoids of the time
+// embedding, the first convolutions and the last ones, whose rounding errors reach the output whole
+// (docs/precision.md has the figures; Python's fp32_layers.py gives the reasons).
 //
-// When a network is opened it is cut there. Graphs of their own compute the ends in fp32; files stay
-// as they are, and those that others exported are treated alike.
+// The network is split there when it is compiled. The split-off layers become graphs of their own in
+// fp32; the files stay as they are, and files from other exporters are treated alike.
 #pragma once
 
 #include <openvino/openvino.hpp>
@@ -12,36 +12,39 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 namespace sdrt {
 
 using OvFeeds = std::map<std::string, ov::Tensor>;
 
-// A graph in fp32 that computes what a cut network takes in place of some of its inputs.
-struct Head {
+// An fp32 graph that computes what the rest of the network takes in place of some of its inputs.
+struct Fp32Prefix {
     ov::InferRequest request;
     std::set<std::string> inputs;
-    std::vector<std::string> names;
-    std::set<std::string> replaced;  // inputs that the cut network takes no more
+    std::vector<std::string> names;  // of its outputs, which are inputs of the rest
+    std::set<std::string> replaced;  // inputs that the rest no longer takes
 
-    // Turns feeds of the whole network into those of the cut one.
-    OvFeeds complete(const OvFeeds& feeds);
+    // Turns the feeds of the whole network into those of the rest.
+    OvFeeds run(const OvFeeds& feeds);
 };
 
-// A graph in fp32 that computes one output from what a cut network gives in its place.
-struct Tail {
+// An fp32 graph that computes a network's output from an output of the rest.
+struct Fp32Suffix {
     ov::InferRequest request;
-    std::unordered_set<std::string> names;  // of the output
+    std::unordered_set<std::string> names;  // of the network's output
 
-    // Runs, after a run of the cut network, and gives the output; it stays with the engine.
-    ov::Tensor infer(ov::InferRequest& cut);
+    // Runs after the rest of the network and returns the output, whose memory belongs to the engine.
+    ov::Tensor run(ov::InferRequest& rest);
 };
 
-// Cuts waves and first convolutions off a model of known shapes, in place; nothing without any.
-std::optional<Head> cut_head(ov::Core& core, const std::shared_ptr<ov::Model>& model);
+// Splits the sinusoids and first convolutions off a model with static shapes, in place. Returns
+// nothing if it has none.
+std::optional<Fp32Prefix> split_prefix(ov::Core& core, const std::shared_ptr<ov::Model>& model);
 
-// Cuts the last convolutions off a model of known shapes, in place; nothing without any.
-std::optional<Tail> cut_tail(ov::Core& core, const std::shared_ptr<ov::Model>& model);
+// Splits the last convolutions off a model with static shapes, in place. Returns nothing if it has
+// none.
+std::optional<Fp32Suffix> split_suffix(ov::Core& core, const std::shared_ptr<ov::Model>& model);
 
 }  // namespace sdrt

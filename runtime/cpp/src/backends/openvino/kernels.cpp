@@ -22,19 +22,19 @@ double product(const ov::Shape& shape, std::size_t from = 0) {
     return all;
 }
 
-std::vector<std::string> split(const std::string& text, char at) {
-    std::istringstream words(text);
+std::vector<std::string> split(const std::string& text, char separator) {
+    std::istringstream stream(text);
     std::vector<std::string> parts;
-    for (std::string word; std::getline(words, word, at);) {
-        parts.push_back(word);
+    for (std::string part; std::getline(stream, part, separator);) {
+        parts.push_back(part);
     }
     return parts;
 }
 
 std::string info(const ov::Node& node, const std::string& name) {
     const auto& all = node.get_rt_info();
-    const auto found = all.find(name);
-    return found == all.end() ? "" : found->second.as<std::string>();
+    const auto entry = all.find(name);
+    return entry == all.end() ? "" : entry->second.as<std::string>();
 }
 
 double macs_of(const ov::Node& node, const std::string& kind, const LayerMacs& layers) {
@@ -44,13 +44,13 @@ double macs_of(const ov::Node& node, const std::string& kind, const LayerMacs& l
         if (kind == "FullyConnected") {
             return product(out) * static_cast<double>(weights.back());
         }
-        // Channels come after the groups, if there are any.
+        // The channels come after the groups, if there are any.
         return product(out) * product(weights, weights.size() > out.size() ? 2 : 1);
     }
     double macs = 0;
     for (const std::string& name : split(info(node, "originalLayersNames"), ',')) {
-        const auto found = layers.find(name);
-        macs += found == layers.end() ? 0 : found->second;
+        const auto layer = layers.find(name);
+        macs += layer == layers.end() ? 0 : layer->second;
     }
     return macs;
 }
@@ -63,10 +63,10 @@ Kernel kernel_of(const ov::Node& node, const std::string& kind, const LayerMacs&
             kernel.isa += (kernel.isa.empty() ? "" : "_") + word;
         }
     }
-    // The graph's own precision may be that of weights which the kernel expands as it goes.
+    // The graph's own precision may be that of weights, which the kernel converts while it runs.
     const std::string last = words.empty() ? "unknown" : words.back();
-    const auto known = kPrecisions.find(last);
-    kernel.precision = known == kPrecisions.end() ? last : known->second;
+    const auto renamed = kPrecisions.find(last);
+    kernel.precision = renamed == kPrecisions.end() ? last : renamed->second;
     kernel.macs = macs_of(node, kind, layers);
     return kernel;
 }
@@ -85,10 +85,10 @@ LayerMacs layer_macs(const ov::Model& model) {
         const double out = product(node->get_output_shape(0));
         if (is_product) {
             const auto matmul = std::dynamic_pointer_cast<ov::op::v0::MatMul>(node);
-            const bool is_turned = matmul && matmul->get_transpose_a();
-            const std::size_t inner = left.size() - (is_turned && left.size() > 1 ? 2 : 1);
+            const bool is_transposed = matmul && matmul->get_transpose_a();
+            const std::size_t inner = left.size() - (is_transposed && left.size() > 1 ? 2 : 1);
             macs[node->get_friendly_name()] = out * static_cast<double>(left[inner]);
-        } else {  // queries and keys are multiplied, then their product and the values
+        } else {  // queries times keys, then their product times values
             const ov::Shape keys = node->get_input_shape(1);
             macs[node->get_friendly_name()] =
                 (product(left) + out) * static_cast<double>(keys[keys.size() - 2]);
@@ -102,7 +102,7 @@ std::vector<Kernel> read_kernels(const ov::CompiledModel& compiled, const LayerM
     std::set<const ov::Node*> constants;
     for (const auto& node : compiled.get_runtime_model()->get_ordered_ops()) {
         const std::string kind = info(*node, "layerType");
-        bool is_constant = kind != "Input";  // made once, when compiled
+        bool is_constant = kind != "Input";  // computed once, when compiled
         for (std::size_t i = 0; i < node->get_input_size() && is_constant; ++i) {
             is_constant = constants.count(node->get_input_node_ptr(i)) > 0;
         }

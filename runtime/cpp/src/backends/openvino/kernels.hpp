@@ -1,8 +1,8 @@
-// What OpenVINO made of a network: its kernels, read from the compiled graph.
+// The kernels that OpenVINO chose for a network, read from the compiled graph.
 //
-// A kernel's arithmetic is in its name ("brgconv_avx512_bf16"). How many multiply-adds it has follows
-// from its shapes, but for attention: that is fused into kernels of any kind and shape, which are
-// known by the names of the layers that went into them.
+// A kernel's name contains its arithmetic ("brgconv_avx512_bf16"), and its shapes give the number of
+// multiply-adds. Attention is the exception: it is fused into kernels of any kind and shape, which are
+// recognized by the names of the layers that were fused.
 #pragma once
 
 #include "backends/executed.hpp"
@@ -17,11 +17,11 @@ namespace sdrt {
 
 using LayerMacs = std::map<std::string, double>;
 
-// Multiply-adds of the layers that may become part of another kernel, by their names. For a model of
-// known shapes, before it is compiled.
+// The multiply-adds of the layers that may be fused into another kernel, by name. The model has
+// static shapes and is not compiled yet.
 LayerMacs layer_macs(const ov::Model& model);
 
-// Kernels of a compiled model, of which `layers` may be a part.
+// The kernels of a compiled model, into which `layers` may be fused.
 std::vector<Kernel> read_kernels(const ov::CompiledModel& compiled, const LayerMacs& layers);
 
 }  // namespace sdrt

@@ -15,18 +15,18 @@ constexpr auto kInterval = std::chrono::milliseconds(200);
 
 }  // namespace
 
-DroppingPages::DroppingPages(const std::vector<std::filesystem::path>& files) {
+MappedPageDropper::MappedPageDropper(const std::vector<std::filesystem::path>& files) {
     for (const auto& file : files) {
-        std::error_code failed;
-        const auto name = std::filesystem::canonical(file, failed);
-        if (!failed) {
+        std::error_code error;
+        const auto name = std::filesystem::canonical(file, error);
+        if (!error) {
             names_.insert(name.string());
         }
     }
-    worker_ = std::thread(&DroppingPages::drop_until_done, this);
+    worker_ = std::thread(&MappedPageDropper::drop_until_done, this);
 }
 
-DroppingPages::~DroppingPages() {
+MappedPageDropper::~MappedPageDropper() {
     {
         const std::lock_guard lock(mutex_);
         is_done_ = true;
@@ -35,11 +35,11 @@ DroppingPages::~DroppingPages() {
     worker_.join();
     try {
         drop();
-    } catch (const std::exception&) {  // the pages stay, and nothing is lost
+    } catch (const std::exception&) {  // the pages stay resident, which costs only memory
     }
 }
 
-void DroppingPages::drop_until_done() {
+void MappedPageDropper::drop_until_done() {
     std::unique_lock lock(mutex_);
     while (!ended_.wait_for(lock, kInterval, [this] { return is_done_; })) {
         try {
@@ -50,7 +50,7 @@ void DroppingPages::drop_until_done() {
     }
 }
 
-void DroppingPages::drop() const {
+void MappedPageDropper::drop() const {
     std::ifstream maps("/proc/self/maps");
     for (std::string line; std::getline(maps, line);) {
         std::istringstream fields(line);
@@ -61,7 +61,7 @@ void DroppingPages::drop() const {
         fields >> std::hex >> begin >> dash >> end >> rights >> offset >> device >> inode;
         std::getline(fields >> std::ws, name);
         if (rights.find('w') == std::string::npos && names_.count(name) > 0) {
-            // An address of this very process, as the system has just given it.
+            // The kernel has just listed this address for this process.
             madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
         }
     }

@@ -1,5 +1,5 @@
-// Gives back the memory of weight files that an engine has mapped and no longer needs; Python's
-// mapped.py says why. Linux only; elsewhere nothing is dropped.
+// Drops the resident pages of weight files that an engine has mapped and copied. Python's
+// mapped_weights.py explains why. Linux only; nothing is dropped on other systems.
 #pragma once
 
 #include <condition_variable>
@@ -12,14 +12,14 @@
 
 namespace sdrt {
 
-// While it lives, keeps dropping the resident pages of read-only mappings of these files, and once at
-// its end.
-class DroppingPages {
+// While it lives, a thread keeps dropping the resident pages of read-only mappings of these files.
+// The destructor drops them once more.
+class MappedPageDropper {
 public:
-    explicit DroppingPages(const std::vector<std::filesystem::path>& files);
-    ~DroppingPages();
-    DroppingPages(const DroppingPages&) = delete;
-    DroppingPages& operator=(const DroppingPages&) = delete;
+    explicit MappedPageDropper(const std::vector<std::filesystem::path>& files);
+    ~MappedPageDropper();
+    MappedPageDropper(const MappedPageDropper&) = delete;
+    MappedPageDropper& operator=(const MappedPageDropper&) = delete;
 
 private:
     void drop() const;

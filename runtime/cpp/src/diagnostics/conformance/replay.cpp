@@ -230,8 +230,8 @@ Answer Replayed::answer(const Arrays& arrays, std::int64_t number, double sigma,
 }
 
 Finding Replayed::find(const std::string& stage) {
-    Stop stop;
-    Job job(stop);
+    Cancellation cancellation;
+    Job job(cancellation);
     const Pairs found = pairs(stage, job);
     const bool is_reduced =
         std::any_of(job.networks.begin(), job.networks.end(),
@@ -399,7 +399,7 @@ Pairs Replayed::of_pixels(Job& job) {
 }
 
 Pairs Replayed::of_picture(Job& job) {
-    Result result = pipeline_.generate(request_, job.stop, {});
+    Result result = pipeline_.generate(request_, job.cancellation, {});
     job.networks = std::move(result.parameters.front().networks);
     return {{pixels_, bytes_of(result.images.front())}};
 }
