@@ -1,4 +1,4 @@
-// Arrays of numbers with a shape, and the little arithmetic that samplers need.
+// Arrays of numbers with a shape, and the arithmetic that samplers need.
 #pragma once
 
 #include <cstddef>
@@ -9,19 +9,21 @@
 namespace sdrt {
 
 using Shape = std::vector<std::int64_t>;
+using Doubles = std::vector<double>;
 
-// How many values an array of this shape has.
+// The number of values of an array of this shape.
 std::size_t count(const Shape& shape);
 
-// Values in rows, the last dimension fastest.
+// Values in row-major order: the last dimension changes fastest.
 template <class T>
 struct Array {
     Shape shape;
     std::vector<T> values;
 
     Array() = default;
-    explicit Array(Shape of) : shape(std::move(of)), values(count(shape)) {}
-    Array(Shape of, std::vector<T> filled) : shape(std::move(of)), values(std::move(filled)) {}
+    explicit Array(Shape sizes) : shape(std::move(sizes)), values(count(shape)) {}
+    Array(Shape sizes, std::vector<T> content)
+        : shape(std::move(sizes)), values(std::move(content)) {}
 
     std::size_t size() const { return values.size(); }
     T* data() { return values.data(); }
@@ -31,15 +33,15 @@ struct Array {
 using Tensor = Array<float>;
 using Ids = Array<std::int64_t>;
 
-// Element by element, in float32: a scalar is rounded to float32 first, as numpy does with the
-// numbers of Python. Arrays have the same shape.
+// Element-wise arithmetic in float32 on arrays of the same shape. A scalar is rounded to float32
+// first, as numpy does with Python's numbers.
 Tensor operator+(Tensor a, const Tensor& b);
 Tensor operator-(Tensor a, const Tensor& b);
 Tensor operator*(Tensor a, double scalar);
 Tensor operator/(Tensor a, double scalar);
 Tensor& operator-=(Tensor& a, const Tensor& b);
 
-// One after the other along the first dimension; the other dimensions are the same.
+// Concatenates along the first dimension; the other dimensions are equal.
 Tensor stacked(const Tensor& a, const Tensor& b);
 
 }  // namespace sdrt

@@ -7,9 +7,9 @@ namespace sdrt {
 namespace {
 
 const TensorSpec* named_tensor(const std::vector<TensorSpec>& specs, std::string_view name) {
-    const auto found = std::find_if(specs.begin(), specs.end(),
+    const auto match = std::find_if(specs.begin(), specs.end(),
                                     [&](const TensorSpec& spec) { return spec.name == name; });
-    return found == specs.end() ? nullptr : &*found;
+    return match == specs.end() ? nullptr : &*match;
 }
 
 const TensorSpec* unet_input(const Manifest& manifest, std::string_view name) {
@@ -20,7 +20,7 @@ const TensorSpec* unet_input(const Manifest& manifest, std::string_view name) {
 std::int64_t layers_of(const GraphSpec& graph, const TextEncoderSpec& encoder) {
     const std::int64_t states = graph.hidden_states();
     if (states > 0 && encoder.layer == "penultimate") {
-        return states - 2;  // without the embeddings and the last
+        return states - 2;  // all but the embeddings and the last layer
     }
     const TensorSpec* output = graph.output(kLayerStates);
     if (output != nullptr && output->shape.size() == 4) {
@@ -61,7 +61,7 @@ std::int64_t Manifest::text_layers() const {
     return least;
 }
 
-std::int64_t Manifest::conditions() const {
+std::int64_t Manifest::condition_channels() const {
     const TensorSpec* sample = unet_input(*this, "sample");
     if (sample != nullptr && sample->shape.size() >= 2) {
         if (const auto* channels = std::get_if<std::int64_t>(&sample->shape[1])) {
@@ -75,11 +75,11 @@ bool Manifest::takes_pooled() const {
     return unet_input(*this, kPooled) != nullptr;
 }
 
-std::int64_t Manifest::picture_numbers() const {
-    const TensorSpec* picture = unet_input(*this, kPicture);
-    if (picture != nullptr && !picture->shape.empty()) {
-        if (const auto* numbers = std::get_if<std::int64_t>(&picture->shape.back())) {
-            return *numbers;
+std::int64_t Manifest::time_ids_width() const {
+    const TensorSpec* time_ids = unet_input(*this, kTimeIds);
+    if (time_ids != nullptr && !time_ids->shape.empty()) {
+        if (const auto* width = std::get_if<std::int64_t>(&time_ids->shape.back())) {
+            return *width;
         }
     }
     return 0;

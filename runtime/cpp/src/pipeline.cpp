@@ -272,7 +272,7 @@ UNet Pipeline::unet(Job& job) {
             feeds.emplace(kPooled, Feed(text.pooled));
         }
         if (text.picture.size() > 0) {
-            feeds.emplace(kPicture, Feed(text.picture));
+            feeds.emplace(kTimeIds, Feed(text.picture));
         }
         if (guidance != nullptr) {
             feeds.emplace("timestep_cond", Feed(*guidance));

@@ -13,14 +13,14 @@
 namespace sdrt {
 namespace {
 
-constexpr std::int64_t kMinLatent = 8;  // below, the U-Net's lowest level has no neighbours left
+constexpr std::int64_t kMinLatent = 8;  // with less, the U-Net's lowest level is a single position
 constexpr std::int64_t kMaxSize = 4096;
-constexpr double kNear = 0.6;
-constexpr std::size_t kMaxName = 64;  // a longer one is like none, and would take long to compare
+constexpr double kMinSimilarity = 0.6;
+constexpr std::size_t kMaxName = 64;  // a longer name resembles none and is slow to compare
 
-// How many letters the longest common pieces of two texts have, as Python's difflib finds them: the
-// longest piece, then what is left of it and what is right of it.
-std::size_t common(std::string_view a, std::string_view b) {
+// The total length of the matching blocks of two texts, as Python's difflib finds them: the longest
+// common substring, then recursively those to its left and right.
+std::size_t matching_length(std::string_view a, std::string_view b) {
     std::size_t best = 0;
     std::size_t in_a = 0;
     std::size_t in_b = 0;
@@ -37,13 +37,13 @@ std::size_t common(std::string_view a, std::string_view b) {
         }
     }
     return best == 0 ? 0
-                     : best + common(a.substr(0, in_a), b.substr(0, in_b)) +
-                           common(a.substr(in_a + best), b.substr(in_b + best));
+                     : best + matching_length(a.substr(0, in_a), b.substr(0, in_b)) +
+                           matching_length(a.substr(in_a + best), b.substr(in_b + best));
 }
 
-[[noreturn]] void refuse(std::string_view name, const std::string& found,
+[[noreturn]] void refuse(std::string_view name, const std::string& value,
                          const std::string& expected) {
-    throw UsageError(std::string(name) + " is " + found + "; expected " + expected);
+    throw UsageError(std::string(name) + " is " + value + "; expected " + expected);
 }
 
 }  // namespace
@@ -57,13 +57,13 @@ std::string hint(std::string_view name, const std::vector<std::string>& names) {
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     double best = 0;
     std::string nearest;
-    for (const auto& known : names) {
-        const auto letters = static_cast<double>(known.size() + lower.size());
-        const double ratio = 2.0 * static_cast<double>(common(known, lower)) / letters;
-        // Of equally near ones Python gives the last of the alphabet.
-        if (ratio >= kNear && (ratio > best || (ratio == best && known > nearest))) {
+    for (const auto& candidate : names) {
+        const auto letters = static_cast<double>(candidate.size() + lower.size());
+        const double ratio = 2.0 * static_cast<double>(matching_length(candidate, lower)) / letters;
+        // Python prefers the alphabetically last among equally similar names.
+        if (ratio >= kMinSimilarity && (ratio > best || (ratio == best && candidate > nearest))) {
             best = ratio;
-            nearest = known;
+            nearest = candidate;
         }
     }
     return nearest.empty() ? "" : "; did you mean " + sdrt::quoted(nearest) + "?";
@@ -88,7 +88,7 @@ std::int64_t check_whole(std::string_view name, std::int64_t value, std::int64_t
 }
 
 std::int64_t check_size(std::string_view name, std::int64_t value, std::int64_t downscale) {
-    // A downscale of more than this leaves no size at all, and its product may not fit.
+    // A larger downscale allows no size at all, and the product might overflow.
     const std::int64_t low = kMinLatent * std::min(downscale, kMaxSize);
     if (value < low || value > kMaxSize || value % downscale != 0) {
         refuse(name, std::to_string(value),
@@ -114,10 +114,10 @@ const std::string& check_text(std::string_view name, const std::string& value) {
     return value;
 }
 
-std::string joined(const std::vector<std::string>& names, std::string_view between) {
+std::string joined(const std::vector<std::string>& names, std::string_view separator) {
     std::string text;
     for (std::size_t i = 0; i < names.size(); ++i) {
-        text.append(i > 0 ? between : "").append(names[i]);
+        text.append(i > 0 ? separator : "").append(names[i]);
     }
     return text;
 }

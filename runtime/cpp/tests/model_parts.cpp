@@ -78,7 +78,7 @@ Json open(const Json& command) {
             {"hash", artifact.hash()},
             {"manifest", manifest_json(manifest)},
             {"text_layers", manifest.text_layers()},
-            {"conditions", manifest.conditions()},
+            {"conditions", manifest.condition_channels()},
             {"networks", networks}};
 }
 

@@ -1,4 +1,4 @@
-// Is a file the one that export wrote? Size first, then SHA-256, remembered between runs.
+// Checks files against their recorded size and SHA-256, and remembers the result between runs.
 #pragma once
 
 #include "manifest.hpp"
@@ -7,9 +7,9 @@
 
 namespace sdrt {
 
-// Throws ArtifactError unless the file has the recorded size and hash. A file that passed before is not
-// hashed again while its size, time and inode stay the same, unless `remember` is false; Python and
-// this host share what they remember.
+// Throws ArtifactError unless the file has the recorded size and hash. A file that passed before is
+// not hashed again while its size, time and inode stay the same, unless `remember` is false. Python
+// and this host share that memory.
 void check_file(const std::filesystem::path& path, const FileRecord& record, bool remember = true);
 
 }  // namespace sdrt

@@ -9,8 +9,8 @@
 namespace sdrt {
 namespace {
 
-// Of whole numbers in a double: from here on neighbours are further apart than 1.
-constexpr double kExact = 9007199254740992.0;
+// From here on, neighbouring doubles are further apart than 1.
+constexpr double kMaxExactWhole = 9007199254740992.0;
 
 }  // namespace
 
@@ -23,21 +23,21 @@ const std::string& as_string(const Json& value, const std::string& where) {
 
 std::int64_t as_whole(const Json& value, const std::string& where, std::int64_t low,
                       std::int64_t high) {
-    std::optional<std::int64_t> found;
+    std::optional<std::int64_t> whole;
     if (value.is_number_unsigned()) {
         const auto number = value.get<std::uint64_t>();
         if (number <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-            found = static_cast<std::int64_t>(number);
+            whole = static_cast<std::int64_t>(number);
         }
     } else if (value.is_number_integer()) {
-        found = value.get<std::int64_t>();
+        whole = value.get<std::int64_t>();
     } else if (value.is_number_float()) {
         const double number = value.get<double>();
-        if (std::abs(number) <= kExact && std::trunc(number) == number) {
-            found = static_cast<std::int64_t>(number);
+        if (std::abs(number) <= kMaxExactWhole && std::trunc(number) == number) {
+            whole = static_cast<std::int64_t>(number);
         }
     }
-    if (!found || *found < low || *found > high) {
+    if (!whole || *whole < low || *whole > high) {
         std::string expected = "expected a whole number";
         if (low > std::numeric_limits<std::int64_t>::min()) {
             expected += " from " + std::to_string(low);
@@ -47,7 +47,7 @@ std::int64_t as_whole(const Json& value, const std::string& where, std::int64_t 
         }
         throw FieldProblem(where, expected);
     }
-    return *found;
+    return *whole;
 }
 
 double as_number(const Json& value, const std::string& where) {
@@ -88,37 +88,37 @@ std::string Fields::place(const std::string& name) const {
 }
 
 const Json* Fields::find(const std::string& name) {
-    asked_.insert(name);
-    const auto found = object_.find(name);
-    return found == object_.end() ? nullptr : &*found;
+    read_.insert(name);
+    const auto member = object_.find(name);
+    return member == object_.end() ? nullptr : &*member;
 }
 
 const Json& Fields::get(const std::string& name) {
-    const Json* found = find(name);
-    if (found == nullptr) {
+    const Json* member = find(name);
+    if (member == nullptr) {
         throw FieldProblem(place(name), "field required");
     }
-    return *found;
+    return *member;
 }
 
 void Fields::finish() const {
     for (const auto& member : object_.items()) {
-        if (asked_.count(member.key()) == 0) {
+        if (read_.count(member.key()) == 0) {
             throw FieldProblem(place(member.key()), "unknown field");
         }
     }
 }
 
 std::string Fields::choice(const std::string& name, const std::vector<std::string>& allowed) {
-    const std::string& found = as_string(get(name), place(name));
-    if (std::find(allowed.begin(), allowed.end(), found) == allowed.end()) {
+    const std::string& value = as_string(get(name), place(name));
+    if (std::find(allowed.begin(), allowed.end(), value) == allowed.end()) {
         std::string names;
-        for (const auto& one : allowed) {
-            names += (names.empty() ? "" : " or ") + sdrt::quoted(one);
+        for (const auto& allowed_name : allowed) {
+            names += (names.empty() ? "" : " or ") + sdrt::quoted(allowed_name);
         }
         throw FieldProblem(place(name), "expected " + names);
     }
-    return found;
+    return value;
 }
 
 void Fields::text_or(const std::string& name, std::string& value) {
@@ -136,8 +136,8 @@ void Fields::choice_or(const std::string& name, const std::vector<std::string>& 
 
 void Fields::whole_or(const std::string& name, std::int64_t low, std::int64_t high,
                       std::int64_t& value) {
-    if (const Json* found = find(name)) {
-        value = as_whole(*found, place(name), low, high);
+    if (const Json* member = find(name)) {
+        value = as_whole(*member, place(name), low, high);
     }
 }
 

@@ -1,4 +1,4 @@
-// Reads an object of JSON field by field: types and ranges are checked, and no field is unknown.
+// Reads a JSON object field by field, checks types and ranges, and refuses unknown fields.
 #pragma once
 
 #include "files/json_file.hpp"
@@ -14,25 +14,25 @@
 
 namespace sdrt {
 
-// A field is not as it should be: where it is, "latent.channels", and what it should be.
+// A wrong field; the message has its place, such as "latent.channels", and what was expected.
 class FieldProblem : public std::runtime_error {
 public:
     FieldProblem(const std::string& where, const std::string& problem)
         : std::runtime_error((where.empty() ? "the file" : where) + ": " + problem) {}
 };
 
-// One value, each with its place for the message; all throw FieldProblem.
+// Each reads one value; `where` is its place for the message. All throw FieldProblem.
 const std::string& as_string(const Json& value, const std::string& where);
-// Also of a number such as 64.0, which JSON does not distinguish from 64.
+// Also accepts a number such as 64.0, which JSON does not distinguish from 64.
 std::int64_t as_whole(const Json& value, const std::string& where,
                       std::int64_t low = std::numeric_limits<std::int64_t>::min(),
                       std::int64_t high = std::numeric_limits<std::int64_t>::max());
 double as_number(const Json& value, const std::string& where);
 bool as_flag(const Json& value, const std::string& where);
-// A sampler's option: true, 2, 0.5 or "midpoint".
+// The value of a sampler option: true, 2, 0.5 or "midpoint".
 Option as_option(const Json& value, const std::string& where);
 
-// Each element of a list, read by a function of (value, where).
+// Reads each element of a list with `read(value, where)`.
 template <class Read>
 auto as_list(const Json& value, const std::string& where, const Read& read) {
     if (!value.is_array()) {
@@ -45,7 +45,7 @@ auto as_list(const Json& value, const std::string& where, const Read& read) {
     return result;
 }
 
-// Each value of an object whose names are free.
+// Reads each value of an object with arbitrary names.
 template <class Read>
 auto as_named(const Json& value, const std::string& where, const Read& read) {
     if (!value.is_object()) {
@@ -63,24 +63,24 @@ public:
     // The object must outlive this.
     Fields(const Json& object, std::string where);
 
-    // A field that has to be there.
+    // A required field.
     const Json& get(const std::string& name);
-    // A field that may be left out; nullptr then.
+    // An optional field; nullptr if it is left out.
     const Json* find(const std::string& name);
-    // Where a field is.
+    // The place of a field, for messages.
     std::string place(const std::string& name) const;
-    // To be called when all were asked for: throws FieldProblem for a field that nobody asked for.
+    // To be called after all fields were read. Throws FieldProblem for a field that was not read.
     void finish() const;
 
     std::string text(const std::string& name) { return as_string(get(name), place(name)); }
-    // One of these texts.
+    // A text that is one of these.
     std::string choice(const std::string& name, const std::vector<std::string>& allowed);
     std::int64_t whole(const std::string& name, std::int64_t low) {
         return as_whole(get(name), place(name), low);
     }
     double number(const std::string& name) { return as_number(get(name), place(name)); }
 
-    // Those that keep what they are given where the field is left out.
+    // These leave `value` as it is if the field is left out.
     void text_or(const std::string& name, std::string& value);
     void choice_or(const std::string& name, const std::vector<std::string>& allowed,
                    std::string& value);
@@ -90,7 +90,7 @@ public:
 private:
     const Json& object_;
     std::string where_;
-    std::set<std::string> asked_;
+    std::set<std::string> read_;
 };
 
 }  // namespace sdrt

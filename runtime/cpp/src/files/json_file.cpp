@@ -6,8 +6,8 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <system_error>
 #include <fstream>
+#include <system_error>
 #include <unordered_map>
 #include <vector>
 
@@ -16,11 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kMostPlaces = 16;  // of a number that is written without exponent
-constexpr int kMostZeros = 5;    // behind its point
+// Limits for writing a number without an exponent.
+constexpr int kMaxPlaces = 16;
+constexpr int kMaxLeadingZeros = 5;
 
-// Builds a value from the parser's events. An object's names are found by hash while it is built: a
-// search through them for each would make a long object take hours.
+// Builds a value from the parser's events. While an object is built its names are in a hash table,
+// because a linear search for each name would take hours for a long object.
 class Builder : public nlohmann::json_sax<Json> {
 public:
     explicit Builder(int max_depth) : max_depth_(static_cast<std::size_t>(max_depth)) {}
@@ -32,7 +33,7 @@ public:
     bool boolean(bool value) override { return add(value); }
     bool number_integer(number_integer_t value) override { return add(value); }
     bool number_unsigned(number_unsigned_t value) override { return add(value); }
-    // Whole numbers that 64 bits do not hold come here too, and are no whole numbers then.
+    // Whole numbers that do not fit into 64 bits arrive here too and become floating-point numbers.
     bool number_float(number_float_t value, const string_t&) override { return add(value); }
     bool string(string_t& value) override { return add(std::move(value)); }
     bool binary(binary_t& value) override { return add(std::move(value)); }
@@ -46,7 +47,7 @@ public:
     bool end_array() override { return close(); }
     bool parse_error(std::size_t position, const std::string&,
                      const nlohmann::detail::exception& error) override {
-        // Out of range are numbers such as 1e999, which Python takes for infinity.
+        // Error 406 is a number out of range such as 1e999, which Python reads as infinity.
         problem_ = std::string(error.id == 406 ? "a number is not finite" : "a syntax error") +
                    " at byte " + std::to_string(position);
         return false;
@@ -55,7 +56,7 @@ public:
 private:
     struct Open {
         Json value;
-        std::string key;  // of the value that comes next, in an object
+        std::string key;  // of an object's next value
         std::unordered_map<std::string, std::size_t> positions;
     };
 
@@ -84,13 +85,13 @@ private:
             holder.value.push_back(std::move(value));
             return true;
         }
-        // Not as a map, whose own insertion compares with every name before.
+        // Inserts into the container, because the map's own insertion compares with every name.
         Json::object_t::Container& members = holder.value.get_ref<Json::object_t&>();
-        const auto [found, is_new] = holder.positions.emplace(holder.key, members.size());
+        const auto [position, is_new] = holder.positions.emplace(holder.key, members.size());
         if (is_new) {
             members.emplace_back(holder.key, std::move(value));
         } else {
-            members[found->second].second = std::move(value);
+            members[position->second].second = std::move(value);
         }
         return true;
     }
@@ -101,8 +102,8 @@ private:
     std::string problem_;
 };
 
-// The shortest digits that read as the same number, laid out as pydantic does.
-std::string number_text(double value) {
+// The shortest digits that parse to the same number, laid out as pydantic does.
+std::string pydantic_number(double value) {
     std::array<char, 40> buffer{};
     const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), std::abs(value),
                                    std::chars_format::scientific);
@@ -116,7 +117,7 @@ std::string number_text(double value) {
     if (value == 0) {
         return sign + "0.0";
     }
-    if (point > kMostPlaces || point <= -kMostZeros) {
+    if (point > kMaxPlaces || point <= -kMaxLeadingZeros) {
         const std::string exponent = (point > 0 ? "e+" : "e") + std::to_string(point - 1);
         return sign + (count > 1 ? digits.insert(1, ".") : digits) + exponent;
     }
@@ -131,7 +132,7 @@ std::string number_text(double value) {
 
 void write(const Json& json, std::size_t depth, std::string& text) {
     if (json.is_number_float()) {
-        text += number_text(json.get<double>());
+        text += pydantic_number(json.get<double>());
         return;
     }
     if (!json.is_structured() || json.empty()) {
@@ -163,7 +164,7 @@ std::string read_text(const fs::path& path, std::int64_t max_bytes) {
     if (!fs::exists(status)) {
         throw ArtifactError("cannot read " + path.string() + ": No such file or directory");
     }
-    // Whoever opens a named pipe waits for somebody to write into it.
+    // Opening a named pipe would wait for a writer.
     if (!fs::is_regular_file(status)) {
         throw ArtifactError("cannot read " + path.string() + ": it is no regular file");
     }
@@ -186,7 +187,7 @@ std::string read_text(const fs::path& path, std::int64_t max_bytes) {
 
 Json parse_json(std::string_view text, const std::string& what, int max_depth) {
     Builder builder(max_depth);
-    // The parser would skip a mark of byte order, which is no JSON.
+    // The parser would skip a byte order mark, which is no JSON.
     const bool has_mark = text.substr(0, 3) == "\xef\xbb\xbf";
     if (has_mark || !Json::sax_parse(text.begin(), text.end(), &builder)) {
         throw ArtifactError(what + " is not valid JSON (" +

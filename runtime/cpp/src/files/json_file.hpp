@@ -1,4 +1,4 @@
-// JSON files that may come from anywhere: bounded in size and depth, and never more than an error.
+// Reads and writes JSON. Files may come from anywhere, so their size and depth are bounded.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -10,24 +10,24 @@
 
 namespace sdrt {
 
-// Keeps the order of an object's names.
+// JSON whose objects keep the order of their names.
 using Json = nlohmann::ordered_json;
 
-// No file of sdrt nests deeper than a tenth of this.
+// Files of sdrt nest less than a tenth as deep.
 constexpr int kMaxJsonDepth = 64;
 
-// The whole file; throws ArtifactError if it cannot be read, is no regular file or is larger.
+// Reads a whole file. Throws ArtifactError if it cannot be read, is no regular file or is larger.
 std::string read_text(const std::filesystem::path& path, std::int64_t max_bytes);
 
-// Parses JSON as Python does (of a name that stands twice the last value counts), except that NaN
-// and infinity are refused. `what` names the text in the ArtifactError of anything else.
+// Parses JSON as Python does (the last value of a duplicate name counts), except that NaN and
+// infinity are refused. Throws ArtifactError, in which `what` names the text.
 Json parse_json(std::string_view text, const std::string& what, int max_depth = kMaxJsonDepth);
 
-// Both.
+// Reads and parses a file.
 Json read_json(const std::filesystem::path& path, std::int64_t max_bytes,
                int max_depth = kMaxJsonDepth);
 
-// Text as Python's pydantic writes it with an indent of 1, byte for byte.
+// The text that Python's pydantic writes with an indent of 1, byte for byte.
 std::string indented(const Json& json);
 
 }  // namespace sdrt

@@ -14,7 +14,7 @@ namespace sdrt {
 namespace {
 
 constexpr std::uint64_t kMaxHeader = std::uint64_t{1} << 24;
-constexpr std::uint64_t kMaxSize = std::uint64_t{1} << 32;  // of a dimension, exclusive
+constexpr std::uint64_t kSizeLimit = std::uint64_t{1} << 32;  // of a dimension, exclusive
 constexpr std::uint64_t kLengthBytes = 8;
 constexpr const char* kMetadata = "__metadata__";
 
@@ -23,8 +23,8 @@ constexpr const char* kMetadata = "__metadata__";
                         "; write or copy the file again");
 }
 
-// Where an array lies in the data.
-struct Place {
+// An array's entry in the header; `begin` and `end` are offsets into the data.
+struct TensorEntry {
     std::string name;
     std::string dtype;
     Shape shape;
@@ -37,64 +37,65 @@ std::uint64_t width_of(const std::string& dtype) {
 }
 
 bool is_count(const Json& value) {
-    return value.is_number_unsigned() && value.get<std::uint64_t>() < kMaxSize;
+    return value.is_number_unsigned() && value.get<std::uint64_t>() < kSizeLimit;
 }
 
-// Bytes of an array; more than `most`, whatever it is, where it has more.
-std::uint64_t bytes_of(const Place& place, std::uint64_t most) {
-    const auto& shape = place.shape;
+// The bytes of an array, or `limit + 1` if it has more than `limit`.
+std::uint64_t bytes_of(const TensorEntry& entry, std::uint64_t limit) {
+    const auto& shape = entry.shape;
     if (std::find(shape.begin(), shape.end(), 0) != shape.end()) {
         return 0;
     }
-    std::uint64_t bytes = width_of(place.dtype);
+    std::uint64_t bytes = width_of(entry.dtype);
     for (const std::int64_t size : shape) {
-        if (bytes > most / static_cast<std::uint64_t>(size)) {
-            return most + 1;
+        if (bytes > limit / static_cast<std::uint64_t>(size)) {
+            return limit + 1;
         }
         bytes *= static_cast<std::uint64_t>(size);
     }
     return bytes;
 }
 
-Place read_place(const std::filesystem::path& path, const std::string& name, const Json& entry,
-                 std::uint64_t size) {
+TensorEntry read_entry(const std::filesystem::path& path, const std::string& name,
+                       const Json& json, std::uint64_t size) {
     const bool is_described =
-        entry.is_object() && entry.size() == 3 && entry.contains("dtype") &&
-        entry["dtype"].is_string() && width_of(entry["dtype"].get<std::string>()) > 0 &&
-        entry.contains("shape") && entry["shape"].is_array() &&
-        std::all_of(entry["shape"].begin(), entry["shape"].end(), is_count) &&
-        entry.contains("data_offsets") && entry["data_offsets"].is_array() &&
-        entry["data_offsets"].size() == 2 && entry["data_offsets"][0].is_number_unsigned() &&
-        entry["data_offsets"][1].is_number_unsigned();
+        json.is_object() && json.size() == 3 && json.contains("dtype") &&
+        json["dtype"].is_string() && width_of(json["dtype"].get<std::string>()) > 0 &&
+        json.contains("shape") && json["shape"].is_array() &&
+        std::all_of(json["shape"].begin(), json["shape"].end(), is_count) &&
+        json.contains("data_offsets") && json["data_offsets"].is_array() &&
+        json["data_offsets"].size() == 2 && json["data_offsets"][0].is_number_unsigned() &&
+        json["data_offsets"][1].is_number_unsigned();
     if (!is_described) {
-        refuse(path, "tensor " + sdrt::quoted(name) + " is not described by dtype, shape and data_offsets");
+        refuse(path, "tensor " + sdrt::quoted(name) +
+                         " is not described by dtype, shape and data_offsets");
     }
-    Place place{name, entry["dtype"].get<std::string>(), entry["shape"].get<Shape>(),
-                entry["data_offsets"][0].get<std::uint64_t>(),
-                entry["data_offsets"][1].get<std::uint64_t>()};
-    if (place.begin > place.end || place.end > size ||
-        place.end - place.begin != bytes_of(place, size)) {
+    TensorEntry entry{name, json["dtype"].get<std::string>(), json["shape"].get<Shape>(),
+                      json["data_offsets"][0].get<std::uint64_t>(),
+                      json["data_offsets"][1].get<std::uint64_t>()};
+    if (entry.begin > entry.end || entry.end > size ||
+        entry.end - entry.begin != bytes_of(entry, size)) {
         refuse(path, "tensor " + sdrt::quoted(name) + " is said to lie from " +
-                         std::to_string(place.begin) + " to " + std::to_string(place.end) + " of " +
+                         std::to_string(entry.begin) + " to " + std::to_string(entry.end) + " of " +
                          std::to_string(size) + " bytes, which is not its size");
     }
-    return place;
+    return entry;
 }
 
-// Together the arrays cover all of the data, once.
-void check_cover(const std::filesystem::path& path, std::vector<Place> places,
+// Refuses arrays that overlap or leave gaps in the data.
+void check_cover(const std::filesystem::path& path, std::vector<TensorEntry> entries,
                  std::uint64_t size) {
-    std::sort(places.begin(), places.end(), [](const Place& left, const Place& right) {
+    std::sort(entries.begin(), entries.end(), [](const TensorEntry& left, const TensorEntry& right) {
         return std::pair(left.begin, left.end) < std::pair(right.begin, right.end);
     });
     std::uint64_t done = 0;
-    for (const Place& place : places) {
-        if (place.begin != done) {
-            refuse(path, "tensor " + sdrt::quoted(place.name) + " begins at " +
-                             std::to_string(place.begin) + ", and the one before ends at " +
+    for (const TensorEntry& entry : entries) {
+        if (entry.begin != done) {
+            refuse(path, "tensor " + sdrt::quoted(entry.name) + " begins at " +
+                             std::to_string(entry.begin) + ", and the one before ends at " +
                              std::to_string(done));
         }
-        done = place.end;
+        done = entry.end;
     }
     if (done != size) {
         refuse(path, "its tensors have " + std::to_string(done) + " bytes, and its data " +
@@ -103,24 +104,24 @@ void check_cover(const std::filesystem::path& path, std::vector<Place> places,
 }
 
 template <class T>
-Array<T> copied(const Place& place, const std::vector<char>& data) {
-    Array<T> array(place.shape);
-    std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(place.begin), place.end - place.begin,
+Array<T> copied(const TensorEntry& entry, const std::vector<char>& data) {
+    Array<T> array(entry.shape);
+    std::copy_n(data.begin() + static_cast<std::ptrdiff_t>(entry.begin), entry.end - entry.begin,
                 reinterpret_cast<char*>(array.data()));
     return array;
 }
 
-AnyArray read_array(const Place& place, const std::vector<char>& data) {
-    if (place.dtype == "I64") {
-        return copied<std::int64_t>(place, data);
+AnyArray read_array(const TensorEntry& entry, const std::vector<char>& data) {
+    if (entry.dtype == "I64") {
+        return copied<std::int64_t>(entry, data);
     }
-    if (place.dtype == "F32") {
-        return copied<float>(place, data);
+    if (entry.dtype == "F32") {
+        return copied<float>(entry, data);
     }
-    if (place.dtype == "F64") {
-        return copied<double>(place, data);
+    if (entry.dtype == "F64") {
+        return copied<double>(entry, data);
     }
-    return copied<std::uint8_t>(place, data);
+    return copied<std::uint8_t>(entry, data);
 }
 
 std::vector<char> read_bytes(std::ifstream& file, const std::filesystem::path& path,
@@ -136,15 +137,15 @@ std::vector<char> read_bytes(std::ifstream& file, const std::filesystem::path& p
 
 }  // namespace
 
-TensorFile read_tensors(const std::filesystem::path& path) {
-    std::error_code failed;
-    if (!std::filesystem::is_regular_file(path, failed)) {
+SafetensorsFile read_safetensors(const std::filesystem::path& path) {
+    std::error_code error;
+    if (!std::filesystem::is_regular_file(path, error)) {
         throw ArtifactError("cannot read " + path.string() + ": " +
-                            (failed ? failed.message() : "it is no file"));
+                            (error ? error.message() : "it is no file"));
     }
-    const std::uint64_t size = std::filesystem::file_size(path, failed);
+    const std::uint64_t size = std::filesystem::file_size(path, error);
     std::ifstream file(path, std::ios::binary);
-    if (failed || !file) {
+    if (error || !file) {
         throw ArtifactError("cannot read " + path.string() + ": Permission denied");
     }
     if (size < kLengthBytes) {
@@ -164,27 +165,27 @@ TensorFile read_tensors(const std::filesystem::path& path) {
     if (!header.is_object()) {
         refuse(path, "its header is no JSON object");
     }
-    TensorFile read;
-    std::vector<Place> places;
+    SafetensorsFile content;
+    std::vector<TensorEntry> entries;
     const std::uint64_t data_size = size - kLengthBytes - length;
-    for (const auto& [name, entry] : header.items()) {
+    for (const auto& [name, json] : header.items()) {
         if (name != kMetadata) {
-            places.push_back(read_place(path, name, entry, data_size));
+            entries.push_back(read_entry(path, name, json, data_size));
             continue;
         }
-        for (const auto& [key, value] : entry.items()) {
-            if (!entry.is_object() || !value.is_string()) {
+        for (const auto& [key, value] : json.items()) {
+            if (!json.is_object() || !value.is_string()) {
                 refuse(path, std::string("its ") + kMetadata + " is not made of texts");
             }
-            read.metadata[key] = value.get<std::string>();
+            content.metadata[key] = value.get<std::string>();
         }
     }
-    check_cover(path, places, data_size);
+    check_cover(path, entries, data_size);
     const std::vector<char> data = read_bytes(file, path, data_size);
-    for (const Place& place : places) {
-        read.tensors.emplace(place.name, read_array(place, data));
+    for (const TensorEntry& entry : entries) {
+        content.tensors.emplace(entry.name, read_array(entry, data));
     }
-    return read;
+    return content;
 }
 
 }  // namespace sdrt

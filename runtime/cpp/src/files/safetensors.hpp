@@ -1,5 +1,5 @@
-// Arrays by name in one file, in the format of safetensors; docs/conformance.md describes it. What a
-// file says of itself is checked before it is believed.
+// Reads safetensors files: arrays by name (docs/conformance.md describes the format). The header is
+// checked before anything relies on it.
 #pragma once
 
 #include "arrays.hpp"
@@ -15,12 +15,12 @@ namespace sdrt {
 using Bytes = Array<std::uint8_t>;
 using AnyArray = std::variant<Ids, Tensor, Array<double>, Bytes>;  // I64, F32, F64, U8
 
-struct TensorFile {
+struct SafetensorsFile {
     std::map<std::string, AnyArray> tensors;
     std::map<std::string, std::string> metadata;
 };
 
-// Throws ArtifactError that says what is wrong.
-TensorFile read_tensors(const std::filesystem::path& path);
+// Reads a whole file. Throws ArtifactError that says what is wrong with it.
+SafetensorsFile read_safetensors(const std::filesystem::path& path);
 
 }  // namespace sdrt

@@ -13,7 +13,7 @@ namespace sdrt {
 class Sha256 {
 public:
     void update(const void* data, std::size_t size);
-    // 64 digits in lower case; the end of this object's work.
+    // The digest as 64 digits in lower case. Call it once, after all updates.
     std::string hex_digest();
 
 private:
@@ -23,10 +23,10 @@ private:
     std::uint64_t total_ = 0;
 };
 
-// The same 64 digits, of a text.
+// The digest of a text, as 64 digits.
 std::string sha256(std::string_view data);
 
-// Hashes a file without reading it into memory; throws ArtifactError if it cannot be read.
+// Hashes a file without reading it whole into memory. Throws ArtifactError if it cannot be read.
 std::string sha256_file(const std::filesystem::path& path);
 
 }  // namespace sdrt

@@ -48,15 +48,15 @@ void compress(State& state, const std::uint8_t* block) {
         h = g, g = f, f = e, e = d + t1;
         d = c, c = b, b = a, a = t1 + t2;
     }
-    const std::array<std::uint32_t, 8> worked{a, b, c, d, e, f, g, h};
-    for (std::size_t i = 0; i < worked.size(); ++i) {
-        state[i] += worked[i];
+    const std::array<std::uint32_t, 8> working{a, b, c, d, e, f, g, h};
+    for (std::size_t i = 0; i < working.size(); ++i) {
+        state[i] += working[i];
     }
 }
 
 #if defined(__x86_64__)
 
-bool has_instructions() {
+bool has_sha_instructions() {
     constexpr unsigned kSha = 1U << 29U;
     unsigned a = 0;
     unsigned b = 0;
@@ -66,7 +66,7 @@ bool has_instructions() {
            __builtin_cpu_supports("sse4.1") != 0;
 }
 
-// The instructions want the state as (a, b, e, f) and (c, d, g, h), the first letter highest.
+// The instructions take the state as (a, b, e, f) and (c, d, g, h), the first letter highest.
 __attribute__((target("sha,sse4.1"))) void compress_with_instructions(State& state,
                                                                       const std::uint8_t* blocks,
                                                                       std::size_t count) {
@@ -79,7 +79,7 @@ __attribute__((target("sha,sse4.1"))) void compress_with_instructions(State& sta
     for (; count > 0; --count, blocks += 64) {
         const __m128i abef_before = abef;
         const __m128i cdgh_before = cdgh;
-        // The last sixteen words of the schedule, four in each.
+        // The last sixteen words of the message schedule, four in each register.
         __m128i w0 = _mm_setzero_si128();
         __m128i w1 = w0;
         __m128i w2 = w0;
@@ -119,7 +119,7 @@ __attribute__((target("sha,sse4.1"))) void compress_with_instructions(State& sta
 
 void compress_blocks(State& state, const std::uint8_t* blocks, std::size_t count) {
 #if defined(__x86_64__)
-    static const bool is_fast = has_instructions();
+    static const bool is_fast = has_sha_instructions();
     if (is_fast) {
         compress_with_instructions(state, blocks, count);
         return;

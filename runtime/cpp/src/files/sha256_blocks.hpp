@@ -1,4 +1,4 @@
-// The core of SHA-256, with the processor's own instructions where it has them.
+// The compression function of SHA-256, with the processor's SHA instructions if it has them.
 #pragma once
 
 #include <array>
@@ -7,11 +7,11 @@
 
 namespace sdrt {
 
-// Takes `count` blocks of 64 bytes into the state.
+// Adds `count` blocks of 64 bytes to the state.
 void compress_blocks(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks,
                      std::size_t count);
 
-// The same without those instructions.
+// The same without the SHA instructions.
 void compress_blocks_portably(std::array<std::uint32_t, 8>& state, const std::uint8_t* blocks,
                               std::size_t count);
 

@@ -70,7 +70,7 @@ std::int64_t checked_clip_skip(const Manifest& manifest, std::int64_t value) {
 
 // Whether the U-Net's inputs are those of a model that makes pictures of text alone.
 void check_conditions(const Manifest& manifest) {
-    const auto extra = manifest.conditions();
+    const auto extra = manifest.condition_channels();
     const auto channels = manifest.latent.channels;
     if (extra == 0) {
         return;
@@ -92,7 +92,7 @@ void check_conditions(const Manifest& manifest) {
 
 // Of an uncut picture, for models that are told of it; (height, width).
 std::optional<Framing> own_framing(const Manifest& manifest, PixelPair size) {
-    const std::int64_t numbers = manifest.picture_numbers();
+    const std::int64_t numbers = manifest.time_ids_width();
     if (numbers == 0) {
         return {};
     }

@@ -4,6 +4,7 @@
 // latent is x = x0 + sigma * noise, so that sigma alone tells how noisy it is.
 #pragma once
 
+#include "arrays.hpp"
 #include "manifest.hpp"
 
 #include <cstdint>
@@ -11,8 +12,6 @@
 #include <vector>
 
 namespace sdrt {
-
-using Doubles = std::vector<double>;
 
 // The noise levels of training: `sigmas()[t]` for each timestep t, ascending.
 class TrainingNoise {

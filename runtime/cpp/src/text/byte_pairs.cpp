@@ -15,48 +15,48 @@ namespace {
 constexpr std::uint64_t kMaxId = std::numeric_limits<std::int32_t>::max();
 constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 
-// The characters that stand for bytes: those that can be seen stand for themselves, the others are
-// counted from U+0100 on.
+// The characters that represent bytes: printable ones represent themselves, the others are numbered
+// from U+0100.
 std::array<std::string, 256> byte_characters() {
     std::array<std::string, 256> characters;
     char32_t hidden = 0x100;
     for (std::size_t byte = 0; byte < characters.size(); ++byte) {
-        const bool is_seen = (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
-        const char32_t character = is_seen ? static_cast<char32_t>(byte) : hidden++;
+        const bool is_printable = (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
+        const char32_t character = is_printable ? static_cast<char32_t>(byte) : hidden++;
         characters[byte] = encode_utf8({&character, 1});
     }
     return characters;
 }
 
-std::uint64_t key(std::int64_t left, std::int64_t right) {
+std::uint64_t merge_key(std::int64_t left, std::int64_t right) {
     return static_cast<std::uint64_t>(left) << 32U | static_cast<std::uint64_t>(right);
 }
 
 bool is_set(const Json* flag) { return flag != nullptr && !flag->is_null() && *flag != false; }
 
-std::string place_of(std::size_t rank) { return "model.merges." + std::to_string(rank); }
+std::string merge_place(std::size_t rank) { return "model.merges." + std::to_string(rank); }
 
-// Newer files give the two tokens of a merge as a list, older ones as a text with a space between.
-std::pair<std::string, std::string> both_of(const Json& merge, std::size_t rank) {
+// Newer files have the two tokens of a merge as a list, older ones as a text with a space between.
+std::pair<std::string, std::string> merge_tokens(const Json& merge, std::size_t rank) {
     if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
         return {merge[0].get_ref<const std::string&>(), merge[1].get_ref<const std::string&>()};
     }
     const std::string text = merge.is_string() ? merge.get<std::string>() : "";
     const std::size_t space = text.find(' ');
     if (space == std::string::npos) {
-        throw FieldProblem(place_of(rank), "expected two tokens");
+        throw FieldProblem(merge_place(rank), "expected two tokens");
     }
     return {text.substr(0, space), text.substr(space + 1)};
 }
 
-// A part of a word, in a list that shrinks as its members are merged.
+// A part of a word, in a linked list that shrinks as symbols are merged.
 struct Symbol {
     std::int64_t id;
-    std::size_t before, behind;  // kNone at the ends
-    bool is_merged = false;      // into the one before it
+    std::size_t previous, next;  // kNone at the ends
+    bool is_merged = false;      // into the previous symbol
 };
 
-// Two neighbours that can be merged: the lowest rank goes first, then the leftmost.
+// Two neighbours that can be merged. The lowest rank goes first, then the leftmost place.
 struct Candidate {
     std::size_t rank, place;
     std::int64_t id;
@@ -85,7 +85,7 @@ BytePairs::BytePairs(const Json& model) {
                suffix != nullptr && suffix->is_string() ? suffix->get<std::string>() : "");
 }
 
-// CLIP's has 49,000 tokens and as many merges: where one is wrong is put into words only then.
+// CLIP has 49,000 tokens and as many merges, so the place of a token is formatted only for an error.
 void BytePairs::read_vocabulary(const Json& vocabulary) {
     if (!vocabulary.is_object()) {
         throw FieldProblem("model.vocab", "expected an object");
@@ -105,13 +105,13 @@ void BytePairs::read_merges(const Json& merges) {
     }
     merges_.reserve(merges.size());
     for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-        const auto [left, right] = both_of(merges[rank], rank);
+        const auto [left, right] = merge_tokens(merges[rank], rank);
         const std::int64_t left_id = id(left), right_id = id(right), whole_id = id(left + right);
         if (left_id < 0 || right_id < 0 || whole_id < 0) {
-            throw FieldProblem(place_of(rank), sdrt::quoted(left) + " and " + sdrt::quoted(right) +
+            throw FieldProblem(merge_place(rank), sdrt::quoted(left) + " and " + sdrt::quoted(right) +
                                                    " or both together are not in the vocabulary");
         }
-        merges_.insert_or_assign(key(left_id, right_id), Merge{rank, whole_id});
+        merges_.insert_or_assign(merge_key(left_id, right_id), Merge{rank, whole_id});
     }
 }
 
@@ -130,13 +130,13 @@ void BytePairs::read_bytes(const Json* unknown, const std::string& suffix) {
 }
 
 std::int64_t BytePairs::id(const std::string& token) const {
-    const auto found = vocabulary_.find(token);
-    return found == vocabulary_.end() ? -1 : found->second;
+    const auto entry = vocabulary_.find(token);
+    return entry == vocabulary_.end() ? -1 : entry->second;
 }
 
 const BytePairs::Merge* BytePairs::find(std::int64_t left, std::int64_t right) const {
-    const auto found = merges_.find(key(left, right));
-    return found == merges_.end() ? nullptr : &found->second;
+    const auto entry = merges_.find(merge_key(left, right));
+    return entry == merges_.end() ? nullptr : &entry->second;
 }
 
 void BytePairs::encode(std::string_view word, std::vector<std::int64_t>& ids) const {
@@ -149,10 +149,10 @@ void BytePairs::encode(std::string_view word, std::vector<std::int64_t>& ids) co
     }
     std::priority_queue<Candidate> waiting;
     const auto consider = [&](std::size_t place) {
-        if (place == kNone || symbols[place].behind == kNone) {
+        if (place == kNone || symbols[place].next == kNone) {
             return;
         }
-        if (const Merge* merge = find(symbols[place].id, symbols[symbols[place].behind].id)) {
+        if (const Merge* merge = find(symbols[place].id, symbols[symbols[place].next].id)) {
             waiting.push({merge->rank, place, merge->id});
         }
     };
@@ -163,21 +163,21 @@ void BytePairs::encode(std::string_view word, std::vector<std::int64_t>& ids) co
         const Candidate best = waiting.top();
         waiting.pop();
         Symbol& left = symbols[best.place];
-        if (left.is_merged || left.behind == kNone) {
+        if (left.is_merged || left.next == kNone) {
             continue;
         }
-        Symbol& right = symbols[left.behind];
+        Symbol& right = symbols[left.next];
         const Merge* merge = find(left.id, right.id);
         if (merge == nullptr || merge->id != best.id) {
-            continue;  // one of the two has become another since
+            continue;  // one of the symbols has changed since
         }
         left.id = merge->id;
-        left.behind = right.behind;
+        left.next = right.next;
         right.is_merged = true;
-        if (left.behind != kNone) {
-            symbols[left.behind].before = best.place;
+        if (left.next != kNone) {
+            symbols[left.next].previous = best.place;
         }
-        consider(left.before);
+        consider(left.previous);
         consider(best.place);
     }
     for (const Symbol& symbol : symbols) {

@@ -11,30 +11,33 @@ namespace {
 constexpr std::u32string_view kContractions[] = {U"'s", U"'t",  U"'re", U"'ve",
                                                  U"'m", U"'ll", U"'d"};
 constexpr std::u32string_view kSpecialTokens[] = {U"<|startoftext|>", U"<|endoftext|>"};
-constexpr std::size_t kSpecialSign = 2;  // "<|" and "|>", which are words of their own
+constexpr std::size_t kMarkerLength = 2;  // of "<|" and "|>", which are words of their own
 
-template <class Texts>
-std::size_t length_of_first(const Texts& texts, std::u32string_view text) {
-    for (const std::u32string_view one : texts) {
-        if (text.substr(0, one.size()) == one) {
-            return one.size();
+// The length of the first of these prefixes that the text has; 0 if it has none.
+template <class Prefixes>
+std::size_t prefix_length(const Prefixes& prefixes, std::u32string_view text) {
+    for (const std::u32string_view prefix : prefixes) {
+        if (text.substr(0, prefix.size()) == prefix) {
+            return prefix.size();
         }
     }
     return 0;
 }
 
-template <class Is>
-std::size_t run(std::u32string_view text, Is is) {
-    return static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), is) - text.begin());
+// The number of leading characters that satisfy a predicate.
+template <class Predicate>
+std::size_t run_length(std::u32string_view text, Predicate predicate) {
+    return static_cast<std::size_t>(std::find_if_not(text.begin(), text.end(), predicate) -
+                                    text.begin());
 }
 
-bool is_sign(char32_t c) {
+bool is_symbol(char32_t c) {
     return !unicode::is_space(c) && !unicode::is_letter(c) && !unicode::is_number(c);
 }
 
 }  // namespace
 
-std::u32string normalized(std::u32string_view text) {
+std::u32string normalize(std::u32string_view text) {
     std::u32string spaced;
     for (const char32_t c : unicode::nfc(text)) {
         if (!unicode::is_space(c)) {
@@ -46,28 +49,28 @@ std::u32string normalized(std::u32string_view text) {
     return unicode::lower(spaced);
 }
 
-std::vector<std::u32string_view> words_of(std::u32string_view text, bool knows_specials) {
+std::vector<std::u32string_view> pre_tokenize(std::u32string_view text, bool has_special_tokens) {
     std::vector<std::u32string_view> words;
     while (!text.empty()) {
-        const std::size_t special = knows_specials ? length_of_first(kSpecialTokens, text) : 0;
+        const std::size_t special = has_special_tokens ? prefix_length(kSpecialTokens, text) : 0;
         if (special != 0) {
-            words.push_back(text.substr(0, kSpecialSign));
-            words.push_back(text.substr(kSpecialSign, special - 2 * kSpecialSign));
-            words.push_back(text.substr(special - kSpecialSign, kSpecialSign));
+            words.push_back(text.substr(0, kMarkerLength));
+            words.push_back(text.substr(kMarkerLength, special - 2 * kMarkerLength));
+            words.push_back(text.substr(special - kMarkerLength, kMarkerLength));
             text.remove_prefix(special);
             continue;
         }
-        std::size_t length = length_of_first(kContractions, text);
+        std::size_t length = prefix_length(kContractions, text);
         if (length == 0) {
-            length = run(text, unicode::is_letter);
+            length = run_length(text, unicode::is_letter);
         }
         if (length == 0) {
-            length = unicode::is_number(text.front()) ? 1 : run(text, is_sign);
+            length = unicode::is_number(text.front()) ? 1 : run_length(text, is_symbol);
         }
         if (length != 0) {
             words.push_back(text.substr(0, length));
         }
-        text.remove_prefix(std::max(length, std::size_t{1}));  // or behind a space
+        text.remove_prefix(std::max(length, std::size_t{1}));  // a space is skipped
     }
     return words;
 }

@@ -1,4 +1,4 @@
-// How CLIP sees a text: in lower case, and in words that are encoded each by itself.
+// CLIP's normalizer and pre-tokenizer: lower case, and the words that are encoded one by one.
 #pragma once
 
 #include <string>
@@ -7,12 +7,12 @@
 
 namespace sdrt {
 
-// Composed, in lower case, and with one space in place of several.
-std::u32string normalized(std::u32string_view text);
+// Normalizes to NFC and lower case, with runs of white space replaced by one space.
+std::u32string normalize(std::u32string_view text);
 
-// The words of a normalized text: contractions, letters in a row, single digits, and whatever else
-// is in a row. With `knows_specials`, a special token that became one by its lower case is kept
-// apart from what stands around it.
-std::vector<std::u32string_view> words_of(std::u32string_view text, bool knows_specials);
+// Splits a normalized text into contractions, runs of letters, single digits, and runs of other
+// characters. With `has_special_tokens`, a special token that appears only after conversion to lower
+// case is also split off.
+std::vector<std::u32string_view> pre_tokenize(std::u32string_view text, bool has_special_tokens);
 
 }  // namespace sdrt

@@ -15,11 +15,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::int64_t kMaxTokenizerBytes = 64'000'000;  // CLIP's has 3.6 million
-constexpr std::size_t kMaxAdded = 100;          // CLIP's has two
-constexpr std::int64_t kMinLength = 3;          // start, one token, end
-// A mean that shrank by more has cancelled out; restoring it would only blow up the rest.
-constexpr double kMaxRestored = 100.0;
+constexpr std::int64_t kMaxTokenizerBytes = 64'000'000;  // CLIP's file has 3.6 million
+constexpr std::size_t kMaxAddedTokens = 100;             // CLIP has two
+constexpr std::int64_t kMinLength = 3;                   // start, one token, end
+// A mean that shrank by a larger factor has cancelled out, and restoring it would amplify rounding.
+constexpr double kMaxMeanFactor = 100.0;
 
 constexpr const char* kNormalizer = R"({"type": "Sequence", "normalizers": [{"type": "NFC"},
     {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "}, {"type": "Lowercase"}]})";
@@ -31,8 +31,9 @@ constexpr const char* kWords = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\
                            " is not CLIP's, and this host knows no other; use Python's sdrt");
 }
 
-// Whether special tokens are in the pattern of words.
-bool read_words(const Json& tokenizer) {
+// Checks the normalizer and the pre-tokenizer; returns whether the pattern of words includes the
+// special tokens.
+bool read_pre_tokenizer(const Json& tokenizer) {
     Fields fields(tokenizer, "");
     if (fields.get("normalizer") != Json::parse(kNormalizer)) {
         refuse("normalizer");
@@ -43,7 +44,7 @@ bool read_words(const Json& tokenizer) {
         refuse("pre_tokenizer");
     }
     const Json pattern = parts[0].value("pattern", Json());
-    const bool knows_specials =
+    const bool has_special_tokens =
         pattern == Json::object({{"Regex", std::string(kSpecialsPattern) + kWords}});
     const bool splits = parts[0].value("type", Json()) == "Split" &&
                         parts[0].value("behavior", Json()) == "Removed" &&
@@ -51,11 +52,11 @@ bool read_words(const Json& tokenizer) {
     const bool takes_bytes = parts[1].value("type", Json()) == "ByteLevel" &&
                              parts[1].value("add_prefix_space", Json()) == false &&
                              parts[1].value("use_regex", Json(true)) == true;
-    const bool is_known = knows_specials || pattern == Json::object({{"Regex", kWords}});
-    if (!splits || !takes_bytes || !is_known) {
+    const bool is_clip = has_special_tokens || pattern == Json::object({{"Regex", kWords}});
+    if (!splits || !takes_bytes || !is_clip) {
         refuse("pre_tokenizer");
     }
-    return knows_specials;
+    return has_special_tokens;
 }
 
 }  // namespace
@@ -70,50 +71,51 @@ Tokenizer::Tokenizer(const fs::path& folder, std::int64_t length) try
 
 Tokenizer::Tokenizer(const Json& tokenizer, const Json& config, std::int64_t length)
     : pairs_(Fields(tokenizer, "").get("model")),
-      knows_specials_(read_words(tokenizer)),
+      has_special_tokens_(read_pre_tokenizer(tokenizer)),
       length_(static_cast<std::size_t>(length)) {
     if (length < kMinLength) {
         throw ArtifactError("the tokenizer's chunks have " + std::to_string(length) +
                             " tokens, expected " + std::to_string(kMinLength) +
                             " or more; export the model again");
     }
-    read_added(Fields(tokenizer, "").get("added_tokens"));
-    start_ = special(config, "bos_token");
-    end_ = special(config, "eos_token");
-    padding_ = special(config, "pad_token");
+    read_added_tokens(Fields(tokenizer, "").get("added_tokens"));
+    start_ = special_token(config, "bos_token");
+    end_ = special_token(config, "eos_token");
+    padding_ = special_token(config, "pad_token");
 }
 
-void Tokenizer::read_added(const Json& tokens) {
-    if (tokens.size() > kMaxAdded) {
+void Tokenizer::read_added_tokens(const Json& tokens) {
+    if (tokens.size() > kMaxAddedTokens) {
         refuse("list of added tokens");
     }
-    added_ = as_list(tokens, "added_tokens", [&](const Json& token, const std::string& where) {
+    added_tokens_ = as_list(tokens, "added_tokens", [&](const Json& token, const std::string& where) {
         Fields fields(token, where);
-        for (const char* way : {"single_word", "lstrip", "rstrip", "normalized"}) {
-            if (as_flag(fields.get(way), fields.place(way))) {
-                refuse(std::string("way to find added tokens (") + way + ")");
+        for (const char* flag : {"single_word", "lstrip", "rstrip", "normalized"}) {
+            if (as_flag(fields.get(flag), fields.place(flag))) {
+                refuse(std::string("way to find added tokens (") + flag + ")");
             }
         }
         const std::string content = fields.text("content");
-        const std::int64_t own = pairs_.id(content);
-        return Added(content, own < 0 ? fields.whole("id", 0) : own);
+        const std::int64_t id = pairs_.id(content);
+        return AddedToken(content, id < 0 ? fields.whole("id", 0) : id);
     });
-    std::stable_sort(added_.begin(), added_.end(), [](const Added& a, const Added& b) {
+    std::stable_sort(added_tokens_.begin(), added_tokens_.end(), [](const AddedToken& a, const AddedToken& b) {
         return a.first.size() > b.first.size();
     });
 }
 
-// Older files give each special token as an object with its text inside.
-std::int64_t Tokenizer::special(const Json& config, const std::string& kind) const {
-    const Json* found = Fields(config, "").find(kind);
-    if (found != nullptr && found->is_object()) {
-        found = Fields(*found, kind).find("content");
+// In older files each special token is an object that contains its text.
+std::int64_t Tokenizer::special_token(const Json& config, const std::string& kind) const {
+    const Json* entry = Fields(config, "").find(kind);
+    if (entry != nullptr && entry->is_object()) {
+        entry = Fields(*entry, kind).find("content");
     }
     const std::string token =
-        found != nullptr && found->is_string() ? found->get<std::string>() : "";
-    const auto added = std::find_if(added_.begin(), added_.end(),
-                                    [&](const Added& one) { return one.first == token; });
-    const std::int64_t id = added != added_.end() ? added->second : pairs_.id(token);
+        entry != nullptr && entry->is_string() ? entry->get<std::string>() : "";
+    const auto added =
+        std::find_if(added_tokens_.begin(), added_tokens_.end(),
+                     [&](const AddedToken& candidate) { return candidate.first == token; });
+    const std::int64_t id = added != added_tokens_.end() ? added->second : pairs_.id(token);
     if (id < 0) {
         throw ArtifactError("the tokenizer has no " + kind + " (" + sdrt::quoted(token) +
                             "); export the model again");
@@ -121,10 +123,10 @@ std::int64_t Tokenizer::special(const Json& config, const std::string& kind) con
     return id;
 }
 
-std::int64_t Tokenizer::vocabulary() const {
-    const auto is_new = [&](const Added& one) { return pairs_.id(one.first) < 0; };
+std::int64_t Tokenizer::vocabulary_size() const {
+    const auto is_new = [&](const AddedToken& token) { return pairs_.id(token.first) < 0; };
     return static_cast<std::int64_t>(pairs_.size()) +
-           std::count_if(added_.begin(), added_.end(), is_new);
+           std::count_if(added_tokens_.begin(), added_tokens_.end(), is_new);
 }
 
 Tokens Tokenizer::encode(const Prompt& prompt) const {
@@ -163,7 +165,7 @@ Tokens Tokenizer::encode(const Prompt& prompt) const {
 void Tokenizer::encode(std::string_view text, std::vector<std::int64_t>& ids) const {
     std::size_t begin = 0;
     for (std::size_t at = 0; at < text.size();) {
-        const Added* token = added_at(text.substr(at));
+        const AddedToken* token = added_token_at(text.substr(at));
         if (token == nullptr) {
             ++at;
             continue;
@@ -180,17 +182,18 @@ void Tokenizer::encode_words(std::string_view text, std::vector<std::int64_t>& i
     if (!decoded) {
         throw UsageError("a prompt is no text in UTF-8; give it in that encoding");
     }
-    const std::u32string seen = normalized(*decoded);
-    for (const std::u32string_view word : words_of(seen, knows_specials_)) {
+    const std::u32string normalized = normalize(*decoded);
+    for (const std::u32string_view word : pre_tokenize(normalized, has_special_tokens_)) {
         pairs_.encode(encode_utf8(word), ids);
     }
 }
 
-const Tokenizer::Added* Tokenizer::added_at(std::string_view text) const {
-    const auto found = std::find_if(added_.begin(), added_.end(), [&](const Added& one) {
-        return !one.first.empty() && text.substr(0, one.first.size()) == one.first;
-    });
-    return found == added_.end() ? nullptr : &*found;
+const Tokenizer::AddedToken* Tokenizer::added_token_at(std::string_view text) const {
+    const auto match =
+        std::find_if(added_tokens_.begin(), added_tokens_.end(), [&](const AddedToken& token) {
+            return !token.first.empty() && text.substr(0, token.first.size()) == token.first;
+        });
+    return match == added_tokens_.end() ? nullptr : &*match;
 }
 
 Tensor weighted(Tensor states, const float* weights) {
@@ -198,16 +201,17 @@ Tensor weighted(Tensor states, const float* weights) {
     if (std::all_of(weights, weights + length, [](float weight) { return weight == 1; })) {
         return states;
     }
-    const auto mean = [&] {  // but for their number
+    // The sums stand for the means, whose ratio is the same.
+    const auto sum = [&] {
         return std::accumulate(states.values.begin(), states.values.end(), 0.0);
     };
-    const double before = mean();
+    const double before = sum();
     const std::size_t width = states.size() / length;
     for (std::size_t i = 0; i < states.size(); ++i) {
         states.values[i] *= weights[i / width];
     }
-    const double after = mean();
-    return std::abs(before) >= kMaxRestored * std::abs(after) ? states : states * (before / after);
+    const double after = sum();
+    return std::abs(before) >= kMaxMeanFactor * std::abs(after) ? states : states * (before / after);
 }
 
 }  // namespace sdrt

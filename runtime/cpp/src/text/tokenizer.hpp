@@ -1,4 +1,4 @@
-// Text -> token ids, with the tokenizer that export put into the artifact.
+// Prompt -> token ids, with the tokenizer files of the artifact.
 #pragma once
 
 #include "arrays.hpp"
@@ -15,49 +15,49 @@
 
 namespace sdrt {
 
-// What the text encoder takes, and how much each token's state weighs: (chunks, length) both.
+// The ids that a text encoder takes and the weight of each token, both (chunks, length).
 struct Tokens {
     Ids ids;
     Tensor weights;
 };
 
-// A CLIP tokenizer: start token, text, end token, padding, `length` in all.
+// A CLIP tokenizer. Each chunk has `length` ids: start token, text, end token, padding.
 class Tokenizer {
 public:
     // Reads `tokenizer.json` and `tokenizer_config.json`. Throws ArtifactError if they cannot be
-    // read, UnsupportedError if they are not of CLIP's kind.
+    // read, UnsupportedError if they do not describe CLIP's tokenizer.
     Tokenizer(const std::filesystem::path& folder, std::int64_t length);
 
-    // Turns a prompt into ids and weights; what does not fit a chunk goes into the next.
+    // Turns a prompt into ids and weights. What does not fit into a chunk goes into the next.
     Tokens encode(const Prompt& prompt) const;
 
-    // How many ids there are.
-    std::int64_t vocabulary() const;
+    // The number of ids.
+    std::int64_t vocabulary_size() const;
 
 private:
-    using Added = std::pair<std::string, std::int64_t>;
+    using AddedToken = std::pair<std::string, std::int64_t>;  // text and id
 
     Tokenizer(const Json& tokenizer, const Json& config, std::int64_t length);
 
-    void read_added(const Json& tokens);
-    std::int64_t special(const Json& config, const std::string& kind) const;
-    // Appends the ids of a text in UTF-8.
+    void read_added_tokens(const Json& tokens);
+    std::int64_t special_token(const Json& config, const std::string& kind) const;
+    // Appends the ids of a UTF-8 text.
     void encode(std::string_view text, std::vector<std::int64_t>& ids) const;
-    // The same for a text between added tokens.
+    // Appends the ids of a text between added tokens.
     void encode_words(std::string_view text, std::vector<std::int64_t>& ids) const;
-    // The added token that a text begins with; nullptr if there is none.
-    const Added* added_at(std::string_view text) const;
+    // The added token at the beginning of a text; nullptr if there is none.
+    const AddedToken* added_token_at(std::string_view text) const;
 
     BytePairs pairs_;
-    std::vector<Added> added_;  // what is taken from a text before anything else, longest first
-    bool knows_specials_;       // whether the pattern of words has the special tokens in it
+    std::vector<AddedToken> added_tokens_;  // matched before anything else, the longest first
+    bool has_special_tokens_;               // whether the pre-tokenizer splits off special tokens
     std::size_t length_;
     std::int64_t start_, end_, padding_;
 };
 
-// Scales each token's state by its weight, and all so that their mean stays what it was. States are
-// (1, length, width), weights `length` values. Where the scaled states cancel each other out, their
-// mean is left as it is.
+// Scales each token's state by its weight, then all states so that their mean does not change. States
+// are (1, length, width), weights `length` values. If the weighted states cancel each other out, their
+// mean is not restored.
 Tensor weighted(Tensor states, const float* weights);
 
 }  // namespace sdrt

@@ -11,9 +11,9 @@
 namespace sdrt {
 namespace {
 
-constexpr char32_t kSurrogates = 0xD800, kBehindSurrogates = 0xE000, kBehindLast = 0x110000;
+constexpr char32_t kSurrogates = 0xD800, kSurrogatesEnd = 0xE000, kCharactersEnd = 0x110000;
 
-// Reads the character at `at` and moves behind it; false if there is none.
+// Decodes the character at `at` and moves past it; false if it is not valid.
 bool next_character(std::string_view text, std::size_t& at, char32_t& c) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char lead = byte(at);
@@ -30,7 +30,7 @@ bool next_character(std::string_view text, std::size_t& at, char32_t& c) {
     }
     constexpr char32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     at += length;
-    return c >= least[length] && c < kBehindLast && (c < kSurrogates || c >= kBehindSurrogates);
+    return c >= least[length] && c < kCharactersEnd && (c < kSurrogates || c >= kSurrogatesEnd);
 }
 
 }  // namespace
@@ -90,49 +90,48 @@ constexpr char32_t kSyllables = 0xAC00, kLeads = 0x1100, kVowels = 0x1161, kTail
 constexpr char32_t kLeadCount = 19, kVowelCount = 21, kTailCount = 28;
 constexpr char32_t kSyllableCount = kLeadCount * kVowelCount * kTailCount;
 
-// The row of a table of ranges that holds a character; nullptr if none does.
+// The row of a range table that contains a character; nullptr if none does.
 template <class Table>
 const typename Table::value_type* row_of(const Table& table, char32_t c) {
-    const auto behind = std::upper_bound(table.begin(), table.end(), c,
-                                         [](char32_t wanted, const auto& row) {
-                                             return wanted < row.first;
-                                         });
-    if (behind == table.begin() || c > std::prev(behind)->last) {
+    const auto next =
+        std::upper_bound(table.begin(), table.end(), c,
+                         [](char32_t code, const auto& row) { return code < row.first; });
+    if (next == table.begin() || c > std::prev(next)->last) {
         return nullptr;
     }
-    return &*std::prev(behind);
+    return &*std::prev(next);
 }
 
 int mark_class(char32_t c) {
-    const MarkClass* found = row_of(kMarkClasses, c);
-    return found != nullptr ? found->mark_class : 0;
+    const MarkClass* row = row_of(kMarkClasses, c);
+    return row != nullptr ? row->mark_class : 0;
 }
 
-void decompose(char32_t c, std::u32string& into) {
+void decompose(char32_t c, std::u32string& text) {
     if (c >= kSyllables && c < kSyllables + kSyllableCount) {
         const char32_t index = c - kSyllables;
-        into += kLeads + index / (kVowelCount * kTailCount);
-        into += kVowels + index / kTailCount % kVowelCount;
+        text += kLeads + index / (kVowelCount * kTailCount);
+        text += kVowels + index / kTailCount % kVowelCount;
         if (index % kTailCount != 0) {
-            into += kTails + index % kTailCount;
+            text += kTails + index % kTailCount;
         }
         return;
     }
-    const auto found = std::lower_bound(
-        kDecompositions.begin(), kDecompositions.end(), c,
-        [](const Decomposition& row, char32_t wanted) { return row.code < wanted; });
-    if (found == kDecompositions.end() || found->code != c) {
-        into += c;
+    const auto row =
+        std::lower_bound(kDecompositions.begin(), kDecompositions.end(), c,
+                         [](const Decomposition& entry, char32_t code) { return entry.code < code; });
+    if (row == kDecompositions.end() || row->code != c) {
+        text += c;
         return;
     }
-    decompose(found->first, into);
-    if (found->second != 0) {
-        decompose(found->second, into);
+    decompose(row->first, text);
+    if (row->second != 0) {
+        decompose(row->second, text);
     }
 }
 
-// The one character that two are composed to; 0 if they are not.
-char32_t composed(char32_t first, char32_t second) {
+// The character that two compose to; 0 if they do not compose.
+char32_t composition(char32_t first, char32_t second) {
     if (first - kLeads < kLeadCount && second - kVowels < kVowelCount) {
         return kSyllables + ((first - kLeads) * kVowelCount + second - kVowels) * kTailCount;
     }
@@ -141,17 +140,17 @@ char32_t composed(char32_t first, char32_t second) {
     if (is_open && second > kTails && second < kTails + kTailCount) {
         return first + second - kTails;
     }
-    const auto found = std::lower_bound(
+    const auto row = std::lower_bound(
         kCompositions.begin(), kCompositions.end(), std::tie(first, second),
-        [](const Composition& row, const std::tuple<const char32_t&, const char32_t&>& wanted) {
-            return std::tie(row.first, row.second) < wanted;
+        [](const Composition& entry, const std::tuple<const char32_t&, const char32_t&>& pair) {
+            return std::tie(entry.first, entry.second) < pair;
         });
-    const bool is_found =
-        found != kCompositions.end() && found->first == first && found->second == second;
-    return is_found ? found->code : 0;
+    const bool is_match =
+        row != kCompositions.end() && row->first == first && row->second == second;
+    return is_match ? row->code : 0;
 }
 
-// Brings the marks that follow each other into the order of their classes.
+// Sorts each run of combining marks by class.
 void sort_marks(std::u32string& text) {
     for (std::size_t begin = 0; begin < text.size();) {
         std::size_t end = begin;
@@ -172,49 +171,50 @@ bool is_number(char32_t c) { return row_of(kNumbers, c) != nullptr; }
 bool is_space(char32_t c) { return row_of(kSpaces, c) != nullptr; }
 
 int digit(char32_t c) {
-    const auto behind = std::upper_bound(kZeros.begin(), kZeros.end(), c);
-    if (behind == kZeros.begin() || c - *std::prev(behind) > 9) {
+    const auto next = std::upper_bound(kZeros.begin(), kZeros.end(), c);
+    if (next == kZeros.begin() || c - *std::prev(next) > 9) {
         return -1;
     }
-    return static_cast<int>(c - *std::prev(behind));
+    return static_cast<int>(c - *std::prev(next));
 }
 
 std::u32string nfc(std::u32string_view text) {
-    std::u32string apart;
+    std::u32string decomposed;
     for (const char32_t c : text) {
-        decompose(c, apart);
+        decompose(c, decomposed);
     }
-    sort_marks(apart);
-    std::u32string together;
-    std::size_t starter = std::u32string::npos;  // what marks may be composed with
-    int before = 0;                              // class of what stands behind it so far
-    for (const char32_t c : apart) {
-        const int own = mark_class(c);
-        // A mark is blocked by one of its own class before it, and a starter by any.
-        const bool is_free = starter != std::u32string::npos && (before == 0 || before < own);
-        const char32_t whole = is_free ? composed(together[starter], c) : 0;
+    sort_marks(decomposed);
+    std::u32string composed;
+    std::size_t starter = std::u32string::npos;  // position of the character that marks compose with
+    int last_class = 0;                          // class of the last character after the starter
+    for (const char32_t c : decomposed) {
+        const int own_class = mark_class(c);
+        // A mark is blocked by an earlier mark of the same class, and a starter by any mark.
+        const bool is_free =
+            starter != std::u32string::npos && (last_class == 0 || last_class < own_class);
+        const char32_t whole = is_free ? composition(composed[starter], c) : 0;
         if (whole != 0) {
-            together[starter] = whole;
+            composed[starter] = whole;
             continue;
         }
-        if (own == 0) {
-            starter = together.size();
+        if (own_class == 0) {
+            starter = composed.size();
         }
-        before = own;
-        together += c;
+        last_class = own_class;
+        composed += c;
     }
-    return together;
+    return composed;
 }
 
 std::u32string lower(std::u32string_view text) {
     std::u32string lowered;
     lowered.reserve(text.size());
     for (const char32_t c : text) {
-        const Lowering* found = row_of(kLowerings, c);
-        if (c == U'\u0130') {  // the only one that becomes two
+        const Lowering* row = row_of(kLowerings, c);
+        if (c == U'\u0130') {  // the only character whose lower case is two characters
             lowered += U"i\u0307";
-        } else if (found != nullptr && (c - found->first) % found->step == 0) {
-            lowered += static_cast<char32_t>(static_cast<std::int64_t>(c) + found->distance);
+        } else if (row != nullptr && (c - row->first) % row->step == 0) {
+            lowered += static_cast<char32_t>(static_cast<std::int64_t>(c) + row->distance);
         } else {
             lowered += c;
         }

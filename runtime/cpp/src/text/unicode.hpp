@@ -1,5 +1,4 @@
-// Texts as the tokenizer and the reader of prompts see them: characters, their classes, NFC and
-// lower case.
+// UTF-8, and the character classes, NFC and lower case that the prompt parser and the tokenizer need.
 #pragma once
 
 #include <optional>
@@ -10,7 +9,7 @@ namespace sdrt {
 
 bool is_utf8(std::string_view text);
 
-// The characters of a text in UTF-8; nothing if it is not.
+// The characters of a UTF-8 text; nothing if it is not valid.
 std::optional<std::u32string> decode_utf8(std::string_view text);
 
 std::string encode_utf8(std::u32string_view text);
@@ -20,7 +19,7 @@ namespace unicode {
 bool is_letter(char32_t c);  // \p{L}
 bool is_number(char32_t c);  // \p{N}
 bool is_space(char32_t c);   // \s of Oniguruma
-// A decimal digit of any script, 0..9; -1 for other characters.
+// The value 0..9 of a decimal digit of any script; -1 for other characters.
 int digit(char32_t c);
 
 // The canonical composition (Unicode Standard Annex 15).

@@ -1,4 +1,4 @@
-// What the tokenizer has to know of Unicode; each table is sorted by its first column.
+// The Unicode data that the tokenizer needs; each table is sorted by its first column.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@ struct MarkClass {
     int mark_class;
 };
 
-// A character is made of these two; the second is 0 where there is only one.
+// The one or two characters that a character decomposes to; `second` is 0 if there is only one.
 struct Decomposition {
     char32_t code, first, second;
 };
@@ -23,7 +23,7 @@ struct Composition {
     char32_t first, second, code;
 };
 
-// Every `step`th letter from `first` to `last` has its lower case at this distance.
+// The lower case of every `step`th letter from `first` to `last` lies at this distance.
 struct Lowering {
     char32_t first, last, step;
     int distance;

@@ -109,17 +109,17 @@ Case read_case(const Json& value, const std::string& where) {
     return made;
 }
 
-std::string metadata(const TensorFile& file, const std::string& key) {
+std::string metadata(const SafetensorsFile& file, const std::string& key) {
     const auto found = file.metadata.find(key);
     return found == file.metadata.end() ? "" : found->second;
 }
 
-Json metadata_json(const std::filesystem::path& path, const TensorFile& file,
+Json metadata_json(const std::filesystem::path& path, const SafetensorsFile& file,
                    const std::string& key) {
     return parse_json(metadata(file, key), path.string() + ": " + key + " in its metadata");
 }
 
-std::map<std::string, AnyArray> arrays_of(const std::string& name, const TensorFile& file) {
+std::map<std::string, AnyArray> arrays_of(const std::string& name, const SafetensorsFile& file) {
     const std::string start = name + "/";
     std::map<std::string, AnyArray> own;
     for (const auto& [full, array] : file.tensors) {
@@ -161,7 +161,7 @@ bool Arrays::fits(const Shape& found, const Shape& wanted) {
 
 std::vector<std::pair<Case, Arrays>> read_golden(const std::filesystem::path& path,
                                                  const Artifact& artifact) {
-    const TensorFile file = read_tensors(path);
+    const SafetensorsFile file = read_safetensors(path);
     if (metadata(file, "format") != kFormat) {
         throw ArtifactError(path.string() + " is no file of golden vectors; expected one written "
                                             "by: sdrt conformance");

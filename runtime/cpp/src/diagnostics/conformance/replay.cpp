@@ -177,7 +177,7 @@ Replayed::Replayed(Pipeline& pipeline, const Case& one, const Arrays& arrays)
         weights_.push_back(arrays.get<float>(start + "weights", {own, length}));
         chunks = std::max(chunks, own);
         for (const std::int64_t id : ids_.back().values) {
-            if (id < 0 || id >= pipeline.tokenizer().vocabulary()) {
+            if (id < 0 || id >= pipeline.tokenizer().vocabulary_size()) {
                 arrays.refuse("has ids that the tokenizer does not know");
             }
         }
