@@ -23,7 +23,8 @@ struct Array {
     Array() = default;
     explicit Array(Shape sizes) : shape(std::move(sizes)), values(count(shape)) {}
     Array(Shape sizes, std::vector<T> content)
-        : shape(std::move(sizes)), values(std::move(content)) {}
+        : shape(std::move(sizes)),
+          values(std::move(content)) {}
 
     std::size_t size() const { return values.size(); }
     T* data() { return values.data(); }

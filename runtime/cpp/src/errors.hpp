@@ -18,7 +18,9 @@ public:
 
 protected:
     Error(int code, const char* type, const std::string& message)
-        : std::runtime_error(message), code_(code), type_(type) {}
+        : std::runtime_error(message),
+          code_(code),
+          type_(type) {}
 
 private:
     int code_;
@@ -58,15 +60,13 @@ public:
 // An engine could not allocate what it needs.
 class OutOfMemoryError : public Error {
 public:
-    explicit OutOfMemoryError(const std::string& message)
-        : Error(7, "OutOfMemoryError", message) {}
+    explicit OutOfMemoryError(const std::string& message) : Error(7, "OutOfMemoryError", message) {}
 };
 
 // An architecture, precision or device that sdrt, this build or this machine does not support.
 class UnsupportedError : public Error {
 public:
-    explicit UnsupportedError(const std::string& message)
-        : Error(9, "UnsupportedError", message) {}
+    explicit UnsupportedError(const std::string& message) : Error(9, "UnsupportedError", message) {}
 };
 
 // A run was cancelled.

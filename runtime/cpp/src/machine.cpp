@@ -64,8 +64,8 @@ int usable_cores() {
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
         if (CPU_ISSET(static_cast<std::size_t>(cpu), &allowed)) {
             const auto number = std::to_string(cpu);
-            const auto siblings = read("/sys/devices/system/cpu/cpu" + number +
-                                       "/topology/thread_siblings_list");
+            const auto siblings =
+                read("/sys/devices/system/cpu/cpu" + number + "/topology/thread_siblings_list");
             cores.insert(siblings.empty() ? number : siblings);
         }
     }

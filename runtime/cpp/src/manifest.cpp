@@ -1,5 +1,7 @@
 #include "manifest.hpp"
 
+#include "errors.hpp"
+
 #include <algorithm>
 #include <limits>
 
@@ -71,9 +73,7 @@ std::int64_t Manifest::condition_channels() const {
     return 0;
 }
 
-bool Manifest::takes_pooled() const {
-    return unet_input(*this, kPooled) != nullptr;
-}
+bool Manifest::takes_pooled() const { return unet_input(*this, kPooled) != nullptr; }
 
 std::int64_t Manifest::time_ids_width() const {
     const TensorSpec* time_ids = unet_input(*this, kTimeIds);
@@ -83,6 +83,20 @@ std::int64_t Manifest::time_ids_width() const {
         }
     }
     return 0;
+}
+
+std::int64_t Manifest::guidance_width() const {
+    const TensorSpec* embedding = unet_input(*this, kGuidanceInput);
+    if (embedding == nullptr) {
+        return 0;
+    }
+    const auto* width =
+        embedding->shape.size() == 2 ? std::get_if<std::int64_t>(&embedding->shape[1]) : nullptr;
+    if (width == nullptr) {
+        throw ArtifactError(
+            "input timestep_cond of unet has no known width; export the model again");
+    }
+    return *width;
 }
 
 }  // namespace sdrt

@@ -92,16 +92,19 @@ struct Quantization {
 
 // The output of a text encoder from which clip_skip selects: (batch, layers, tokens, width).
 inline constexpr const char* kLayerStates = "layer_states";
-// Prefix of the outputs of SDXL's text encoders, (batch, tokens, width), each without the final norm:
-// 0 is the input of the first layer, N the output of the Nth.
+// Prefix of the outputs of SDXL's text encoders, (batch, tokens, width), each without the final
+// norm: 0 is the input of the first layer, N the output of the Nth.
 inline constexpr const char* kHiddenStates = "hidden_states.";
 // The pooled embedding of a text (batch, width): output of a text encoder, input of a U-Net.
 inline constexpr const char* kPooled = "text_embeds";
 // The U-Net's input for SDXL's size conditioning: (batch, 6), or (batch, 5) for a refiner.
 inline constexpr const char* kTimeIds = "time_ids";
+// The U-Net's input for an embedding of the guidance scale: (batch, width).
+inline constexpr const char* kGuidanceInput = "timestep_cond";
 
 struct GraphSpec {
-    Named<std::vector<std::string>> files;  // per format, "onnx" or "openvino"; the first is the one to open
+    Named<std::vector<std::string>>
+        files;  // per format, "onnx" or "openvino"; the first is the one to open
     std::vector<TensorSpec> inputs;
     std::vector<TensorSpec> outputs;
     std::optional<std::string> precision;  // "fp32", "bf16" or "int8"
@@ -155,6 +158,11 @@ struct Manifest {
     bool takes_pooled() const;
     // How many numbers of size conditioning the U-Net takes: 0, 6, or 5 for a refiner.
     std::int64_t time_ids_width() const;
+    // The width of the guidance embedding that the U-Net takes as `timestep_cond`; 0 if it takes
+    // none. Throws ArtifactError if the width is unknown.
+    std::int64_t guidance_width() const;
+    // Whether guidance was distilled into the U-Net, which then takes the scale as an embedding.
+    bool is_guidance_distilled() const { return guidance_width() > 0; }
 };
 
 }  // namespace sdrt

@@ -1,5 +1,5 @@
-// What pytest talks to (tests/cpp/test_model_parts.py): a JSON list of commands on stdin, a list of as
-// many results on stdout. An error of sdrt is a result too.
+// What pytest talks to (tests/cpp/test_model_parts.py): a JSON list of commands on stdin, a list of
+// as many results on stdout. An error of sdrt is a result too.
 
 #include "artifact/artifact.hpp"
 #include "artifact/detect.hpp"
@@ -10,7 +10,7 @@
 #include "files/sha256_blocks.hpp"
 #include "images/metadata.hpp"
 #include "images/png.hpp"
-#include "request/request.hpp"
+#include "request/resolve.hpp"
 #include "sampling/samplers/aliases.hpp"
 
 #include <functional>
@@ -130,8 +130,7 @@ sdrt::Parameters parameters_of(const Json& json) {
 
 Json png(const Json& command) {
     const auto decoded = command.at("decoded").get<std::vector<float>>();
-    const auto image =
-        sdrt::to_image(decoded.data(), command.at("height"), command.at("width"));
+    const auto image = sdrt::to_image(decoded.data(), command.at("height"), command.at("width"));
     const std::string path = command.at("path");
     if (command.contains("parameters")) {
         const auto parameters = parameters_of(command.at("parameters"));
@@ -177,11 +176,11 @@ Json request(const Json& command) {
              {found.guidance.scale, found.guidance.rescale, found.guidance.start,
               found.guidance.end, found.guidance.is_split}},
             {"is_guided", found.is_guided},
-            {"sampler", found.recipe.sampler},
-            {"scheduler", found.recipe.scheduler},
-            {"spacing", found.recipe.spacing},
-            {"offset", found.recipe.offset},
-            {"options", json_of(found.recipe.options)},
+            {"sampler", found.sampler_settings.sampler},
+            {"scheduler", found.sampler_settings.scheduler},
+            {"spacing", found.sampler_settings.spacing},
+            {"offset", found.sampler_settings.offset},
+            {"options", json_of(found.sampler_settings.options)},
             {"seeds", found.seeds},
             {"clip_skip", found.clip_skip},
             {"warnings", found.warnings}};
@@ -196,9 +195,7 @@ Json describe(const Json& command) {
     return sdrt::describe_path(command.at("path").get<std::string>());
 }
 
-Json hash(const Json& command) {
-    return sdrt::sha256(command.at("text").get<std::string>());
-}
+Json hash(const Json& command) { return sdrt::sha256(command.at("text").get<std::string>()); }
 
 // The state after whole blocks, with and without the processor's instructions.
 Json blocks(const Json& command) {

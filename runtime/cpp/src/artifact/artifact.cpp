@@ -40,8 +40,8 @@ bool is_inside(const std::string& name) {
 bool leads_inside(const fs::path& root, const fs::path& path) {
     std::error_code code;
     const fs::path real = fs::weakly_canonical(path, code);
-    return !code && std::mismatch(root.begin(), root.end(), real.begin(), real.end()).first ==
-                        root.end();
+    return !code &&
+           std::mismatch(root.begin(), root.end(), real.begin(), real.end()).first == root.end();
 }
 
 // Refuses paths that lead out of the folder, because a manifest may come from anywhere.
@@ -69,7 +69,8 @@ void check_paths(const fs::path& root, const Manifest& manifest) {
     }
 }
 
-// Refuses an ONNX graph that would make an engine read a file that is not listed and so not checked.
+// Refuses an ONNX graph that would make an engine read a file that is not listed and so not
+// checked.
 void check_external_data(const fs::path& graph, const std::vector<std::string>& listed,
                          const Manifest& manifest) {
     const fs::path folder = fs::path(listed.front()).parent_path();
@@ -96,11 +97,10 @@ void check_external_data(const fs::path& graph, const std::vector<std::string>& 
 }  // namespace
 
 Artifact::Artifact(fs::path root, Manifest manifest)
-    : root_(std::move(root)), manifest_(std::move(manifest)) {}
+    : root_(std::move(root)),
+      manifest_(std::move(manifest)) {}
 
-std::string Artifact::hash() const {
-    return sha256(manifest_json(manifest_));
-}
+std::string Artifact::hash() const { return sha256(manifest_json(manifest_)); }
 
 Network Artifact::network(const std::string& name, const std::vector<std::string>& formats) const {
     const GraphSpec* spec = find(manifest_.graphs, name);
@@ -114,8 +114,8 @@ Network Artifact::network(const std::string& name, const std::vector<std::string
     if (format == formats.end()) {
         throw ArtifactError(root_.string() + " holds " + name + " as " +
                             joined(names_of(spec->files)) + ", expected " +
-                            joined(formats, " or ") +
-                            "; export the model again with --format " + formats.at(0));
+                            joined(formats, " or ") + "; export the model again with --format " +
+                            formats.at(0));
     }
     const auto& listed = *find(spec->files, *format);
     if (listed.empty()) {

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kMaxConfigBytes = 1'000'000;  // of a file that describes a model
-constexpr std::size_t kMaxNames = 4;                // how many names a message shows
+constexpr std::size_t kMaxNames = 4;                 // how many names a message shows
 
 const Named<std::string>& weight_suffixes() {
     static const Named<std::string> suffixes{

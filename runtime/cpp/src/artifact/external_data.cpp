@@ -49,9 +49,7 @@ Message field_message(Message message, std::uint64_t field) {
         case Message::sparse: return field <= 2 ? Message::tensor : Message::none;
         case Message::training: return field <= 2 ? Message::graph : Message::none;
         case Message::function:
-            return field == 7    ? Message::node
-                   : field == 11 ? Message::attribute
-                                 : Message::none;
+            return field == 7 ? Message::node : field == 11 ? Message::attribute : Message::none;
         default: return Message::none;
     }
 }
@@ -146,8 +144,7 @@ private:
             } else if (key == "length") {
                 length = parsed(value);
             } else if (key != "checksum") {
-                throw Problem("a tensor's external data has an unknown entry " +
-                              sdrt::quoted(key));
+                throw Problem("a tensor's external data has an unknown entry " + sdrt::quoted(key));
             }
         };
         visit(end, entry, [&](std::uint64_t field, std::uint64_t value) {
@@ -247,8 +244,8 @@ std::map<std::string, std::uint64_t> external_data(const fs::path& graph) {
     try {
         return OnnxReader(graph).read();
     } catch (const Problem& problem) {
-        throw ArtifactError(graph.string() + " is no ONNX graph that sdrt reads: " + problem.what() +
-                            "; export the model again");
+        throw ArtifactError(graph.string() + " is no ONNX graph that sdrt reads: " +
+                            problem.what() + "; export the model again");
     }
 }
 

@@ -15,9 +15,7 @@ constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
 
 using Names = std::vector<std::string>;
 
-Names precisions() {
-    return {"fp32", "bf16", "int8"};
-}
+Names precisions() { return {"fp32", "bf16", "int8"}; }
 
 double between(Fields& fields, const std::string& name, double low, double high, double value) {
     const Json* member = fields.find(name);
@@ -26,8 +24,8 @@ double between(Fields& fields, const std::string& name, double low, double high,
     }
     value = as_number(*member, fields.place(name));
     if (!(value >= low && value <= high)) {
-        throw FieldProblem(fields.place(name), "expected a number from " + Json(low).dump() + " to " +
-                                                   Json(high).dump());
+        throw FieldProblem(fields.place(name), "expected a number from " + Json(low).dump() +
+                                                   " to " + Json(high).dump());
     }
     return value;
 }

@@ -17,18 +17,17 @@ Named<double> shares_by(std::string Kernel::*name, const std::vector<Kernel>& ke
     double total = 0;
     for (const Kernel& kernel : kernels) {
         total += kernel.macs;
-        const auto entry = std::find_if(sums.begin(), sums.end(), [&](const auto& sum) {
-            return sum.first == kernel.*name;
-        });
+        const auto entry = std::find_if(sums.begin(), sums.end(),
+                                        [&](const auto& sum) { return sum.first == kernel.*name; });
         if (entry == sums.end()) {
             sums.emplace_back(kernel.*name, kernel.macs);
         } else {
             entry->second += kernel.macs;
         }
     }
-    sums.erase(std::remove_if(sums.begin(), sums.end(),
-                              [](const auto& sum) { return sum.second <= 0; }),
-               sums.end());
+    sums.erase(
+        std::remove_if(sums.begin(), sums.end(), [](const auto& sum) { return sum.second <= 0; }),
+        sums.end());
     std::stable_sort(sums.begin(), sums.end(), [](const auto& left, const auto& right) {
         return left.second > right.second;
     });

@@ -1,4 +1,5 @@
-// What an engine executed: its kernels, the share of the work in each precision, and the record of it.
+// What an engine executed: its kernels, the share of the work in each precision, and the record of
+// it.
 #pragma once
 
 #include "manifest.hpp"

@@ -17,9 +17,9 @@ std::string text_of(const Shape& shape) {
     return "(" + joined(sizes) + ")";
 }
 
-// Whether the graph takes this shape. Dimensions of one name have one size, which `sizes` remembers.
-bool fits(const TensorSpec& spec, const Shape& shape,
-          std::map<std::string, std::int64_t>& sizes) {
+// Whether the graph takes this shape. Dimensions of one name have one size, which `sizes`
+// remembers.
+bool fits(const TensorSpec& spec, const Shape& shape, std::map<std::string, std::int64_t>& sizes) {
     if (spec.shape.size() != shape.size()) {
         return false;
     }
@@ -42,14 +42,14 @@ void Graph::check(const Feeds& feeds, const std::vector<std::string>& outputs) c
     for (const TensorSpec& spec : network_.spec.inputs) {
         const auto feed = feeds.find(spec.name);
         if (feed == feeds.end()) {
-            throw UnsupportedError("the graph " + name + " takes an input " + sdrt::quoted(spec.name) +
+            throw UnsupportedError("the graph " + name + " takes an input " +
+                                   sdrt::quoted(spec.name) +
                                    ", which this host does not know; use Python's sdrt");
         }
         const std::string dtype = spec.name == "input_ids" ? "int64" : "float32";
         if (spec.dtype != dtype) {
             throw ArtifactError(name + ": " + spec.name + " is " + spec.dtype +
-                                " in the manifest, expected " + dtype +
-                                "; export the model again");
+                                " in the manifest, expected " + dtype + "; export the model again");
         }
         if (!fits(spec, feed->second.shape, sizes)) {
             throw ArtifactError(name + ": " + spec.name + " would have the shape " +
@@ -81,8 +81,8 @@ Outputs Graph::run(const Feeds& feeds, const std::vector<std::string>& outputs,
         if (bad == 0) {
             continue;
         }
-        throw NonFiniteError(network_.name + " gave NaN or infinity in " + sdrt::quoted(name) + " (" +
-                             std::to_string(bad) + " of " + std::to_string(output.size()) +
+        throw NonFiniteError(network_.name + " gave NaN or infinity in " + sdrt::quoted(name) +
+                             " (" + std::to_string(bad) + " of " + std::to_string(output.size()) +
                              " values), executed in " + executed().precision +
                              "; check the model with: sdrt verify, and try another backend");
     }

@@ -31,7 +31,8 @@ struct Feed {
     Shape shape;
 
     template <class T>
-    explicit Feed(const Array<T>& array) : values(array.data()), shape(array.shape) {}
+    explicit Feed(const Array<T>& array) : values(array.data()),
+                                           shape(array.shape) {}
     explicit Feed(const float& scalar) : values(&scalar) {}
 };
 using Feeds = std::map<std::string, Feed>;
@@ -48,8 +49,9 @@ public:
     const Network& network() const { return network_; }
 
     // Checks the names and shapes of the feeds, runs once, and returns the named outputs. Throws
-    // ArtifactError for feeds that the graph does not take, NonFiniteError for NaN or infinity in an
-    // output, and CancelledError when cancellation is requested, which ends the run inside the network.
+    // ArtifactError for feeds that the graph does not take, NonFiniteError for NaN or infinity in
+    // an output, and CancelledError when cancellation is requested, which ends the run inside the
+    // network.
     Outputs run(const Feeds& feeds, const std::vector<std::string>& outputs,
                 Cancellation& cancellation);
 

@@ -22,16 +22,16 @@ Json record_of(const Artifact& artifact) {
 
 }  // namespace
 
-std::string describe(const Artifact& artifact) { return record_of(artifact).dump(1); }
+std::string info_json(const Artifact& artifact) { return record_of(artifact).dump(1); }
 
-std::string describe(const Pipeline& pipeline) {
-    Json record = record_of(pipeline.artifact());
-    record["backend"] = pipeline.backend().name();
-    record["threads"] = pipeline.backend().threads();
+std::string info_json(const OpenModel& model) {
+    Json record = record_of(model.artifact());
+    record["backend"] = model.backend().name();
+    record["threads"] = model.backend().threads();
     return record.dump(1);
 }
 
-std::string summary(const Artifact& artifact) {
+std::string info_text(const Artifact& artifact) {
     const Manifest& manifest = artifact.manifest();
     const TrainingSchedule& schedule = manifest.schedule;
     const Defaults& defaults = manifest.defaults;

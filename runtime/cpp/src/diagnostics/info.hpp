@@ -1,19 +1,20 @@
-// What a model folder holds, for people and as a record.
+// Describes a model folder, as text and as a record.
 #pragma once
 
-#include "pipeline.hpp"
+#include "artifact/artifact.hpp"
+#include "networks/open_model.hpp"
 
 #include <string>
 
 namespace sdrt {
 
-// JSON: `path`, `hash` and the manifest, as `sdrt info --json` has them.
-std::string describe(const Artifact& artifact);
+// JSON with `path`, `hash` and the manifest, as in `sdrt info --json`.
+std::string info_json(const Artifact& artifact);
 
-// The same with `backend` and `threads` of an open model.
-std::string describe(const Pipeline& pipeline);
+// The same with the `backend` and `threads` of an open model.
+std::string info_json(const OpenModel& model);
 
-// A few lines for people.
-std::string summary(const Artifact& artifact);
+// A few lines of text.
+std::string info_text(const Artifact& artifact);
 
 }  // namespace sdrt

@@ -180,7 +180,8 @@ std::string read_text(const fs::path& path, std::int64_t max_bytes) {
         }
     }
     if (!file.eof()) {
-        throw ArtifactError("cannot read " + path.string() + ": " + std::generic_category().message(errno));
+        throw ArtifactError("cannot read " + path.string() + ": " +
+                            std::generic_category().message(errno));
     }
     return text;
 }

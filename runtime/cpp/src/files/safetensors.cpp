@@ -56,8 +56,8 @@ std::uint64_t bytes_of(const TensorEntry& entry, std::uint64_t limit) {
     return bytes;
 }
 
-TensorEntry read_entry(const std::filesystem::path& path, const std::string& name,
-                       const Json& json, std::uint64_t size) {
+TensorEntry read_entry(const std::filesystem::path& path, const std::string& name, const Json& json,
+                       std::uint64_t size) {
     const bool is_described =
         json.is_object() && json.size() == 3 && json.contains("dtype") &&
         json["dtype"].is_string() && width_of(json["dtype"].get<std::string>()) > 0 &&
@@ -85,9 +85,10 @@ TensorEntry read_entry(const std::filesystem::path& path, const std::string& nam
 // Refuses arrays that overlap or leave gaps in the data.
 void check_cover(const std::filesystem::path& path, std::vector<TensorEntry> entries,
                  std::uint64_t size) {
-    std::sort(entries.begin(), entries.end(), [](const TensorEntry& left, const TensorEntry& right) {
-        return std::pair(left.begin, left.end) < std::pair(right.begin, right.end);
-    });
+    std::sort(entries.begin(), entries.end(),
+              [](const TensorEntry& left, const TensorEntry& right) {
+                  return std::pair(left.begin, left.end) < std::pair(right.begin, right.end);
+              });
     std::uint64_t done = 0;
     for (const TensorEntry& entry : entries) {
         if (entry.begin != done) {

@@ -73,7 +73,8 @@ std::string sha256_file(const std::filesystem::path& path) {
         hash.update(chunk.data(), static_cast<std::size_t>(file.gcount()));
     }
     if (!file.eof()) {
-        throw ArtifactError("cannot read " + path.string() + ": " + std::generic_category().message(errno));
+        throw ArtifactError("cannot read " + path.string() + ": " +
+                            std::generic_category().message(errno));
     }
     return hash.hex_digest();
 }

@@ -98,8 +98,7 @@ __attribute__((target("sha,sse4.1"))) void compress_with_instructions(State& sta
             w1 = w2;
             w2 = w3;
             w3 = next;
-            const auto* const constants =
-                reinterpret_cast<const __m128i*>(kConstants.data()) + i;
+            const auto* const constants = reinterpret_cast<const __m128i*>(kConstants.data()) + i;
             const __m128i sum = _mm_add_epi32(next, _mm_loadu_si128(constants));
             cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);
             abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));

@@ -11,23 +11,23 @@
 namespace sdrt {
 namespace {
 
-// A1111 reads values up to the next comma unless they are quoted as JSON.
+// AUTOMATIC1111 reads a value up to the next comma unless it is quoted as JSON.
 std::string quoted_value(const std::string& text) {
     return text.find_first_of(",:\n\"") == std::string::npos ? text : Json(text).dump();
 }
 
-// The first letter of each word in capitals, as Python's str.title.
+// Capitalizes the first letter of each word, as Python's str.title does.
 std::string title(std::string text) {
-    bool is_inside = false;
+    bool is_in_word = false;
     for (char& c : text) {
         const auto letter = static_cast<unsigned char>(c);
-        c = static_cast<char>(is_inside ? std::tolower(letter) : std::toupper(letter));
-        is_inside = std::isalpha(letter) != 0;
+        c = static_cast<char>(is_in_word ? std::tolower(letter) : std::toupper(letter));
+        is_in_word = std::isalpha(letter) != 0;
     }
     return text;
 }
 
-Json network(const NetworkRecord& record) {
+Json network_json(const NetworkRecord& record) {
     Json shares = Json::object();
     for (const auto& [precision, share] : record.shares) {
         shares[precision] = share;
@@ -74,17 +74,17 @@ std::string Parameters::to_a1111() const {
 std::string Parameters::to_json() const {
     Json options = Json::object();
     for (const auto& [name, value] : sampler_options) {
-        options[name] = std::visit([](const auto& one) { return Json(one); }, value);
+        options[name] = std::visit([](const auto& content) { return Json(content); }, value);
     }
     Json records = Json::object();
     for (const auto& [name, record] : networks) {
-        records[name] = network(record);
+        records[name] = network_json(record);
     }
-    Json told = Json::object();
-    if (framing) {
-        told = {{"original_size", framing->original_size},
-                {"crops_coords_top_left", framing->crops_coords_top_left},
-                {"target_size", framing->target_size}};
+    Json size = Json::object();
+    if (size_conditioning) {
+        size = {{"original_size", size_conditioning->original_size},
+                {"crops_coords_top_left", size_conditioning->crops_coords_top_left},
+                {"target_size", size_conditioning->target_size}};
     }
     const Json json = {{"schema", kMetadataSchema},
                        {"prompt", prompt},
@@ -102,7 +102,7 @@ std::string Parameters::to_json() const {
                        {"vae_tiling", false},
                        {"hires", nullptr},
                        {"part", nullptr},
-                       {"framing", told},
+                       {"framing", size},
                        {"sampler", sampler},
                        {"scheduler", scheduler},
                        {"spacing", spacing},

@@ -1,10 +1,10 @@
-// The parameters of a picture, inside its PNG: JSON for programs, A1111's text for people's tools.
-// The fields are those of Python's metadata.py and record.py.
+// The parameters of an image, which are stored in its PNG: JSON for programs, and the text of
+// AUTOMATIC1111's web UI for other tools. The fields are those of Python's metadata.py.
 #pragma once
 
 #include "backends/executed.hpp"
 #include "manifest.hpp"
-#include "text/conditioning.hpp"
+#include "request/size_conditioning.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -15,9 +15,9 @@ namespace sdrt {
 constexpr const char* kMetadataChunk = "sdrt";
 constexpr int kMetadataSchema = 1;
 
-// Everything needed to make a picture again. What this host cannot do (styles, embeddings, images to
-// start from, a VAE in tiles, a second pass, LoRAs, words of one's own) is written as Python writes a
-// picture without it.
+// Everything that is needed to make an image again. Features that only Python has (styles, prompt
+// embeddings, initial images, VAE tiling, hires passes, LoRAs, textual inversions) are written as
+// Python writes an image that does not use them.
 struct Parameters {
     std::string prompt;
     std::string negative_prompt;
@@ -26,7 +26,7 @@ struct Parameters {
     std::int64_t height = 0;
     std::int64_t num_inference_steps = 0;
     std::int64_t clip_skip = 1;
-    std::optional<Framing> framing;  // of models that are told of the picture
+    std::optional<SizeConditioning> size_conditioning;  // of models that take one
     std::string sampler;
     std::string scheduler;
     std::string spacing;
@@ -37,17 +37,17 @@ struct Parameters {
     double guidance_start = 0;
     double guidance_end = 1;
     std::string model;
-    std::string model_hash;  // Artifact::hash
-    std::string stored_precision;
-    std::string executed_precision;  // both of the U-Net, which takes most of the time
-    Named<NetworkRecord> networks;   // all that ran for the picture
+    std::string model_hash;          // Artifact::hash
+    std::string stored_precision;    // of the U-Net, which takes most of the time
+    std::string executed_precision;  // of the U-Net
+    Named<NetworkRecord> networks;   // every network that ran for the image
     std::string backend;
     std::int64_t threads = 0;
     std::string version;
 
-    // The text that AUTOMATIC1111 writes into `parameters`.
+    // The text of the chunk `parameters`, in AUTOMATIC1111's format.
     std::string to_a1111() const;
-    // The chunk `sdrt`.
+    // The text of the chunk `sdrt`.
     std::string to_json() const;
 };
 

@@ -1,60 +1,22 @@
 #include "images/png.hpp"
 
 #include "errors.hpp"
+#include "files/atomic.hpp"
 #include "images/png_encoder.hpp"
-#include "validation.hpp"
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
-#include <system_error>
-#include <memory>
-#include <random>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 
 namespace sdrt {
 namespace {
 
 namespace fs = std::filesystem;
-
-// As Python's whole_file names it.
-fs::path partial_name(const fs::path& path) {
-    std::random_device random;
-    std::string digits;
-    for (int i = 0; i < 8; ++i) {
-        digits += "0123456789abcdef"[random() & 15U];
-    }
-    return path.parent_path() / ("." + path.filename().string() + "." + digits);
-}
-
-// Removes what was begun, unless it has taken the place of the file.
-class Partial {
-public:
-    explicit Partial(fs::path path) : path_(std::move(path)) {}
-    ~Partial() { std::remove(path_.c_str()); }
-    Partial(const Partial&) = delete;
-    Partial& operator=(const Partial&) = delete;
-
-    // Whether all of it is on its way to the disk; errno says why not.
-    bool write(const std::string& bytes) const {
-        std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path_.c_str(), "wbx"),
-                                                             &std::fclose);
-        if (!file || std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size()) {
-            return false;
-        }
-        return std::fclose(file.release()) == 0;
-    }
-    bool rename_to(const fs::path& path) const {
-        return std::rename(path_.c_str(), path.c_str()) == 0;
-    }
-
-private:
-    fs::path path_;
-};
 
 void check_suffix(const fs::path& path) {
     std::string suffix = path.extension().string();
@@ -67,7 +29,7 @@ void check_suffix(const fs::path& path) {
 
 std::uint8_t to_byte(float value) {
     const float share = value / 2.0F + 0.5F;
-    // A comparison with NaN is false: it becomes black.
+    // A comparison with NaN is false, so NaN becomes black.
     const float bounded = share > 0.0F ? std::min(share, 1.0F) : 0.0F;
     return static_cast<std::uint8_t>(std::nearbyint(bounded * 255.0F));
 }
@@ -92,17 +54,12 @@ void save_png(const Image& image, const fs::path& path, const Parameters* parame
         image.pixels.size() != static_cast<std::uint64_t>(area) * 3) {
         throw std::invalid_argument("an image's pixels do not fit its size");
     }
-    Png png(image.width, image.height);
+    PngEncoder png(image.width, image.height);
     if (parameters != nullptr) {
         png.add_text("parameters", parameters->to_a1111());
         png.add_international_text(kMetadataChunk, parameters->to_json());
     }
-    const std::string bytes = png.finish(image.pixels.data());
-    const Partial partial(partial_name(path));
-    if (!partial.write(bytes) || !partial.rename_to(path)) {
-        throw WriteError("cannot write " + path.string() + ": " + std::generic_category().message(errno) +
-                         "; check the folder, its permissions and the free space");
-    }
+    write_atomically(path, png.finish(image.pixels.data()));
 }
 
 void check_target(const fs::path& path) {

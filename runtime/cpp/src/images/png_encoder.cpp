@@ -27,7 +27,7 @@ std::string big_endian(std::uint32_t value) {
     return bytes;
 }
 
-// The neighbour that is nearest to left + above - corner.
+// The neighbour that is nearest to left + above - corner (the Paeth predictor).
 int paeth(int left, int above, int corner) {
     const int to_left = std::abs(above - corner);
     const int to_above = std::abs(left - corner);
@@ -48,12 +48,12 @@ int predicted(int filter, int left, int above, int corner) {
     }
 }
 
-// A row with its filter before it: of the five the one that leaves the smallest differences.
+// A row after its filter byte. The filter is the one of five that leaves the smallest differences.
 Row filtered(const std::uint8_t* row, const Row& before) {
     Row best;
     std::int64_t least = -1;
     for (int filter = 0; filter < 5; ++filter) {
-        Row found(1, static_cast<std::uint8_t>(filter));
+        Row line(1, static_cast<std::uint8_t>(filter));
         std::int64_t sum = 0;
         for (std::size_t i = 0; i < before.size(); ++i) {
             const int left = i < kChannels ? 0 : row[i - kChannels];
@@ -61,11 +61,11 @@ Row filtered(const std::uint8_t* row, const Row& before) {
             const auto rest =
                 static_cast<std::uint8_t>(row[i] - predicted(filter, left, before[i], corner));
             sum += std::min(int{rest}, 256 - rest);
-            found.push_back(rest);
+            line.push_back(rest);
         }
         if (least < 0 || sum < least) {
             least = sum;
-            best = std::move(found);
+            best = std::move(line);
         }
     }
     return best;
@@ -74,7 +74,7 @@ Row filtered(const std::uint8_t* row, const Row& before) {
 std::string compressed(const std::string& data) {
     uLongf size = compressBound(data.size());
     std::string result(size, '\0');
-    // With enough room for the result, only memory can be missing.
+    // The buffer is large enough, so the only possible failure is a lack of memory.
     if (compress2(reinterpret_cast<Bytef*>(result.data()), &size,
                   reinterpret_cast<const Bytef*>(data.data()), data.size(),
                   Z_DEFAULT_COMPRESSION) != Z_OK) {
@@ -86,20 +86,21 @@ std::string compressed(const std::string& data) {
 
 }  // namespace
 
-Png::Png(int width, int height) : width_(width), height_(height), bytes_(kSignature) {
+PngEncoder::PngEncoder(int width, int height) : width_(width), height_(height), bytes_(kSignature) {
     add_chunk("IHDR", big_endian(static_cast<std::uint32_t>(width)) +
                           big_endian(static_cast<std::uint32_t>(height)) +
                           std::string(kEightBitsRgb));
 }
 
-void Png::add_chunk(std::string_view type, std::string_view data) {
+void PngEncoder::add_chunk(std::string_view type, std::string_view data) {
     const std::string content = std::string(type).append(data);
-    const auto checksum = crc32_z(0, reinterpret_cast<const Bytef*>(content.data()), content.size());
+    const auto checksum =
+        crc32_z(0, reinterpret_cast<const Bytef*>(content.data()), content.size());
     bytes_ += big_endian(static_cast<std::uint32_t>(data.size())) + content +
               big_endian(static_cast<std::uint32_t>(checksum));
 }
 
-void Png::add_text(std::string_view key, std::string_view utf8) {
+void PngEncoder::add_text(std::string_view key, std::string_view utf8) {
     const auto letters = decode_utf8(utf8);
     const auto is_latin = [](char32_t letter) { return letter <= 0xff; };
     if (!letters || !std::all_of(letters->begin(), letters->end(), is_latin)) {
@@ -114,13 +115,13 @@ void Png::add_text(std::string_view key, std::string_view utf8) {
     add_chunk("tEXt", data);
 }
 
-void Png::add_international_text(std::string_view key, std::string_view utf8) {
-    // Not compressed; neither language nor translated key.
-    constexpr std::string_view kPlain{"\0\0\0\0\0", 5};
-    add_chunk("iTXt", std::string(key).append(kPlain).append(utf8));
+void PngEncoder::add_international_text(std::string_view key, std::string_view utf8) {
+    // Uncompressed, without a language or a translated key.
+    constexpr std::string_view kUncompressed{"\0\0\0\0\0", 5};
+    add_chunk("iTXt", std::string(key).append(kUncompressed).append(utf8));
 }
 
-std::string Png::finish(const std::uint8_t* pixels) {
+std::string PngEncoder::finish(const std::uint8_t* pixels) {
     const std::size_t stride = static_cast<std::size_t>(width_) * kChannels;
     std::string data;
     Row before(stride, 0);

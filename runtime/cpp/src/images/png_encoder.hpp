@@ -1,23 +1,21 @@
-// Writes PNG (ISO/IEC 15948): 8 bits of red, green and blue, and texts.
+// Encodes PNG (ISO/IEC 15948) with 8 bits each of red, green and blue, and texts.
 #pragma once
 
-#include "images/png.hpp"
-
+#include <cstdint>
 #include <string>
 #include <string_view>
 
 namespace sdrt {
 
-// A file in memory.
-class Png {
+class PngEncoder {
 public:
-    Png(int width, int height);
+    PngEncoder(int width, int height);
 
-    // A text as Pillow stores it: in Latin-1 if it can be (tEXt), else in UTF-8 (iTXt).
+    // Adds a text as Pillow does: in Latin-1 if possible (tEXt), otherwise in UTF-8 (iTXt).
     void add_text(std::string_view key, std::string_view utf8);
-    // In UTF-8 in any case.
+    // Adds a text in UTF-8 (iTXt).
     void add_international_text(std::string_view key, std::string_view utf8);
-    // (height, width, 3), after the texts; then the whole file.
+    // Adds the pixels (height, width, 3) after all texts, and returns the whole file.
     std::string finish(const std::uint8_t* pixels);
 
 private:

@@ -3,27 +3,30 @@
 #include "errors.hpp"
 #include "validation.hpp"
 
+#include <utility>
+
 namespace sdrt {
 namespace {
 
-std::vector<std::string> of_two_answers(const Guidance& guidance) {
-    std::vector<std::string> said;
-    const auto add = [&](bool is_said, const char* option) {
-        if (is_said) {
-            said.emplace_back(option);
+// The options given that say how to combine the predictions for both prompts.
+std::vector<std::string> combining_options(const Guidance& guidance) {
+    std::vector<std::string> names;
+    const auto add = [&](bool is_given, const char* option) {
+        if (is_given) {
+            names.emplace_back(option);
         }
     };
     add(guidance.rescale > 0, "guidance_rescale");
     add(guidance.start > 0, "guidance_start");
     add(guidance.end < 1, "guidance_end");
     add(guidance.is_split, "guidance_split");
-    return said;
+    return names;
 }
 
-// Nothing where some steps are guided.
-std::string why_not_guided(const std::string& name, const Guidance& guidance, bool guides_itself) {
-    if (guides_itself) {
-        return "the U-Net of " + sdrt::quoted(name) + " has guidance inside";
+// Why no step is guided; "" if some are.
+std::string unguided_reason(const Manifest& manifest, const Guidance& guidance) {
+    if (manifest.is_guidance_distilled()) {
+        return "the U-Net of " + sdrt::quoted(manifest.name) + " has guidance inside";
     }
     if (guidance.scale <= 1) {
         return "at a guidance scale of " + number_text(guidance.scale) + " there is no guidance";
@@ -40,42 +43,42 @@ std::string without_effect(const std::vector<std::string>& names, const std::str
 
 }  // namespace
 
-void check_guides_itself(const std::string& name, const Guidance& guidance) {
-    const std::vector<std::string> said = of_two_answers(guidance);
-    if (!said.empty()) {
-        throw UsageError(said.front() + " was given, and " + sdrt::quoted(name) +
+void check_distilled_guidance(const std::string& model, const Guidance& guidance) {
+    const std::vector<std::string> names = combining_options(guidance);
+    if (!names.empty()) {
+        throw UsageError(names.front() + " was given, and " + sdrt::quoted(model) +
                          ", whose U-Net has guidance inside, makes a step of one answer; leave " +
-                         said.front() + " out, its guidance_scale still counts");
+                         names.front() + " out, its guidance_scale still counts");
     }
 }
 
-std::vector<std::string> unheeded(const std::string& name, const Options& options,
-                                  const Guidance& guidance, bool guides_itself,
-                                  const Recipe& recipe) {
-    std::vector<std::string> told;
+std::vector<std::string> ignored_option_warnings(const Manifest& manifest, const Options& options,
+                                                 const Guidance& guidance,
+                                                 const SamplerSettings& settings) {
+    std::vector<std::string> unguided_options;
     if (!options.negative_prompt.empty()) {
-        told.emplace_back("negative_prompt");
+        unguided_options.emplace_back("negative_prompt");
     }
     if (guidance.scale <= 1) {
-        for (std::string& option : of_two_answers(guidance)) {
-            told.push_back(std::move(option));
+        for (std::string& option : combining_options(guidance)) {
+            unguided_options.push_back(std::move(option));
         }
     }
-    std::vector<std::string> found;
-    const std::string off = why_not_guided(name, guidance, guides_itself);
-    if (!off.empty() && !told.empty()) {
-        found.push_back(without_effect(told, off));
+    std::vector<std::string> warnings;
+    const std::string reason = unguided_reason(manifest, guidance);
+    if (!reason.empty() && !unguided_options.empty()) {
+        warnings.push_back(without_effect(unguided_options, reason));
     }
-    if (options.spacing && recipe.scheduler != "default") {
-        found.push_back(without_effect({"spacing"}, "the scheduler " +
-                                                        sdrt::quoted(recipe.scheduler) +
-                                                        " spaces the noise levels"));
-    } else if (options.spacing && recipe.is_distilled()) {
-        found.push_back(without_effect({"spacing"}, recipe.sampler +
-                                                        " goes through timesteps that models were "
-                                                        "distilled on"));
+    if (options.spacing && settings.scheduler != "default") {
+        warnings.push_back(without_effect(
+            {"spacing"},
+            "the scheduler " + sdrt::quoted(settings.scheduler) + " spaces the noise levels"));
+    } else if (options.spacing && settings.is_distilled()) {
+        warnings.push_back(without_effect({"spacing"}, settings.sampler +
+                                                           " goes through timesteps that models "
+                                                           "were distilled on"));
     }
-    return found;
+    return warnings;
 }
 
 }  // namespace sdrt

@@ -1,20 +1,24 @@
-// Options that a run cannot heed: an error where the model never could, else a warning. Python's
-// unheeded.py has more of them.
+// Options without effect: an error if the model can never apply them, otherwise a warning. Python's
+// ignored_options.py knows more of them.
 #pragma once
 
-#include "request/request.hpp"
+#include "manifest.hpp"
+#include "request/options.hpp"
+#include "sampling/guidance.hpp"
+#include "sampling/sampler_settings.hpp"
 
 #include <string>
 #include <vector>
 
 namespace sdrt {
 
-// Throws UsageError for what says how two of a U-Net's answers become one, where it gives one only.
-void check_guides_itself(const std::string& name, const Guidance& guidance);
+// Throws UsageError for an option that combines two predictions, if the U-Net has built-in guidance
+// and makes only one.
+void check_distilled_guidance(const std::string& model, const Guidance& guidance);
 
-// What was asked of the model `name`, and something else that was asked for leaves unheeded.
-std::vector<std::string> unheeded(const std::string& name, const Options& options,
-                                  const Guidance& guidance, bool guides_itself,
-                                  const Recipe& recipe);
+// Warnings about options that have no effect because of other options.
+std::vector<std::string> ignored_option_warnings(const Manifest& manifest, const Options& options,
+                                                 const Guidance& guidance,
+                                                 const SamplerSettings& settings);
 
 }  // namespace sdrt

@@ -1,6 +1,7 @@
 #include "request/sampler_options.hpp"
 
 #include "errors.hpp"
+#include "sampling/samplers/aliases.hpp"
 #include "validation.hpp"
 
 #include <algorithm>
@@ -12,10 +13,10 @@
 namespace sdrt {
 namespace {
 
-// Values that an option takes: one of a few, or a number of a range.
+// The values that an option takes: one of several choices, or a number in a range.
 struct Allowed {
     std::string_view name;
-    std::vector<Option> choices;  // of exactly these types; none: a range
+    std::vector<Option> choices;  // which also fix the type; empty for a range
     double low = 0;
     double high = 0;
     bool is_whole = false;
@@ -25,33 +26,31 @@ Allowed range(std::string_view name, double low, double high, bool is_whole = fa
     return {name, {}, low, high, is_whole};
 }
 
-Allowed words(std::string_view name, std::string_view one, std::string_view other) {
-    return {name, {Option(std::string(one)), Option(std::string(other))}};
+Allowed either(std::string_view name, std::string_view first, std::string_view second) {
+    return {name, {Option(std::string(first)), Option(std::string(second))}};
 }
 
-Allowed yes_or_no(std::string_view name) {
-    return {name, {Option(false), Option(true)}};
-}
+Allowed yes_or_no(std::string_view name) { return {name, {Option(false), Option(true)}}; }
 
 Allowed order() {
     return {"order", {Option(std::int64_t{1}), Option(std::int64_t{2}), Option(std::int64_t{3})}};
 }
 
-// Those of its own, and those that every sampler has.
-std::vector<Allowed> allowed_of(const std::string& sampler) {
+// The sampler's own options and those that every sampler has.
+std::vector<Allowed> allowed_options(const std::string& sampler) {
     std::vector<Allowed> allowed;
     if (sampler == "ddim" || sampler == "euler_a") {
         allowed = {range("eta", 0, 1)};
     } else if (sampler == "dpm++2m") {
         allowed = {order(), yes_or_no("lower_order_final"),
-                   words("solver_type", "midpoint", "heun"), yes_or_no("euler_at_final")};
+                   either("solver_type", "midpoint", "heun"), yes_or_no("euler_at_final")};
     } else if (sampler == "unipc") {
-        allowed = {order(), yes_or_no("lower_order_final"), words("solver_type", "bh1", "bh2"),
+        allowed = {order(), yes_or_no("lower_order_final"), either("solver_type", "bh1", "bh2"),
                    yes_or_no("predict_x0")};
     } else if (sampler == "lcm") {
         allowed = {range("original_steps", 1, 1000, true), range("timestep_scaling", 1, 1000)};
     }
-    const std::vector<Allowed> common{words("final", "zero", "min"), range("rho", 0.1, 100),
+    const std::vector<Allowed> common{either("final", "zero", "min"), range("rho", 0.1, 100),
                                       range("clip", 0, 1e6), range("thresholding", 0, 1),
                                       range("thresholding_max", 1, 1e6)};
     allowed.insert(allowed.end(), common.begin(), common.end());
@@ -104,23 +103,48 @@ std::string shown(const Allowed& allowed) {
 }  // namespace
 
 void check_sampler_options(const std::string& sampler, const Named<Option>& options) {
-    const auto allowed = allowed_of(sampler);
+    const auto allowed = allowed_options(sampler);
     std::vector<std::string> names;
-    for (const auto& one : allowed) {
-        names.emplace_back(one.name);
+    for (const auto& option : allowed) {
+        names.emplace_back(option.name);
     }
     for (const auto& [name, value] : options) {
-        const auto found = std::find(names.begin(), names.end(), name);
-        if (found == names.end()) {
+        const auto match = std::find(names.begin(), names.end(), name);
+        if (match == names.end()) {
             throw UsageError("sampler " + sampler + " has no option " + sdrt::quoted(name) +
                              "; it has: " + joined(names) + hint(name, names));
         }
-        const Allowed& wanted = allowed[static_cast<std::size_t>(found - names.begin())];
-        if (!takes(wanted, value)) {
+        const Allowed& expected = allowed[static_cast<std::size_t>(match - names.begin())];
+        if (!takes(expected, value)) {
             throw UsageError(name + " of " + sampler + " is " + shown(value) + "; expected " +
-                             shown(wanted));
+                             shown(expected));
         }
     }
+}
+
+SamplerSettings resolve_sampler_settings(const Manifest& manifest, const Options& options) {
+    const Defaults& defaults = manifest.defaults;
+    const std::string name = options.sampler.value_or(defaults.sampler);
+    const SamplerChoice choice = find_sampler(name);
+    const bool is_default = choice.sampler == defaults.sampler;
+    SamplerSettings settings;
+    settings.sampler = choice.sampler;
+    settings.scheduler = options.scheduler.value_or(
+        choice.scheduler.value_or(is_default ? defaults.scheduler : "default"));
+    check_scheduler(settings.scheduler);
+    if (choice.scheduler && *choice.scheduler != settings.scheduler) {
+        throw UsageError("sampler " + sdrt::quoted(name) + " names the scheduler " +
+                         sdrt::quoted(*choice.scheduler) + ", and scheduler is " +
+                         sdrt::quoted(settings.scheduler) + "; give one of them");
+    }
+    settings.spacing = check_known("spacing", options.spacing.value_or(manifest.schedule.spacing),
+                                   {"leading", "trailing", "linspace"});
+    settings.offset = manifest.schedule.offset;
+    if (is_default) {
+        settings.options = defaults.sampler_options;
+    }
+    check_sampler_options(settings.sampler, settings.options);
+    return settings;
 }
 
 }  // namespace sdrt

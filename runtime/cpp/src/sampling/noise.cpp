@@ -1,7 +1,7 @@
 // torch draws with the Mersenne Twister mt19937 and turns pairs of uniform numbers into normal ones
 // (Box and Muller 1958). For 16 and more numbers it does so in float32 with the polynomials of the
-// Cephes library (Moshier 1989) and fused multiply-adds. Every rounding here counts: this file must not
-// be compiled with contraction of products and sums (-ffp-contract=off) or -ffast-math.
+// Cephes library (Moshier 1989) and fused multiply-adds. Every rounding matters: compile this file
+// with -ffp-contract=off and without -ffast-math.
 
 #include "sampling/noise.hpp"
 
@@ -18,7 +18,7 @@ namespace sdrt {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
-constexpr std::size_t kGroup = 16;  // uniform numbers that become as many normal ones
+constexpr std::size_t kGroup = 16;  // how many uniform numbers become normal ones at a time
 
 // Coefficients from the Cephes mathematical library, single precision.
 constexpr std::array kLog = {7.0376836292e-2F,  -1.1514610310e-1F, 1.1676998740e-1F,
@@ -29,8 +29,7 @@ constexpr float kRootOfHalf = 0.70710678118654752F;
 constexpr std::array kSine = {-1.9515295891e-4F, 8.3321608736e-3F, -1.6666654611e-1F};
 constexpr std::array kCosine = {2.443315711809948e-5F, -1.388731625493765e-3F,
                                 4.166664568298827e-2F};
-constexpr std::array kQuarterPi = {0.78515625F, 2.4187564849853515625e-4F,
-                                   3.77489497744594108e-8F};
+constexpr std::array kQuarterPi = {0.78515625F, 2.4187564849853515625e-4F, 3.77489497744594108e-8F};
 constexpr auto kTwoPi = static_cast<float>(2 * kPi);
 constexpr auto kOctants = static_cast<float>(4 / kPi);
 
@@ -62,7 +61,7 @@ struct SineCosine {
     float cosine;
 };
 
-// Of x in [0, 2 pi).
+// Sine and cosine of x in [0, 2 pi).
 SineCosine sine_cosine(float x) {
     const int octant = (static_cast<int>(x * kOctants) + 1) & ~1;
     const auto turns = static_cast<float>(octant);
@@ -79,13 +78,13 @@ SineCosine sine_cosine(float x) {
     return {(is_swapped ? cosine : sine) * sine_sign, (is_swapped ? sine : cosine) * cosine_sign};
 }
 
-// Turns sixteen uniform numbers into sixteen normal ones: the first eight are pairs with the others.
+// Turns sixteen uniform numbers into sixteen normal ones; number i pairs with number i + 8.
 void box_muller(float* values) {
     for (std::size_t i = 0; i < kGroup / 2; ++i) {
         float &first = values[i], &second = values[i + kGroup / 2];
         const float radius = std::sqrt(-2.0F * log_of(1.0F - first));
         const auto [sine, cosine] = sine_cosine(kTwoPi * second);
-        // torch scales by a deviation of one and adds a mean of zero, which turns -0 into 0.
+        // torch multiplies by a deviation of one and adds a mean of zero, which turns -0 into 0.
         first = radius * cosine + 0.0F;
         second = radius * sine + 0.0F;
     }
@@ -96,8 +95,8 @@ void box_muller(float* values) {
 NormalStream::NormalStream(std::uint64_t seed)
     : bits_(static_cast<std::mt19937::result_type>(seed & 0xFFFFFFFFU)) {
     if (seed > kMaxSeed) {
-        throw UsageError("seed is " + std::to_string(seed) + "; expected a whole number from 0 to " +
-                         std::to_string(kMaxSeed));
+        throw UsageError("seed is " + std::to_string(seed) +
+                         "; expected a whole number from 0 to " + std::to_string(kMaxSeed));
     }
 }
 
@@ -111,19 +110,17 @@ void NormalStream::draw(float* values, std::size_t size) {
     for (std::size_t start = 0; start < whole; start += kGroup) {
         box_muller(values + start);
     }
-    if (whole < size) {  // torch draws the last sixteen anew
+    if (whole < size) {  // torch draws the last sixteen again
         float* last = values + size - kGroup;
         std::generate_n(last, kGroup, [this] { return uniform(); });
         box_muller(last);
     }
 }
 
-// 24 bits, in [0, 1).
-float NormalStream::uniform() {
-    return static_cast<float>(bits_() & 0xFFFFFFU) * 0x1p-24F;
-}
+// 24 random bits as a number in [0, 1).
+float NormalStream::uniform() { return static_cast<float>(bits_() & 0xFFFFFFU) * 0x1p-24F; }
 
-// 53 bits, in [0, 1).
+// 53 random bits as a number in [0, 1).
 double NormalStream::uniform_double() {
     const std::uint64_t high = bits_();
     const std::uint64_t low = bits_();

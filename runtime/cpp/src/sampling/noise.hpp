@@ -1,4 +1,4 @@
-// Seeds -> noise, bit for bit what `torch.randn` gives on an x86 CPU and what Python's noise.py does.
+// Seeds -> noise, bit for bit that of `torch.randn` on an x86 CPU and of Python's noise.py.
 #pragma once
 
 #include "arrays.hpp"
@@ -12,14 +12,14 @@ namespace sdrt {
 
 constexpr std::uint64_t kMaxSeed = (std::uint64_t{1} << 63) - 1;
 
-// What `torch.Generator("cpu").manual_seed(seed)` yields to `torch.randn` in float32.
+// The stream of `torch.Generator("cpu").manual_seed(seed)` for `torch.randn` in float32.
 class NormalStream {
 public:
-    // Like torch, uses the seed's lower 32 bits. Throws UsageError above kMaxSeed.
+    // Uses the lower 32 bits of the seed, as torch does. Throws UsageError above kMaxSeed.
     explicit NormalStream(std::uint64_t seed);
 
-    // Fills with the next standard normal numbers. Where it begins and ends matters: fewer than
-    // sixteen are drawn in another way.
+    // Fills an array with the next standard normal numbers. The size of each call matters, because
+    // fewer than sixteen numbers are drawn by another method.
     void draw(float* values, std::size_t size);
 
 private:
@@ -28,15 +28,15 @@ private:
     float draw_one();
 
     std::mt19937 bits_;
-    std::optional<double> spare_;  // small draws come in pairs; the second is kept
+    std::optional<double> spare_;  // the second number of a pair in a small draw
 };
 
-// Random streams of a batch: image `i` has its own, which no other image can disturb.
+// The random streams of a batch. Each image has its own, independent of the other images.
 class Noise {
 public:
     explicit Noise(const std::vector<std::uint64_t>& seeds);
 
-    // Standard normal noise of `shape` for every image: (images, *shape).
+    // Standard normal noise for every image: (images, *shape).
     Tensor draw(const Shape& shape);
 
 private:

@@ -1,4 +1,4 @@
-// Options of samplers by name, with what counts where one is not given; they were checked before.
+// Looks up validated sampler options by name, with a default for options that are not given.
 #pragma once
 
 #include "manifest.hpp"
@@ -9,21 +9,21 @@
 
 namespace sdrt {
 
-// A number, which may be a whole one.
-inline double number(const Named<Option>& options, std::string_view name, double otherwise) {
-    const Option* found = find(options, name);
-    if (found == nullptr) {
-        return otherwise;
+// A number, whether it was given as a whole number or not.
+inline double number(const Named<Option>& options, std::string_view name, double default_value) {
+    const Option* value = find(options, name);
+    if (value == nullptr) {
+        return default_value;
     }
-    const auto* whole = std::get_if<std::int64_t>(found);
-    return whole != nullptr ? static_cast<double>(*whole) : std::get<double>(*found);
+    const auto* whole = std::get_if<std::int64_t>(value);
+    return whole != nullptr ? static_cast<double>(*whole) : std::get<double>(*value);
 }
 
 // An option of exactly this type.
 template <class T>
-T option(const Named<Option>& options, std::string_view name, T otherwise) {
-    const Option* found = find(options, name);
-    return found != nullptr ? std::get<T>(*found) : otherwise;
+T option(const Named<Option>& options, std::string_view name, T default_value) {
+    const Option* value = find(options, name);
+    return value != nullptr ? std::get<T>(*value) : default_value;
 }
 
 }  // namespace sdrt

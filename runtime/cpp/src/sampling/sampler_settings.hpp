@@ -1,46 +1,36 @@
-// Samplers: from pure noise to a picture's latents, in the form x = x0 + sigma * noise.
-//
-// A sampler asks `denoise(x, sigma)` for the clean latents it should aim at, and shows (x, denoised)
-// after each step. None knows a network, a prompt, guidance or a timestep; those that add noise on
-// the way are given it by `draw()`. Arithmetic and defaults are those of Python's samplers.
+// How a run goes from noise to latents: the sampler, its options, and the noise levels.
 #pragma once
 
-#include "arrays.hpp"
 #include "manifest.hpp"
+#include "sampling/samplers/sampler.hpp"
 #include "sampling/schedule.hpp"
 
-#include <functional>
+#include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 namespace sdrt {
 
-using Denoise = std::function<Tensor(const Tensor& x, double sigma)>;
-using Draw = std::function<Tensor()>;
-// Is shown `x` after step `index` (from 0), and the clean latents that the step aimed at. What it
-// throws ends the run.
-using Watch = std::function<void(std::size_t index, const Tensor& x, const Tensor& denoised)>;
+struct SamplerSettings {
+    std::string sampler;  // the sampler's name in sdrt
+    std::string scheduler =
+        "default";                    // a sigma schedule, or "default" for evenly spaced timesteps
+    std::string spacing = "leading";  // how timesteps are spaced by the default scheduler
+    std::int64_t offset = 0;          // added to timesteps of "leading" spacing
+    Named<Option> options;            // validated options of the sampler
 
-// How a run goes from noise to latents: the method, its options, and the levels it goes through.
-struct Recipe {
-    std::string sampler;                   // by its own name
-    std::string scheduler = "default";     // how levels are spaced, or evenly spaced timesteps,
-    std::string spacing = "leading";       // which these two say how to space
-    std::int64_t offset = 0;
-    Named<Option> options;                 // of the sampler, checked before
-
-    // Whether it goes through timesteps that a model was distilled on.
+    // Whether the run goes through the timesteps that a model was distilled on.
     bool is_distilled() const;
 
-    // The levels of a run; throws UsageError for a count that cannot be.
+    // The noise levels of a run. Throws UsageError for an impossible count.
     Steps steps(const TrainingNoise& noise, std::int64_t count) const;
 
-    // Goes from `x`, noisy latents of the first level, through all levels; gives what is reached.
+    // Samples from `x`, noisy latents of the first level, through all levels; returns the result.
     Tensor sample(const Denoise& denoise, Tensor x, const Doubles& sigmas, const Draw& draw,
-                  const Watch& watch) const;
+                  const OnStep& on_step) const;
 
-    // The factor of timesteps in a consistency model's boundary condition, if it is one.
+    // The factor of timesteps in a consistency model's boundary condition; nothing for other
+    // samplers.
     std::optional<double> timestep_scaling() const;
 };
 

@@ -14,14 +14,14 @@ namespace {
 
 constexpr double kHalfPi = 3.14159265358979323846 / 2;
 
-// Share of the signal's variance that is left at a share of training (Nichol and Dhariwal 2021, arXiv
-// 2102.09672, eq. 17).
-double alpha_bar(double at) {
-    const double cosine = std::cos((at + 0.008) / 1.008 * kHalfPi);
+// The remaining variance of the signal at a fraction of the training timesteps (Nichol and Dhariwal
+// 2021, arXiv 2102.09672, eq. 17).
+double alpha_bar(double fraction) {
+    const double cosine = std::cos((fraction + 0.008) / 1.008 * kHalfPi);
     return cosine * cosine;
 }
 
-// Variance added by each training step.
+// The variance that each training timestep adds.
 Doubles betas(const TrainingSchedule& schedule) {
     const std::int64_t steps = schedule.train_steps;
     if (schedule.curve == "linear") {
@@ -44,9 +44,9 @@ Doubles betas(const TrainingSchedule& schedule) {
     return values;
 }
 
-// Shifts and scales so that the last level is noise alone (Lin et al. 2023, algorithm 1). What is left
-// there is 2**-24 instead of 0, so that sigma is finite: 4096, as in diffusers.
-void take_signal_from_the_end(Doubles& alphas_cumprod) {
+// Shifts and scales so that the last level has zero SNR (Lin et al. 2023, algorithm 1). Its
+// remaining signal is 2**-24 instead of 0, so that sigma is finite: 4096, as in diffusers.
+void rescale_to_zero_terminal_snr(Doubles& alphas_cumprod) {
     const double first = std::sqrt(alphas_cumprod.front());
     const double last = std::sqrt(alphas_cumprod.back());
     for (double& alpha : alphas_cumprod) {
@@ -66,7 +66,7 @@ TrainingNoise::TrainingNoise(const TrainingSchedule& schedule) {
         alphas_cumprod.push_back(product);
     }
     if (schedule.zero_terminal_snr) {
-        take_signal_from_the_end(alphas_cumprod);
+        rescale_to_zero_terminal_snr(alphas_cumprod);
     }
     for (const double alpha : alphas_cumprod) {
         timesteps_.push_back(static_cast<double>(timesteps_.size()));
@@ -76,16 +76,16 @@ TrainingNoise::TrainingNoise(const TrainingSchedule& schedule) {
 }
 
 double TrainingNoise::sigma(double timestep) const {
-    return interpolated(timestep, timesteps_, sigmas_);
+    return interpolate(timestep, timesteps_, sigmas_);
 }
 
 double TrainingNoise::timestep(double sigma) const {
-    return interpolated(std::log(sigma), log_sigmas_, timesteps_);
+    return interpolate(std::log(sigma), log_sigmas_, timesteps_);
 }
 
 double Steps::progress(double sigma) const {
     const auto done = std::count_if(sigmas.begin(), sigmas.end() - 1,
-                                    [&](double own) { return own > sigma; });
+                                    [&](double level) { return level > sigma; });
     return static_cast<double>(done) / static_cast<double>(size());
 }
 
@@ -98,49 +98,51 @@ double timestep_of(const Steps& steps, const TrainingNoise& noise, double sigma)
     return noise.timestep(sigma);
 }
 
-Doubles spaced(std::int64_t total, std::int64_t count, const std::string& spacing,
-               std::int64_t offset, Grid grid) {
-    Doubles chosen;
+double variance_scale(double sigma) { return std::sqrt(1 + sigma * sigma); }
+
+Doubles spaced_timesteps(std::int64_t total, std::int64_t count, const std::string& spacing,
+                         std::int64_t offset, Grid grid) {
+    Doubles timesteps;
     if (spacing == "trailing") {
         const double step = -static_cast<double>(total) / static_cast<double>(count);
         const double delta = (static_cast<double>(total) + step) - static_cast<double>(total);
         for (std::int64_t i = 0; i < count; ++i) {
             const double place = static_cast<double>(total) + static_cast<double>(i) * delta;
-            chosen.push_back(std::nearbyint(place) - 1);
+            timesteps.push_back(std::nearbyint(place) - 1);
         }
-        return chosen;
+        return timesteps;
     }
-    // As many intervals as there are timesteps have no beginnings of their own.
+    // If there are as many intervals as timesteps, their beginnings are the timesteps themselves.
     const std::int64_t points = grid == Grid::intervals && count < total ? count + 1 : count;
     if (spacing == "leading") {
         const std::int64_t width = total / points;
         const std::int64_t shift = std::min(offset, total - 1 - (points - 1) * width);
         for (std::int64_t i = 0; i < count; ++i) {
-            chosen.push_back(static_cast<double>((points - 1 - i) * width + shift));
+            timesteps.push_back(static_cast<double>((points - 1 - i) * width + shift));
         }
-        return chosen;
+        return timesteps;
     }
     const Doubles rising = linspace(0.0, static_cast<double>(total - 1), points);
     for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
         const double place = rising[rising.size() - 1 - i];
-        chosen.push_back(grid == Grid::continuous ? place : std::nearbyint(place));
+        timesteps.push_back(grid == Grid::continuous ? place : std::nearbyint(place));
     }
-    return chosen;
+    return timesteps;
 }
 
-Doubles distilled(std::int64_t total, std::int64_t count, std::int64_t original) {
+Doubles distilled_timesteps(std::int64_t total, std::int64_t count, std::int64_t original) {
     if (count > original) {
-        const std::string most = std::to_string(original);
-        throw UsageError("steps is " + std::to_string(count) + "; a model distilled on " + most +
-                         " takes from 1 to " + most + " (2 to 8 are usual)");
+        const std::string limit = std::to_string(original);
+        throw UsageError("steps is " + std::to_string(count) + "; a model distilled on " + limit +
+                         " takes from 1 to " + limit + " (2 to 8 are usual)");
     }
     const double step = static_cast<double>(original) / static_cast<double>(count);
-    Doubles chosen;
+    Doubles timesteps;
     for (std::int64_t i = 0; i < count; ++i) {
         const auto place = static_cast<std::int64_t>(static_cast<double>(i) * step);
-        chosen.push_back(static_cast<double>((original - place) * (total / original) - 1));
+        timesteps.push_back(static_cast<double>((original - place) * (total / original) - 1));
     }
-    return chosen;
+    return timesteps;
 }
 
 }  // namespace sdrt

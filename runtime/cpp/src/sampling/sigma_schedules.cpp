@@ -9,18 +9,18 @@ namespace sdrt {
 
 namespace {
 
-// Even in the rho-th root (Karras et al. 2022, arXiv 2206.00364, eq. 5).
-std::vector<double> karras(double high, double low, std::int64_t count, double rho) {
-    std::vector<double> levels = linspace(std::pow(high, 1 / rho), std::pow(low, 1 / rho), count);
+// Evenly spaced in the rho-th root (Karras et al. 2022, arXiv 2206.00364, eq. 5).
+Doubles karras(double high, double low, std::int64_t count, double rho) {
+    Doubles levels = linspace(std::pow(high, 1 / rho), std::pow(low, 1 / rho), count);
     for (double& level : levels) {
         level = std::pow(level, rho);
     }
     return levels;
 }
 
-// Even in the logarithm.
-std::vector<double> exponential(double high, double low, std::int64_t count) {
-    std::vector<double> levels = linspace(std::log10(high), std::log10(low), count);
+// Evenly spaced in the logarithm.
+Doubles exponential(double high, double low, std::int64_t count) {
+    Doubles levels = linspace(std::log10(high), std::log10(low), count);
     for (double& level : levels) {
         level = std::pow(10.0, level);
     }
@@ -33,24 +33,24 @@ std::vector<double> exponential(double high, double low, std::int64_t count) {
 
 }  // namespace
 
-const std::vector<std::string>& spacing_names() {
+const std::vector<std::string>& sigma_schedule_names() {
     static const std::vector<std::string> names = {"karras", "exponential"};
     return names;
 }
 
-std::vector<double> levels_of(const std::string& scheduler, double high, double low,
-                              std::int64_t count, std::optional<double> rho) {
-    if (scheduler == "karras") {
+Doubles sigma_schedule(const std::string& name, double high, double low, std::int64_t count,
+                       std::optional<double> rho) {
+    if (name == "karras") {
         return karras(high, low, count, rho.value_or(7.0));
     }
-    if (scheduler == "exponential") {
+    if (name == "exponential") {
         return exponential(high, low, count);
     }
-    throw UnsupportedError("this host has no scheduler " + sdrt::quoted(scheduler));
+    throw UnsupportedError("this host has no scheduler " + sdrt::quoted(name));
 }
 
-std::vector<double> linspace(double start, double stop, std::int64_t count) {
-    std::vector<double> values(static_cast<std::size_t>(count), start);
+Doubles linspace(double start, double stop, std::int64_t count) {
+    Doubles values(static_cast<std::size_t>(count), start);
     if (count < 2) {
         return values;
     }
@@ -62,8 +62,7 @@ std::vector<double> linspace(double start, double stop, std::int64_t count) {
     return values;
 }
 
-double interpolated(double place, const std::vector<double>& places,
-                    const std::vector<double>& values) {
+double interpolate(double place, const Doubles& places, const Doubles& values) {
     if (!(place > places.front())) {
         return std::isnan(place) ? place : values.front();
     }

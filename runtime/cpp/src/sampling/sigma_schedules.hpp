@@ -1,6 +1,8 @@
-// Spacings of noise levels: functions of the highest and lowest level and their number, by the names
-// that --scheduler knows. Each gives `count` levels that fall from the one to the other.
+// Sigma schedules: how a run's noise levels are distributed between the highest and the lowest, by
+// the names that --scheduler accepts. Each gives `count` falling levels.
 #pragma once
+
+#include "arrays.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -9,18 +11,18 @@
 
 namespace sdrt {
 
-// Their names, in Python's order; "default" is none of them.
-const std::vector<std::string>& spacing_names();
+// The names of the schedules in Python's order, without "default".
+const std::vector<std::string>& sigma_schedule_names();
 
-// Levels of one of them; `rho` of "karras" and "polyexponential", where nothing is the usual one.
-std::vector<double> levels_of(const std::string& scheduler, double high, double low,
-                              std::int64_t count, std::optional<double> rho = {});
+// The levels of a schedule. `rho` applies to "karras"; nothing stands for its usual value.
+Doubles sigma_schedule(const std::string& name, double high, double low, std::int64_t count,
+                       std::optional<double> rho = {});
 
-// Values at `count` places from `start` to `stop`, both included, as numpy.linspace computes them.
-std::vector<double> linspace(double start, double stop, std::int64_t count);
+// `count` evenly spaced values from `start` to `stop`, both included, as numpy.linspace computes
+// them.
+Doubles linspace(double start, double stop, std::int64_t count);
 
-// Reads a line through points with ascending places at any place; as numpy.interp.
-double interpolated(double place, const std::vector<double>& places,
-                    const std::vector<double>& values);
+// Linear interpolation between points whose `places` ascend, as numpy.interp computes it.
+double interpolate(double place, const Doubles& places, const Doubles& values);
 
 }  // namespace sdrt

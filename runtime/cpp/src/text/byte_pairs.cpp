@@ -76,8 +76,9 @@ BytePairs::BytePairs(const Json& model) {
     if (fields.text("type") != "BPE" || has_prefix || is_set(fields.find("dropout")) ||
         is_set(fields.find("fuse_unk")) || is_set(fields.find("byte_fallback")) ||
         is_set(fields.find("ignore_merges"))) {
-        throw UnsupportedError("the tokenizer's model is not CLIP's byte-pair encoding, and this "
-                               "host knows no other; use Python's sdrt");
+        throw UnsupportedError(
+            "the tokenizer's model is not CLIP's byte-pair encoding, and this "
+            "host knows no other; use Python's sdrt");
     }
     read_vocabulary(fields.get("vocab"));
     read_merges(fields.get("merges"));
@@ -85,7 +86,8 @@ BytePairs::BytePairs(const Json& model) {
                suffix != nullptr && suffix->is_string() ? suffix->get<std::string>() : "");
 }
 
-// CLIP has 49,000 tokens and as many merges, so the place of a token is formatted only for an error.
+// CLIP has 49,000 tokens and as many merges, so the place of a token is formatted only for an
+// error.
 void BytePairs::read_vocabulary(const Json& vocabulary) {
     if (!vocabulary.is_object()) {
         throw FieldProblem("model.vocab", "expected an object");
@@ -108,8 +110,9 @@ void BytePairs::read_merges(const Json& merges) {
         const auto [left, right] = merge_tokens(merges[rank], rank);
         const std::int64_t left_id = id(left), right_id = id(right), whole_id = id(left + right);
         if (left_id < 0 || right_id < 0 || whole_id < 0) {
-            throw FieldProblem(merge_place(rank), sdrt::quoted(left) + " and " + sdrt::quoted(right) +
-                                                   " or both together are not in the vocabulary");
+            throw FieldProblem(merge_place(rank),
+                               sdrt::quoted(left) + " and " + sdrt::quoted(right) +
+                                   " or both together are not in the vocabulary");
         }
         merges_.insert_or_assign(merge_key(left_id, right_id), Merge{rank, whole_id});
     }
@@ -144,8 +147,8 @@ void BytePairs::encode(std::string_view word, std::vector<std::int64_t>& ids) co
     for (std::size_t i = 0; i < word.size(); ++i) {
         const bool is_last = i + 1 == word.size();
         const auto byte = static_cast<unsigned char>(word[i]);
-        symbols.push_back({(is_last ? last_ : inner_)[byte], i == 0 ? kNone : i - 1,
-                           is_last ? kNone : i + 1});
+        symbols.push_back(
+            {(is_last ? last_ : inner_)[byte], i == 0 ? kNone : i - 1, is_last ? kNone : i + 1});
     }
     std::priority_queue<Candidate> waiting;
     const auto consider = [&](std::size_t place) {

@@ -1,5 +1,5 @@
-// CLIP's byte-pair encoding of words (Sennrich et al. 2016, arXiv 1508.07909): on bytes, with a mark
-// at the end of each word.
+// CLIP's byte-pair encoding of words (Sennrich et al. 2016, arXiv 1508.07909): on bytes, with a
+// mark at the end of each word.
 #pragma once
 
 #include "files/json_file.hpp"
@@ -15,8 +15,8 @@ namespace sdrt {
 
 class BytePairs {
 public:
-    // Reads the `model` of a tokenizer.json. Throws FieldProblem for a wrong field, UnsupportedError
-    // for another kind of model.
+    // Reads the `model` of a tokenizer.json. Throws FieldProblem for a wrong field,
+    // UnsupportedError for another kind of model.
     explicit BytePairs(const Json& model);
 
     // Appends the ids of a word, which contains no spaces.
@@ -41,7 +41,7 @@ private:
 
     std::unordered_map<std::string, std::int64_t> vocabulary_;
     std::unordered_map<std::uint64_t, Merge> merges_;  // by the ids of both tokens
-    std::array<std::int64_t, 256> inner_{}, last_{};   // ids of bytes inside and at the end of words
+    std::array<std::int64_t, 256> inner_{}, last_{};  // ids of bytes inside and at the end of words
 };
 
 }  // namespace sdrt

@@ -7,80 +7,71 @@
 namespace sdrt {
 namespace {
 
-// The same row for every image; nothing stays nothing.
-Tensor rows_of(const Tensor& one, std::size_t images) {
-    if (one.size() == 0) {
-        return one;
+// Repeats a row for every image; an empty array stays empty.
+Tensor repeated_row(const Tensor& row, std::size_t images) {
+    if (row.size() == 0) {
+        return row;
     }
-    Tensor all = one;
+    Tensor rows = row;
     for (std::size_t i = 1; i < images; ++i) {
-        all.values.insert(all.values.end(), one.values.begin(), one.values.end());
+        rows.values.insert(rows.values.end(), row.values.begin(), row.values.end());
     }
-    all.shape[0] = static_cast<std::int64_t>(images);
-    return all;
+    rows.shape[0] = static_cast<std::int64_t>(images);
+    return rows;
 }
 
-Tensor both_rows(const Tensor& a, const Tensor& b) {
+Tensor stacked_unless_empty(const Tensor& a, const Tensor& b) {
     return a.size() == 0 ? a : stacked(a, b);
 }
 
 }  // namespace
 
-Text Text::repeated(std::size_t images) const {
-    return {rows_of(states, images), rows_of(pooled, images), rows_of(picture, images)};
+TextConditioning TextConditioning::repeated(std::size_t images) const {
+    return {repeated_row(states, images), repeated_row(pooled, images),
+            repeated_row(time_ids, images)};
 }
 
-Text Text::zeros() const {
-    Text made = *this;
-    std::fill(made.states.values.begin(), made.states.values.end(), 0.0F);
-    std::fill(made.pooled.values.begin(), made.pooled.values.end(), 0.0F);
-    return made;
+TextConditioning TextConditioning::zeros() const {
+    TextConditioning zeroed = *this;
+    std::fill(zeroed.states.values.begin(), zeroed.states.values.end(), 0.0F);
+    std::fill(zeroed.pooled.values.begin(), zeroed.pooled.values.end(), 0.0F);
+    return zeroed;
 }
 
-Text stacked(const Text& a, const Text& b) {
-    return {stacked(a.states, b.states), both_rows(a.pooled, b.pooled),
-            both_rows(a.picture, b.picture)};
+TextConditioning stacked(const TextConditioning& a, const TextConditioning& b) {
+    return {stacked(a.states, b.states), stacked_unless_empty(a.pooled, b.pooled),
+            stacked_unless_empty(a.time_ids, b.time_ids)};
 }
 
 Tensor joined_tokens(const std::vector<Tensor>& chunks) {
-    Tensor all(Shape{1, 0, chunks.front().shape.at(2)});
+    Tensor joined(Shape{1, 0, chunks.front().shape.at(2)});
     for (const Tensor& chunk : chunks) {
-        all.shape[1] += chunk.shape.at(1);
-        all.values.insert(all.values.end(), chunk.values.begin(), chunk.values.end());
+        joined.shape[1] += chunk.shape.at(1);
+        joined.values.insert(joined.values.end(), chunk.values.begin(), chunk.values.end());
     }
-    return all;
+    return joined;
 }
 
 Tensor joined_widths(const std::vector<Tensor>& encoders) {
     const std::int64_t tokens = encoders.front().shape.at(1);
-    Tensor all(Shape{1, tokens, 0});
-    for (const Tensor& one : encoders) {
-        if (one.shape.at(1) != tokens) {
-            throw ArtifactError("the text encoders see a prompt as different numbers of tokens; "
-                                "export the model again");
+    Tensor joined(Shape{1, tokens, 0});
+    for (const Tensor& states : encoders) {
+        if (states.shape.at(1) != tokens) {
+            throw ArtifactError(
+                "the text encoders see a prompt as different numbers of tokens; "
+                "export the model again");
         }
-        all.shape[2] += one.shape.at(2);
+        joined.shape[2] += states.shape.at(2);
     }
-    all.values.reserve(count(all.shape));
+    joined.values.reserve(count(joined.shape));
     for (std::int64_t token = 0; token < tokens; ++token) {
-        for (const Tensor& one : encoders) {
-            const std::int64_t width = one.shape.at(2);
-            const auto begin = one.values.begin() + token * width;
-            all.values.insert(all.values.end(), begin, begin + width);
+        for (const Tensor& states : encoders) {
+            const std::int64_t width = states.shape.at(2);
+            const auto begin = states.values.begin() + token * width;
+            joined.values.insert(joined.values.end(), begin, begin + width);
         }
     }
-    return all;
-}
-
-Tensor Framing::row() const {
-    Tensor numbers(Shape{1, 0});
-    for (const PixelPair& pair : {original_size, crops_coords_top_left, target_size}) {
-        for (const std::int64_t number : pair) {
-            numbers.values.push_back(static_cast<float>(number));
-        }
-    }
-    numbers.shape[1] = static_cast<std::int64_t>(numbers.size());
-    return numbers;
+    return joined;
 }
 
 }  // namespace sdrt

@@ -11,8 +11,8 @@ namespace sdrt {
 std::u32string normalize(std::u32string_view text);
 
 // Splits a normalized text into contractions, runs of letters, single digits, and runs of other
-// characters. With `has_special_tokens`, a special token that appears only after conversion to lower
-// case is also split off.
+// characters. With `has_special_tokens`, a special token that appears only after conversion to
+// lower case is also split off.
 std::vector<std::u32string_view> pre_tokenize(std::u32string_view text, bool has_special_tokens);
 
 }  // namespace sdrt

@@ -102,8 +102,7 @@ private:
         const std::size_t word = begins_spaces ? skip_spaces(at) : at;
         const std::size_t end = word + kBreak.size();
         const bool is_break = text_.substr(word, kBreak.size()) == kBreak &&
-                              (word == 0 || !is_word(text_[word - 1])) &&
-                              !is_word(character(end));
+                              (word == 0 || !is_word(text_[word - 1])) && !is_word(character(end));
         return is_break ? std::optional(Token{Token::Kind::chunk, at, skip_spaces(end)})
                         : std::nullopt;
     }
@@ -131,8 +130,8 @@ private:
     std::u32string_view text_;
 };
 
-// The text in the place of a weight if it contains a digit and is no number: "1.5x" in "(word:1.5x)".
-// `text` is what precedes the closing bracket.
+// The text in the place of a weight if it contains a digit and is no number: "1.5x" in
+// "(word:1.5x)". `text` is what precedes the closing bracket.
 std::optional<std::u32string_view> malformed_weight(std::u32string_view text) {
     const std::size_t colon = text.rfind(U':');
     if (colon == std::u32string_view::npos) {
@@ -154,8 +153,8 @@ std::optional<std::u32string_view> malformed_weight(std::u32string_view text) {
 // A number in printf's %g format, in every locale.
 std::string general_number(double value) {
     std::array<char, 32> text{};
-    const auto end = std::to_chars(text.data(), text.data() + text.size(), value,
-                                   std::chars_format::general, 6);
+    const auto end =
+        std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::general, 6);
     return {text.data(), end.ptr};
 }
 
@@ -237,8 +236,8 @@ private:
         apply(std::move(brackets.closed));
     }
 
-    // Multiplies the fragments by the factors of nested brackets, in one pass: a stack holds the ends
-    // of the brackets around the current fragment, and their product.
+    // Multiplies the fragments by the factors of nested brackets, in one pass: a stack holds the
+    // ends of the brackets around the current fragment, and their product.
     void apply(std::vector<Bracket> brackets) {
         std::stable_sort(brackets.begin(), brackets.end(), [](const Bracket& a, const Bracket& b) {
             return a.first > b.first;  // outer brackets last
@@ -265,7 +264,8 @@ private:
         if (std::abs(weight) <= kMaxWeight) {
             return weight;
         }
-        warn("a weight of " + general_number(weight) + " is limited to " + general_number(kMaxWeight));
+        warn("a weight of " + general_number(weight) + " is limited to " +
+             general_number(kMaxWeight));
         return std::copysign(kMaxWeight, weight);
     }
 

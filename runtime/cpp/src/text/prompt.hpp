@@ -1,7 +1,8 @@
 // The prompt syntax of AUTOMATIC1111's web UI: weights in brackets, and BREAK.
 //
-// `(word)` weighs 1.1, `[word]` 1/1.1, `(word:1.3)` 1.3, nested weights multiply, a backslash escapes
-// a bracket, and the word BREAK in capitals begins a new chunk. Every UTF-8 text is a valid prompt.
+// `(word)` weighs 1.1, `[word]` 1/1.1, `(word:1.3)` 1.3, nested weights multiply, a backslash
+// escapes a bracket, and the word BREAK in capitals begins a new chunk. Every UTF-8 text is a valid
+// prompt.
 #pragma once
 
 #include <string>
@@ -22,8 +23,8 @@ struct Prompt {
     std::vector<std::string> warnings;
 };
 
-// Parses weights and chunks. Unmatched brackets behave as in AUTOMATIC1111's web UI. Throws UsageError
-// for a text that is not UTF-8.
+// Parses weights and chunks. Unmatched brackets behave as in AUTOMATIC1111's web UI. Throws
+// UsageError for a text that is not UTF-8.
 Prompt parse_prompt(std::string_view text);
 
 }  // namespace sdrt

@@ -65,8 +65,8 @@ Tokenizer::Tokenizer(const fs::path& folder, std::int64_t length) try
     : Tokenizer(read_json(folder / "tokenizer.json", kMaxTokenizerBytes),
                 read_json(folder / "tokenizer_config.json", kMaxTokenizerBytes), length) {
 } catch (const FieldProblem& problem) {
-    throw ArtifactError((folder / "tokenizer.json").string() + " cannot be read: " +
-                        problem.what() + "; export the model again");
+    throw ArtifactError((folder / "tokenizer.json").string() +
+                        " cannot be read: " + problem.what() + "; export the model again");
 }
 
 Tokenizer::Tokenizer(const Json& tokenizer, const Json& config, std::int64_t length)
@@ -88,20 +88,21 @@ void Tokenizer::read_added_tokens(const Json& tokens) {
     if (tokens.size() > kMaxAddedTokens) {
         refuse("list of added tokens");
     }
-    added_tokens_ = as_list(tokens, "added_tokens", [&](const Json& token, const std::string& where) {
-        Fields fields(token, where);
-        for (const char* flag : {"single_word", "lstrip", "rstrip", "normalized"}) {
-            if (as_flag(fields.get(flag), fields.place(flag))) {
-                refuse(std::string("way to find added tokens (") + flag + ")");
+    added_tokens_ =
+        as_list(tokens, "added_tokens", [&](const Json& token, const std::string& where) {
+            Fields fields(token, where);
+            for (const char* flag : {"single_word", "lstrip", "rstrip", "normalized"}) {
+                if (as_flag(fields.get(flag), fields.place(flag))) {
+                    refuse(std::string("way to find added tokens (") + flag + ")");
+                }
             }
-        }
-        const std::string content = fields.text("content");
-        const std::int64_t id = pairs_.id(content);
-        return AddedToken(content, id < 0 ? fields.whole("id", 0) : id);
-    });
-    std::stable_sort(added_tokens_.begin(), added_tokens_.end(), [](const AddedToken& a, const AddedToken& b) {
-        return a.first.size() > b.first.size();
-    });
+            const std::string content = fields.text("content");
+            const std::int64_t id = pairs_.id(content);
+            return AddedToken(content, id < 0 ? fields.whole("id", 0) : id);
+        });
+    std::stable_sort(
+        added_tokens_.begin(), added_tokens_.end(),
+        [](const AddedToken& a, const AddedToken& b) { return a.first.size() > b.first.size(); });
 }
 
 // In older files each special token is an object that contains its text.
@@ -211,7 +212,8 @@ Tensor weighted(Tensor states, const float* weights) {
         states.values[i] *= weights[i / width];
     }
     const double after = sum();
-    return std::abs(before) >= kMaxMeanFactor * std::abs(after) ? states : states * (before / after);
+    return std::abs(before) >= kMaxMeanFactor * std::abs(after) ? states
+                                                                : states * (before / after);
 }
 
 }  // namespace sdrt

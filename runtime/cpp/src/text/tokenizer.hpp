@@ -55,9 +55,9 @@ private:
     std::int64_t start_, end_, padding_;
 };
 
-// Scales each token's state by its weight, then all states so that their mean does not change. States
-// are (1, length, width), weights `length` values. If the weighted states cancel each other out, their
-// mean is not restored.
+// Scales each token's state by its weight, then all states so that their mean does not change.
+// States are (1, length, width), weights `length` values. If the weighted states cancel each other
+// out, their mean is not restored.
 Tensor weighted(Tensor states, const float* weights);
 
 }  // namespace sdrt

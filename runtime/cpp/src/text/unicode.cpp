@@ -117,9 +117,9 @@ void decompose(char32_t c, std::u32string& text) {
         }
         return;
     }
-    const auto row =
-        std::lower_bound(kDecompositions.begin(), kDecompositions.end(), c,
-                         [](const Decomposition& entry, char32_t code) { return entry.code < code; });
+    const auto row = std::lower_bound(
+        kDecompositions.begin(), kDecompositions.end(), c,
+        [](const Decomposition& entry, char32_t code) { return entry.code < code; });
     if (row == kDecompositions.end() || row->code != c) {
         text += c;
         return;
@@ -185,8 +185,9 @@ std::u32string nfc(std::u32string_view text) {
     }
     sort_marks(decomposed);
     std::u32string composed;
-    std::size_t starter = std::u32string::npos;  // position of the character that marks compose with
-    int last_class = 0;                          // class of the last character after the starter
+    std::size_t starter =
+        std::u32string::npos;  // position of the character that marks compose with
+    int last_class = 0;        // class of the last character after the starter
     for (const char32_t c : decomposed) {
         const int own_class = mark_class(c);
         // A mark is blocked by an earlier mark of the same class, and a starter by any mark.

@@ -56,9 +56,9 @@ void start_api() {
     Ort::InitApi(api);
 }
 
-// One inference session, which serves all shapes. Float networks run in fp32 however they are stored,
-// because the provider has no bf16 kernels. Only a profile, which Python's sdrt takes, shows which
-// layers of an int8 network became integer kernels.
+// One inference session, which serves all shapes. Float networks run in fp32 however they are
+// stored, because the provider has no bf16 kernels. Only a profile, which Python's sdrt takes,
+// shows which layers of an int8 network became integer kernels.
 class OrtGraph : public Graph {
 public:
     OrtGraph(Network network_files, Ort::Env& env, int threads) : Graph(std::move(network_files)) {
@@ -104,13 +104,12 @@ private:
             // The engine only reads its inputs.
             void* values = const_cast<void*>(feed.values);
             if (spec.dtype == "int64") {
-                inputs.push_back(Ort::Value::CreateTensor(memory, static_cast<std::int64_t*>(values),
-                                                          size, feed.shape.data(),
-                                                          feed.shape.size()));
+                inputs.push_back(Ort::Value::CreateTensor(memory,
+                                                          static_cast<std::int64_t*>(values), size,
+                                                          feed.shape.data(), feed.shape.size()));
             } else {
-                inputs.push_back(Ort::Value::CreateTensor(memory, static_cast<float*>(values),
-                                                          size, feed.shape.data(),
-                                                          feed.shape.size()));
+                inputs.push_back(Ort::Value::CreateTensor(memory, static_cast<float*>(values), size,
+                                                          feed.shape.data(), feed.shape.size()));
             }
         }
         std::vector<const char*> output_names;
@@ -144,7 +143,8 @@ private:
 class OrtBackend : public Backend {
 public:
     OrtBackend(int threads, std::optional<std::string> precision)
-        : threads_(threads), precision_(std::move(precision)) {}
+        : threads_(threads),
+          precision_(std::move(precision)) {}
 
     std::string name() const override { return "onnxruntime"; }
     std::vector<std::string> formats() const override { return {"onnx"}; }

@@ -49,8 +49,7 @@ std::string last_line(const std::string& text) {
     if (text.find("ancel") != std::string::npos) {
         throw CancelledError(what + " was cancelled");
     }
-    if (text.find("bad_alloc") != std::string::npos ||
-        text.find("allocate") != std::string::npos) {
+    if (text.find("bad_alloc") != std::string::npos || text.find("allocate") != std::string::npos) {
         throw OutOfMemoryError("OpenVINO could not allocate memory for " + what + ": " +
                                last_line(text));
     }
@@ -72,7 +71,8 @@ Tensor copied(const ov::Tensor& tensor, const std::string& what) {
             {values, values + tensor.get_size()}};
 }
 
-// A network for one set of shapes. In bf16 its first and last layers are graphs of their own in fp32.
+// A network for one set of shapes. In bf16 its first and last layers are graphs of their own in
+// fp32.
 struct Compiled {
     Shapes shapes;
     ov::CompiledModel model;
@@ -92,7 +92,8 @@ struct Settings {
 class OpenVinoGraph : public Graph {
 public:
     OpenVinoGraph(Network network_files, Settings settings)
-        : Graph(std::move(network_files)), settings_(std::move(settings)) {
+        : Graph(std::move(network_files)),
+          settings_(std::move(settings)) {
         read();  // reports an unreadable file now instead of at the first step
     }
 
@@ -134,7 +135,8 @@ private:
         }
         request.start_async();
         {
-            // Registered after the start, because a request that has not started cannot be cancelled.
+            // Registered after the start, because a request that has not started cannot be
+            // cancelled.
             const Cancellation::Callback callback(cancellation, [&request] { request.cancel(); });
             request.wait();
         }
@@ -175,7 +177,8 @@ private:
             std::shared_ptr<ov::Model> model = read();
             std::map<std::string, ov::PartialShape> sizes;
             for (const auto& [name, shape] : shapes) {
-                sizes[name] = ov::PartialShape(std::vector<ov::Dimension>(shape.begin(), shape.end()));
+                sizes[name] =
+                    ov::PartialShape(std::vector<ov::Dimension>(shape.begin(), shape.end()));
             }
             model->reshape(sizes);
             if (settings_.is_bf16) {
@@ -183,11 +186,11 @@ private:
                 compiled.suffix = split_suffix(*settings_.core, model);
             }
             compiled.layers = layer_macs(*model);
-            // The precision is explicit, because OpenVINO would run fp32 networks in bf16 if it can.
-            ov::AnyMap properties = {
-                ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
-                ov::hint::inference_precision(settings_.is_bf16 ? ov::element::bf16
-                                                                : ov::element::f32)};
+            // The precision is explicit, because OpenVINO would run fp32 networks in bf16 if it
+            // can.
+            ov::AnyMap properties = {ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
+                                     ov::hint::inference_precision(
+                                         settings_.is_bf16 ? ov::element::bf16 : ov::element::f32)};
             if (settings_.device == "CPU") {
                 properties.insert(ov::inference_num_threads(settings_.threads));
                 // Otherwise OpenVINO would also round the inputs of layers with integer weights.

@@ -107,9 +107,10 @@ bool has_float_weights(const ov::Node* node, const char* kind, const Roots& root
     return is_float && !roots.at(input_node(node, 0).get()).empty();
 }
 
-// Outputs of the sinusoids' region, which goes from sine and cosine to the first layer with weights.
+// Outputs of the sinusoids' region, which goes from sine and cosine to the first layer with
+// weights.
 ov::OutputVector after_sinusoids(const ov::Model& model, const ov::NodeVector& ordered,
-                              const Roots& roots) {
+                                 const Roots& roots) {
     Nodes small;
     for (const auto& parameter : model.get_parameters()) {
         if (parameter->get_shape().size() <= kMaxRank) {
@@ -147,7 +148,8 @@ ov::OutputVector after_sinusoids(const ov::Model& model, const ov::NodeVector& o
     return boundaries;
 }
 
-// Outputs of the convolutions that are applied to an input, such as the latents, before anything else.
+// Outputs of the convolutions that are applied to an input, such as the latents, before anything
+// else.
 ov::OutputVector after_first_convolutions(const ov::Model& model, const Roots& roots) {
     ov::OutputVector boundaries;
     for (const auto& parameter : model.get_parameters()) {
@@ -291,9 +293,9 @@ std::optional<Fp32Suffix> split_suffix(ov::Core& core, const std::shared_ptr<ov:
         ov::Output<ov::Node> boundary = first->input_value(0);
         const auto input = input_like(boundary, kBoundary);
         first->input(0).replace_source_output(input->output(0));
-        const auto suffix_model = std::make_shared<ov::Model>(
-            ov::ResultVector{std::make_shared<ov::op::v0::Result>(end)},
-            ov::ParameterVector{input}, "fp32_suffix");
+        const auto suffix_model =
+            std::make_shared<ov::Model>(ov::ResultVector{std::make_shared<ov::op::v0::Result>(end)},
+                                        ov::ParameterVector{input}, "fp32_suffix");
         Fp32Suffix suffix;
         suffix.request = compile_in_fp32(core, suffix_model);
         suffix.names = end.get_names();

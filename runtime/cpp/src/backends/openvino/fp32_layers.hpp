@@ -2,8 +2,8 @@
 // embedding, the first convolutions and the last ones, whose rounding errors reach the output whole
 // (docs/precision.md has the figures; Python's fp32_layers.py gives the reasons).
 //
-// The network is split there when it is compiled. The split-off layers become graphs of their own in
-// fp32; the files stay as they are, and files from other exporters are treated alike.
+// The network is split there when it is compiled. The split-off layers become graphs of their own
+// in fp32; the files stay as they are, and files from other exporters are treated alike.
 #pragma once
 
 #include <openvino/openvino.hpp>
@@ -35,7 +35,8 @@ struct Fp32Suffix {
     ov::InferRequest request;
     std::unordered_set<std::string> names;  // of the network's output
 
-    // Runs after the rest of the network and returns the output, whose memory belongs to the engine.
+    // Runs after the rest of the network and returns the output, whose memory belongs to the
+    // engine.
     ov::Tensor run(ov::InferRequest& rest);
 };
 

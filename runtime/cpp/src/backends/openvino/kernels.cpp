@@ -11,7 +11,7 @@ namespace {
 
 const std::map<std::string, std::string> kPrecisions = {
     {"f32", "fp32"}, {"f16", "fp16"}, {"I8", "int8"}};
-const std::set<std::string> kInstructionSets = {"sse42", "avx", "avx2", "avx512", "vnni",
+const std::set<std::string> kInstructionSets = {"sse42", "avx",  "avx2",  "avx512", "vnni",
                                                 "amx",   "neon", "asimd", "sve"};
 
 double product(const ov::Shape& shape, std::size_t from = 0) {

@@ -1,8 +1,8 @@
 // The kernels that OpenVINO chose for a network, read from the compiled graph.
 //
-// A kernel's name contains its arithmetic ("brgconv_avx512_bf16"), and its shapes give the number of
-// multiply-adds. Attention is the exception: it is fused into kernels of any kind and shape, which are
-// recognized by the names of the layers that were fused.
+// A kernel's name contains its arithmetic ("brgconv_avx512_bf16"), and its shapes give the number
+// of multiply-adds. Attention is the exception: it is fused into kernels of any kind and shape,
+// which are recognized by the names of the layers that were fused.
 #pragma once
 
 #include "backends/executed.hpp"

@@ -2,57 +2,50 @@
 #pragma once
 
 #include "artifact/artifact.hpp"
+#include "diagnostics/conformance/tolerance.hpp"
 #include "files/safetensors.hpp"
-#include "request/request.hpp"
+#include "request/options.hpp"
 
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
+#include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace sdrt {
 
-// One measure, and its limit; 0 for "equal".
-struct Tolerance {
-    std::string measure;
-    double limit = 0;
-};
-
-// The stages, in order.
-const std::vector<std::string>& stages();
-
-// One picture: what was asked for, and how near another host must come.
-struct Case {
+// A picture: its options, and how close another host must come.
+struct GoldenCase {
     std::string name;
     Options options;
     Named<Option> sampler_options;
-    std::vector<std::int64_t> unet_steps;
-    std::map<std::string, Tolerance> tolerances;          // in fp32
-    std::map<std::string, Tolerance> reduced_tolerances;  // in bf16 or int8
+    std::vector<std::int64_t> unet_steps;  // the steps whose U-Net call is in the file
+    StageTolerances fp32;
+    StageTolerances reduced;  // for bf16 and int8
 };
 
-constexpr std::int64_t kAny = -1;  // of a size: anything but nothing
+constexpr std::int64_t kAnySize = -1;  // stands for every size but 0
 
-// The arrays of one case, without the case's name; those that are missing or wrong are an
+// The arrays of a case, by names without that of the case. A missing or wrong array is an
 // ArtifactError.
-class Arrays {
+class GoldenArrays {
 public:
-    Arrays(std::string where, std::map<std::string, AnyArray> tensors)
-        : where_(std::move(where)), tensors_(std::move(tensors)) {}
+    GoldenArrays(std::string place, std::map<std::string, AnyArray> arrays)
+        : place_(std::move(place)),
+          arrays_(std::move(arrays)) {}
 
-    // File and case, for messages.
-    const std::string& where() const { return where_; }
-
-    // One array of this type and shape.
+    // An array of this type and shape.
     template <class T>
     const Array<T>& get(const std::string& name, const Shape& shape) const {
-        const auto found = tensors_.find(name);
-        if (found == tensors_.end()) {
+        const auto entry = arrays_.find(name);
+        if (entry == arrays_.end()) {
             refuse("has no tensor '" + name + "'");
         }
-        const auto* array = std::get_if<Array<T>>(&found->second);
+        const auto* array = std::get_if<Array<T>>(&entry->second);
         if (array == nullptr || !fits(array->shape, shape)) {
             refuse("has '" + name + "' in another type or shape than expected");
         }
@@ -66,17 +59,18 @@ public:
         return *array;
     }
 
-    [[noreturn]] void refuse(const std::string& finding) const;
+    // Throws ArtifactError about this case of the file.
+    [[noreturn]] void refuse(const std::string& problem) const;
 
 private:
-    static bool fits(const Shape& found, const Shape& wanted);
+    static bool fits(const Shape& shape, const Shape& expected);
 
-    std::string where_;
-    std::map<std::string, AnyArray> tensors_;
+    std::string place_;  // file and case
+    std::map<std::string, AnyArray> arrays_;
 };
 
-// Reads a file of this artifact; throws ArtifactError for any other file.
-std::vector<std::pair<Case, Arrays>> read_golden(const std::filesystem::path& path,
-                                                 const Artifact& artifact);
+// Reads a file that was written for this artifact. Throws ArtifactError for any other file.
+std::vector<std::pair<GoldenCase, GoldenArrays>> read_golden(const std::filesystem::path& path,
+                                                             const Artifact& artifact);
 
 }  // namespace sdrt

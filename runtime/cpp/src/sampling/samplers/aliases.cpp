@@ -13,35 +13,35 @@
 namespace sdrt {
 namespace {
 
-struct Name {
+struct Alias {
     std::string_view sampler;
     std::string_view a1111;
-    std::string_view diffusers;  // "" where diffusers has it only as an option of another
-    bool is_here;                // or in Python only
+    std::string_view diffusers;  // "" if diffusers has it only as an option of another sampler
+    bool is_in_host;             // otherwise only Python has it
 };
 
-constexpr std::array kNames{
-    Name{"ddim", "DDIM", "DDIMScheduler", true},
-    Name{"ddpm", "DDPM", "DDPMScheduler", false},
-    Name{"plms", "PLMS", "PNDMScheduler", false},
-    Name{"euler", "Euler", "EulerDiscreteScheduler", true},
-    Name{"euler_a", "Euler a", "EulerAncestralDiscreteScheduler", true},
-    Name{"heun", "Heun", "HeunDiscreteScheduler", false},
-    Name{"dpm2", "DPM2", "KDPM2DiscreteScheduler", false},
-    Name{"dpm2_a", "DPM2 a", "KDPM2AncestralDiscreteScheduler", false},
-    Name{"lms", "LMS", "LMSDiscreteScheduler", false},
-    Name{"dpm-solver", "DPM-Solver", "", false},
-    Name{"dpm++2m", "DPM++ 2M", "DPMSolverMultistepScheduler", true},
-    Name{"dpm++2m_sde", "DPM++ 2M SDE", "", false},
-    Name{"dpm++3m_sde", "DPM++ 3M SDE", "", false},
-    Name{"dpm++2s", "DPM++ 2S", "DPMSolverSinglestepScheduler", false},
-    Name{"dpm++2s_a", "DPM++ 2S a", "", false},
-    Name{"dpm++sde", "DPM++ SDE", "DPMSolverSDEScheduler", false},
-    Name{"unipc", "UniPC", "UniPCMultistepScheduler", true},
-    Name{"deis", "DEIS", "DEISMultistepScheduler", false},
-    Name{"ipndm", "IPNDM", "IPNDMScheduler", false},
-    Name{"lcm", "LCM", "LCMScheduler", true},
-    Name{"tcd", "TCD", "TCDScheduler", false},
+constexpr std::array kAliases{
+    Alias{"ddim", "DDIM", "DDIMScheduler", true},
+    Alias{"ddpm", "DDPM", "DDPMScheduler", false},
+    Alias{"plms", "PLMS", "PNDMScheduler", false},
+    Alias{"euler", "Euler", "EulerDiscreteScheduler", true},
+    Alias{"euler_a", "Euler a", "EulerAncestralDiscreteScheduler", true},
+    Alias{"heun", "Heun", "HeunDiscreteScheduler", false},
+    Alias{"dpm2", "DPM2", "KDPM2DiscreteScheduler", false},
+    Alias{"dpm2_a", "DPM2 a", "KDPM2AncestralDiscreteScheduler", false},
+    Alias{"lms", "LMS", "LMSDiscreteScheduler", false},
+    Alias{"dpm-solver", "DPM-Solver", "", false},
+    Alias{"dpm++2m", "DPM++ 2M", "DPMSolverMultistepScheduler", true},
+    Alias{"dpm++2m_sde", "DPM++ 2M SDE", "", false},
+    Alias{"dpm++3m_sde", "DPM++ 3M SDE", "", false},
+    Alias{"dpm++2s", "DPM++ 2S", "DPMSolverSinglestepScheduler", false},
+    Alias{"dpm++2s_a", "DPM++ 2S a", "", false},
+    Alias{"dpm++sde", "DPM++ SDE", "DPMSolverSDEScheduler", false},
+    Alias{"unipc", "UniPC", "UniPCMultistepScheduler", true},
+    Alias{"deis", "DEIS", "DEISMultistepScheduler", false},
+    Alias{"ipndm", "IPNDM", "IPNDMScheduler", false},
+    Alias{"lcm", "LCM", "LCMScheduler", true},
+    Alias{"tcd", "TCD", "TCDScheduler", false},
 };
 
 constexpr std::array<std::string_view, 6> kPythonSchedulers{
@@ -54,7 +54,7 @@ std::string lower(std::string_view text) {
     return result;
 }
 
-// What is left of a name without case, blanks and dashes.
+// A name in lower case without spaces, underscores and dashes.
 std::string squeezed(std::string_view name) {
     std::string text = lower(name);
     for (auto at = text.find("dpmpp"); at != std::string::npos; at = text.find("dpmpp", at)) {
@@ -65,7 +65,7 @@ std::string squeezed(std::string_view name) {
     return text;
 }
 
-std::vector<std::string> words_of(const std::string& name) {
+std::vector<std::string> words_in(const std::string& name) {
     std::string text = lower(name);
     std::replace(text.begin(), text.end(), '_', ' ');
     std::istringstream stream(text);
@@ -77,35 +77,36 @@ std::vector<std::string> words_of(const std::string& name) {
 }
 
 struct Match {
-    const Name* name = nullptr;
+    const Alias* alias = nullptr;
     std::optional<std::string> scheduler;
 };
 
-template <class Matches>
-const Name* first(const Matches& matches) {
-    const auto* const found = std::find_if(kNames.begin(), kNames.end(), matches);
-    return found == kNames.end() ? nullptr : &*found;
+template <class Predicate>
+const Alias* first_alias(const Predicate& predicate) {
+    const auto* const match = std::find_if(kAliases.begin(), kAliases.end(), predicate);
+    return match == kAliases.end() ? nullptr : &*match;
 }
 
-// In the order of Python's find_sampler.
+// Matches a name in the order of Python's find_sampler.
 Match match(const std::string& name) {
-    if (const Name* own = first([&](const Name& one) { return one.sampler == name; })) {
-        return {own, std::nullopt};
+    if (const Alias* alias =
+            first_alias([&](const Alias& candidate) { return candidate.sampler == name; })) {
+        return {alias, std::nullopt};
     }
-    if (const Name* theirs =
-            first([&](const Name& one) { return !name.empty() && one.diffusers == name; })) {
-        return {theirs, std::nullopt};
+    if (const Alias* alias = first_alias(
+            [&](const Alias& candidate) { return !name.empty() && candidate.diffusers == name; })) {
+        return {alias, std::nullopt};
     }
-    auto words = words_of(name);
+    auto words = words_in(name);
     std::optional<std::string> scheduler;
     if (words.size() > 1 && std::find(kPythonSchedulers.begin(), kPythonSchedulers.end(),
                                       words.back()) != kPythonSchedulers.end()) {
         scheduler = words.back();
         words.pop_back();
     }
-    const std::string wanted = squeezed(scheduler ? joined(words, " ") : name);
-    return {first([&](const Name& one) {
-                return wanted == squeezed(one.sampler) || wanted == squeezed(one.a1111);
+    const std::string key = squeezed(scheduler ? joined(words, " ") : name);
+    return {first_alias([&](const Alias& candidate) {
+                return key == squeezed(candidate.sampler) || key == squeezed(candidate.a1111);
             }),
             scheduler};
 }
@@ -114,51 +115,53 @@ Match match(const std::string& name) {
 
 const std::vector<std::string>& sampler_names() {
     static const std::vector<std::string> names = [] {
-        std::vector<std::string> here;
-        for (const auto& one : kNames) {
-            if (one.is_here) {
-                here.emplace_back(one.sampler);
+        std::vector<std::string> in_host;
+        for (const auto& alias : kAliases) {
+            if (alias.is_in_host) {
+                in_host.emplace_back(alias.sampler);
             }
         }
-        return here;
+        return in_host;
     }();
     return names;
 }
 
 const std::vector<std::string>& scheduler_names() {
     static const std::vector<std::string> names = [] {
-        std::vector<std::string> here{"default"};
-        here.insert(here.end(), spacing_names().begin(), spacing_names().end());
-        return here;
+        std::vector<std::string> all{"default"};
+        const auto& schedules = sigma_schedule_names();
+        all.insert(all.end(), schedules.begin(), schedules.end());
+        return all;
     }();
     return names;
 }
 
-FoundSampler find_sampler(const std::string& name) {
-    const Match found = match(name);
-    if (found.name == nullptr) {
+SamplerChoice find_sampler(const std::string& name) {
+    const Match best = match(name);
+    if (best.alias == nullptr) {
         check_known("sampler", name, sampler_names());
-    } else if (!found.name->is_here) {
-        throw UnsupportedError("this host has no sampler " + sdrt::quoted(found.name->sampler) +
+    } else if (!best.alias->is_in_host) {
+        throw UnsupportedError("this host has no sampler " + sdrt::quoted(best.alias->sampler) +
                                "; it has: " + joined(sampler_names()));
     }
-    return {std::string(found.name->sampler), found.scheduler};
+    return {std::string(best.alias->sampler), best.scheduler};
 }
 
 const std::string& check_scheduler(const std::string& name) {
-    const auto& here = scheduler_names();
-    if (std::find(here.begin(), here.end(), name) == here.end() &&
+    const auto& names = scheduler_names();
+    if (std::find(names.begin(), names.end(), name) == names.end() &&
         std::find(kPythonSchedulers.begin(), kPythonSchedulers.end(), name) !=
             kPythonSchedulers.end()) {
         throw UnsupportedError("this host has no scheduler " + sdrt::quoted(name) +
-                               "; it has: " + joined(here));
+                               "; it has: " + joined(names));
     }
-    return check_known("scheduler", name, here);
+    return check_known("scheduler", name, names);
 }
 
 std::string a1111_name(const std::string& sampler) {
-    const Name* found = first([&](const Name& one) { return one.sampler == sampler; });
-    return found != nullptr ? std::string(found->a1111) : sampler;
+    const Alias* alias =
+        first_alias([&](const Alias& candidate) { return candidate.sampler == sampler; });
+    return alias != nullptr ? std::string(alias->a1111) : sampler;
 }
 
 }  // namespace sdrt

@@ -1,5 +1,4 @@
-// Samplers and schedulers by all the names they have: here, in diffusers and in AUTOMATIC1111's web
-// UI.
+// The names of samplers and schedulers in sdrt, in diffusers and in AUTOMATIC1111's web UI.
 #pragma once
 
 #include <optional>
@@ -8,24 +7,24 @@
 
 namespace sdrt {
 
-// Which of Python's samplers and schedulers this host has, in Python's order.
+// The samplers and schedulers of this host, in Python's order.
 const std::vector<std::string>& sampler_names();
 const std::vector<std::string>& scheduler_names();
 
-struct FoundSampler {
+struct SamplerChoice {
     std::string sampler;
-    std::optional<std::string> scheduler;  // if the name ends with one
+    std::optional<std::string> scheduler;  // if the name ends with that of a scheduler
 };
 
-// The sampler that a name means: "DPM++ 2M Karras", "dpmpp_2m" and "DPMSolverMultistepScheduler" all
-// mean `dpm++2m`. Throws UsageError for a name that means nothing, UnsupportedError for a sampler
-// that only Python has.
-FoundSampler find_sampler(const std::string& name);
+// The sampler that a name stands for: "DPM++ 2M Karras", "dpmpp_2m" and
+// "DPMSolverMultistepScheduler" all mean `dpm++2m`. Throws UsageError for an unknown name,
+// UnsupportedError for a sampler that only Python has.
+SamplerChoice find_sampler(const std::string& name);
 
-// The scheduler itself; throws as find_sampler does.
+// Checks a scheduler's name. Throws the same errors as find_sampler.
 const std::string& check_scheduler(const std::string& name);
 
-// "DPM++ 2M" of `dpm++2m`.
+// The name in AUTOMATIC1111's web UI: "DPM++ 2M" for `dpm++2m`.
 std::string a1111_name(const std::string& sampler);
 
 }  // namespace sdrt

@@ -1,4 +1,4 @@
-// UniPC: a predictor, and a corrector that uses the next step's answer for free.
+// UniPC: a predictor, and a corrector that reuses the next step's prediction at no extra cost.
 
 #include "sampling/samplers/sampler.hpp"
 
@@ -11,8 +11,8 @@ namespace sdrt {
 
 namespace {
 
-// Solves a small square system, rows first, by elimination with the largest pivots.
-Doubles solved(std::vector<Doubles> rows, Doubles targets) {
+// Solves a small linear system, given by rows, by Gaussian elimination with partial pivoting.
+Doubles solve(std::vector<Doubles> rows, Doubles targets) {
     const std::size_t size = targets.size();
     for (std::size_t i = 0; i < size; ++i) {
         std::size_t pivot = i;
@@ -38,8 +38,8 @@ Doubles solved(std::vector<Doubles> rows, Doubles targets) {
     return targets;
 }
 
-// Solves eq. 10; for a single place with the papers' code's choice of one half.
-Doubles weights_of(const Doubles& places, double length, double scale) {
+// Solves eq. 10. For a single place the weight is one half, as in the authors' code.
+Doubles combination_weights(const Doubles& places, double length, double scale) {
     const std::size_t size = places.size();
     if (size < 2) {
         return Doubles(size, 0.5);
@@ -56,48 +56,49 @@ Doubles weights_of(const Doubles& places, double length, double scale) {
             rows.back().push_back(std::pow(place, static_cast<double>(k - 1)));
         }
     }
-    return solved(std::move(rows), std::move(targets));
+    return solve(std::move(rows), std::move(targets));
 }
 
-// Answers of earlier steps and their levels, the newest first.
-struct Past {
-    std::deque<Tensor> answers;
+// The predictions of earlier steps and their levels, the newest first.
+struct History {
+    std::deque<Tensor> predictions;
     std::deque<double> levels;
 
-    void add(Tensor answer, double level, std::size_t most) {
-        answers.push_front(std::move(answer));
+    void add(Tensor prediction, double level, std::size_t order_limit) {
+        predictions.push_front(std::move(prediction));
         levels.push_front(level);
-        if (answers.size() > most) {
-            answers.pop_back();
+        if (predictions.size() > order_limit) {
+            predictions.pop_back();
             levels.pop_back();
         }
     }
 };
 
-// Steps from the newest level; with the answer where the step arrives it is the corrector.
-Tensor unified(const Tensor& x, const Past& past, double following, std::size_t order,
-               const Multistep& form, const Tensor* arrived = nullptr) {
-    const Tensor& newest = past.answers[0];
-    const double level = past.levels[0];
-    const double h = std::log(level / following);
-    const double length = form.predict_x0 ? -h : h;
-    const double grown = std::expm1(length);
-    const double scale = form.solver_type == "bh1" ? length : grown;
-    const double carried = form.predict_x0 ? following / level : 1.0;
-    const double unit = form.predict_x0 ? 1.0 : following;
-    // Where the other answers lie, in steps, and how much they differ from the newest.
+// The predictor's step from the newest level; the corrector's, given the prediction at the next
+// level.
+Tensor unified_step(const Tensor& x, const History& history, double next, std::size_t order,
+                    const MultistepOptions& options, const Tensor* next_prediction = nullptr) {
+    const Tensor& newest = history.predictions[0];
+    const double level = history.levels[0];
+    const double h = std::log(level / next);
+    const double length = options.predict_x0 ? -h : h;
+    const double growth = std::expm1(length);
+    const double scale = options.solver_type == "bh1" ? length : growth;
+    const double x_factor = options.predict_x0 ? next / level : 1.0;
+    const double unit = options.predict_x0 ? 1.0 : next;
+    // The places of the other predictions, in steps, and their slopes to the newest.
     Doubles places;
     std::vector<Tensor> slopes;
     for (std::size_t i = 1; i < order; ++i) {
-        places.push_back(std::log(level / past.levels[i]) / h);
-        slopes.push_back((past.answers[i] - newest) / places.back());
+        places.push_back(std::log(level / history.levels[i]) / h);
+        slopes.push_back((history.predictions[i] - newest) / places.back());
     }
-    if (arrived != nullptr) {
+    if (next_prediction != nullptr) {
         places.push_back(1.0);
-        slopes.push_back(*arrived - newest);
+        slopes.push_back(*next_prediction - newest);
     }
-    Tensor total = x * carried - newest * (grown * unit);
-    const Doubles weights = weights_of(places, length, scale);
+    Tensor total = x * x_factor - newest * (growth * unit);
+    const Doubles weights = combination_weights(places, length, scale);
     for (std::size_t i = 0; i < weights.size(); ++i) {
         total -= slopes[i] * (scale * weights[i] * unit);
     }
@@ -106,24 +107,25 @@ Tensor unified(const Tensor& x, const Past& past, double following, std::size_t 
 
 }  // namespace
 
-Tensor unipc(const Journey& journey, Tensor x, const Multistep& form) {
-    const auto most = static_cast<std::size_t>(form.order);
-    const std::size_t count = journey.steps();
-    Past past;
+Tensor unipc(const SamplerInputs& inputs, Tensor x, const MultistepOptions& options) {
+    const auto order_limit = static_cast<std::size_t>(options.order);
+    const std::size_t count = inputs.steps();
+    History history;
     Tensor start = x;
     std::size_t used = 0;
     for (std::size_t index = 0; index < count; ++index) {
-        const double sigma = journey.sigmas[index], following = journey.sigmas[index + 1];
-        Tensor denoised = journey.denoise(x, sigma);
-        Tensor answer = form.predict_x0 ? denoised : (x - denoised) / sigma;
+        const double sigma = inputs.sigmas[index], next = inputs.sigmas[index + 1];
+        Tensor denoised = inputs.denoise(x, sigma);
+        Tensor prediction = options.predict_x0 ? denoised : (x - denoised) / sigma;
         if (used > 0) {
-            x = unified(start, past, sigma, used, form, &answer);
+            x = unified_step(start, history, sigma, used, options, &prediction);
         }
-        past.add(std::move(answer), sigma, most);
+        history.add(std::move(prediction), sigma, order_limit);
         start = x;
-        used = std::min({most, index + 1, form.lower_order_final ? count - index : most});
-        x = following == 0.0 ? denoised : unified(start, past, following, used, form);
-        journey.watch(index, x, denoised);
+        used = std::min(
+            {order_limit, index + 1, options.lower_order_final ? count - index : order_limit});
+        x = next == 0.0 ? denoised : unified_step(start, history, next, used, options);
+        inputs.on_step(index, x, denoised);
     }
     return x;
 }

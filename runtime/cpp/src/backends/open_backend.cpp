@@ -1,4 +1,4 @@
-#include "backends/backend.hpp"
+#include "backends/open_backend.hpp"
 
 #include "backends/onnxruntime/backend.hpp"
 #include "backends/openvino/backend.hpp"
@@ -47,8 +47,9 @@ std::shared_ptr<Backend> open_backend(const EngineOptions& options) {
     }
     const auto& built = built_backends();
     if (built.empty()) {
-        throw UnsupportedError("this build of sdrt has no engine; configure it with "
-                               "-DSDRT_ONNXRUNTIME=ON or -DSDRT_OPENVINO=ON");
+        throw UnsupportedError(
+            "this build of sdrt has no engine; configure it with "
+            "-DSDRT_ONNXRUNTIME=ON or -DSDRT_OPENVINO=ON");
     }
     const std::string name = options.name.value_or(built.front());
     if (std::find(built.begin(), built.end(), name) == built.end()) {
