@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from sdrt.errors import UsageError
-from sdrt.manifest import CellRunner, Lora
+from sdrt.manifest import Lora, Source
 from sdrt_bench.bench.peers import catalogue as peers
-from sdrt_bench.bench.peers.catalogue import PEERS, WORKERS, PeerRunner, cells, named
+from sdrt_bench.bench.peers.catalogue import PEERS, WORKERS, PeerRunner, cells, choose_peers
 from sdrt_bench.bench.peers.environments import READY, Environment, EnvironmentSpec
 from sdrt_bench.bench.peers.weights import Weights
 from sdrt_bench.bench.record import Params
@@ -102,17 +102,17 @@ def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: P
     worker.write_text(
         f"import sys; sys.path.insert(0, {str(WORKERS)!r})\n"
         "from harness import Clock, serve\n"
-        "def run(job):\n"
-        "    clock = Clock(job.measure)\n"
+        "def run(spec):\n"
+        "    clock = Clock(spec.measure)\n"
         "    clock.start_loading()\n"
         "    clock.start_picture()\n"
         "    network = clock.timed('unet', lambda: None)\n"
         "    network()\n"
         "    while not clock.end_step():\n"
         "        network()\n"
-        "    return {'round': clock.round(job.params['steps']), 'precision': {\n"
-        "        'requested': job.params['precision'], 'stored': 'fp32', 'executed': 'unknown'},\n"
-        "        'options': {'model': job.model, 'best': job.is_best}}\n"
+        "    return {'round': clock.round(spec.params['steps']), 'precision': {\n"
+        "        'requested': spec.params['precision'], 'stored': 'fp32', 'executed': 'unknown'},\n"
+        "        'options': {'model': spec.model, 'best': spec.is_best}}\n"
         "serve(run)\n"
     )
     found = run(worker, ASKED, tmp_path / "model", tmp_path, measure=4)
@@ -125,16 +125,16 @@ def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: P
 def test_a_round_starts_in_the_environment_of_the_peer_with_the_same_weights(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made(sampler_settings: EnvironmentSpec, cache: Path, options: Any) -> Environment:
-        folder = cache / sampler_settings.name
+    def made(environment: EnvironmentSpec, cache: Path, options: Any) -> Environment:
+        folder = cache / environment.name
         folder.mkdir(exist_ok=True)
         (folder / READY).write_text(json.dumps({}))
         return Environment(folder)
 
     monkeypatch.setattr(peers, "prepare", made)
-    source = PeerRunner(weights, tmp_path)
+    runner = PeerRunner(weights, tmp_path)
     params = cells([PEERS["stable-diffusion.cpp"]], [ASKED])[0]
-    start = source.start(params)
+    start = runner.command(params)
     assert start.argv[0] == str(tmp_path / "ggml" / "bin" / "python")
     assert Path(start.argv[1]).is_file()
     assert start.options == {"model": str(weights.layout("ldm"))}
@@ -152,12 +152,15 @@ def test_every_peer_has_a_worker_and_cells_as_it_comes_and_tuned() -> None:
 
 
 def test_unknown_peers_and_precisions_are_errors(weights: Weights, tmp_path: Path) -> None:
-    assert [one.name for one in named("diffusers, optimum-onnx")] == ["diffusers", "optimum-onnx"]
-    assert named("all") == list(PEERS.values())
+    assert [one.name for one in choose_peers("diffusers, optimum-onnx")] == [
+        "diffusers",
+        "optimum-onnx",
+    ]
+    assert choose_peers("all") == list(PEERS.values())
     with pytest.raises(UsageError, match="did you mean 'diffusers'"):
-        named("diffuser")
+        choose_peers("diffuser")
     with pytest.raises(UsageError, match="no precision 'q8_0'; expected one of fp32"):
-        PeerRunner(weights, tmp_path).start(
+        PeerRunner(weights, tmp_path).command(
             ASKED.model_copy(update={"tool": "diffusers", "precision": "q8_0"})
         )
 
@@ -178,9 +181,9 @@ def test_a_sampler_that_peers_do_not_have_is_refused() -> None:
 
 
 def test_weights_that_nobody_knows_have_to_be_given(tmp_path: Path) -> None:
-    assert Weights.of(CellRunner(id="random:tiny"), None, tmp_path).checkpoint.name == "tiny"
+    assert Weights.of(Source(id="random:tiny"), None, tmp_path).checkpoint.name == "tiny"
     with pytest.raises(UsageError, match="--peer-weights"):
-        Weights.of(CellRunner(id="someone/model"), None, tmp_path)
+        Weights.of(Source(id="someone/model"), None, tmp_path)
 
 
 @pytest.mark.parametrize("given", [None, Path("some/folder")])
@@ -188,11 +191,11 @@ def test_a_model_with_loras_has_no_peers(tmp_path: Path, given: Path | None) -> 
     """Their weights come from the checkpoint, which has none of them."""
     lora = Lora(file="ink.safetensors", sha256="0" * 64, weight=0.8)
     with pytest.raises(UsageError, match="ink.safetensors is merged into the model's weights"):
-        Weights.of(CellRunner(id="random:tiny", loras=(lora,)), given, tmp_path)
+        Weights.of(Source(id="random:tiny", loras=(lora,)), given, tmp_path)
 
 
 def test_one_precision_of_a_peer_can_be_named() -> None:
-    (peer,) = named("stable-diffusion.cpp:f16")
+    (peer,) = choose_peers("stable-diffusion.cpp:f16")
     assert [precision for precision, _ in peer.variants] == ["f16", "f16"]
     with pytest.raises(UsageError, match="has no precision 'f17'; expected one of f16, q8_0"):
-        named("stable-diffusion.cpp:f17")
+        choose_peers("stable-diffusion.cpp:f17")
