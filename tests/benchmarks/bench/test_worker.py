@@ -19,7 +19,7 @@ from sdrt_bench.bench.round_protocol import RoundResult, RoundSpec
 from sdrt_bench.bench.runner import environment, python
 from sdrt_bench.bench.worker import measure
 from sdrt_bench.precision_check import check_executed
-from tests.runtime.test_guard import compute
+from tests.runtime.networks.test_fp32_fallback import compute
 
 
 def spec(folder: Path, measure: int = 3, **fields: Any) -> RoundSpec:

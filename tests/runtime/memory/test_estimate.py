@@ -11,7 +11,7 @@ from sdrt.artifact import Artifact
 from sdrt.backends.fake import FakeBackend
 from sdrt.manifest import FileRecord, Precision
 from sdrt.memory.estimate import MemoryPlan
-from tests.runtime.test_guard import compute
+from tests.runtime.networks.test_fp32_fallback import compute
 
 GB = 10**9
 # Parameters of Stable Diffusion 1.5.

@@ -21,7 +21,7 @@ from sdrt.pipeline import Pipeline
 from sdrt.request.init_image import InitImage
 from sdrt_bench.scenes.prompts import drawn, scene_prompts
 from sdrt_bench.similarity import psnr_db
-from tests.runtime.test_guard import compute
+from tests.runtime.networks.test_fp32_fallback import compute
 
 SMALL = Tiling(tile=16, overlap=8, margin=2)
 LARGE: dict[str, Any] = {"width": 1096, "height": 640, "num_inference_steps": 1, "seed": 3}

@@ -10,7 +10,7 @@ from sdrt.generation.result import Result
 from sdrt.images.grid import grid, titled_grid
 from sdrt.images.metadata import read_png
 from sdrt.networks.run_state import Timings
-from tests.runtime.test_metadata import PARAMETERS
+from tests.runtime.images.test_metadata import PARAMETERS
 
 COLOURS = [(10 * i, 255 - 10 * i, 100) for i in range(7)]
 

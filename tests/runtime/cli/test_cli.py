@@ -21,7 +21,7 @@ from sdrt.machine import has_bf16
 from sdrt.sampling.samplers.registry import SAMPLERS
 
 PREVIEW = ["generate", "x", "--preview", "proj", "--preview-path"]
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 STYLES = str(ROOT / "runtime" / "sdrt" / "text" / "styles.json")
 ENVIRONMENT = {
     **os.environ,

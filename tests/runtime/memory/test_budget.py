@@ -20,9 +20,9 @@ from sdrt.manifest import TINY_DECODER
 from sdrt.memory import budget
 from sdrt.memory.budget import Budget, read_bytes
 from sdrt.pipeline import Pipeline
-from tests.runtime.test_cli import run
-from tests.runtime.test_guard import SMALL, compute
-from tests.runtime.test_memory import GB, engine, plan, sd15
+from tests.runtime.cli.test_cli import run
+from tests.runtime.memory.test_estimate import GB, engine, plan, sd15
+from tests.runtime.networks.test_fp32_fallback import SMALL, compute
 
 
 @pytest.fixture
