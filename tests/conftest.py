@@ -109,7 +109,7 @@ def tiny_sd2_v(made_once: Callable[[str, Maker], Path]) -> Artifact:
     """A Stable Diffusion 2 that predicts v, from one file in the original naming, in fp32."""
     from sdrt_export.cli.run_export import run_export
     from sdrt_export.export_options import ExportOptions, SourceOptions
-    from tests.export.ldm.twins import ldm_yaml, save, write_yaml
+    from tests.export.sources.single_file.twins import ldm_yaml, save, write_yaml
 
     def make(folder: Path) -> None:
         root = folder.with_name("tiny-sd2-v-source")
@@ -135,7 +135,7 @@ def unet_twins(
 
     from sdrt_export.presets import read_preset
     from sdrt_export.sources.random_weights import RandomCheckpoint
-    from tests.export_parts import export_parts
+    from tests.export.export_parts import export_parts
 
     def made(name: str) -> Artifact:
         def make(folder: Path) -> None:

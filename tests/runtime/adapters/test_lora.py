@@ -28,8 +28,8 @@ from sdrt_bench.similarity import psnr_db
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.lora import with_loras
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from tests.export.lora.writing import Key, Pair, kohya, random_lora, save
-from tests.export_parts import export_parts
+from tests.export.export_parts import export_parts
+from tests.export.sources.lora.writing import Key, Pair, kohya, random_lora, save
 
 WEIGHT = 0.7
 ENGINES = ("onnxruntime", "openvino")

@@ -18,7 +18,7 @@ from sdrt.images.metadata import read_png
 from sdrt.pipeline import Pipeline
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from tests.export.lora.writing import Tensors, save
+from tests.export.sources.lora.writing import Tensors, save
 
 ENGINES = ("onnxruntime", "openvino")
 WIDTH = 16  # of the preset `tiny`

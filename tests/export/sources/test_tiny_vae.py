@@ -21,7 +21,7 @@ from sdrt_export.presets import read_preset
 from sdrt_export.sources.opening import apply_options
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.tiny_vae import open_tiny_vae
-from tests.export_parts import export_parts
+from tests.export.export_parts import export_parts
 
 
 def checkpoint() -> RandomCheckpoint:

@@ -39,8 +39,7 @@ from sdrt_export.quantization.observation import read_calibration
 from sdrt_export.quantization.sensitivity import groups_of
 from sdrt_export.single_graph.publish import export_single_graph
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
-from tests.export.test_quantization import INTEGER_LAYERS, check_integers
-from tests.export.xl_twin import (
+from tests.export.families.xl_twin import (
     PROMPT,
     SIZE,
     checkpoint,
@@ -49,6 +48,7 @@ from tests.export.xl_twin import (
     they_paint,
     we_paint,
 )
+from tests.export.quantization.test_quantization import INTEGER_LAYERS, check_integers
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.hub import HubId, fetch
 from sdrt_export.sources.opening import open_checkpoint
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
-from tests.export.ldm.twins import ldm_yaml, save, twin, write_yaml
+from tests.export.sources.single_file.twins import ldm_yaml, save, twin, write_yaml
 
 COMMIT, OTHER = "a" * 40, "b" * 40
 LARGE = ".safetensors"

@@ -16,7 +16,7 @@ from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.opening import open_checkpoint
 from sdrt_export.sources.single_file import diffusers_settings
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
-from tests.export.ldm.twins import ldm_weights, parts_of, save, twin
+from tests.export.sources.single_file.twins import ldm_weights, parts_of, save, twin
 
 
 @pytest.fixture(autouse=True)

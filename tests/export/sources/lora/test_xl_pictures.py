@@ -13,8 +13,15 @@ from sdrt.errors import UsageError
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.graphs.networks import XlTextEncoderModule, networks
 from sdrt_export.sources.lora import with_loras
-from tests.export.lora.writing import Tensors, kohya, random_lora, save
-from tests.export.xl_twin import SIZE, checkpoint, open_pipeline, theirs, they_paint, we_paint
+from tests.export.families.xl_twin import (
+    SIZE,
+    checkpoint,
+    open_pipeline,
+    theirs,
+    they_paint,
+    we_paint,
+)
+from tests.export.sources.lora.writing import Tensors, kohya, random_lora, save
 
 WEIGHT = 0.7
 WORD_PROMPT = "a boat, <ink>, at 7"

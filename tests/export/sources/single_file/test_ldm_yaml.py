@@ -12,7 +12,7 @@ from sdrt_export.presets import presets, read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.architecture import check_agreement, recognise
 from sdrt_export.sources.single_file.ldm_yaml import ldm_configs, read_ldm_config
-from tests.export.ldm.twins import ldm_shapes, ldm_yaml, write_yaml
+from tests.export.sources.single_file.twins import ldm_shapes, ldm_yaml, write_yaml
 
 BUNDLED: dict[str, tuple[str, Prediction, str, int]] = {
     "v1-inference": ("sd15", "epsilon", "fp32", 64),

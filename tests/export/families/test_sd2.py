@@ -16,7 +16,7 @@ from sdrt_bench.similarity import psnr_db
 from sdrt_export.presets import read_preset
 from sdrt_export.quantization.layers import find_layers, split_concats
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from tests.export.ldm.twins import twin
+from tests.export.sources.single_file.twins import twin
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from sdrt.manifest import Family
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.weight_names import PREFIXES, NetworkName, to_diffusers, to_ldm
-from tests.export.ldm.twins import parts_of
+from tests.export.sources.single_file.twins import parts_of
 
 Weights = dict[str, torch.Tensor]
 FAMILIES: dict[str, Family] = {

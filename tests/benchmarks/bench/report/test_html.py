@@ -9,8 +9,7 @@ import pytest
 from sdrt_bench.bench.record import Record
 from sdrt_bench.bench.report.figures import pareto, roofline, step_times, times_to_image, traces
 from sdrt_bench.bench.report.html import to_html
-
-from .records import HOSTILE, OURS, cell, full_record, record
+from tests.benchmarks.bench.records import HOSTILE, OURS, cell, full_record, record
 
 
 class Loads(HTMLParser):

@@ -9,8 +9,7 @@ import pytest
 
 from sdrt_bench.bench.report.rows import label
 from sdrt_bench.bench.report.table import to_csv, to_markdown, to_text
-
-from .records import HOSTILE, OURS, PEERS, cell, full_record, record
+from tests.benchmarks.bench.records import HOSTILE, OURS, PEERS, cell, full_record, record
 
 
 def lines_of(text: str, start: str) -> list[str]:

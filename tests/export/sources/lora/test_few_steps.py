@@ -16,8 +16,15 @@ from sdrt_export.presets import read_preset
 from sdrt_export.sources.checkpoint import BUILD
 from sdrt_export.sources.lora import with_loras
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from tests.export.lora.writing import ALPHA, Key, Pair, Tensors, random_lora, save
-from tests.export.xl_twin import SIZE, checkpoint, open_pipeline, theirs, they_paint, we_paint
+from tests.export.families.xl_twin import (
+    SIZE,
+    checkpoint,
+    open_pipeline,
+    theirs,
+    they_paint,
+    we_paint,
+)
+from tests.export.sources.lora.writing import ALPHA, Key, Pair, Tensors, random_lora, save
 
 ENGINES = ("onnxruntime", "openvino")
 TRAINED = (

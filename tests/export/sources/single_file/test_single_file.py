@@ -20,7 +20,7 @@ from sdrt_export.presets import read_preset
 from sdrt_export.sources.opening import open_checkpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
-from tests.export.ldm.twins import (
+from tests.export.sources.single_file.twins import (
     FAMILIES,
     Weights,
     ldm_shapes,

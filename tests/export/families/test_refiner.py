@@ -24,7 +24,7 @@ from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file import diffusers_settings
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
-from tests.export.ldm.twins import parts_of, save_weights
+from tests.export.sources.single_file.twins import parts_of, save_weights
 
 PROMPT = "a boat, at 7"
 

@@ -14,7 +14,7 @@ from PIL import Image
 from sdrt.errors import SdrtError, UsageError
 from sdrt_bench.compare.cli import compare, split_pair
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # The installed package offers the command by its entry point; a bare checkout has none.
 CODE = (
     "from sdrt.cli.main import cli, main\n"

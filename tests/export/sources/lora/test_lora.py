@@ -28,7 +28,7 @@ from sdrt_export.presets import read_preset
 from sdrt_export.sources.lora import merged, with_loras
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.weight_names import to_ldm
-from tests.export.lora.writing import (
+from tests.export.sources.lora.writing import (
     ALPHA,
     ENDS,
     RANK,
