@@ -1,4 +1,4 @@
-"""LoRAs at run time: the pictures of a merged export, without an export and without torch."""
+"""LoRAs at run time: swapped, recorded, refused where they do not fit; all without torch."""
 
 import json
 import shutil
@@ -10,11 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from click.testing import CliRunner
 
 import sdrt
-from sdrt.adapters.lora_loading import LoraSpec
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
 from sdrt.cli.generate import generate
@@ -22,30 +20,19 @@ from sdrt.diagnostics.info import describe_picture
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.files.checksums import sha256
 from sdrt.images.metadata import read_png
-from sdrt.manifest import Precision
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
-from sdrt_export.presets import read_preset
-from sdrt_export.sources.lora import with_loras
-from sdrt_export.sources.random_weights import RandomCheckpoint
-from tests.export.export_parts import export_parts
-from tests.export.sources.lora.writing import Key, Pair, kohya, random_lora, save
+from tests.runtime.adapters.lora_files import Key, Pair, Tensors, kohya, random_lora, save
 
 WEIGHT = 0.7
 ENGINES = ("onnxruntime", "openvino")
-FLOATS: tuple[Precision, ...] = ("fp32", "bf16")
 Exports = dict[str, Path]
 Pixels = npt.NDArray[np.uint8]
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny"))
-
-
-@pytest.fixture(scope="module")
-def lora(checkpoint: RandomCheckpoint) -> dict[Key, Pair]:
-    return random_lora(checkpoint)
+def lora(tiny_exports: Exports) -> dict[Key, Pair]:
+    return random_lora(open_artifact(tiny_exports["fp32"]))
 
 
 @pytest.fixture(scope="module")
@@ -53,54 +40,9 @@ def ink(lora: dict[Key, Pair], tmp_path_factory: pytest.TempPathFactory) -> Path
     return save(tmp_path_factory.mktemp("lora") / "ink.safetensors", kohya(lora))
 
 
-@pytest.fixture(scope="module")
-def merged(
-    checkpoint: RandomCheckpoint,
-    ink: Path,
-    tiny_exports: Exports,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Exports:
-    """Exports with the LoRA in their weights."""
-    both, preset = with_loras(checkpoint, [LoraSpec(ink, WEIGHT)]), read_preset("tiny")[1]
-    root, changed = tmp_path_factory.mktemp("merged"), ["text_encoder", "unet"]
-    for one in FLOATS:
-        export_parts(changed, both, preset, root / one, tiny_exports[one], one)
-    return {one: root / one for one in FLOATS}
-
-
 def picture(pipe: Pipeline) -> Pixels:
     result = pipe("a boat", seed=3, num_inference_steps=6, guidance_scale=4.0)
     return np.asarray(result.images[0])
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("precision", FLOATS)
-def test_graphs_name_every_layer_as_torch_does(
-    checkpoint: RandomCheckpoint, tiny_exports: Exports, precision: str, engine: str
-) -> None:
-    artifact, backend = open_artifact(tiny_exports[precision]), open_backend(engine)
-    for part in ("text_encoder", "unet"):
-        layers = {
-            name: tuple(module.weight.shape)
-            for name, module in getattr(checkpoint, part)().named_modules()
-            if isinstance(module, torch.nn.Linear | torch.nn.Conv2d)
-            or name == "embeddings.token_embedding"
-        }
-        assert backend.layers(artifact.network(part, backend.formats)) == layers
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("precision", FLOATS)
-def test_the_picture_is_that_of_a_merged_export(
-    tiny_exports: Exports, merged: Exports, ink: Path, precision: str, engine: str
-) -> None:
-    plain, both = (
-        sdrt.load(one[precision], engine, precision="fp32") for one in (tiny_exports, merged)
-    )
-    expected = picture(both)
-    assert psnr_db(picture(plain), expected) < 35
-    plain.use_loras(f"{ink}:{WEIGHT}")
-    assert psnr_db(picture(plain), expected) >= 50
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -188,8 +130,7 @@ def test_a_graph_without_its_layers_names_is_to_be_exported_again(
 
 
 def test_the_embedded_model_takes_loras(demo: Artifact, tmp_path: Path) -> None:
-    checkpoint = RandomCheckpoint.of(*read_preset("demo"))
-    file = save(tmp_path / "ink.safetensors", kohya(random_lora(checkpoint, size=0.02)))
+    file = save(tmp_path / "ink.safetensors", kohya(random_lora(demo, size=0.02)))
     options: dict[str, Any] = {"seed": 7, "num_inference_steps": 2}
     pipe = Pipeline(demo, open_backend("onnxruntime"))
     plain = pipe("a red boat", **options).images[0]
@@ -199,15 +140,16 @@ def test_the_embedded_model_takes_loras(demo: Artifact, tmp_path: Path) -> None:
     assert pipe("a red boat", **options).images[0] == plain
 
 
-Break = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
+ONE = np.ones((), np.float32)
+Break = Callable[[Tensors], Tensors]
 
 
 @pytest.mark.parametrize(
     ("broken", "error", "message"),
     [
-        (lambda t: t | {"lora_unet_nowhere.alpha": torch.ones(())}, ArtifactError,
+        (lambda t: t | {"lora_unet_nowhere.alpha": ONE}, ArtifactError,
          "1 of .* tensors belong to no layer of the model: lora_unet_nowhere.alpha"),
-        (lambda t: t | {"lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha": torch.ones(())},
+        (lambda t: t | {"lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha": ONE},
          UsageError, "it is a LoRA of Stable Diffusion XL"),
         (lambda t: {name: one[..., :3] if one.ndim else one for name, one in t.items()},
          UsageError, "does not belong to this model"),

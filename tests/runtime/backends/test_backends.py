@@ -4,9 +4,10 @@ import threading
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
+import onnx
 import openvino as ov
 import pytest
+from onnx import TensorProto, helper
 from openvino import opset13
 
 from sdrt.arrays import Array
@@ -142,12 +143,10 @@ def test_nan_from_a_network_is_an_error_that_names_it(tmp_path: Path, engine: st
 
 def logarithm(folder: Path) -> Network:
     """A graph that computes log(x)."""
-    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["n"]))
-    node = ir.node("Log", [x])
-    node.outputs[0].name, node.outputs[0].type = "y", ir.TensorType(ir.DataType.FLOAT)
-    node.outputs[0].shape = ir.Shape(["n"])
-    graph = ir.Graph([x], node.outputs, nodes=[node], opset_imports={"": 20}, name="log")
-    ir.save(ir.Model(graph, ir_version=10), folder / "model.onnx")
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Log", ["x"], ["y"])], "log", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, folder / "model.onnx")
     spec = GraphSpec(
         files={"onnx": ("model.onnx",)},
         inputs=(TensorSpec(name="x", dtype="float32", shape=("n",)),),

@@ -20,9 +20,10 @@ from sdrt.manifest import TINY_DECODER
 from sdrt.memory import budget
 from sdrt.memory.budget import Budget, read_bytes
 from sdrt.pipeline import Pipeline
-from tests.runtime.cli.test_cli import run
+from tests.runtime.cli.command_line import run
+from tests.runtime.fakes import pretend_demo
 from tests.runtime.memory.test_estimate import GB, engine, plan, sd15
-from tests.runtime.networks.test_fp32_fallback import SMALL, compute
+from tests.runtime.networks.test_fp32_fallback import SMALL
 
 
 @pytest.fixture
@@ -251,7 +252,7 @@ def test_under_a_limit_the_run_is_made_as_planned(
         ran.append((name, frozenset(pipe.loaded)))
         if name == "unet":
             rows.add(len(feeds["sample"]))
-        return compute(name, feeds)
+        return pretend_demo(name, feeds)
 
     backend = FakeBackend(see, name="onnxruntime", precision="fp32")
     free = Pipeline(demo, backend).start("a boat", **several).plan

@@ -11,7 +11,7 @@ from sdrt.artifact import Artifact
 from sdrt.backends.fake import FakeBackend
 from sdrt.manifest import FileRecord, Precision
 from sdrt.memory.estimate import MemoryPlan
-from tests.runtime.networks.test_fp32_fallback import compute
+from tests.runtime.fakes import pretend_demo
 
 GB = 10**9
 # Parameters of Stable Diffusion 1.5.
@@ -34,7 +34,7 @@ def sd15(demo: Artifact, stored: Precision) -> Artifact:
 
 
 def engine(name: str, precision: Precision) -> FakeBackend:
-    return FakeBackend(compute, name=name, precision=precision)
+    return FakeBackend(pretend_demo, name=name, precision=precision)
 
 
 def plan(artifact: Artifact, name: str, precision: Precision, **changes: Any) -> MemoryPlan:

@@ -5,9 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from diffusers import DDIMScheduler
-from diffusers.pipelines.stable_diffusion.pipeline_stable_diffusion import rescale_noise_cfg
 
 from sdrt.arrays import Array, Latents
 from sdrt.backends import Network
@@ -78,17 +75,6 @@ def test_guidance_moves_away_from_the_negative_prompt_in_one_batch() -> None:
     assert ran == ["unet"]
 
 
-@pytest.mark.parametrize("rescale", [0.3, 1.0])
-def test_rescaled_guidance_equals_diffusers(rescale: float) -> None:
-    negative, positive = np.random.default_rng(3).standard_normal((2, 3, 4, 8, 8), np.float32)
-    guided = negative + (positive - negative) * 7.5
-    theirs = rescale_noise_cfg(torch.from_numpy(guided), torch.from_numpy(positive), rescale)
-    ours = Guidance(7.5, rescale=rescale).combine(negative, positive)
-    assert ours.dtype == np.float32
-    # Theirs divides by one value less in the deviation.
-    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-5, atol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("start", "end", "guided"),
     [(0.0, 1.0, "1111111111"), (0.2, 0.8, "0011111100"), (0.0, 0.45, "1111100000")],
@@ -97,17 +83,6 @@ def test_guidance_covers_its_share_of_the_steps(start: float, end: float, guided
     guidance = Guidance(7.5, start=start, end=end)
     found = [guidance.covers(STEPS.progress(float(sigma))) for sigma in STEPS.sigmas[:-1]]
     assert "".join("01"[covered] for covered in found) == guided
-
-
-@pytest.mark.parametrize(("share", "most"), [(0.9, 1.5), (0.995, 1.0), (0.5, 100.0)])
-def test_dynamic_thresholding_equals_diffusers(share: float, most: float) -> None:
-    latents = np.random.default_rng(5).standard_normal((3, 4, 8, 8), np.float32) * 3
-    theirs = DDIMScheduler(
-        thresholding=True, dynamic_thresholding_ratio=share, sample_max_value=most
-    )._threshold_sample(torch.from_numpy(latents))
-    ours = Clipping(share=share, most=most).apply(latents)
-    assert ours.dtype == np.float32
-    np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-6)
 
 
 def test_clean_latents_are_clipped_where_asked() -> None:

@@ -1,13 +1,11 @@
 """NaN and infinity: named by network, place and precision, and made good in fp32."""
 
 import weakref
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sdrt.arrays import Array
 from sdrt.artifact import Artifact
 from sdrt.backends import Network
 from sdrt.backends.executed import Retry
@@ -15,6 +13,7 @@ from sdrt.backends.fake import FakeBackend, FakeGraph, Fault
 from sdrt.errors import ArtifactError, CancelledError, NonFiniteError
 from sdrt.generation.run import Run
 from sdrt.pipeline import Pipeline
+from tests.runtime.fakes import pretend_demo
 
 NAN, INF = np.nan, np.inf
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 5, "seed": 4}
@@ -41,19 +40,6 @@ FAULTS = [
 ]
 
 
-def compute(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
-    """Networks of the embedded model's shapes."""
-    if name == "text_encoder":
-        ids = feeds["input_ids"].astype(np.float32)
-        last = np.repeat(np.sin(ids)[:, :, None], 128, axis=2)
-        return {"last_hidden_state": last, "layer_states": np.stack([last / 2, last], axis=1)}
-    if name == "unet":
-        level = feeds["encoder_hidden_states"].mean(axis=(1, 2))
-        return {"out_sample": np.tanh(feeds["sample"]) + level[:, None, None, None]}
-    sample = feeds["latent_sample"]
-    return {"sample": np.tanh(sample[:, :3].repeat(8, axis=2).repeat(8, axis=3))}
-
-
 def pictures(pipe: Pipeline, **options: Any) -> list[np.ndarray]:
     return [np.asarray(image) for image in pipe("a boat", **{**SMALL, **options}).images]
 
@@ -63,7 +49,7 @@ def pictures(pipe: Pipeline, **options: Any) -> list[np.ndarray]:
 def test_a_fault_is_named_by_network_place_and_precision(
     demo: Artifact, fault: Fault, options: dict[str, Any], place: str, precision: Any
 ) -> None:
-    fake = FakeBackend(compute, precision=precision, faults=[fault])
+    fake = FakeBackend(pretend_demo, precision=precision, faults=[fault])
     pipe = Pipeline(demo, fake, retry_precision=False)
     message = (
         rf"^{place}: {fault.network} gave NaN or infinity in '\w+' \(\d+ of \d+ values\), "
@@ -77,8 +63,8 @@ def test_a_fault_is_named_by_network_place_and_precision(
 def test_a_network_that_fails_in_bf16_goes_on_in_fp32(
     demo: Artifact, fault: Fault, options: dict[str, Any], place: str
 ) -> None:
-    fake = FakeBackend(compute, precision="bf16", faults=[fault])
-    pipe, sound = Pipeline(demo, fake), Pipeline(demo, FakeBackend(compute, precision="bf16"))
+    fake = FakeBackend(pretend_demo, precision="bf16", faults=[fault])
+    pipe, sound = Pipeline(demo, fake), Pipeline(demo, FakeBackend(pretend_demo, precision="bf16"))
     result = pipe("a boat", **{**SMALL, **options})
     for found, expected in zip(result.images, pictures(sound, **options), strict=True):
         np.testing.assert_array_equal(np.asarray(found), expected)
@@ -94,7 +80,7 @@ def test_a_network_that_fails_in_bf16_goes_on_in_fp32(
 
 def test_the_next_run_begins_in_the_precision_that_was_asked_for(demo: Artifact) -> None:
     faults = [Fault("unet", 1), Fault("vae_decoder")]
-    pipe = Pipeline(demo, FakeBackend(compute, precision="bf16", faults=faults))
+    pipe = Pipeline(demo, FakeBackend(pretend_demo, precision="bf16", faults=faults))
     first, second = (pipe("a boat", **SMALL) for _ in range(2))
     assert [record.executed for record in first.networks.values()] == ["bf16", "fp32", "fp32"]
     assert {record.executed for record in second.networks.values()} == {"bf16"}
@@ -104,7 +90,7 @@ def test_the_next_run_begins_in_the_precision_that_was_asked_for(demo: Artifact)
 def test_a_network_fails_once_in_a_run(demo: Artifact) -> None:
     """After the first failure it stays in fp32, where these faults do not show."""
     faults = [Fault("unet", call) for call in range(1, 9)]
-    pipe = Pipeline(demo, FakeBackend(compute, precision="bf16", faults=faults))
+    pipe = Pipeline(demo, FakeBackend(pretend_demo, precision="bf16", faults=faults))
     result = pipe("a boat", **SMALL)
     assert len(result.warnings) == 1
     assert result.networks["unet"].retried == Retry("bf16", "step 2 of 5")
@@ -113,7 +99,7 @@ def test_a_network_fails_once_in_a_run(demo: Artifact) -> None:
 def test_failing_in_fp32_too_is_an_error_that_names_both(demo: Artifact) -> None:
     both = ("bf16", "fp32")
     faults = [Fault("unet", call, precisions=both) for call in (2, 3)]
-    pipe = Pipeline(demo, FakeBackend(compute, precision="bf16", faults=faults))
+    pipe = Pipeline(demo, FakeBackend(pretend_demo, precision="bf16", faults=faults))
     message = r"^step 3 of 5: unet .* executed in fp32; .*; it gave them in bf16 before$"
     with pytest.raises(NonFiniteError, match=message):
         pipe("a boat", **SMALL)
@@ -121,14 +107,14 @@ def test_failing_in_fp32_too_is_an_error_that_names_both(demo: Artifact) -> None
 
 def test_fp32_is_not_tried_twice(demo: Artifact) -> None:
     fault = Fault("vae_decoder", precisions=("fp32",))
-    fake = FakeBackend(compute, precision="fp32", faults=[fault])
+    fake = FakeBackend(pretend_demo, precision="fp32", faults=[fault])
     with pytest.raises(NonFiniteError, match="image 1 of 1: vae_decoder .* executed in fp32"):
         Pipeline(demo, fake)("a boat", **SMALL)
     assert fake.opened.count("vae_decoder") == 1
 
 
 def test_a_network_that_is_given_nan_is_not_blamed(demo: Artifact) -> None:
-    fake = FakeBackend(compute, precision="bf16")
+    fake = FakeBackend(pretend_demo, precision="bf16")
     with pytest.raises(NonFiniteError, match="it was given them in 'latent_sample'"):
         Pipeline(demo, fake).decode(np.full((1, 4, 8, 8), np.nan, np.float32))
     assert fake.opened == ["vae_decoder"]
@@ -146,7 +132,7 @@ def test_the_failed_network_leaves_memory_before_the_other_comes(demo: Artifact)
                 graphs.append(weakref.ref(graph))
             return graph
 
-    backend = Watching(compute, precision="bf16", faults=[Fault("unet", 2)])
+    backend = Watching(pretend_demo, precision="bf16", faults=[Fault("unet", 2)])
     Pipeline(demo, backend)("a boat", **SMALL)
     assert len(graphs) == 2
 
@@ -160,7 +146,7 @@ def test_a_run_can_be_cancelled_while_a_network_is_opened_again(demo: Artifact) 
                 runs[0].cancel()
             return super().open(network)
 
-    fake = Cancelling(compute, precision="bf16", faults=[Fault("unet", 2)])
+    fake = Cancelling(pretend_demo, precision="bf16", faults=[Fault("unet", 2)])
     pipe = Pipeline(demo, fake, keep=())
     runs.append(pipe.start("a boat", **SMALL))
     with pytest.raises(CancelledError, match="step 3 of 5: the run was cancelled"):
@@ -171,7 +157,7 @@ def test_a_run_can_be_cancelled_while_a_network_is_opened_again(demo: Artifact) 
 
 def test_infinities_of_both_signs_do_not_hide_each_other(demo: Artifact) -> None:
     fake = FakeBackend(
-        compute,
+        pretend_demo,
         precision="fp32",
         faults=[
             Fault("unet", 0, INF, (0, 0, 0, 0), precisions=("fp32",)),
@@ -185,7 +171,7 @@ def test_infinities_of_both_signs_do_not_hide_each_other(demo: Artifact) -> None
 def test_large_finite_values_pass(demo: Artifact) -> None:
     largest = float(np.finfo(np.float32).max)
     fault = Fault("vae_decoder", 0, largest, precisions=("fp32",))
-    Pipeline(demo, FakeBackend(compute, precision="fp32", faults=[fault]))("a boat", **SMALL)
+    Pipeline(demo, FakeBackend(pretend_demo, precision="fp32", faults=[fault]))("a boat", **SMALL)
 
 
 @pytest.mark.parametrize("shape", [("batch", 4, "height"), ("batch", 4, 2**70, "width")])
@@ -198,4 +184,4 @@ def test_a_manifest_with_a_shape_that_no_run_has_is_a_typed_error(
     graphs = {**demo.manifest.graphs, "unet": changed}
     artifact = Artifact(demo.root, demo.manifest.model_copy(update={"graphs": graphs}))
     with pytest.raises(ArtifactError, match="unet takes sample as .*, and here it is"):
-        Pipeline(artifact, FakeBackend(compute))("x", **SMALL)
+        Pipeline(artifact, FakeBackend(pretend_demo))("x", **SMALL)

@@ -21,7 +21,7 @@ from sdrt.pipeline import Pipeline
 from sdrt.request.init_image import InitImage
 from sdrt_bench.scenes.prompts import drawn, scene_prompts
 from sdrt_bench.similarity import psnr_db
-from tests.runtime.networks.test_fp32_fallback import compute
+from tests.runtime.fakes import pretend_demo
 
 SMALL = Tiling(tile=16, overlap=8, margin=2)
 LARGE: dict[str, Any] = {"width": 1096, "height": 640, "num_inference_steps": 1, "seed": 3}
@@ -142,7 +142,7 @@ def watched(shapes: dict[str, set[tuple[int, ...]]]) -> Any:
         if name == "vae_encoder":
             blocks = feeds["sample"][:, :, ::8, ::8]
             return {"latent_parameters": np.concatenate([blocks] * 3, axis=1)[:, :8]}
-        return compute(name, feeds)
+        return pretend_demo(name, feeds)
 
     return see
 
@@ -185,7 +185,7 @@ def test_cancelling_ends_the_work_inside_a_tile(demo: Artifact) -> None:
             asking = threading.Thread(target=runs[0].cancel)
             asking.start()
             asking.join()
-        return compute(name, feeds)
+        return pretend_demo(name, feeds)
 
     fake = FakeBackend(cancelled)
     runs.append(Pipeline(demo, fake).start("a boat", vae_tiling=True, **LARGE))
@@ -197,7 +197,7 @@ def test_cancelling_ends_the_work_inside_a_tile(demo: Artifact) -> None:
 def test_tiles_are_taken_where_the_whole_would_not_fit(
     demo: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fake = FakeBackend(compute, name="openvino", precision="fp32")
+    fake = FakeBackend(pretend_demo, name="openvino", precision="fp32")
     pipe = Pipeline(demo, fake)
     (whole, tiled) = (
         pipe.start("a boat", vae_tiling=is_tiled, **LARGE).plan.peak() for is_tiled in (False, True)
@@ -218,4 +218,4 @@ def test_tiles_are_taken_where_the_whole_would_not_fit(
 def test_only_three_answers_are_an_answer(demo: Artifact) -> None:
     wrong: Any = "always"
     with pytest.raises(UsageError, match="vae_tiling is 'always'; expected True, False or 'auto'"):
-        Pipeline(demo, FakeBackend(compute)).start("a boat", vae_tiling=wrong)
+        Pipeline(demo, FakeBackend(pretend_demo)).start("a boat", vae_tiling=wrong)

@@ -1,17 +1,9 @@
-"""Numbers in bf16: as torch has them, and right on average where they are rounded at random."""
+"""Rounding to bf16 at random is right on average, and the same for the same seed."""
 
 import numpy as np
-import torch
 
 from sdrt.backends.weight_patches import rounded_at_random
 from sdrt.files.safetensors import widened
-
-
-def test_bits_are_those_of_torch() -> None:
-    numbers = torch.randn(1000, generator=torch.Generator().manual_seed(0)).to(torch.bfloat16)
-    bits = numbers.view(torch.int16).numpy().view(np.uint16)
-    assert np.array_equal(widened(bits), numbers.float().numpy())
-    assert np.array_equal(rounded_at_random(widened(bits), 0), bits)
 
 
 def test_a_number_becomes_one_of_its_neighbours_and_on_average_itself() -> None:
