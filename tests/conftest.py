@@ -31,16 +31,17 @@ MARKERS = {
 """Folders whose tests have a marker; see `[tool.pytest.ini_options]` in pyproject.toml."""
 EXPORTING = {"exported_tiny", "tiny_sdxl", "tiny_sd2_v", "unet_twins", "int8_demo"}
 """Fixtures that give their tests the marker `export`."""
-HEAVY = ("torch", "diffusers", "transformers")
+ABSENT = ("diffusers", "onnx_ir", "safetensors", "skimage", "torch", "transformers", "yaml")
+"""What tests without the marker `export` have to do without."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the processors of this process, and what it may import."""
     _take_own_processors()
     if "export" in _left_out(config):
-        # As if it were not installed, so that a test that needs it and does not say so fails here
-        # as it does elsewhere.
-        sys.modules.update(dict.fromkeys(HEAVY))  # type: ignore[arg-type]
+        # As where they are not installed, so that a test that needs one of them and is not marked
+        # fails in every environment.
+        sys.modules.update(dict.fromkeys(ABSENT))  # type: ignore[arg-type]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
