@@ -20,20 +20,20 @@ DATA = Path(__file__).parent
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16")
 
 
-def tiny_preset() -> Preset:
+def committed_preset() -> Preset:
     """The preset of `tests/data/tiny`."""
     return read_preset(DATA / "tiny.yaml")[1]
 
 
-def tiny_checkpoint() -> RandomCheckpoint:
+def committed_checkpoint() -> RandomCheckpoint:
     """The weights of `tests/data/tiny`."""
-    return RandomCheckpoint.of("tiny", tiny_preset())
+    return RandomCheckpoint.of("tiny", committed_preset())
 
 
 def export_tiny(folder: Path, precision: Precision) -> None:
     """Export those weights."""
-    preset = tiny_preset()
-    export(tiny_checkpoint(), folder, precision, preset.formats, preset.defaults)
+    preset = committed_preset()
+    export(committed_checkpoint(), folder, precision, preset.formats, preset.defaults)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from sdrt.pipeline import Pipeline, load
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.presets import Preset, read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from tests.data.make_tiny import tiny_preset
+from tests.data.make_tiny import committed_preset
 from tests.pictures import block_mask, shades
 from tests.runtime.generation.test_initial_latents import SIZE, we_paint
 
@@ -44,7 +44,7 @@ def mask() -> Image.Image:
 
 @pytest.fixture(scope="module")
 def preset() -> Preset:
-    return tiny_preset()
+    return committed_preset()
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from sdrt.manifest import Precision
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.sources.lora import with_loras
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from tests.data.make_tiny import tiny_checkpoint, tiny_preset
+from tests.data.make_tiny import committed_checkpoint, committed_preset
 from tests.export.export_parts import export_parts
 from tests.export.sources.lora.writing import Key, Pair, kohya, random_lora, save
 from tests.runtime.adapters.test_lora import picture
@@ -26,7 +26,7 @@ Exports = dict[str, Path]
 
 @pytest.fixture(scope="module")
 def checkpoint() -> RandomCheckpoint:
-    return tiny_checkpoint()
+    return committed_checkpoint()
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def merged(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Exports:
     """Exports with the LoRA in their weights."""
-    both, preset = with_loras(checkpoint, [LoraSpec(ink, WEIGHT)]), tiny_preset()
+    both, preset = with_loras(checkpoint, [LoraSpec(ink, WEIGHT)]), committed_preset()
     root, changed = tmp_path_factory.mktemp("merged"), ["text_encoder", "unet"]
     for one in FLOATS:
         export_parts(changed, both, preset, root / one, tiny_exports[one], one)

@@ -11,7 +11,7 @@ from sdrt_bench.bench.macs import step_macs
 from sdrt_export.presets import Preset, read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from tests.benchmarks.bench.test_macs import params
-from tests.data.make_tiny import tiny_preset
+from tests.data.make_tiny import committed_preset
 
 
 def counted_by_torch(preset: Preset, rows: int, height: int, width: int) -> tuple[int, int]:
@@ -47,7 +47,7 @@ def test_as_many_as_torch_counts(
 ) -> None:
     artifact = open_artifact(tiny_exports[precision])
     found = step_macs(artifact, params(artifact, **fields))
-    assert found == counted_by_torch(tiny_preset(), rows, *size)
+    assert found == counted_by_torch(committed_preset(), rows, *size)
 
 
 def test_torch_counts_of_stable_diffusion_what_is_known() -> None:

@@ -9,10 +9,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import (
-    EulerAncestralDiscreteScheduler,
     LatentConsistencyModelImg2ImgPipeline,
     LatentConsistencyModelPipeline,
-    LCMScheduler,
     StableDiffusionInpaintPipeline,
     StableDiffusionInstructPix2PixPipeline,
 )
@@ -20,13 +18,11 @@ from PIL import Image
 
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import open_backend
 from sdrt.backends.cancellation import Cancellation
 from sdrt.diagnostics.conformance.recorder import GoldenPlan, record
 from sdrt.diagnostics.conformance.replay import replay
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.networks.fp32_fallback import GuardedGraph
-from sdrt.pipeline import Pipeline
 from sdrt_bench.bench.cells import Models
 from sdrt_bench.compare.run import complete
 from sdrt_bench.similarity import psnr_db
@@ -36,10 +32,15 @@ from sdrt_export.single_graph.publish import export_single_graph
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.prediction_probe import added_inputs
 from sdrt_export.sources.random_weights import RandomCheckpoint
-
-PROMPT = "a boat, at 7"
-LCM, EDIT = "tiny-lcm", "tiny-instruct"
-SCHEDULERS = {LCM: LCMScheduler, EDIT: EulerAncestralDiscreteScheduler}
+from tests.export.families.unet_twin_pipelines import (
+    EDIT,
+    LCM,
+    PROMPT,
+    open_pipeline,
+    theirs,
+    they_paint,
+    we_paint,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,43 +50,12 @@ def picture() -> Image.Image:
     return Image.fromarray(shades.astype(np.uint8))
 
 
-def theirs(name: str, cls: Any) -> Any:
-    """A pipeline of diffusers with the weights of a preset."""
-    made = RandomCheckpoint.of(*read_preset(name))
-    pipe = cls(
-        vae=made.vae(),
-        text_encoder=made.text_encoder(),
-        tokenizer=made.tokenizer(),
-        unet=made.unet(),
-        scheduler=SCHEDULERS[name].from_config(made.configs["scheduler"]),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
 @pytest.fixture(autouse=True)
 def _text_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """diffusers looks for the network where older versions of transformers have it."""
     from transformers import CLIPTextModel
 
     monkeypatch.setattr(CLIPTextModel, "text_model", property(lambda self: self), raising=False)
-
-
-def they_paint(name: str, cls: Any, **options: Any) -> np.ndarray:
-    generator = torch.Generator("cpu").manual_seed(3)
-    made = theirs(name, cls)(PROMPT, generator=generator, output_type="np", **options)
-    return np.asarray((made.images[0] * 255).round().astype(np.uint8))
-
-
-def open_pipeline(artifact: Artifact, backend: str = "onnxruntime") -> Pipeline:
-    return Pipeline(artifact, open_backend(backend, precision="fp32"))
-
-
-def we_paint(pipe: Pipeline, seed: int = 3, **options: Any) -> np.ndarray:
-    return np.asarray(pipe(PROMPT, seed=seed, **options).images[0])
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from sdrt.sampling.schedule import TrainingNoise
 from sdrt_export.export_options import DefaultOptions
 from sdrt_export.single_graph.coefficients import coefficients
 from sdrt_export.single_graph.publish import export_single_graph
-from tests.export.test_export import export_command
+from tests.export.cli.export_command import export_command
 
 PROMPT, NEGATIVE, SEEDS = "a red boat on the sea", "blurry", (3, 4)
 LATENT = (4, 12, 8)

@@ -17,20 +17,20 @@ from sdrt.errors import ArtifactError, UnsupportedError, UsageError
 from sdrt.images.png import to_image
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.export_options import SourceOptions
-from sdrt_export.presets import read_preset
 from sdrt_export.sources.opening import apply_options
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.tiny_vae import open_tiny_vae
+from tests.data.make_tiny import committed_checkpoint, committed_preset
 from tests.export.export_parts import export_parts
 
 
 def checkpoint() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny"))
+    return committed_checkpoint()
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random weights, for the latents of the preset `tiny`."""
+    """Random weights, for the latents of the tiny model."""
     levels = int(np.log2(checkpoint().latent.downscale)) + 1
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -51,8 +51,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(
     folder: Path, tiny_exports: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    name, preset = read_preset("tiny")
-    described = apply_options(RandomCheckpoint.of(name, preset), SourceOptions(tiny_vae=folder))
+    preset = committed_preset()
+    described = apply_options(checkpoint(), SourceOptions(tiny_vae=folder))
     path = tmp_path_factory.mktemp("exports") / "tiny"
     export_parts(["vae_decoder_tiny"], described, preset, path, tiny_exports["fp32"])
     return path

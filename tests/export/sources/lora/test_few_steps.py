@@ -16,6 +16,7 @@ from sdrt_export.presets import read_preset
 from sdrt_export.sources.checkpoint import BUILD
 from sdrt_export.sources.lora import with_loras
 from sdrt_export.sources.random_weights import RandomCheckpoint
+from tests.data.make_tiny import committed_checkpoint
 from tests.export.families.xl_twin import (
     SIZE,
     checkpoint,
@@ -76,7 +77,7 @@ def test_each_layer_of_the_real_geometry_has_a_place(tmp_path: Path) -> None:
 def test_four_steps_of_lcm_equal_diffusers(
     tiny_exports: dict[str, Path], tmp_path: Path, engine: str
 ) -> None:
-    made = RandomCheckpoint.of(*read_preset("tiny"))
+    made = committed_checkpoint()
     lora = of_unet(made)
     assert {pair.down.shape[2:] for pair in lora.values()} == {(), (1, 1), (3, 3)}
     file = save(tmp_path / "lcm.safetensors", written(lora))
