@@ -4,13 +4,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python $(INSTALL)
 
 PROMPT ?= a red boat on the sea at sunset
 SEED ?= 7
 PICTURE ?= picture.png
 
-.PHONY: picture cpp test check benchmark compat clean
+# `make quick` takes the environment that has everything where there is one, else a light one.
+QUICK := $(or $(wildcard $(VENV)/ready-to-develop),.venv-quick/ready)
+
+.PHONY: picture cpp test quick check benchmark compat clean
 
 picture: $(VENV)/ready-to-run
 	$(BIN)/sdrt generate "$(PROMPT)" --seed $(SEED) --output $(PICTURE)
@@ -21,6 +25,11 @@ cpp: $(VENV)/ready-to-run
 
 test: $(VENV)/ready-to-develop
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# Under a minute on two cores, and without torch: the tests that need neither the exporter nor C++.
+quick: $(QUICK)
+	$(dir $(QUICK))bin/python -m pytest --numprocesses 2 --dist loadfile \
+		-m "not export and not cpp and not slow"
 
 check: $(VENV)/ready-to-develop
 	$(BIN)/ruff format --check .
@@ -51,7 +60,7 @@ models/sd15-%: | $(VENV)/ready-to-develop
 	$(BIN)/sdrt export --random sd15 $@ --precision $*
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-quick
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -64,4 +73,9 @@ $(VENV)/ready-to-run: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/ready-to-develop: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[all,dev]'
+	touch $@
+
+.venv-quick/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-quick
+	.venv-quick/bin/python $(INSTALL) --editable '.[openvino,bench,quick]'
 	touch $@

@@ -15,7 +15,7 @@ from sdrt.diagnostics.conformance.recorder import NAMES, GoldenPlan, record
 from sdrt.diagnostics.conformance.tolerance import STAGES
 from sdrt.machine import has_bf16
 from sdrt.pipeline import Pipeline
-from tests.runtime.test_conformance import changed, edited, removed, replaced, with_case
+from tests.runtime.diagnostics.test_conformance import changed, edited, removed, replaced, with_case
 
 Check = Callable[..., subprocess.CompletedProcess[str]]
 

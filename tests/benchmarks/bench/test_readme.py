@@ -8,8 +8,7 @@ from sdrt.errors import UsageError
 from sdrt_bench.bench.record import Cell, CellFidelity, read_record
 from sdrt_bench.docs.markdown_blocks import markers
 from sdrt_bench.docs.readme_table import CELLS, SUMMARY, main, summary, with_cells, with_summary
-
-from .records import cell, full_record, record
+from tests.benchmarks.bench.records import cell, full_record, record
 
 ROOT = Path(__file__).parents[3]
 RECORD = ROOT / "benchmarks" / "results" / "sd15.json"
