@@ -7,7 +7,11 @@ from pathlib import Path
 
 def pack(folder: Path, archive: Path) -> None:
     """Write the files below a folder, in order of their names, without owners and times."""
-    with tarfile.open(archive, "w:xz", preset=9 | lzma.PRESET_EXTREME) as file:
+    preset = 9 | lzma.PRESET_EXTREME
+    with (
+        lzma.open(archive, "wb", preset=preset) as stream,
+        tarfile.open(fileobj=stream, mode="w") as file,
+    ):
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 entry = tarfile.TarInfo(path.relative_to(folder).as_posix())

@@ -93,8 +93,8 @@ def test_onnx_graphs_have_the_same_nodes_and_weights(
         assert (one.dtype, one.shape) == (other.dtype, other.shape), name
         # A last bit of bf16 is 1/128 of a value.
         digits = 1e-2 if one.dtype == ir.DataType.BFLOAT16 else 1e-5
-        arrays = (np.asarray(tensor.numpy(), np.float64) for tensor in (one, other))
-        np.testing.assert_allclose(*arrays, rtol=digits, atol=1e-6, err_msg=name)
+        expected, found = (np.asarray(tensor.numpy(), np.float64) for tensor in (one, other))
+        np.testing.assert_allclose(found, expected, rtol=digits, atol=1e-6, err_msg=name)
 
 
 def nodes(model: ir.Model) -> list[Any]:

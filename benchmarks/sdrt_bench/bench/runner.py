@@ -104,8 +104,10 @@ def run_round(
         folder=folder,
         options=dict(command.options),
     )
-    error = _run(command, spec.model_dump_json(), file)
-    return OUTCOME.validate_json(file.read_bytes()) if error is None else RoundFailure(error=error)
+    failure = _run(command, spec.model_dump_json(), file)
+    if failure is not None:
+        return RoundFailure(error=failure)
+    return OUTCOME.validate_json(file.read_bytes())
 
 
 def run_side_job(name: str, arguments: Mapping[str, Any], quiet: bool = True) -> Any:

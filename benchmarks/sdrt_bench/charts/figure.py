@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from html import escape
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -59,7 +60,9 @@ SETTINGS = {
 @contextmanager
 def chart_settings() -> Iterator[None]:
     """Hold the settings of all charts; also a decorator for functions that draw."""
-    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+    # The stubs name every setting there is in every version.
+    settings: Any = SETTINGS
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A browser may have the letters of a model's name that this font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         yield
@@ -186,7 +189,7 @@ def to_image(figure: Figure) -> Image.Image:
     """Pixels of a figure on white paper."""
     _unclip(figure)
     with chart_settings():
-        canvas = FigureCanvasAgg(figure)
+        canvas: Any = FigureCanvasAgg(figure)  # which has no types
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 

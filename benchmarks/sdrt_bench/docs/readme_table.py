@@ -81,7 +81,7 @@ def _rows(block: TableBlock) -> list[str]:
 
 
 def _fastest(rows: Sequence[TableRow]) -> TableRow | None:
-    quiet = [row for row in rows if not row.cell.noisy]
+    quiet = [row for row in rows if not row.cell.timing_warnings]
     return min(quiet or rows, key=lambda row: _step(row.cell), default=None)
 
 
@@ -95,7 +95,7 @@ def _line(name: str, row: TableRow, reference: str | None) -> str:
     is_reference = cell.params.tool == "sdrt" and label(cell.params) == reference
     peak = peak_rss(cell)
     texts = [
-        name + (" (noisy)" if cell.noisy else ""),
+        name + (" (noisy)" if cell.timing_warnings else ""),
         f"{figure(_step(cell))} s",
         "-" if peak is None else gigabytes(peak),
         *("reference" if is_reference else _decibels(row, column) for column in FIDELITY),
