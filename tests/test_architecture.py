@@ -40,7 +40,7 @@ LAYERS = {
         ("files",),
         # The bottom: values, types and facts that any package may name.
         ("manifest", "validation", "machine"),
-        ("arrays", "errors", "snr", "version"),
+        ("arrays", "errors", "version"),
     ),
     "sdrt_export": (
         ("cli",),

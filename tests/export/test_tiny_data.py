@@ -15,11 +15,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from sdrt.arrays import snr_db
 from sdrt.artifact import open_artifact
 from sdrt.backends import open_backend
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.manifest import MANIFEST_NAME
-from sdrt.snr import snr_db
 
 DATA = Path(__file__).parents[1] / "data"
 NETWORKS = ["text_encoder", "unet", "vae_decoder", "vae_encoder"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import sdrt
-from sdrt.snr import snr_db
+from sdrt.arrays import snr_db
 from sdrt_bench.docs.picture_parity import SCHEDULERS, TorchNetworks, compare, make_scheduler
 from sdrt_bench.similarity import psnr_db
 from tests.data.make_tiny import committed_checkpoint

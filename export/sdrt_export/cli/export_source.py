@@ -8,7 +8,7 @@ from sdrt import validation
 from sdrt.artifact import is_artifact, open_artifact
 from sdrt.errors import UsageError
 from sdrt.manifest import Defaults, Format, Precision
-from sdrt.text.prompt_file import read_prompts
+from sdrt.text.prompt import read_prompts
 from sdrt_export import exporter
 from sdrt_export.artifact.default_options import with_options
 from sdrt_export.artifact.report import Report

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.backends import Backend, Network
 from sdrt.errors import ParityError
 from sdrt.manifest import PICTURE, POOLED, Precision
-from sdrt.snr import snr_db
 from sdrt.validation import MAX_SIZE
 from sdrt_export.graphs.networks import ExportableNetwork
 

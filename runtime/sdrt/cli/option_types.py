@@ -67,6 +67,11 @@ def option(*flags: str, **settings: Any) -> Any:
     return field(metadata={OPTION: lambda name: click.option(*flags, name, **settings)})
 
 
+def argument(**settings: Any) -> Any:
+    """A field that holds the value of an argument; settings are those of `click.argument`."""
+    return field(metadata={OPTION: lambda name: click.argument(name, **settings)})
+
+
 def option_group(argument: str, group: "type[DataclassInstance]") -> Callable[[Command], Command]:
     """Add a group's options to a command, which takes their values as one argument."""
 

@@ -5,13 +5,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sdrt import machine
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import is_installed, open_backend, usable_backends
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.errors import SdrtError
 from sdrt.manifest import Precision
-from sdrt.snr import snr_db
 from sdrt.version import __version__
 
 PACKAGES = ("onnxruntime", "openvino", "numpy", "tokenizers", "pillow", "torch", "diffusers")

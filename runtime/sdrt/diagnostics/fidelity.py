@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import Backend, is_installed, open_backend
 from sdrt.diagnostics.verify import NetworkResult, run_network, seeded_feeds
 from sdrt.errors import UsageError
 from sdrt.manifest import POOLED, Precision, Storage
-from sdrt.snr import snr_db
 from sdrt.text.conditioning import TextConditioning, states_of
 from sdrt.text.prompt import parse
 from sdrt.text.tokenizer import Tokenizer

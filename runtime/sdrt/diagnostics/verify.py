@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import Backend, open_backend, usable_backends
 from sdrt.errors import ParityError
 from sdrt.manifest import PICTURE, TensorSpec
 from sdrt.request.size_conditioning import SizeConditioning
-from sdrt.snr import snr_db
 
 FREE_SIZE = {"batch": 1, "tokens": 77, "chunks": 1}
 SCALARS = {"timestep": 500.0, "guidance_scale": 4.0}

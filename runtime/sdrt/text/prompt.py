@@ -2,11 +2,16 @@
 
 `(word)` has the weight 1.1, `[word]` 1/1.1 and `(word:1.3)` 1.3; nested weights multiply. A bracket
 after a backslash is literal, and the word BREAK in capitals starts a new chunk. Any text is valid.
+Prompt files have one prompt a line.
 """
 
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdrt.errors import UsageError
+from sdrt.files.text_file import read_text
 
 STEP = 1.1
 MAX_WEIGHT = 1000.0  # far above useful weights, far below those that overflow in a network
@@ -138,3 +143,22 @@ def _merged(fragments: list[Fragment]) -> list[Fragment]:
         else:
             merged.append(fragment)
     return merged
+
+
+def read_prompts(path: Path, otherwise: str) -> tuple[str, ...]:
+    """The lines that are not blank; raises `UsageError` for a file without any, or not of text.
+
+    `otherwise` says in messages what a caller may give in place of a file.
+    """
+    try:
+        text = read_text(path, "a list of prompts").removeprefix("\ufeff")
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; give a text file with one prompt a line, or {otherwise}"
+        ) from error
+    if any(not (letter.isprintable() or letter.isspace()) for letter in text):
+        raise UsageError(f"{path} is not text; expected one prompt a line")
+    prompts = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not prompts:
+        raise UsageError(f"{path} holds no prompt; expected one a line")
+    return prompts

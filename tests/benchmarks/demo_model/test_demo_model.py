@@ -9,10 +9,10 @@ import torch
 from demo_model.restore import restore
 from demo_model.tokenizer import build_tokenizer
 from demo_model.training import cosine_rate, draw_pictures
+from sdrt.arrays import snr_db
 from sdrt.artifact import Artifact
 from sdrt.backends import open_backend
 from sdrt.diagnostics.verify import seeded_feeds
-from sdrt.snr import snr_db
 from sdrt_export.graphs.networks import networks
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 

@@ -14,9 +14,9 @@ from diffusers import (
 )
 from PIL import Image
 
+from sdrt.arrays import snr_db
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.snr import snr_db
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.export_options import DefaultOptions
 from sdrt_export.single_graph.publish import export_single_graph

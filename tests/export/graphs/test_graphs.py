@@ -11,9 +11,9 @@ import openvino as ov
 import pytest
 import torch
 
+from sdrt.arrays import snr_db
 from sdrt.artifact import open_artifact
 from sdrt.errors import ParityError
-from sdrt.snr import snr_db
 from sdrt_export.graphs import to_onnx
 from sdrt_export.graphs.networks import networks
 from sdrt_export.graphs.parity import check_floor

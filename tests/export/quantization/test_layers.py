@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from sdrt.arrays import snr_db
 from sdrt.artifact import Artifact
-from sdrt.snr import snr_db
 from sdrt_export.graphs.onnx_storage import store_bf16, widen
 from sdrt_export.quantization.layers import find_layers, split_concats
 from sdrt_export.quantization.rounding import round_layers, round_results, round_weights_alone

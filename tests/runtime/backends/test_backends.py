@@ -10,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 from openvino import opset13
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, Graph, Network, open_backend, usable_backends
 from sdrt.backends.cancellation import Cancellation
@@ -19,7 +19,6 @@ from sdrt.backends.openvino.mapped_weights import drop_pages, dropping_pages
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.errors import ArtifactError, CancelledError, NonFiniteError, UnsupportedError, UsageError
 from sdrt.manifest import GraphSpec, TensorSpec
-from sdrt.snr import snr_db
 
 ENGINES = ["onnxruntime", "openvino"]
 

@@ -19,7 +19,7 @@ from onnx.helper import (
 )
 
 from sdrt import machine
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact import Artifact
 from sdrt.backends import Graph, Network, open_backend
 from sdrt.backends.executed import Executed, Kernel, executed
@@ -27,7 +27,6 @@ from sdrt.backends.onnxruntime.weights import convolution_sizes
 from sdrt.backends.openvino.backend import OpenVinoBackend
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.manifest import GraphSpec, TensorSpec
-from sdrt.snr import snr_db
 
 ENGINES = ["onnxruntime", "openvino"]
 WIDTH, SIDE = 32, 16

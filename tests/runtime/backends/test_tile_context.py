@@ -7,13 +7,12 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import Backend, Network, open_backend
 from sdrt.backends.tile_context import extrapolated
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.manifest import GraphSpec, TensorSpec
-from sdrt.snr import snr_db
 
 ENGINES = ("openvino", "onnxruntime")
 NORMS = {"vae_decoder": 22, "vae_encoder": 14}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sdrt.errors import UsageError
-from sdrt.text.prompt_file import read_prompts
+from sdrt.text.prompt import read_prompts
 
 
 def test_lines_of_a_file_that_are_not_blank(tmp_path: Path) -> None:

@@ -19,12 +19,11 @@ import numpy as np
 import openvino as ov
 from openvino import opset13
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.errors import WriteError
 from sdrt.files.atomic import whole_file
 from sdrt.files.cache import cache_folder
 from sdrt.machine import instruction_sets, processor
-from sdrt.snr import snr_db
 
 VERSION = 1  # of the layers below; verdicts on other versions do not count
 FLOOR_DB = 30.0  # 3 % of error; rounding the inputs of one layer leaves 49 dB or more

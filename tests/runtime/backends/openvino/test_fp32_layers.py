@@ -10,13 +10,12 @@ import pytest
 from openvino import opset13
 
 import sdrt
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
 from sdrt.backends.openvino.fp32_layers import Fp32Suffix, cut_prefix, cut_suffix
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.machine import has_bf16
-from sdrt.snr import snr_db
 
 F32 = {"INFERENCE_PRECISION_HINT": "f32"}
 TIMESTEPS = (1, 21, 250, 500, 701, 901, 981.5, 999)
