@@ -8,7 +8,6 @@ import numpy.typing as npt
 import onnx
 import pytest
 from click.testing import CliRunner
-from sdrt.files.bf16 import widened
 
 import sdrt
 from sdrt.adapters.textual_inversion import ANY, TextualInversion
@@ -16,6 +15,7 @@ from sdrt.artifact import Artifact
 from sdrt.cli.generate import generate
 from sdrt.errors import ArtifactError, SdrtError, UsageError
 from sdrt.files.checksums import sha256
+from sdrt.files.safetensors import widened
 from sdrt.images.metadata import read_png
 from sdrt.pipeline import Pipeline
 from tests.runtime.adapters.lora_files import Tensors, save
