@@ -3,6 +3,7 @@ reference lines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -151,5 +152,5 @@ def _alpha(part: Segment) -> float:
     return 0.38 if part.is_pale else 1
 
 
-def _dashes(line: ReferenceLine) -> str:
+def _dashes(line: ReferenceLine) -> Literal["-", "--"]:
     return "--" if line.is_dashed else "-"
