@@ -104,9 +104,9 @@ def run_round(
         folder=folder,
         options=dict(command.options),
     )
-    failure = _run(command, spec.model_dump_json(), file)
-    if failure is not None:
-        return RoundFailure(error=failure)
+    problem = _run(command, spec.model_dump_json(), file)
+    if problem is not None:
+        return RoundFailure(error=problem)
     return OUTCOME.validate_json(file.read_bytes())
 
 
@@ -116,9 +116,9 @@ def run_side_job(name: str, arguments: Mapping[str, Any], quiet: bool = True) ->
         file = Path(folder) / "result.json"
         text = json.dumps({**arguments, "result": str(file)})
         command = RoundCommand(python("sdrt_bench.bench.side_jobs", name), environment())
-        error = _run(command, text, file, quiet)
-        if error is not None:
-            raise SdrtError(f"{name}: {error}")
+        problem = _run(command, text, file, quiet)
+        if problem is not None:
+            raise SdrtError(f"{name}: {problem}")
         outcome = json.loads(file.read_text(encoding="utf-8"))
     if "error" in outcome:
         raise error_class(outcome["kind"])(outcome["error"])

@@ -152,5 +152,5 @@ def _alpha(part: Segment) -> float:
     return 0.38 if part.is_pale else 1
 
 
-def _dashes(line: ReferenceLine) -> Literal["--", "-"]:
+def _dashes(line: ReferenceLine) -> Literal["-", "--"]:
     return "--" if line.is_dashed else "-"

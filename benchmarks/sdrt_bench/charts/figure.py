@@ -44,7 +44,7 @@ HEAD = 44  # height of a title without subtitles
 LEGEND_SAMPLE = 60  # width of a legend's sample and of the distances around it
 DPI = 72  # a point is a pixel
 TIP = "tip:"
-SETTINGS = {
+SETTINGS: Any = {  # the type of its keys is a list of all settings
     "font.family": "DejaVu Sans",  # comes with matplotlib
     "font.size": SIZE,
     "text.color": INK,
@@ -189,7 +189,7 @@ def to_image(figure: Figure) -> Image.Image:
     """Pixels of a figure on white paper."""
     _unclip(figure)
     with chart_settings():
-        canvas: Any = FigureCanvasAgg(figure)  # which has no types
+        canvas: Any = FigureCanvasAgg(figure)
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 

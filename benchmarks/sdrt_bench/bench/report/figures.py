@@ -150,8 +150,8 @@ def traces(cells: Iterable[Cell]) -> LineChart | None:
                 lines.append(Line(_label(cell), steps, times, color, style=style, width=1.4))
     if not lines:
         return None
-    all_times = [time for line in lines for time in line.y]
-    is_log = 0 < FAR * min(all_times) < max(all_times)
+    heights = [y for line in lines for y in line.y]
+    is_log = 0 < FAR * min(heights) < max(heights)
     return LineChart(
         "Each step of each round",
         "step",

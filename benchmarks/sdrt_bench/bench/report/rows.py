@@ -141,7 +141,7 @@ def verdict(record: Record) -> str:
         return f"The machine was quiet: none of {len(measured)} cells is marked as noisy."
     return (
         f"The machine was busy: {len(noisy)} of {len(measured)} cells are marked with {NOISY}, "
-        "their times cannot be trusted."
+        "their times are not to be trusted."
     )
 
 
