@@ -52,13 +52,13 @@ LAYERS = {
         ("presets", "export_options"),
     ),
     "sdrt_bench": (
-        ("compat",),
         ("docs",),
+        ("compat",),
         ("bench",),
         ("compare",),
         ("charts",),
         ("precision_check", "prompts"),
-        ("scenes", "similarity", "option_groups"),
+        ("scenes", "similarity"),
     ),
     "demo_model": (
         ("evaluate", "restore", "train_text_encoder", "train_unet", "train_vae"),
