@@ -52,8 +52,8 @@ LAYERS = {
         ("presets", "export_options"),
     ),
     "sdrt_bench": (
-        ("compat",),
         ("docs",),
+        ("compat",),
         ("bench",),
         ("compare",),
         ("charts",),
