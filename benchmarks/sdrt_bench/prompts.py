@@ -7,7 +7,7 @@ from pathlib import Path
 from sdrt import validation
 from sdrt.errors import MissingExtraError
 from sdrt.manifest import Manifest
-from sdrt.text.prompt_file import read_prompts
+from sdrt.text.prompt import read_prompts
 from sdrt_bench.similarity import Pixels
 
 Judge = Callable[[Pixels], dict[str, bool]]

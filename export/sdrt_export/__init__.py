@@ -13,6 +13,6 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        module = "report" if name == "Report" else "exporter"
+        module = "artifact.report" if name == "Report" else "exporter"
         return getattr(import_module(f"sdrt_export.{module}"), name)
     raise AttributeError(f"module 'sdrt_export' has no attribute {name!r}")

@@ -9,23 +9,31 @@ import yaml
 from pydantic import ValidationError, model_validator
 
 from sdrt.errors import UsageError
-from sdrt.manifest import FORMATS, PRECISIONS, Defaults, Format, Model, Precision, describe
-from sdrt.sampling.scheduler_config import SCHEDULERS
+from sdrt.files.text_file import read_text
+from sdrt.manifest import (
+    FORMATS,
+    PRECISIONS,
+    Defaults,
+    Format,
+    Model,
+    Precision,
+    explain_validation_error,
+)
+from sdrt.sampling.scheduler_config import DIFFUSERS_SCHEDULERS
 from sdrt.validation import hint
 
-MAX_BYTES = 1_000_000
 CLASS, DEFAULT_SCHEDULER = "_class_name", "DDIMScheduler"
-Settings = dict[str, Any]
+Config = dict[str, Any]
 
 
 class Geometry(Model):
     """Sizes of the networks, as arguments of their configuration classes."""
 
-    text_encoder: Settings | None = None
-    text_encoder_2: Settings | None = None
-    unet: Settings
-    vae: Settings
-    scheduler: Settings
+    text_encoder: Config | None = None
+    text_encoder_2: Config | None = None
+    unet: Config
+    vae: Config
+    scheduler: Config
 
     @model_validator(mode="after")
     def _has_a_text_encoder(self) -> "Geometry":
@@ -35,15 +43,20 @@ class Geometry(Model):
 
 
 class Preset(Model):
-    """What to export and how; exactly one of `source` and `geometry` is given."""
+    """A source or a geometry, exactly one of them, and how to export it."""
 
     summary: str = ""
-    """What it is, for a list of presets."""
+    """A few words for the list of presets."""
     source: str | None = None
+    """The path or id of a model."""
     geometry: Geometry | None = None
+    """Sizes of networks to be filled with random weights."""
     precision: Precision = "fp32"
+    """The precision to export in."""
     formats: tuple[Format, ...] = ("onnx", "openvino")
+    """The formats to export."""
     defaults: Defaults = Defaults()
+    """The generation defaults of the artifact."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> "Preset":
@@ -53,18 +66,18 @@ class Preset(Model):
 
 
 def chosen_formats(precision: str, formats: Sequence[str]) -> tuple[Format, ...]:
-    """The formats in our order; raises `UsageError` for what is none, and for no precision."""
+    """The formats in a fixed order; raises `UsageError` for an unknown format or precision."""
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
-        found = repr(unknown[0]) if unknown else "no format"
-        raise UsageError(f"unknown format: {found}; known: {', '.join(FORMATS)}")
+        shown = repr(unknown[0]) if unknown else "no format"
+        raise UsageError(f"unknown format: {shown}; known: {', '.join(FORMATS)}")
     return tuple(name for name in FORMATS if name in formats)
 
 
 def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
-    """Read a preset by its name or its file, and give its name; raises `UsageError`."""
+    """Read a preset by its name or its file, and return its name too; raises `UsageError`."""
     path = _find(name_or_path)
     data = read_yaml(path)
     _check_keys(path, "", data, list(Preset.model_fields))
@@ -75,30 +88,27 @@ def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
 
 
 def read_yaml(path: Path) -> Any:
-    """Plain values of a YAML file; raises `UsageError` for what is none, or far too large."""
+    """Plain values of a YAML file; raises `UsageError` for invalid and for huge files."""
+    text = read_text(path, "a configuration")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no configuration")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        return yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
 
 
 def presets() -> dict[str, Path]:
     """The presets that come with sdrt, by name."""
-    found = {path.stem: path for path in config_folder().glob("*.yaml")}
-    return dict(sorted(found.items()))
+    paths = {path.stem: path for path in config_folder().glob("*.yaml")}
+    return dict(sorted(paths.items()))
 
 
 def known_presets() -> dict[str, Preset]:
-    """The same, read, but without a look at their networks, which takes diffusers and seconds."""
+    """The same, read, but with unchecked geometries: the check takes diffusers and seconds."""
     return {name: _preset(path, read_yaml(path)) for name, path in presets().items()}
 
 
 def config_folder() -> Path:
-    """Installed: beside this file. In a checkout and an editable install: the folder `configs`."""
+    """The folder of presets: next to this file if installed, `configs` in a checkout."""
     installed = Path(__file__).parent / "presets"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
 
@@ -119,7 +129,7 @@ def _preset(path: Path, data: Any) -> Preset:
     try:
         return Preset.model_validate(data)
     except ValidationError as error:
-        raise UsageError(f"{path}: {describe(error)}") from error
+        raise UsageError(f"{path}: {explain_validation_error(error)}") from error
 
 
 def _check_geometry(path: Path, geometry: Any) -> None:
@@ -143,21 +153,24 @@ def _check_geometry(path: Path, geometry: Any) -> None:
         _check_keys(path, f"geometry.{part}", geometry.get(part) or {}, known)
 
 
-def _scheduler_class(path: Path, found: Any) -> str:
-    """The class of diffusers that a preset's scheduler is of; DDIM's if it does not say."""
-    name = found.get(CLASS, DEFAULT_SCHEDULER) if isinstance(found, dict) else DEFAULT_SCHEDULER
-    if name not in SCHEDULERS:
+def _scheduler_class(path: Path, scheduler: Any) -> str:
+    """The class of a preset's scheduler in diffusers, by default DDIM's."""
+    is_mapping = isinstance(scheduler, dict)
+    name = scheduler.get(CLASS, DEFAULT_SCHEDULER) if is_mapping else DEFAULT_SCHEDULER
+    if name not in DIFFUSERS_SCHEDULERS:
         raise UsageError(
-            f"{path}, geometry.scheduler: {CLASS} is {name!r}; known: {', '.join(SCHEDULERS)}"
+            f"{path}, geometry.scheduler: {CLASS} is {name!r}; known: "
+            f"{', '.join(DIFFUSERS_SCHEDULERS)}"
         )
     return str(name)
 
 
-def _check_keys(path: Path, where: str, found: Any, known: list[str]) -> None:
+def _check_keys(path: Path, where: str, content: Any, known: list[str]) -> None:
     place = f"{path}, {where}" if where else str(path)
-    if not isinstance(found, dict):
-        raise UsageError(f"{place}: expected names with values, found {type(found).__name__}")
-    unknown = [str(key) for key in found if key not in known]
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise UsageError(f"{place}: expected names with values, found {kind}")
+    unknown = [str(key) for key in content if key not in known]
     if unknown:
         raise UsageError(
             f"{place}: unknown key {unknown[0]!r}; known: {', '.join(known)}"

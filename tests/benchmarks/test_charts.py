@@ -3,6 +3,7 @@
 import math
 import sys
 from itertools import pairwise
+from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
@@ -12,11 +13,11 @@ import pytest
 from PIL import Image, ImageColor
 
 from sdrt.errors import MissingExtraError
-from sdrt_bench.charts import require_matplotlib
 from sdrt_bench.charts.bars import Bar, BarChart, ReferenceLine, Segment, draw_bars
 from sdrt_bench.charts.figure import SERIES, to_image, to_svg
 from sdrt_bench.charts.lines import Line, LineChart, draw_lines
 from sdrt_bench.charts.scatter import Dot, ScatterChart, draw_scatter
+from sdrt_bench.compare.pictures import check_folder
 
 FALLING = Line("falls", [1, 2, 3], [10.0, 5.0, 0.0], SERIES[0], has_dots=True)
 
@@ -123,7 +124,9 @@ def test_drawing_leaves_settings_of_matplotlib_alone() -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_matplotlib_the_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r"sdrt\[bench\]"):
-        require_matplotlib()
+        check_folder(tmp_path)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sdrt.errors import MissingExtraError, UsageError
+from sdrt.cli.option_types import option_group
+from sdrt.errors import MissingExtraError, UsageError, needs_extra
 from sdrt.files.atomic import check_writable, whole_file
 from sdrt_bench.bench.options import (
     AxisOptions,
@@ -20,8 +21,6 @@ from sdrt_bench.bench.options import (
     OutputOptions,
     PeerOptions,
 )
-from sdrt_bench.charts import require_matplotlib
-from sdrt_bench.option_groups import with_options
 
 if TYPE_CHECKING:
     from sdrt_bench.bench.cells import Models, TableAxes
@@ -31,14 +30,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@with_options(
-    models=ModelOptions,
-    axes=AxisOptions,
-    measurement=MeasurementOptions,
-    peers=PeerOptions,
-    output=OutputOptions,
-    comparison=ComparisonOptions,
-)
+@option_group("models", ModelOptions)
+@option_group("axes", AxisOptions)
+@option_group("measurement", MeasurementOptions)
+@option_group("peers", PeerOptions)
+@option_group("output", OutputOptions)
+@option_group("comparison", ComparisonOptions)
 def bench(
     models: ModelOptions,
     axes: AxisOptions,
@@ -85,7 +82,8 @@ def _session(
     for path in (target, output.html, output.csv):
         _check_target(path)
     if output.html:
-        require_matplotlib()
+        with needs_extra("bench"):
+            import matplotlib  # noqa: F401
     opened = _open_models(models, axes, output.is_silent)
     cells, runners = _cells(opened, axes, peers)
     return Session.of(opened, cells, target, settings, resumed, runners)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from sdrt import validation
+from sdrt.cli.option_types import argument, option
 from sdrt.errors import UsageError
-from sdrt_bench.option_groups import argument, option
 
 if TYPE_CHECKING:
     from sdrt_bench.bench.cells import TableAxes

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from sdrt.errors import UsageError
-from sdrt.manifest import Model, describe
+from sdrt.manifest import Model, explain_validation_error
 
 SCHEMA: Literal[2] = 2
 
@@ -265,7 +265,7 @@ def read_record(path: Path) -> Record:
             data = {**_from_schema_1(data), "schema": SCHEMA}
         return Record.model_validate(data)
     except ValidationError as error:
-        raise UsageError(f"{path}: {describe(error)}; measure again") from error
+        raise UsageError(f"{path}: {explain_validation_error(error)}; measure again") from error
 
 
 # Keys of schema 1 and their names in schema 2, by the place of the object that has them.

@@ -56,7 +56,7 @@ def too_large(artifact: Artifact, backend: Backend, cells: list[Params]) -> dict
     pipe, reasons = Pipeline(artifact, backend), {}
     for params in cells:
         try:
-            pipe.check_memory(pipe.start(params.prompt, **options_of(params)).request)
+            _ = pipe.start(params.prompt, **options_of(params)).plan
         except OutOfMemoryError as error:
             reasons[cell_name(params)] = str(error)
     return reasons
@@ -151,18 +151,18 @@ def _accuracy(artifact: Artifact, params: Params, count: int) -> dict[str, Any] 
 def export_preset(arguments: Arguments) -> None:
     """Export a preset."""
     from sdrt_export.cli.run_export import run_export
+    from sdrt_export.export_options import ExportOptions
 
     path = Path(arguments["path"])
     path.parent.mkdir(parents=True, exist_ok=True)
     name, is_random = arguments["preset"], arguments["random"]
-    run_export(
-        [path],
-        name if is_random else None,
-        None if is_random else name,
-        arguments["precision"],
-        None,
+    options = ExportOptions(
+        random=name if is_random else None,
+        preset=None if is_random else name,
+        precision=arguments["precision"],
         quiet=arguments["quiet"],
     )
+    run_export([path], options)
 
 
 SIDE_JOBS: dict[str, Callable[[Arguments], Any]] = {

@@ -1,7 +1,7 @@
 """A backend that measures how long its networks run, and is otherwise the engine itself.
 
 A run costs two readings of the clock and an addition, less than a microsecond in all, which
-`tests/benchmarks/bench/test_clocked.py` counts.
+`tests/benchmarks/bench/test_timed_backend.py` counts.
 """
 
 import time

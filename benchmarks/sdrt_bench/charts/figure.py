@@ -60,7 +60,9 @@ SETTINGS: Any = {  # the type of its keys is a list of all settings
 @contextmanager
 def chart_settings() -> Iterator[None]:
     """Hold the settings of all charts; also a decorator for functions that draw."""
-    with matplotlib.rc_context(SETTINGS), warnings.catch_warnings():
+    # The stubs name every setting there is in every version.
+    settings: Any = SETTINGS
+    with matplotlib.rc_context(settings), warnings.catch_warnings():
         # A browser may have the letters of a model's name that this font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         yield

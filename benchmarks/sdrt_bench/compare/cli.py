@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sdrt.cli.option_types import Size
+from sdrt.cli.option_types import Size, argument, option, option_group
 from sdrt.errors import UsageError
-from sdrt_bench.option_groups import argument, option, with_options
 
 if TYPE_CHECKING:
     from sdrt.generation.result import Step
@@ -117,7 +116,9 @@ class ReportOptions:
 
 
 @click.command()
-@with_options(sides=SideOptions, sampling=SamplingOptions, output=ReportOptions)
+@option_group("sides", SideOptions)
+@option_group("sampling", SamplingOptions)
+@option_group("output", ReportOptions)
 def compare(sides: SideOptions, sampling: SamplingOptions, output: ReportOptions) -> None:
     """Paint the same prompts, seeds and steps on A and B, and say how far B is from A.
 

@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from sdrt.errors import UsageError, WriteError
+from sdrt.errors import UsageError, WriteError, needs_extra
 from sdrt.files.atomic import check_writable, whole_file
 from sdrt.images.grid import GAP, INK, PAPER, Font, fitting, titled_grid
 from sdrt.images.png import check_target
-from sdrt_bench.charts import require_matplotlib
 from sdrt_bench.compare.comparison import SIDES, ModelComparison, Pair, decibels
 from sdrt_bench.similarity import WHITE, Pixels
 
@@ -26,7 +25,8 @@ def check_folder(folder: Path) -> None:
 
     Raises `UsageError`, `WriteError` without permission, or `MissingExtraError` without matplotlib.
     """
-    require_matplotlib()
+    with needs_extra("bench"):
+        import matplotlib  # noqa: F401
     if folder.is_dir():
         for name in (SHEET, PLOT):
             check_target(folder / name)

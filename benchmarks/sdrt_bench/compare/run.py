@@ -56,8 +56,10 @@ def complete(a: Pipeline, b: Pipeline, options: Options) -> Options:
         "spacing": request.sampler_settings.spacing,
     }
     other = b.start("", **completed).request
-    is_same_way = request.sampler_settings.options == other.sampler_settings.options
-    if not is_same_way or not np.array_equal(a.steps(request).sigmas, b.steps(other).sigmas):
+    has_same_options = request.sampler_settings.options == other.sampler_settings.options
+    if not has_same_options or not np.array_equal(
+        request.steps(a.training_noise).sigmas, other.steps(b.training_noise).sigmas
+    ):
         raise UsageError(
             "with these settings B goes another way than A, so that their steps cannot be "
             "compared: other levels of noise, or other options of the sampler; sdrt info shows "

@@ -15,8 +15,8 @@ from sdrt_bench.bench.peers.weights import Layout, Weights
 from sdrt_export.artifact.openvino_genai import CONVERTER, export_for_genai
 from sdrt_export.exporter import export
 from sdrt_export.presets import read_preset
-from sdrt_export.quantization.calibration import Sampling
-from sdrt_export.quantization.int8_artifact import Settings
+from sdrt_export.quantization.calibration import CalibrationSettings
+from sdrt_export.quantization.int8_artifact import Int8Settings
 from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
@@ -25,7 +25,7 @@ Exporter = Literal["sdrt", "optimum"]
 DEMO = "demo"
 RANDOM = ("tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl")
 MODELS = (DEMO, *RANDOM)
-SAMPLING = Sampling(samples=3, steps=4)  # enough, as only equal images are required
+CALIBRATION = CalibrationSettings(samples=3, steps=4)  # enough, as only equal images are required
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def for_genai(folder: Path, environment: Environment) -> Path:
 
 
 def _export(checkpoint: Checkpoint, folder: Path, precision: str) -> None:
-    settings = Settings(SAMPLING, publish_anyway=True)
+    settings = Int8Settings(CALIBRATION, publish_anyway=True)
     export(checkpoint, folder, precision, settings=settings)  # type: ignore[arg-type]
 
 

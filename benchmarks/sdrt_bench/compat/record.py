@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sdrt.errors import UsageError
 from sdrt.files.atomic import whole_file
-from sdrt.manifest import Model, describe
+from sdrt.manifest import Model, explain_validation_error
 from sdrt_bench.bench.peers.environments import file_lock
 from sdrt_bench.compat.exchange import ENOUGH_DB, EXACT, Outcome
 
@@ -83,7 +83,7 @@ def read_rows(path: Path) -> list[ExchangeRow]:
     try:
         return ROWS.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        text = describe(error) if isinstance(error, ValidationError) else str(error)
+        text = explain_validation_error(error) if isinstance(error, ValidationError) else str(error)
         raise UsageError(f"{path} is no record of exchanges: {text}") from error
 
 

@@ -1,6 +1,6 @@
 """Compares sdrt's images with those of diffusers: each family, task, engine and precision.
 
-    python -m sdrt_bench.docs.family_parity [PRESET ...] [--into docs/families.md]
+    python -m sdrt_bench.docs.family_parity [PRESET ...] [--into docs/export/families.md]
 
 Each preset's geometry gets random weights, once for diffusers' pipelines, which run them in fp32,
 and once for exports in fp32, bf16 and int8. Prompt, noise, scheduler and steps are the same. Random
@@ -33,7 +33,7 @@ from sdrt_bench.docs.scheduler_variants import scheduler_class
 from sdrt_bench.similarity import Pixels, psnr_db
 from sdrt_export.exporter import export
 from sdrt_export.presets import Preset, read_preset
-from sdrt_export.quantization.int8_artifact import Settings
+from sdrt_export.quantization.int8_artifact import Int8Settings
 from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
 
@@ -145,7 +145,7 @@ def export_all(checkpoint: Checkpoint, folder: Path, preset: Preset) -> dict[Pre
         precision: export(checkpoint, folder / precision, precision, defaults=preset.defaults).path
         for precision in FLOATS
     }
-    settings = Settings(publish_anyway=True)
+    settings = Int8Settings(publish_anyway=True)
     return {
         **exports,
         "int8": export(exports["fp32"], folder / "int8", "int8", settings=settings).path,

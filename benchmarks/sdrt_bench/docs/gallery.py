@@ -1,4 +1,4 @@
-"""The pictures of docs/gallery.md, one sheet for each way of making pictures.
+"""The pictures of docs/use/gallery.md, one sheet for each way of making pictures.
 
 python -m sdrt_bench.docs.gallery docs/images
 """

@@ -3,7 +3,7 @@
 Both start at the same latents, draw the same noise, and have the denoiser of `scheduler_trace`. The
 latents after every step are compared, in the form x = x0 + sigma * noise.
 
-    python -m sdrt_bench.docs.sampler_parity docs/sampler-parity.md
+    python -m sdrt_bench.docs.sampler_parity docs/measure/sampler-parity.md
 """
 
 import argparse
@@ -61,7 +61,7 @@ def sdrt_path(
         sampler_settings = replace(
             sampler_settings, options={**sampler_settings.options, "eta": eta}
         )
-    noise = TrainingNoise.of(read_schedule(config))
+    noise = TrainingNoise.from_schedule(read_schedule(config))
     steps = sampler_settings.steps(noise, len(theirs.latents))
     kind: Any = np.float64 if on_their_levels else np.float32
     if on_their_levels:
@@ -127,10 +127,10 @@ def main() -> None:
 HEADER = """# Samplers against diffusers
 
 Made by `python -m sdrt_bench.docs.sampler_parity` with diffusers {version}. Each figure is the
-largest difference of the latents over a whole run, relative to the largest latent, of runs of
-{counts} steps: data that are normal, the ideal network for them, the same start, the same noise.
-sdrt is given nothing but the scheduler's configuration, and computes in float32; diffusers in
-float64, on its levels of float32.
+largest difference of the latents over a whole run, relative to the largest latent, among runs of
+{counts} steps on normally distributed data with the ideal network for them, from the same start
+and with the same noise. sdrt is given only the scheduler's configuration, and computes in float32;
+diffusers computes in float64, on its own float32 noise levels.
 """
 
 

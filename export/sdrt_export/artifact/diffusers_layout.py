@@ -4,20 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sdrt.artifact.diffusers_config import COMPONENTS, TOKENIZERS, XL_COMPONENTS
 from sdrt_export.artifact.staging import Stage
-from sdrt_export.sources.checkpoint import TOKENIZERS, Checkpoint
+from sdrt_export.sources.checkpoint import Checkpoint
 
-CLASSES = {
-    "text_encoder": ["transformers", "CLIPTextModel"],
-    "tokenizer": ["transformers", "CLIPTokenizer"],
-    "unet": ["diffusers", "UNet2DConditionModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-}
+CLASSES = {name: [library, names[0]] for name, (library, names) in COMPONENTS.items()}
+XL_CLASSES = {name: [library, names[0]] for name, (library, names) in XL_COMPONENTS.items()}
 OTHERS: dict[str, Any] = {"safety_checker": [None, None], "feature_extractor": [None, None]}
-XL_CLASSES = {
-    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
-    "tokenizer_2": ["transformers", "CLIPTokenizer"],
-}
 REFINER: dict[str, Any] = {
     "_class_name": "StableDiffusionXLImg2ImgPipeline",
     "text_encoder": [None, None],
@@ -48,15 +41,15 @@ def write_layout(stage: Stage, checkpoint: Checkpoint) -> None:
 
 
 def write_old_vocabulary(folder: Path) -> None:
-    """`vocab.json` and `merges.txt`: optimum-onnx has a transformers that reads nothing else."""
+    """Write `vocab.json` and `merges.txt`, all that the transformers of optimum-onnx reads."""
     model = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]
-    merges = [one if isinstance(one, str) else " ".join(one) for one in model["merges"]]
+    merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
     (folder / "vocab.json").write_text(json.dumps(model["vocab"], ensure_ascii=False), "utf-8")
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]), "utf-8")
 
 
 def _pipeline(checkpoint: Checkpoint) -> str:
-    """The class of diffusers that runs such a model; of some there is only one."""
+    """The diffusers pipeline that runs such a model."""
     xl = "XL" if checkpoint.family == "sdxl" else ""
     if checkpoint.conditions == checkpoint.latent.channels + 1:
         return f"StableDiffusion{xl}InpaintPipeline"

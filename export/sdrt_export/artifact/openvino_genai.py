@@ -1,8 +1,8 @@
-"""A model folder for OpenVINO GenAI, which takes two things otherwise than everybody else.
+"""A model folder for OpenVINO GenAI, which differs from all others in two ways.
 
-It tells U-Nets the timestep as a row of one whole number, whatever they take; and its tokenizers
-are OpenVINO graphs too. The folder has no manifest, for it would not be true of that U-Net: sdrt
-opens it as one of those that others export.
+GenAI gives U-Nets the timestep as a row of one integer, whatever they declare; and its tokenizers
+are OpenVINO graphs. The folder has no manifest, which would not be true of that U-Net: sdrt opens
+it as a folder of another tool.
 """
 
 import os
@@ -22,11 +22,11 @@ from sdrt_export.graphs.to_openvino import save_ir
 
 CONVERTER = "convert_tokenizer"
 FILES = ("model_index.json", "scheduler/scheduler_config.json")
-SHOWN = 300  # characters of what the converter says
+SHOWN = 300  # characters of the converter's message
 
 
 def export_for_genai(artifact: Artifact, destination: Path, converter: Path | None = None) -> Path:
-    """Publish a copy that GenAI opens; files that stay what they are share their place on disk.
+    """Publish a copy that GenAI opens; unchanged files are hard links to the artifact's.
 
     `converter` is the command of openvino_tokenizers, by default the installed one. Raises
     `ArtifactError` for a model without OpenVINO IR, `UnsupportedError` without the command, and
@@ -47,8 +47,8 @@ def export_for_genai(artifact: Artifact, destination: Path, converter: Path | No
 
 
 def take_whole_timesteps(model: ov.Model) -> None:
-    """Let a U-Net take its timestep as a row of whole numbers, of which it reads the first."""
-    (old,) = (one for one in model.get_parameters() if "timestep" in one.output(0).get_names())
+    """Let a U-Net take its timestep as a row of integers, of which it reads the first."""
+    (old,) = (p for p in model.get_parameters() if "timestep" in p.output(0).get_names())
     new = opset13.parameter([-1], ov.Type.i64, "timestep")
     first = opset13.constant(0, ov.Type.i64)
     number = opset13.gather(opset13.convert(new, "f32"), first, first)
@@ -60,7 +60,7 @@ def take_whole_timesteps(model: ov.Model) -> None:
 
 
 def _files(artifact: Artifact) -> Iterator[str]:
-    """All but the U-Net's graph, and what is not OpenVINO's."""
+    """All files but the U-Net's graph and those that are not OpenVINO's."""
     manifest = artifact.manifest
     yield from FILES
     for name, graph in manifest.graphs.items():
@@ -96,18 +96,18 @@ def _write_unet(artifact: Artifact, folder: Path) -> None:
 
 def _converter() -> Path:
     """The command in this environment, or else the first on the path."""
-    own = Path(sys.executable).with_name(CONVERTER)
-    found = str(own) if own.exists() else shutil.which(CONVERTER)
-    if found is None:
+    local = Path(sys.executable).with_name(CONVERTER)
+    command = str(local) if local.exists() else shutil.which(CONVERTER)
+    if command is None:
         raise UnsupportedError(
             f"there is no command {CONVERTER}, which makes GenAI's tokenizers; install it with: "
             f"pip install openvino-tokenizers=={_release()}.* transformers"
         )
-    return Path(found)
+    return Path(command)
 
 
 def _release() -> str:
-    """Both packages have to be of one release."""
+    """The release of OpenVINO, which must be that of the tokenizers package too."""
     return ".".join(ov.get_version().split("-")[0].split(".")[:3])
 
 

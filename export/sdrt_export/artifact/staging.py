@@ -1,4 +1,4 @@
-"""The folder that export publishes: written beside its place, then put there whole.
+"""The folder that an export publishes: written next to its destination, then moved there whole.
 
 A reader never sees a half-written artifact, and a killed export leaves the old one or none.
 """
@@ -23,7 +23,7 @@ _AT_CWD, _EXCHANGE = -100, 2  # of renameat2(2)
 
 
 class Stage:
-    """A folder being filled; `publish` writes the manifest and puts it in its place."""
+    """A folder being filled; `publish` writes the manifest and moves it to the destination."""
 
     def __init__(self, folder: Path, destination: Path) -> None:
         self.folder, self.destination = folder, destination
@@ -35,7 +35,7 @@ class Stage:
         path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
     def inner(self, name: str) -> "Stage":
-        """A folder beside this one for work in between, which disappears with it."""
+        """A folder next to this one for intermediate work, which disappears with it."""
         folder = self.folder.with_name(f"{self.folder.name}-{name}")
         folder.mkdir()
         return Stage(folder, self.destination)
@@ -71,7 +71,7 @@ class Stage:
 
 @contextmanager
 def staged(destination: Path, needed_bytes: int) -> Iterator[Stage]:
-    """Lock a destination and give a folder beside it, which disappears unless it is published.
+    """Lock a destination and yield a folder next to it, which disappears unless it is published.
 
     Raises `LockedError` while another process exports to the same place, `UsageError` if
     something else is there, `WriteError` for too little space or missing permissions.

@@ -1,4 +1,4 @@
-"""`sdrt models`: what can be exported by a name, and what was exported already."""
+"""`sdrt models`: lists the presets and the exported models."""
 
 import json
 import os
@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from sdrt.errors import ArtifactError, MissingExtraError
+from sdrt.errors import ArtifactError, MissingExtraError, needs_extra
 
 Record = dict[str, Any]
 DEPTH = 3
-"""How far below a folder models are looked for: FOLDER/models/sd15/int8 is found."""
+"""How deep below a folder the search goes: FOLDER/models/sd15/int8 is found."""
 
 
 @click.command()
@@ -28,23 +28,21 @@ def models(folders: tuple[Path, ...], as_json: bool) -> None:
         presets = preset_records()
     except MissingExtraError as error:
         missing = str(error)
-    found = model_records(folders or (Path(),))
+    exported = model_records(folders or (Path(),))
     if as_json:
-        record = {"presets": presets, "models": found}
+        record = {"presets": presets, "models": exported}
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
     click.echo("presets, for sdrt export --random NAME DEST and --preset NAME:")
     click.echo(f"  none: {missing}" if missing else _columns(map(_preset_cells, presets)))
     click.echo("models, for sdrt generate --model MODEL:")
-    click.echo(_columns(map(_model_cells, found)))
+    click.echo(_columns(map(_model_cells, exported)))
 
 
 def preset_records() -> list[Record]:
-    """What comes with sdrt to be exported by its name; raises `MissingExtraError`."""
-    try:
+    """The presets that come with sdrt; raises `MissingExtraError`."""
+    with needs_extra("export"):
         from sdrt_export.presets import known_presets
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(str(error.name), "export") from error
     return [
         {"name": name, "summary": preset.summary, **preset.defaults.model_dump()}
         for name, preset in known_presets().items()
@@ -52,19 +50,19 @@ def preset_records() -> list[Record]:
 
 
 def model_records(folders: Iterable[Path]) -> list[Record]:
-    """The embedded models, and those at or below some folders.
+    """The embedded models, and those in or below some folders.
 
-    One that is broken says `error`. Of a folder that another tool exported there is only a
-    `description`: the rest takes reading its graphs.
+    A broken one has an `error`. A folder that another tool exported has only a `description`,
+    because the rest would take reading its graphs.
     """
     from sdrt.artifact.artifact import EMBEDDED
 
     below = {str(path): path for folder in folders for path in _model_folders(folder, DEPTH)}
-    return [_model_record(*found) for found in (*EMBEDDED.items(), *below.items())]
+    return [_model_record(*model) for model in (*EMBEDDED.items(), *below.items())]
 
 
 def _model_folders(folder: Path, depth: int) -> Iterator[Path]:
-    """Folders of models, in order; not hidden ones, and not those inside of a model."""
+    """Model folders, in order, without hidden folders and folders inside a model."""
     from sdrt.artifact.peer_folder import is_peer_folder
     from sdrt.manifest import MANIFEST_NAME
 
@@ -118,7 +116,7 @@ def _defaults(record: Record) -> list[str]:
 
 
 def _columns(rows: Iterable[list[str]]) -> str:
-    """Rows side by side; what stands last in a row may be as long as it likes."""
+    """Rows with aligned cells; the last cell of a row may have any length."""
     rows = list(rows)
     widths = [
         max((len(row[i]) for row in rows if i < len(row) - 1), default=0)

@@ -1,4 +1,7 @@
-"""`optimum-cli export sdrt`: the same export, for those who live in Optimum's command line."""
+"""`optimum-cli export sdrt`: the same export, for users of Optimum's command line.
+
+`export/optimum` registers it, where Optimum looks for commands of other packages.
+"""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -7,11 +10,12 @@ import click
 from optimum.commands.base import BaseOptimumCLICommand
 
 from sdrt.errors import SdrtError
-from sdrt_export.cli.run_export import run_export, summary
+from sdrt_export.cli.run_export import run_export
+from sdrt_export.export_options import ExportOptions
 
 
 class SdrtExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]
-    """Optimum's form of the options of `sdrt export`."""
+    """The main options of `sdrt export` in Optimum's form."""
 
     @staticmethod
     def parse_args(parser: ArgumentParser) -> None:
@@ -24,14 +28,16 @@ class SdrtExportCommand(BaseOptimumCLICommand):  # type: ignore[misc]
         parser.add_argument("output", help="Model folder to write.")
 
     def run(self) -> None:
-        """Export; a failure is one sentence and an exit code."""
+        """Export with the options that were given.
+
+        A failure is one sentence and an exit code.
+        """
         args = self.args
         paths = [Path(path) for path in (args.model, args.output) if path]
+        options = ExportOptions(args.random, args.preset, args.dtype, args.format)
         try:
-            report = run_export(
-                paths, args.random, args.preset, args.dtype, args.format, quiet=False
-            )
+            report = run_export(paths, options)
         except SdrtError as error:
             click.echo(f"sdrt: {error}", err=True)
             raise SystemExit(error.exit_code) from error
-        click.echo(summary(report))
+        click.echo(report.summary())

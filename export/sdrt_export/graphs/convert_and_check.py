@@ -1,4 +1,4 @@
-"""A network's ONNX file -> its entry in the manifest: convert, measure both engines, describe."""
+"""A network's ONNX file -> its entry in the manifest: convert it, and check both engines."""
 
 import logging
 import time
@@ -9,39 +9,43 @@ from pathlib import Path
 from sdrt.backends import Backend, Network
 from sdrt.backends.onnxruntime.backend import OrtBackend
 from sdrt.backends.openvino.backend import OpenVinoBackend
+from sdrt.machine import give_back_memory
 from sdrt.manifest import Format, GraphSpec, Precision, TensorSpec
-from sdrt_export.graphs.parity import Case, parity_db
+from sdrt_export.graphs.parity import ReferenceCase, parity_db
 from sdrt_export.graphs.to_openvino import write_openvino
-from sdrt_export.memory import give_back_memory
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Written:
-    """A network as ONNX on disk, and what it should compute."""
+class WrittenNetwork:
+    """A network as ONNX on disk, and its reference results."""
 
     name: str
+    """The network's name in the artifact."""
     precision: Precision
-    """Of the weights in the file."""
+    """The precision of the weights in the file."""
     files: list[Path]
     """`model.onnx`, then its weights."""
     inputs: tuple[TensorSpec, ...]
+    """The inputs as the manifest states them."""
     outputs: tuple[TensorSpec, ...]
-    cases: list[Case]
+    """The outputs as the manifest states them."""
+    cases: list[ReferenceCase]
+    """Inputs with the outputs that are expected of both engines."""
 
 
-def finish(
-    written: Written,
+def convert_and_check(
+    written: WrittenNetwork,
     root: Path,
     formats: Sequence[Format],
     after_conversion: Callable[[Path], None] | None = None,
     is_final: bool = True,
 ) -> GraphSpec:
-    """Make the other format, and measure both engines; files are named as seen from `root`.
+    """Convert to the other format and measure both engines; `root` is the artifact's folder.
 
-    `after_conversion` may change the ONNX graph once the IR is made from it. What is not final is
-    measured on one engine only.
+    `after_conversion` may change the ONNX graph once the IR is made from it. An intermediate
+    artifact (`is_final` false) is measured on one engine only.
     """
     name, started = written.name, time.perf_counter()
     files: dict[Format, list[Path]] = {"onnx": written.files}
@@ -67,18 +71,18 @@ def finish(
     if "onnx" not in formats:
         for path in files.pop("onnx"):
             path.unlink()
-    # Infinity as the largest that JSON can hold.
+    # JSON has no infinity.
     rounded = {backend: min(round(db, 1), 999.0) for backend, db in figures.items()}
     return spec.model_copy(update={"files": _relative(files, root), "parity_db": rounded})
 
 
 def _backends(precision: Precision) -> tuple[Backend, ...]:
-    """Float graphs in fp32: parity is about the graph and its stored weights.
+    """Both engines, for float graphs in fp32: parity is about the graph and its stored weights.
 
-    What is int8 is in the graph itself; around it the engine computes as it will for users.
+    An int8 graph has its rounding inside; around it the engine computes as it will for users.
     """
-    asked: Precision | None = None if precision == "int8" else "fp32"
-    return OrtBackend(), OpenVinoBackend(precision=asked, max_shapes=1)
+    executed: Precision | None = None if precision == "int8" else "fp32"
+    return OrtBackend(), OpenVinoBackend(precision=executed, max_shapes=1)
 
 
 def _relative(files: dict[Format, list[Path]], root: Path) -> dict[Format, tuple[str, ...]]:

@@ -1,6 +1,6 @@
-"""What Optimum's exporter framework knows of our networks: inputs, axes, dummy inputs.
+"""Descriptions of the networks for Optimum's exporter framework: inputs, axes, dummy inputs.
 
-sdrt is a backend of Optimum's TasksManager as optimum-onnx and optimum-intel are; it uses neither.
+sdrt is a backend of Optimum's TasksManager as optimum-onnx and optimum-intel are; it needs neither.
 """
 
 from typing import Any
@@ -36,27 +36,27 @@ class TextEncoderConfig(ExporterConfig):  # type: ignore[misc]
 
 
 class _ManyStates(TextEncoderConfig):
-    """A text encoder of SDXL, which gives the states between its layers as Optimum names them."""
+    """A text encoder of SDXL, with the states between its layers under Optimum's names."""
 
     first_outputs: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> Axes:  # type: ignore[override]
-        """Those of the whole, then each layer's input, and at last what the last layer gives."""
+        """The encoder's own outputs, the input of each layer, and the output of the last."""
         states = [f"{HIDDEN_STATES}{i}" for i in range(self._config.num_hidden_layers + 1)]
         return {name: {0: "batch"} for name in (*self.first_outputs, *states)}
 
 
 @register("clip-text-xl", "feature-extraction", library_name="diffusers")
 class FirstTextEncoderConfig(_ManyStates):
-    """SDXL's first."""
+    """SDXL's first text encoder."""
 
     first_outputs = ("last_hidden_state", "pooler_output")
 
 
 @register("clip-text-with-projection", "feature-extraction", library_name="diffusers")
 class SecondTextEncoderConfig(_ManyStates):
-    """SDXL's second, which gives an embedding of the whole text first."""
+    """SDXL's second text encoder, whose first output is an embedding of the whole text."""
 
     first_outputs = (POOLED, "last_hidden_state")
 
@@ -76,34 +76,34 @@ class UNetConfig(ExporterConfig):  # type: ignore[misc]
         DummyTimestepInputGenerator,
         DummySeq2SeqDecoderTextInputGenerator,
     )
-    more_inputs: Axes = {}
+    added_inputs: Axes = {}
     outputs: Axes = {"out_sample": {0: "batch", 2: "height", 3: "width"}}
 
     @property
     def inputs(self) -> Axes:
-        """Those of any U-Net, then its kind's own, and the strength of guidance if it is inside."""
+        """The inputs of any U-Net, those of its kind, and the guidance scale if it takes one."""
         has_guidance = getattr(self._config, "time_cond_proj_dim", None) is not None
         return {
             "sample": {0: "batch", 2: "height", 3: "width"},
             "timestep": {},
             "encoder_hidden_states": {0: "batch", 1: "tokens"},
-            **self.more_inputs,
+            **self.added_inputs,
             **({GUIDANCE_INPUT: {0: "batch"}} if has_guidance else {}),
         }
 
     def generate_dummy_inputs(self, framework: str = "pt", **shapes: Any) -> dict[str, Any]:
-        """As Optimum makes them, with the embeddings as a tensor of their own."""
-        made: dict[str, Any] = super().generate_dummy_inputs(framework, **shapes)
-        states = made["encoder_hidden_states"]
-        made["encoder_hidden_states"] = states[0] if isinstance(states, tuple) else states
-        return made
+        """Optimum's dummy inputs, with the embeddings as a plain tensor."""
+        inputs: dict[str, Any] = super().generate_dummy_inputs(framework, **shapes)
+        states = inputs["encoder_hidden_states"]
+        inputs["encoder_hidden_states"] = states[0] if isinstance(states, tuple) else states
+        return inputs
 
 
 @register("unet-2d-condition-xl", "semantic-segmentation", library_name="diffusers")
 class XlUNetConfig(UNetConfig):
     """The U-Net of SDXL."""
 
-    more_inputs: Axes = {POOLED: {0: "batch"}, PICTURE: {0: "batch"}}
+    added_inputs: Axes = {POOLED: {0: "batch"}, PICTURE: {0: "batch"}}
 
 
 @register("vae-decoder", "semantic-segmentation", library_name="diffusers")

@@ -1,15 +1,14 @@
-"""Does an exported graph compute what torch computes? One number per network and engine, in dB."""
+"""Parity of exported graphs with torch: one signal-to-noise ratio per network and engine, in dB."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.backends import Backend, Network
 from sdrt.errors import ParityError
 from sdrt.manifest import PICTURE, POOLED, Precision
-from sdrt.snr import snr_db
 from sdrt.validation import MAX_SIZE
 from sdrt_export.graphs.networks import ExportableNetwork
 
@@ -27,16 +26,20 @@ PROBES = (
 
 
 @dataclass(frozen=True)
-class Case:
-    """Seeded inputs of a network, and what torch makes of them: outputs by name."""
+class ReferenceCase:
+    """Inputs of a network, and the outputs that are expected for them."""
 
     feeds: dict[str, Array]
+    """The inputs by their names."""
     expected: dict[str, Array]
+    """The outputs by their names."""
 
 
 @torch.no_grad()
-def reference_cases(network: ExportableNetwork, downscale: int, seed: int = 0) -> list[Case]:
-    """Run torch in fp32 on seeded inputs: both shapes, several timesteps."""
+def reference_cases(
+    network: ExportableNetwork, downscale: int, seed: int = 0
+) -> list[ReferenceCase]:
+    """Run torch in fp32 on seeded inputs of both shapes and several timesteps."""
     rng = np.random.default_rng(seed)
     cases = []
     for feeds in _inputs(network, downscale, rng):
@@ -44,17 +47,17 @@ def reference_cases(network: ExportableNetwork, downscale: int, seed: int = 0) -
         outputs = network.module(**tensors)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [output.numpy() for output in outputs]
-        cases.append(Case(feeds, dict(zip(network.output_axes, arrays, strict=True))))
+        cases.append(ReferenceCase(feeds, dict(zip(network.output_axes, arrays, strict=True))))
     return cases
 
 
-def parity_db(network: Network, backend: Backend, cases: list[Case]) -> float:
+def parity_db(network: Network, backend: Backend, cases: list[ReferenceCase]) -> float:
     """The worst signal-to-noise ratio of a graph on an engine over all cases and outputs."""
     graph = backend.open(network)
     figures = []
     for case in cases:
-        found = graph.run(case.feeds)
-        figures += [snr_db(expected, found[name]) for name, expected in case.expected.items()]
+        outputs = graph.run(case.feeds)
+        figures += [snr_db(expected, outputs[name]) for name, expected in case.expected.items()]
     return min(figures)
 
 
@@ -64,10 +67,10 @@ def check_floor(name: str, precision: Precision, figures: dict[str, float]) -> N
     The reference of float graphs is torch in fp32, that of int8 graphs is the float graph.
     """
     floor = FLOOR_DB[precision]
-    for backend, found in figures.items():
-        if not found >= floor:  # also when it is NaN
+    for backend, db in figures.items():
+        if not db >= floor:  # also when it is NaN
             raise ParityError(
-                f"{name} on {backend} is {found:.1f} dB from its reference, expected at least "
+                f"{name} on {backend} is {db:.1f} dB from its reference, expected at least "
                 f"{floor:.0f} dB for {precision}; nothing was published"
             )
 
@@ -75,7 +78,7 @@ def check_floor(name: str, precision: Precision, figures: dict[str, float]) -> N
 def _inputs(
     network: ExportableNetwork, downscale: int, rng: np.random.Generator
 ) -> list[dict[str, Array]]:
-    """Normal latents and embeddings, pictures in -1..1, token ids from the whole vocabulary."""
+    """Normal latents, images and embeddings, and token ids from the whole vocabulary."""
     runs = None if "timestep" in network.example else 1
     cases = [
         {

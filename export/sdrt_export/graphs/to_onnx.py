@@ -13,16 +13,15 @@ import torch
 
 from sdrt.errors import SdrtError
 from sdrt.manifest import Precision
-from sdrt_export.graphs.bf16_storage import store_bf16
 from sdrt_export.graphs.networks import Axes, ExportableNetwork
-from sdrt_export.graphs.onnx_files import GRAPH_FILE, WEIGHTS_FILE
+from sdrt_export.graphs.onnx_storage import GRAPH_FILE, WEIGHTS_FILE, store_bf16
 
 # The first operator set with Attention as one node; GroupNormalization and Gelu are older.
 OPSET = 23
 
 
 def trace(network: ExportableNetwork) -> ir.Model:
-    """Trace a network with torch.export; afterwards the module is only good for its weights."""
+    """Trace a network with torch.export, after which the module cannot run any more."""
     network.prepare()
     dynamic = torch.export.Dim.DYNAMIC
     shapes = {name: {axis: dynamic for axis in axes} for name, axes in network.input_axes.items()}
@@ -48,7 +47,7 @@ def trace(network: ExportableNetwork) -> ir.Model:
 
 
 def write_onnx(model: ir.Model, folder: Path, precision: Precision) -> list[Path]:
-    """Write `model.onnx` and its weights, then empty the model; gives the files, graph first."""
+    """Write `model.onnx` and its weights, then empty the model; returns the files, graph first."""
     weights = set(model.graph.initializers.values())
     if precision == "bf16":
         store_bf16(model)
@@ -58,17 +57,17 @@ def write_onnx(model: ir.Model, folder: Path, precision: Precision) -> list[Path
 
 
 def _let_go(weights: Iterable[ir.Value]) -> None:
-    """Drop the numbers of values that nobody reads any more.
+    """Drop the weights of values that nobody reads any more.
 
     The tracer's rewrite rules live as long as the process and keep the last graph that they saw,
-    with every value that was ever an input of it: 3.4 GB for the U-Net of Stable Diffusion 1.5.
+    with every value that ever was an input of it: 3.4 GB for the U-Net of Stable Diffusion 1.5.
     """
     for value in weights:
         value.const_value = None
 
 
 def _tidy(model: ir.Model, network: ExportableNetwork) -> None:
-    """Give free axes their names, and drop the tracer's notes, which outweigh the graph."""
+    """Name the free axes, and drop the tracer's metadata, which outweigh the graph."""
     graph = model.graph
     graph.name = network.name
     model.producer_name, model.producer_version = "sdrt", ""
@@ -86,11 +85,11 @@ def _tidy(model: ir.Model, network: ExportableNetwork) -> None:
         for output in node.outputs:
             output.metadata_props.clear()
             if not output.is_graph_output():
-                output.shape = None  # in the tracer's names for sizes; engines infer their own
+                output.shape = None  # it uses the tracer's names for sizes; engines infer their own
 
 
 def _name_linears(graph: ir.Graph) -> None:
-    """Give the weights of linear layers their names back, which they lost in being transposed."""
+    """Restore the names of linear layers' weights, which they lost in being transposed."""
     for node in graph:
         weight = node.inputs[1] if node.op_type == "MatMul" else None
         if weight is None or not weight.is_initializer():

@@ -1,14 +1,15 @@
-"""ONNX -> OpenVINO IR, so that both engines run one and the same trace."""
+"""ONNX -> OpenVINO IR, so that both engines run the same trace."""
 
 from pathlib import Path
 from xml.etree import ElementTree
 
 import openvino as ov
 
+from sdrt.artifact.detect import GRAPH_FILES, WEIGHTS_FILES
 from sdrt.backends.openvino.mapped_weights import dropping_pages
 from sdrt.errors import SdrtError
 
-GRAPH_FILE, WEIGHTS_FILE = "openvino_model.xml", "openvino_model.bin"
+GRAPH_FILE, WEIGHTS_FILE = GRAPH_FILES["openvino"], WEIGHTS_FILES["openvino"]
 
 
 def write_openvino(onnx_files: list[Path]) -> list[Path]:
@@ -24,7 +25,7 @@ def write_openvino(onnx_files: list[Path]) -> list[Path]:
 
 def save_ir(model: ov.Model, folder: Path) -> list[Path]:
     """Write a model's IR; weights keep their stored precision."""
-    # OpenVINO would store fp32 weights as fp16 unless told otherwise.
+    # By default OpenVINO would store fp32 weights as fp16.
     ov.save_model(model, folder / GRAPH_FILE, compress_to_fp16=False)
     _mark_decompression(folder / GRAPH_FILE)
     return [folder / GRAPH_FILE, folder / WEIGHTS_FILE]
@@ -46,7 +47,7 @@ def _mark_decompression(graph: Path) -> None:
             if info is None:
                 info = ElementTree.Element("rt_info")
                 target.insert(1, info)  # behind <data>
-            if info.find("attribute[@name='decompression']") is None:  # of IR that was read
+            if info.find("attribute[@name='decompression']") is None:
                 ElementTree.SubElement(info, "attribute", name="decompression", version="0")
     tree.write(graph, encoding="utf-8", xml_declaration=True)
 

@@ -1,8 +1,8 @@
-"""What a whole run does to latents, as tables of numbers, from the runtime's own samplers.
+"""A whole run as tables of coefficients, computed with the runtime's own samplers.
 
 Samplers, the scales around the U-Net and the kinds of prediction are all linear in the latents and
-the U-Net's answers. So run them once on vectors of a basis, and what comes out are the
-coefficients: they cannot be out of step with the code that they come from.
+the U-Net's outputs. Running them once on the vectors of a basis gives the coefficients, which can
+therefore never differ from the runtime's code.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ START = 1  # rows of the basis before the draws
 
 @dataclass(frozen=True)
 class Coefficients:
-    """A run of `calls` questions to the U-Net, as sums over the rows of a basis.
+    """A run of `calls` evaluations of the U-Net, as sums over the rows of a basis.
 
     The rows are the first noise, `draws` of more noise, then the clean latents of each call.
     """
@@ -34,19 +34,19 @@ class Coefficients:
     latents: Doubles
     """(calls + 1, rows): x at each call, in the form x0 + sigma * noise; last, the result."""
     scales: Doubles
-    """(calls,): what x is multiplied by for the U-Net."""
+    """(calls,): the factor of x in the U-Net's input."""
     timesteps: Doubles
-    """(calls,)"""
+    """(calls,): the timestep of each call."""
     of_x: Doubles
-    """(calls,): clean latents are x times this,"""
+    """(calls,): the factor of x in the clean latents."""
     of_answer: Doubles
-    """(calls,): plus the U-Net's answer times this."""
+    """(calls,): the factor of the U-Net's output in the clean latents."""
     draws: int
-    """How often the sampler draws noise on the way."""
+    """The number of times that the sampler draws noise on the way."""
 
     @property
     def calls(self) -> int:
-        """How often the U-Net runs."""
+        """The number of evaluations of the U-Net."""
         return len(self.timesteps)
 
 
@@ -56,8 +56,8 @@ def coefficients(manifest: Manifest, sampler_settings: SamplerSettings, count: i
         raise UnsupportedError(
             "clip and thresholding are not linear, and one graph cannot hold them; leave them out"
         )
-    steps = sampler_settings.steps(TrainingNoise.of(manifest.schedule), count)
-    counted = _walk(sampler_settings, steps, 0, 1)  # only to see how often it asks and draws
+    steps = sampler_settings.steps(TrainingNoise.from_schedule(manifest.schedule), count)
+    counted = _walk(sampler_settings, steps, 0, 1)  # only to count evaluations and draws
     draws = counted.drawn
     walked = _walk(sampler_settings, steps, draws, len(counted.sigmas))
     sigmas = walked.sigmas
@@ -80,9 +80,9 @@ class _Walk:
 
 
 def _walk(sampler_settings: SamplerSettings, steps: Steps, draws: int, calls: int) -> _Walk:
-    """Sample with vectors of a basis; those that it has no room for are its last."""
+    """Sample with vectors of a basis, with the last one for all that it has no room for."""
     basis = np.eye(START + draws + calls)
-    asked: list[Doubles] = []
+    inputs: list[Doubles] = []
     sigmas: list[float] = []
     drawn = 0
 
@@ -91,7 +91,7 @@ def _walk(sampler_settings: SamplerSettings, steps: Steps, draws: int, calls: in
         return chosen
 
     def denoise(x: Latents, sigma: float) -> Latents:
-        asked.append(x.reshape(-1).astype(np.float64))
+        inputs.append(x.reshape(-1).astype(np.float64))
         sigmas.append(sigma)
         return vector(draws + len(sigmas))
 
@@ -104,14 +104,14 @@ def _walk(sampler_settings: SamplerSettings, steps: Steps, draws: int, calls: in
     for after, _ in sampler_settings.trajectory(denoise, x, steps, draw):
         x = after
     result = to_unit_variance(x, float(steps.sigmas[-1])).reshape(-1)
-    return _Walk(sigmas, np.stack([*asked, result]), drawn)
+    return _Walk(sigmas, np.stack([*inputs, result]), drawn)
 
 
 def _linear(
     manifest: Manifest, sampler_settings: SamplerSettings, steps: Steps, sigma: float
 ) -> tuple[float, float]:
-    """How much of x and of the U-Net's answer is in the clean latents."""
-    found = []
+    """The factors of x and of the U-Net's output in the clean latents."""
+    factors = []
     for x, answer in ((1.0, 0.0), (0.0, 1.0)):
         denoiser = Denoiser(
             unet=_Constant(manifest, answer),
@@ -120,13 +120,13 @@ def _linear(
             positive=np.zeros((1, 1, 1), np.float32),
             timestep_scaling=sampler_settings.timestep_scaling,
         )
-        found.append(float(denoiser(np.full((1, 1, 1, 1), x), sigma).item()))
-    return found[0], found[1]
+        factors.append(float(denoiser(np.full((1, 1, 1, 1), x), sigma).item()))
+    return factors[0], factors[1]
 
 
 @dataclass(frozen=True)
 class _Constant:
-    """A U-Net that always answers the same."""
+    """A U-Net with a constant output."""
 
     manifest: Manifest
     answer: float

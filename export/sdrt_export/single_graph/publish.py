@@ -1,4 +1,4 @@
-"""A folder with one graph in place of networks: what to build in, weights, tokenizer, manifest."""
+"""Publish a folder with one graph in place of networks: weights, tokenizer, manifest."""
 
 import os
 import shutil
@@ -13,12 +13,14 @@ from onnx import ModelProto
 
 from sdrt.artifact import Artifact
 from sdrt.errors import ArtifactError, UnsupportedError
+from sdrt.machine import peak_memory_bytes
 from sdrt.manifest import GraphSpec, Manifest, guidance_width
 from sdrt.request.resolve import check_prompt_alone, resolve
-from sdrt_export.artifact.default_options import Asked
-from sdrt_export.artifact.report import Report, peak_bytes
+from sdrt_export.artifact.default_options import pipeline_options, with_options
+from sdrt_export.artifact.report import Report
 from sdrt_export.artifact.staging import staged
-from sdrt_export.graphs.onnx_files import GRAPH_FILE, WEIGHTS_FILE, signature
+from sdrt_export.export_options import DefaultOptions
+from sdrt_export.graphs.onnx_storage import GRAPH_FILE, WEIGHTS_FILE, signature
 from sdrt_export.single_graph.coefficients import coefficients
 from sdrt_export.single_graph.graph import NAME, build
 
@@ -26,14 +28,14 @@ NETWORKS = ("text_encoder", "unet", "vae_decoder")
 ALIGNMENT = 4096  # so that engines can map the file
 
 
-def export_single_graph(artifact: Artifact, destination: Path, asked: Asked) -> Report:
+def export_single_graph(artifact: Artifact, destination: Path, options: DefaultOptions) -> Report:
     """Publish a folder with one graph, its tokenizer and a manifest.
 
     Raises `UsageError`, `UnsupportedError` or `ArtifactError` before anything is written.
     """
     started = time.perf_counter()
     _check(artifact)
-    request = resolve(artifact.manifest, "", asked.options())
+    request = resolve(artifact.manifest, "", pipeline_options(options))
     tables = coefficients(artifact.manifest, request.sampler_settings, request.num_inference_steps)
     networks = [artifact.network(name, ("onnx",)) for name in NETWORKS]
     size = sum(file.stat().st_size for network in networks for file in network.files)
@@ -41,12 +43,12 @@ def export_single_graph(artifact: Artifact, destination: Path, asked: Asked) -> 
         folder = stage.folder / NAME
         folder.mkdir()
         models = _load([network.files for network in networks], folder / WEIGHTS_FILE)
-        model = build(models, artifact.manifest, tables, asked.size)
+        model = build(models, artifact.manifest, tables, options.size)
         onnx.save(model, folder / GRAPH_FILE)
         for encoder in artifact.manifest.text_encoders:
             shutil.copytree(artifact.root / encoder.tokenizer, stage.folder / encoder.tokenizer)
-        manifest = stage.publish(_manifest(artifact.manifest, model, asked))
-    return Report(stage.destination, manifest, time.perf_counter() - started, peak_bytes())
+        manifest = stage.publish(_manifest(artifact.manifest, model, options))
+    return Report(stage.destination, manifest, time.perf_counter() - started, peak_memory_bytes())
 
 
 def _check(artifact: Artifact) -> None:
@@ -93,14 +95,14 @@ def _load(files: Iterable[tuple[Path, ...]], weights: Path) -> dict[str, ModelPr
     return models
 
 
-def _manifest(manifest: Manifest, model: ModelProto, asked: Asked) -> Manifest:
+def _manifest(manifest: Manifest, model: ModelProto, options: DefaultOptions) -> Manifest:
     files = (f"{NAME}/{GRAPH_FILE}", f"{NAME}/{WEIGHTS_FILE}")
     inputs, outputs = signature(ir.from_proto(model))
     spec = GraphSpec(files={"onnx": files}, inputs=inputs, outputs=outputs)
     return manifest.model_copy(
         update={
             "graphs": {NAME: spec},
-            "defaults": asked.defaults(manifest),
+            "defaults": with_options(manifest, options),
             "made_with": {**manifest.made_with, "onnx": version("onnx")},
         }
     )

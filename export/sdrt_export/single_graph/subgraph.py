@@ -1,10 +1,10 @@
-"""A network of an artifact as a part of a graph that holds several."""
+"""One network of an artifact inside a graph that holds several."""
 
 import numpy as np
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
 
-class Part:
+class Subgraph:
     """A network's nodes and weights under names of their own, in a graph of several networks."""
 
     def __init__(self, name: str, graph: GraphProto) -> None:
@@ -15,18 +15,18 @@ class Part:
             weight.name = self.at(weight.name)
         for node in self.nodes:
             node.name = self.at(node.name)
-            node.input[:] = [self.at(one) for one in node.input]
-            node.output[:] = [self.at(one) for one in node.output]
+            node.input[:] = [self.at(name) for name in node.input]
+            node.output[:] = [self.at(name) for name in node.output]
 
     def at(self, value: str) -> str:
-        """The new name of a value; an input that is left out has none."""
+        """The new name of a value; an omitted input stays without a name."""
         return f"{self.name}/{value}" if value else ""
 
     def open_group_norms(self) -> None:
-        """Write group norms as what they are made of.
+        """Decompose group norms into simpler operators.
 
-        OpenVINO keeps them for kernels that it does not have inside a loop; ONNX Runtime takes them
-        apart anyway.
+        OpenVINO keeps them whole for kernels that it lacks inside a loop; ONNX Runtime decomposes
+        them anyway.
         """
         opened: list[NodeProto] = []
         for node in self.nodes:
@@ -68,14 +68,14 @@ class Part:
         ]
 
     def split(self) -> tuple[list[NodeProto], list[NodeProto]]:
-        """Nodes that depend on weights alone, such as what decompresses them; and the others.
+        """Nodes that depend on weights alone, such as casts of stored weights, and the others.
 
-        What makes floats of int8 stays with its reader, so that engines see them as one.
+        `DequantizeLinear` stays with its reader, so that engines see the two as one.
         """
         known = {weight.name for weight in self.weights}
         constant, others = [], []
         for node in self.nodes:
-            is_constant = node.input and all(one in known for one in node.input if one)
+            is_constant = node.input and all(name in known for name in node.input if name)
             if is_constant and node.op_type != "DequantizeLinear":
                 known.update(node.output)
                 constant.append(node)

@@ -1,4 +1,4 @@
-"""A checkpoint in diffusers' layout."""
+"""A checkpoint in diffusers' layout: a folder for each component, and `model_index.json`."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,51 +8,33 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    CLIPTokenizer,
-)
+from transformers import CLIPTokenizer
 
 from sdrt.artifact.detect import describe
+from sdrt.artifact.diffusers_config import (
+    COMPONENTS,
+    PIPELINES,
+    TOKENIZERS,
+    XL_COMPONENTS,
+    XL_PIPELINES,
+    is_xl,
+    read_latent,
+    read_zeros_for_empty_prompt,
+)
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Source
 from sdrt_export.sources.checkpoint import (
     BUILD,
     LOAD,
-    PICTURE_NUMBERS,
-    TOKENIZERS,
+    SIZE_CONDITIONING_WIDTHS,
     Checkpoint,
-    Settings,
-    is_xl,
-    other_inputs,
-    picture_numbers,
+    Config,
+    size_conditioning_width,
+    unsupported_channels,
 )
 
-PIPELINES = (
-    "StableDiffusionPipeline",
-    "StableDiffusionImg2ImgPipeline",
-    "StableDiffusionInpaintPipeline",
-    "StableDiffusionInstructPix2PixPipeline",
-    "LatentConsistencyModelPipeline",
-    "LatentConsistencyModelImg2ImgPipeline",
-)
-XL_PIPELINES = (
-    "StableDiffusionXLPipeline",
-    "StableDiffusionXLImg2ImgPipeline",
-    "StableDiffusionXLInpaintPipeline",
-)
-_TOKENIZER = ("transformers", ("CLIPTokenizer", "CLIPTokenizerFast"))
-XL_CLASSES = {
-    "text_encoder_2": ("transformers", ("CLIPTextModelWithProjection",)),
-    "tokenizer_2": _TOKENIZER,
-}
-FIRST = ("text_encoder", "tokenizer")
-CLASSES = {
-    "text_encoder": ("transformers", ("CLIPTextModel",)),
-    "tokenizer": _TOKENIZER,
-    "unet": ("diffusers", ("UNet2DConditionModel",)),
-    "vae": ("diffusers", ("AutoencoderKL",)),
-}
+NOT_IN_REFINER = ("text_encoder", "tokenizer")
 SCHEDULER = re.compile(r"[A-Za-z]+Scheduler")
 WEIGHTS = {
     "text_encoder": "model",
@@ -60,6 +42,7 @@ WEIGHTS = {
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
 }
+"""What the names of each network's weight files begin with."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +64,7 @@ class FolderCheckpoint(Checkpoint):
         configs["scheduler"] = _config(root / "scheduler" / "scheduler_config.json")
         _check_architecture(root, configs)
         name = root.resolve().name
-        zeros = is_xl(configs["unet"]) and bool(index.get("force_zeros_for_empty_prompt", True))
+        zeros = read_zeros_for_empty_prompt(index, configs)
         return cls(name, Source(id=name), configs, root, zeros_for_empty_prompt=zeros)
 
     def tokenizer(self, encoder: str = "text_encoder") -> CLIPTokenizer:
@@ -107,9 +90,9 @@ class FolderCheckpoint(Checkpoint):
             return model.eval().requires_grad_(False)
 
     def _variant(self, part: str) -> dict[str, str]:
-        """Half-precision files are taken where they are the only ones."""
-        found = [path.name for path in (self.root / part).glob(f"{WEIGHTS[part]}*.safetensors")]
-        return {"variant": "fp16"} if found and all(".fp16" in name for name in found) else {}
+        """Select half-precision files where there are no others."""
+        files = [path.name for path in (self.root / part).glob(f"{WEIGHTS[part]}*.safetensors")]
+        return {"variant": "fp16"} if files and all(".fp16" in name for name in files) else {}
 
     @contextmanager
     def _explained(self, part: str) -> Iterator[None]:
@@ -125,10 +108,10 @@ class FolderCheckpoint(Checkpoint):
             ) from error
 
 
-def _check_index(root: Path, index: Settings) -> tuple[str, ...]:
-    """Compare `model_index.json` with the classes that sdrt loads; nothing else is ever loaded.
+def _check_index(root: Path, index: Config) -> tuple[str, ...]:
+    """Compare `model_index.json` with the classes that sdrt loads; no other class is ever loaded.
 
-    Gives the parts that the model has.
+    Returns the names of the components that the model has.
     """
     pipeline = index.get("_class_name")
     if pipeline not in (*PIPELINES, *XL_PIPELINES):
@@ -136,54 +119,64 @@ def _check_index(root: Path, index: Settings) -> tuple[str, ...]:
             f"{root} is a {pipeline}; sdrt exports Stable Diffusion 1, 2 and XL ({PIPELINES[0]}, "
             f"{XL_PIPELINES[0]})"
         )
-    classes = {**CLASSES, **(XL_CLASSES if pipeline in XL_PIPELINES else {})}
+    components = {**COMPONENTS, **(XL_COMPONENTS if pipeline in XL_PIPELINES else {})}
     if pipeline in XL_PIPELINES and index.get("text_encoder") == [None, None]:
-        classes = {part: one for part, one in classes.items() if part not in FIRST}  # the refiner
-    for part, (library, names) in classes.items():
-        found = index.get(part)
-        if found is None:
+        components = {name: c for name, c in components.items() if name not in NOT_IN_REFINER}
+    for part, (library, names) in components.items():
+        listed = index.get(part)
+        if listed is None:
             raise ArtifactError(f"{root}/model_index.json lists no {part}; the model is incomplete")
-        allowed = isinstance(found, list) and len(found) == 2
-        if not allowed or found[0] != library or found[1] not in names:
+        is_pair = isinstance(listed, list) and len(listed) == 2
+        if not is_pair or listed[0] != library or listed[1] not in names:
             raise UnsupportedError(
-                f"{root} has {found!r} as {part}; expected {library}.{' or '.join(names)}"
+                f"{root} has {listed!r} as {part}; expected {library}.{' or '.join(names)}"
             )
     scheduler = index.get("scheduler")
     if not isinstance(scheduler, list) or scheduler[0] != "diffusers":
         raise UnsupportedError(f"{root} has {scheduler!r} as scheduler; expected one of diffusers")
     if not SCHEDULER.fullmatch(str(scheduler[1])):
         raise UnsupportedError(f"{root} names {scheduler[1]!r} as scheduler, which is none")
-    return tuple(classes)
+    return tuple(components)
 
 
-def _check_architecture(root: Path, configs: Mapping[str, Settings]) -> None:
-    """Tell Stable Diffusion 1, 2 and XL from their relatives by the configurations."""
+def _check_architecture(root: Path, configs: Mapping[str, Config]) -> None:
+    """Raise `UnsupportedError` for relatives of Stable Diffusion 1, 2 and XL.
+
+    They are told apart by their configurations. `read_latent` refuses some of their latents.
+    """
+    if "block_out_channels" in configs["vae"]:
+        read_latent(root / "vae", configs["vae"])
     unet = configs["unet"]
     width = unet.get("cross_attention_dim")
     encoders = [configs[name] for name in TOKENIZERS if name in configs]
-    found = None
+    kind = None
     if is_xl(unet) and "text_encoder_2" not in configs:
-        found = "Stable Diffusion XL without its second text encoder"
+        kind = "Stable Diffusion XL without its second text encoder"
     elif not is_xl(unet) and "text_encoder_2" in configs:
-        found = "a U-Net of Stable Diffusion 1 or 2 with two text encoders"
+        kind = "a U-Net of Stable Diffusion 1 or 2 with two text encoders"
     elif unet.get("addition_embed_type") and not is_xl(unet):
-        found = f"a U-Net with the condition {unet['addition_embed_type']!r}"
+        kind = f"a U-Net with the condition {unet['addition_embed_type']!r}"
     elif unet.get("class_embed_type") or unet.get("encoder_hid_dim_type"):
-        found = "an unCLIP or image-conditioned U-Net"
-    elif other := other_inputs(
+        kind = "an unCLIP or image-conditioned U-Net"
+    elif other := unsupported_channels(
         unet.get("in_channels", 4), unet.get("out_channels", 4), is_xl(unet)
     ):
-        found = other
+        kind = other
     elif width != sum(encoder.get("hidden_size", 0) for encoder in encoders):
-        found = f"a U-Net for embeddings of width {width} with a text encoder of another width"
-    elif is_xl(unet) and (numbers := picture_numbers(configs)) != PICTURE_NUMBERS[len(encoders)]:
-        found = f"a U-Net that is told {numbers:g} numbers about the picture"
-    if found:
-        raise UnsupportedError(f"{root} is {found}; sdrt exports Stable Diffusion 1, 2 and XL")
+        kind = f"a U-Net for embeddings of width {width} with a text encoder of another width"
+    elif is_xl(unet):
+        numbers, expected = (
+            size_conditioning_width(configs),
+            SIZE_CONDITIONING_WIDTHS[len(encoders)],
+        )
+        if numbers != expected:
+            kind = f"a U-Net with {numbers:g} numbers of size conditioning in place of {expected}"
+    if kind:
+        raise UnsupportedError(f"{root} is {kind}; sdrt exports Stable Diffusion 1, 2 and XL")
 
 
-def _check_complete(path: Path, report: Settings) -> None:
-    """Refuse weights that a loader would have filled up with random numbers."""
+def _check_complete(path: Path, report: Config) -> None:
+    """Refuse weights for which a loader had to put in random numbers."""
     for kind in ("missing_keys", "mismatched_keys"):
         if report.get(kind):
             names = sorted(map(str, report[kind]))
@@ -193,8 +186,8 @@ def _check_complete(path: Path, report: Settings) -> None:
             )
 
 
-def _config(path: Path) -> Settings:
-    found = read_json(path)
-    if not isinstance(found, dict):
+def _config(path: Path) -> Config:
+    content = read_json(path)
+    if not isinstance(content, dict):
         raise ArtifactError(f"{path} is missing or not valid JSON; the model is incomplete")
-    return found
+    return content

@@ -1,7 +1,7 @@
-"""Models of the Hugging Face hub: found by id and revision, downloaded as real files, each hashed.
+"""Models of the Hugging Face hub: named by id and revision, downloaded as real files, all checked.
 
-A revision's list of files with their hashes is kept beside them, so that a model that was fetched
-once is found, and checked, without a network.
+A revision's list of files with their hashes is kept next to them, so that a model that was fetched
+once can be found and checked without a network.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from sdrt.artifact.diffusers_config import TOKENIZERS, XL_COMPONENTS
 from sdrt.errors import ArtifactError, WriteError
 from sdrt.files.atomic import whole_file
 from sdrt.files.cache import cache_folder
 from sdrt.files.checksums import CHUNK_BYTES, sha256
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Model, Source
-from sdrt_export.sources.checkpoint import TOKENIZERS
-from sdrt_export.sources.diffusers_folder import WEIGHTS, XL_CLASSES
+from sdrt_export.sources.diffusers_folder import WEIGHTS
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ SMALL_FILES = re.compile(
 
 
 class Entry(Model):
-    """One file of a repository: its size, and its hash as SHA-256 or as git has it."""
+    """One file of a repository: its size, and its hash as SHA-256 or as git computes it."""
 
     size: int
     sha256: str | None = None
@@ -81,15 +81,15 @@ class HubId:
 
     @property
     def folder(self) -> Path:
-        """Where its files are kept."""
+        """The folder that holds its files."""
         return cache_folder() / "hub" / self.repository.replace("/", "--")
 
 
 def fetch(model: HubId) -> tuple[Path, Source]:
-    """Download what an export needs, unless it is there; gives the local folder or file.
+    """Download the files that an export needs and lacks; returns the local folder or file.
 
-    Nothing is asked of the network where `HF_HUB_OFFLINE` is set. Raises `ArtifactError` for models
-    that are not there, or files that are not those of the revision.
+    The network is not used where `HF_HUB_OFFLINE` is set. Raises `ArtifactError` for models that do
+    not exist, or files that differ from those of the revision.
     """
     listing, is_online = _listing(model)
     names = [model.file] if model.file else _needed(model, listing.files)
@@ -112,7 +112,7 @@ def fetch(model: HubId) -> tuple[Path, Source]:
 
 
 def _listing(model: HubId) -> tuple[Listing, bool]:
-    """The files of a revision, and whether the hub itself said so just now."""
+    """The files of a revision, and whether the hub could be reached."""
     record = model.folder / f"{quote(model.revision, safe='')}.json"
     try:
         with _explained(model):
@@ -129,10 +129,10 @@ def _listing(model: HubId) -> tuple[Listing, bool]:
         logger.info("%s: as downloaded before (%s)", model, error)
         return Listing.model_validate(known), False
     files = {
-        one.rfilename: Entry(
-            size=one.size or 0, sha256=one.lfs.sha256 if one.lfs else None, blob=one.blob_id
+        file.rfilename: Entry(
+            size=file.size or 0, sha256=file.lfs.sha256 if file.lfs else None, blob=file.blob_id
         )
-        for one in info.siblings or []
+        for file in info.siblings or []
     }
     listing = Listing(commit=str(info.sha), files=files)
     try:
@@ -145,14 +145,14 @@ def _listing(model: HubId) -> tuple[Listing, bool]:
 
 
 def _needed(model: HubId, files: Iterable[str]) -> list[str]:
-    """Configurations, the tokenizer, and each network's weights once: full precision if there."""
+    """Configurations, tokenizers, and weights once per network, in full precision if possible."""
     if "model_index.json" not in files:
         raise ArtifactError(
             f"{model} is no diffusers folder: it has no model_index.json; {_single_files(files)}"
         )
     names = [name for name in files if SMALL_FILES.fullmatch(name)]
     for part, stem in WEIGHTS.items():
-        if part not in XL_CLASSES or f"{part}/config.json" in files:
+        if part not in XL_COMPONENTS or f"{part}/config.json" in files:
             names += _weights(model, part, stem, files)
     return names
 
@@ -164,34 +164,34 @@ def _weights(model: HubId, part: str, stem: str, files: Iterable[str]) -> list[s
             rf"{part}/{stem}({variant}{number}|{number}{variant})\.safetensors"
             rf"|{part}/{stem}\.safetensors\.index{variant}\.json"
         )
-        found = [name for name in files if pattern.fullmatch(name)]
-        if any(name.endswith(".safetensors") for name in found):
-            return found
+        names = [name for name in files if pattern.fullmatch(name)]
+        if any(name.endswith(".safetensors") for name in names):
+            return names
     raise ArtifactError(f"{model} has no safetensors weights in {part}; sdrt loads no pickles")
 
 
 def _single_files(files: Iterable[str]) -> str:
-    found = sorted(name for name in files if "/" not in name and name.endswith(".safetensors"))
-    if not found:
+    names = sorted(name for name in files if "/" not in name and name.endswith(".safetensors"))
+    if not names:
         return "it holds no checkpoint in one file either"
-    return f"single files, to be given as owner/name/file: {', '.join(found)}"
+    return f"single files, to be given as owner/name/file: {', '.join(names)}"
 
 
 def _check(path: Path, entry: Entry) -> None:
     """Raise `ArtifactError` unless a file is the one that the hub listed."""
     if entry.sha256:
-        expected, found = entry.sha256, sha256(path)
+        expected, actual = entry.sha256, sha256(path)
     else:
-        expected, found = entry.blob or "", _git_hash(path)
-    if expected != found:
+        expected, actual = entry.blob or "", _git_hash(path)
+    if expected != actual:
         raise ArtifactError(
-            f"{path} is corrupt: its hash is {found[:12]}..., the hub says {expected[:12]}...; "
+            f"{path} is corrupt: its hash is {actual[:12]}..., the hub says {expected[:12]}...; "
             "delete it and export again"
         )
 
 
 def _git_hash(path: Path) -> str:
-    """Git's name for a file's content, which the hub lists for what is no large file."""
+    """Git's hash of a file's content, which the hub lists for files outside its large storage."""
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -200,7 +200,7 @@ def _git_hash(path: Path) -> str:
 
 
 class _Unreachable(ArtifactError):
-    """The hub does not answer, or was not asked."""
+    """The hub does not answer, or may not be used."""
 
 
 @contextmanager

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import (
-    CLIPTokenizer,
-)
+from transformers import CLIPTokenizer
 
+from sdrt.artifact.diffusers_config import read_zeros_for_empty_prompt
 from sdrt.errors import UsageError
 from sdrt.manifest import Source
 from sdrt_export.presets import CLASS, DEFAULT_SCHEDULER, Preset
-from sdrt_export.sources.checkpoint import BUILD, Checkpoint, fitting_tokenizer, is_xl
+from sdrt_export.sources.checkpoint import BUILD, Checkpoint, fitting_tokenizer
 
 
 @dataclass(frozen=True)
@@ -22,18 +21,18 @@ class RandomCheckpoint(Checkpoint):
 
     @classmethod
     def of(cls, name: str, preset: Preset) -> "RandomCheckpoint":
-        """Make the networks of a preset's geometry, each when it is asked for."""
+        """A checkpoint of a preset's geometry, whose networks are made on demand."""
         geometry = preset.geometry
         if geometry is None:
             raise UsageError(f"preset {name!r} has no geometry to fill with random weights")
-        configs = {part: one for part, one in geometry.model_dump().items() if one is not None}
+        configs = {part: c for part, c in geometry.model_dump().items() if c is not None}
         configs["scheduler"] = {CLASS: DEFAULT_SCHEDULER, **geometry.scheduler}
         return cls(
             name,
             Source(id=f"random:{name}"),
             configs,
-            prediction_from="the preset",
-            zeros_for_empty_prompt=is_xl(geometry.unet) and "text_encoder" in configs,
+            prediction_source="the preset",
+            zeros_for_empty_prompt=read_zeros_for_empty_prompt({}, configs),
         )
 
     def tokenizer(self, encoder: str = "text_encoder") -> CLIPTokenizer:

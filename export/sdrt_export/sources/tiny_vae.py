@@ -1,7 +1,7 @@
-"""The tiny autoencoder: a second, small decoder of the same latents.
+"""The tiny autoencoder TAESD: a second, small decoder of the same latents.
 
-TAESD (github.com/madebyollin/taesd) is 3x3 convolutions and ReLU, without norms and attention. Of
-it only the decoder is taken: it is there to show latents, not to make them.
+It consists of 3x3 convolutions and ReLU, without norms and attention
+(github.com/madebyollin/taesd). Only the decoder is used, to show latents.
 """
 
 import re
@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Latent
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -40,10 +40,10 @@ def open_tiny_vae(path: Path, latent: Latent) -> AutoencoderTiny:
         raise ArtifactError(f"{path} is no tiny autoencoder (TAESD): {text}") from error
     vae.encoder = torch.nn.Identity()
     blocks = vae.config["num_decoder_blocks"]
-    found = vae.config["latent_channels"], 2 ** (len(blocks) - 1)
-    if found != (latent.channels, latent.downscale):
+    channels, downscale = vae.config["latent_channels"], 2 ** (len(blocks) - 1)
+    if (channels, downscale) != (latent.channels, latent.downscale):
         raise UnsupportedError(
-            f"{path} decodes latents of {found[0]} channels to {found[1]} times their size; "
+            f"{path} decodes latents of {channels} channels to {downscale} times their size; "
             f"expected {latent.channels} and {latent.downscale}, which are this model's"
         )
     return vae.eval().requires_grad_(False)
@@ -66,12 +66,12 @@ def _decoder_weights(file: Path) -> Weights:
         weights = load_file(file)
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"cannot read {file}: {error}; expected safetensors") from error
-    found: Weights = {}
+    decoder: Weights = {}
     for name, weight in weights.items():
         if match := DIFFUSERS.fullmatch(name):
-            found[match[1]] = weight.float()
+            decoder[match[1]] = weight.float()
         elif match := ORIGINAL.fullmatch(name):
-            found[f"{int(match[1]) - 1}.{match[2]}"] = weight.float()
-    if "0.weight" not in found:
+            decoder[f"{int(match[1]) - 1}.{match[2]}"] = weight.float()
+    if "0.weight" not in decoder:
         raise ArtifactError(f"{file} holds no decoder of a tiny autoencoder (TAESD)")
-    return found
+    return decoder

@@ -1,12 +1,12 @@
-"""Vocabularies that need no download: CLIP's own, which comes with sdrt, and one of bytes."""
+"""Tokenizers that need no download: CLIP's own, which comes with sdrt, and one of bytes."""
 
 from pathlib import Path
 
 from transformers import CLIPTokenizer
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-CLIP_IDS = 49408, 49406, 49407  # how many, start, end
-VOCABULARIES = CLIP_IDS[0], 514  # how many tokens the tokenizers of this file have
+CLIP_IDS = 49408, 49406, 49407  # number of tokens, start, end
+VOCABULARIES = CLIP_IDS[0], 514  # numbers of tokens of the tokenizers in this file
 PADDING = "!"  # of OpenCLIP: token 0, where OpenAI's CLIP fills up with its end
 LENGTH = 77
 

@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::size_t kHelpColumn = 34;
 
-// Where a number may begin: strtod and strtoll would skip spaces, which nobody means.
-bool begins_badly(const std::string& text) {
+// Whether a number starts with a space, which strtod and strtoll would skip, or is empty.
+bool has_bad_start(const std::string& text) {
     return text.empty() || std::isspace(static_cast<unsigned char>(text.front())) != 0;
 }
 
@@ -78,38 +78,38 @@ const std::string& Arguments::required() const {
 }
 
 std::optional<std::string> Arguments::text(const std::string& option) const {
-    const auto found = values_.find(option);
-    return found == values_.end() ? std::nullopt : std::optional(found->second.back());
+    const auto entry = values_.find(option);
+    return entry == values_.end() ? std::nullopt : std::optional(entry->second.back());
 }
 
 std::vector<std::string> Arguments::all(const std::string& option) const {
-    const auto found = values_.find(option);
-    return found == values_.end() ? std::vector<std::string>{} : found->second;
+    const auto entry = values_.find(option);
+    return entry == values_.end() ? std::vector<std::string>{} : entry->second;
 }
 
 std::optional<std::int64_t> Arguments::whole(const std::string& option) const {
-    const auto given = text(option);
-    if (!given) {
+    const auto value_text = text(option);
+    if (!value_text) {
         return std::nullopt;
     }
     char* end = nullptr;
     errno = 0;
-    const long long value = std::strtoll(given->c_str(), &end, 10);
-    if (begins_badly(*given) || *end != '\0' || errno == ERANGE) {
-        throw UsageError(option + " is '" + *given + "'; expected a whole number");
+    const long long value = std::strtoll(value_text->c_str(), &end, 10);
+    if (has_bad_start(*value_text) || *end != '\0' || errno == ERANGE) {
+        throw UsageError(option + " is '" + *value_text + "'; expected a whole number");
     }
     return value;
 }
 
 std::optional<double> Arguments::number(const std::string& option) const {
-    const auto given = text(option);
-    if (!given) {
+    const auto value_text = text(option);
+    if (!value_text) {
         return std::nullopt;
     }
     char* end = nullptr;
-    const double value = std::strtod(given->c_str(), &end);
-    if (begins_badly(*given) || *end != '\0') {
-        throw UsageError(option + " is '" + *given + "'; expected a number");
+    const double value = std::strtod(value_text->c_str(), &end);
+    if (has_bad_start(*value_text) || *end != '\0') {
+        throw UsageError(option + " is '" + *value_text + "'; expected a number");
     }
     return value;
 }

@@ -1,5 +1,6 @@
-// Reads a command line as click does for the Python program: long and short options, `--name=value`,
-// `-s7`, options and arguments in any order, `--` before arguments that begin with a dash.
+// Parses a command line as click does for the Python program: long and short options,
+// `--name=value`,
+// `-s7`, options and arguments in any order, and `--` before arguments that begin with a dash.
 #pragma once
 
 #include <cstdint>
@@ -12,23 +13,23 @@
 namespace sdrt::host {
 
 struct Option {
-    std::vector<std::string> names;  // all spellings; the first is what the values are asked by
-    std::string metavar;             // "" for one that takes no value
+    std::vector<std::string> names;  // all spellings; values are looked up by the first
+    std::string metavar;             // "" for an option without a value
     std::string help;
 };
 
 class Arguments {
 public:
-    // `argument` names what stands alone on the line, at most one; "" for none. Throws UsageError.
+    // `argument` is the name of the positional argument, "" for none. Throws UsageError.
     Arguments(std::string command, std::string argument, std::vector<Option> options,
               const std::vector<std::string>& words);
 
-    // What stands alone; throws UsageError if it is missing.
+    // The positional argument. Throws UsageError if it is missing.
     const std::string& required() const;
     const std::optional<std::string>& argument() const { return argument_; }
 
     bool has(const std::string& option) const { return values_.count(option) > 0; }
-    // The last value given, or nothing.
+    // The last value of an option, if it was given.
     std::optional<std::string> text(const std::string& option) const;
     std::vector<std::string> all(const std::string& option) const;
     std::optional<std::int64_t> whole(const std::string& option) const;

@@ -1,9 +1,10 @@
-// `sdrt-host check`: does this host, on this machine, do what Python's sdrt did?
+// `sdrt-host check`: compares this host, on this machine, with Python's sdrt.
 #include "commands.hpp"
 
-#include "conformance.hpp"
+#include "diagnostics/conformance/replay.hpp"
 #include "errors.hpp"
-#include "json.hpp"
+#include "files/json_file.hpp"
+#include "pipeline.hpp"
 
 #include <cmath>
 #include <cstdio>
@@ -14,11 +15,12 @@ namespace {
 
 Json record_of(const Finding& finding) {
     Json record;
-    record["case"] = finding.name;
-    record["measure"] = finding.measure;
-    record["found"] = std::isfinite(finding.found) ? Json(finding.found) : Json(nullptr);
-    record["limit"] = finding.limit;
-    record["is_within"] = finding.is_within();
+    const Difference& difference = finding.difference;
+    record["case"] = finding.case_name;
+    record["measure"] = difference.measure;
+    record["found"] = std::isfinite(difference.value) ? Json(difference.value) : Json(nullptr);
+    record["limit"] = difference.limit;
+    record["is_within"] = difference.is_within();
     return record;
 }
 
@@ -27,17 +29,17 @@ Json record_of(const Finding& finding) {
 void check(const Words& words) {
     std::vector<Option> options = engine_options();
     options.push_back({{"--json"}, "", "Print a JSON record."});
-    const Arguments given("sdrt-host check", "GOLDEN", options,
-                          asks_for_help(words) ? Words{} : words);
-    if (asks_for_help(words)) {
-        std::cout << given.help();
+    const Arguments arguments("sdrt-host check", "GOLDEN", options,
+                              wants_help(words) ? Words{} : words);
+    if (wants_help(words)) {
+        std::cout << arguments.help();
         return;
     }
-    const std::string golden = given.required();
-    LoadOptions load = load_options(given);
-    load.engine.precision = given.text("--precision").value_or("fp32");
+    const std::string golden = arguments.required();
+    LoadOptions load = load_options(arguments);
+    load.engine.precision = arguments.text("--precision").value_or("fp32");
     load.keep = {"text_encoder", "text_encoder_2", "unet", "vae_decoder"};
-    Pipeline pipeline(model_of(given), load);
+    Pipeline pipeline(model_path(arguments), load);
 
     Json record;
     record["golden"] = golden;
@@ -45,42 +47,43 @@ void check(const Words& words) {
     record["first_failure"] = nullptr;
     record["stages"] = Json::object();
     record["cases"] = Json::array();
-    const bool is_json = given.has("--json");
+    const bool is_json = arguments.has("--json");
     std::vector<Finding> worst;  // of each stage
     const auto show = [&](const Finding& finding) {
-        if (!finding.is_within() && record["first_failure"].is_null()) {
+        if (!finding.difference.is_within() && record["first_failure"].is_null()) {
             record["first_failure"] = finding.stage;
         }
-        Json one = {{"stage", finding.stage}};
-        one.update(record_of(finding));
-        record["cases"].push_back(std::move(one));
+        Json entry = {{"stage", finding.stage}};
+        entry.update(record_of(finding));
+        record["cases"].push_back(std::move(entry));
         if (worst.empty() || worst.back().stage != finding.stage) {
             worst.push_back(finding);
         } else if (is_worse(finding, worst.back())) {
             worst.back() = finding;
         }
     };
-    std::exception_ptr failed;
+    std::exception_ptr failure;
     try {
         replay(pipeline, golden, show);
     } catch (const ParityError&) {
-        failed = std::current_exception();
+        failure = std::current_exception();
     }
-    for (const Finding& one : worst) {
-        record["stages"][one.stage] = record_of(one);
+    for (const Finding& finding : worst) {
+        record["stages"][finding.stage] = record_of(finding);
     }
     if (is_json) {
         std::cout << record.dump(1) << "\n";
     } else {
         std::printf("%s, on %s: the worst of each stage\n", golden.c_str(),
                     pipeline.backend().name().c_str());
-        for (const Finding& one : worst) {
-            std::printf("  %-10s  %-5s  %-24s  %s\n", one.stage.c_str(),
-                        one.is_within() ? "ok" : "FAILS", one.text().c_str(), one.name.c_str());
+        for (const auto& [case_name, stage, difference] : worst) {
+            std::printf("  %-10s  %-5s  %-24s  %s\n", stage.c_str(),
+                        difference.is_within() ? "ok" : "FAILS", difference.text().c_str(),
+                        case_name.c_str());
         }
     }
-    if (failed) {
-        std::rethrow_exception(failed);
+    if (failure) {
+        std::rethrow_exception(failure);
     }
 }
 

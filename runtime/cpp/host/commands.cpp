@@ -6,11 +6,10 @@
 
 namespace sdrt::host {
 
-bool asks_for_help(const Words& words) {
+bool wants_help(const Words& words) {
     const auto end = std::find(words.begin(), words.end(), "--");
-    return std::any_of(words.begin(), end, [](const std::string& word) {
-        return word == "--help" || word == "-h";
-    });
+    return std::any_of(words.begin(), end,
+                       [](const std::string& word) { return word == "--help" || word == "-h"; });
 }
 
 std::vector<Option> engine_options() {
@@ -20,22 +19,24 @@ std::vector<Option> engine_options() {
         {{"--device"}, "NAME", "The engine's device, for example CPU or GPU."},
         {{"--threads", "-t"}, "N", "Default: the cores this process may use."},
         {{"--precision"}, "NAME", "What the engine should execute: fp32, bf16 or int8."},
-        {{"--retry-precision"}, "", "Run a network that gives NaN or infinity in bf16 again in fp32"},
+        {{"--retry-precision"},
+         "",
+         "Run a network that gives NaN or infinity in bf16 again in fp32"},
         {{"--no-retry-precision"}, "", "(default), or do not."},
     };
 }
 
-LoadOptions load_options(const Arguments& given) {
+LoadOptions load_options(const Arguments& arguments) {
     LoadOptions options;
-    options.engine = {given.text("--backend"), given.text("--device"), given.text("--precision"),
-                      given.whole("--threads")};
-    options.retry_precision = !given.has("--no-retry-precision");
-    options.keep = {};  // one picture: whatever has been used is in the way
+    options.engine = {arguments.text("--backend"), arguments.text("--device"),
+                      arguments.text("--precision"), arguments.whole("--threads")};
+    options.retry_precision = !arguments.has("--no-retry-precision");
+    options.keep = {};  // a single run uses each network once
     return options;
 }
 
-std::string model_of(const Arguments& given) {
-    const auto path = given.text("--model");
+std::string model_path(const Arguments& arguments) {
+    const auto path = arguments.text("--model");
     if (!path) {
         throw UsageError("no model was given; name its folder with --model");
     }

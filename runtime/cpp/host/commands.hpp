@@ -1,9 +1,11 @@
-// The verbs of sdrt-host: each reads its words, does its work and throws sdrt::Error.
+// The commands of sdrt-host. Each parses its command line and throws sdrt::Error.
 #pragma once
 
 #include "arguments.hpp"
-#include "pipeline.hpp"
+#include "backends/cancellation.hpp"
+#include "networks/open_model.hpp"
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -15,31 +17,31 @@ void generate(const Words& words);
 void info(const Words& words);
 void check(const Words& words);
 
-// Whether the words ask for help, before anything in them is found wrong.
-bool asks_for_help(const Words& words);
+// Whether a command line asks for help, which comes before any error in it.
+bool wants_help(const Words& words);
 
-// Options of every verb that opens a model on an engine, and what they mean.
+// The options of all commands that open a model on an engine.
 std::vector<Option> engine_options();
-LoadOptions load_options(const Arguments& given);
+LoadOptions load_options(const Arguments& arguments);
 
 // The model folder that --model names.
-std::string model_of(const Arguments& given);
+std::string model_path(const Arguments& arguments);
 
-// A run that Ctrl-C cancels while this lives. Engines must start their threads after it: they take
-// over that it alone hears of Ctrl-C.
-class CancelledByCtrlC {
+// While it lives, Ctrl-C requests this cancellation. Create it before the engines start their
+// threads, which inherit the signal mask that leaves Ctrl-C to the listener.
+class CtrlCListener {
 public:
-    explicit CancelledByCtrlC(Stop& stop);
-    ~CancelledByCtrlC();
-    CancelledByCtrlC(const CancelledByCtrlC&) = delete;
-    CancelledByCtrlC& operator=(const CancelledByCtrlC&) = delete;
+    explicit CtrlCListener(Cancellation& cancellation);
+    ~CtrlCListener();
+    CtrlCListener(const CtrlCListener&) = delete;
+    CtrlCListener& operator=(const CtrlCListener&) = delete;
 
 private:
-    struct Listener;
-    std::unique_ptr<Listener> listener_;
+    struct Impl;
+    std::unique_ptr<Impl> impl_;
 };
 
-// Thrown for a run that Ctrl-C ended.
+// Thrown after Ctrl-C ended a run.
 struct Interrupted {};
 
 }  // namespace sdrt::host

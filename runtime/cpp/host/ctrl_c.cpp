@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <csignal>
 #include <thread>
 
@@ -12,39 +11,39 @@ namespace {
 
 constexpr int kInterrupted = 130;
 
-sigset_t heard() {
+sigset_t listened_signals() {
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGUSR1);  // from this object to its own thread: the end
+    sigaddset(&signals, SIGUSR1);  // from the destructor, to end the thread
     return signals;
 }
 
 }  // namespace
 
-struct CancelledByCtrlC::Listener {
-    sigset_t before{};
+struct CtrlCListener::Impl {
+    sigset_t previous_mask{};
     std::thread thread;
 };
 
-CancelledByCtrlC::CancelledByCtrlC(Stop& stop) : listener_(std::make_unique<Listener>()) {
-    const sigset_t signals = heard();
-    pthread_sigmask(SIG_BLOCK, &signals, &listener_->before);
-    listener_->thread = std::thread([signals, &stop] {
+CtrlCListener::CtrlCListener(Cancellation& cancellation) : impl_(std::make_unique<Impl>()) {
+    const sigset_t signals = listened_signals();
+    pthread_sigmask(SIG_BLOCK, &signals, &impl_->previous_mask);
+    impl_->thread = std::thread([signals, &cancellation] {
         int signal = 0;
         while (sigwait(&signals, &signal) == 0 && signal == SIGINT) {
-            if (stop.is_asked()) {
-                _exit(kInterrupted);  // asked twice: loading and compiling do not hear the first
+            if (cancellation.is_requested()) {
+                _exit(kInterrupted);  // the second Ctrl-C also ends loading and compiling
             }
-            stop.ask();
+            cancellation.request();
         }
     });
 }
 
-CancelledByCtrlC::~CancelledByCtrlC() {
-    pthread_kill(listener_->thread.native_handle(), SIGUSR1);
-    listener_->thread.join();
-    pthread_sigmask(SIG_SETMASK, &listener_->before, nullptr);
+CtrlCListener::~CtrlCListener() {
+    pthread_kill(impl_->thread.native_handle(), SIGUSR1);
+    impl_->thread.join();
+    pthread_sigmask(SIG_SETMASK, &impl_->previous_mask, nullptr);
 }
 
 }  // namespace sdrt::host

@@ -1,10 +1,12 @@
-// `sdrt-host generate`: a prompt in, PNG files out.
+// `sdrt-host generate`: makes PNG files from a prompt.
 #include "commands.hpp"
 
-#include "checks.hpp"
 #include "errors.hpp"
-#include "image.hpp"
-#include "json.hpp"
+#include "files/json_file.hpp"
+#include "images/png.hpp"
+#include "pipeline.hpp"
+#include "request/resolve.hpp"
+#include "validation.hpp"
 
 #include <unistd.h>
 
@@ -19,7 +21,7 @@ namespace fs = std::filesystem;
 
 constexpr int kBarWidth = 30;
 
-std::vector<Option> options() {
+std::vector<Option> command_options() {
     std::vector<Option> all = {
         {{"--output", "-o"}, "FILE", "Default: sdrt-SEED.png."},
         {{"--negative-prompt", "-n"}, "TEXT", "What the picture should not show."},
@@ -29,7 +31,9 @@ std::vector<Option> options() {
         {{"--guidance-start"}, "X", "Guide from this share of the steps,"},
         {{"--guidance-end"}, "X", "to this share; the other steps cost half."},
         {{"--guidance-split"}, "", "Both halves in turn: needs less memory."},
-        {{"--sampler", "--sampling-method"}, "NAME", "ddim, euler, euler_a, dpm++2m, unipc or lcm."},
+        {{"--sampler", "--sampling-method"},
+         "NAME",
+         "ddim, euler, euler_a, dpm++2m, unipc or lcm."},
         {{"--scheduler"}, "NAME", "Spacing of noise levels: default or karras."},
         {{"--spacing"}, "NAME", "Of evenly spaced timesteps: leading, trailing or linspace."},
         {{"--clip-skip"}, "N", "Layer of the text encoder, from the end: 1 the last."},
@@ -47,58 +51,57 @@ std::vector<Option> options() {
     return all;
 }
 
-void set_size(sdrt::Options& made, const Arguments& given) {
-    made.width = given.whole("--width");
-    made.height = given.whole("--height");
-    const auto size = given.text("--size");
+void set_size(sdrt::Options& options, const Arguments& arguments) {
+    options.width = arguments.whole("--width");
+    options.height = arguments.whole("--height");
+    const auto size = arguments.text("--size");
     if (!size) {
         return;
     }
     unsigned long long width = 0;
     unsigned long long height = 0;
     int read = 0;
-    const bool is_size =
-        std::sscanf(size->c_str(), "%8llux%8llu%n", &width, &height, &read) == 2 ||
-        std::sscanf(size->c_str(), "%8lluX%8llu%n", &width, &height, &read) == 2;
+    const bool is_size = std::sscanf(size->c_str(), "%8llux%8llu%n", &width, &height, &read) == 2 ||
+                         std::sscanf(size->c_str(), "%8lluX%8llu%n", &width, &height, &read) == 2;
     const bool is_all = size->find_first_not_of("0123456789xX") == std::string::npos &&
                         static_cast<std::size_t>(read) == size->size();
     if (!is_size || !is_all) {
         throw UsageError(sdrt::quoted(*size) + " is no size; expected for example 512x768");
     }
-    if (made.width || made.height) {
+    if (options.width || options.height) {
         throw UsageError("both --size and --width or --height were given; give one of them");
     }
-    made.width = static_cast<std::int64_t>(width);
-    made.height = static_cast<std::int64_t>(height);
+    options.width = static_cast<std::int64_t>(width);
+    options.height = static_cast<std::int64_t>(height);
 }
 
-sdrt::Options options_of(const Arguments& given) {
-    sdrt::Options made;
-    made.prompt = given.required();
-    made.negative_prompt = given.text("--negative-prompt").value_or("");
-    set_size(made, given);
-    made.num_inference_steps = given.whole("--steps");
-    made.guidance_scale = given.number("--cfg-scale");
-    made.guidance_rescale = given.number("--guidance-rescale").value_or(0);
-    made.guidance_start = given.number("--guidance-start").value_or(0);
-    made.guidance_end = given.number("--guidance-end").value_or(1);
-    made.guidance_split = given.has("--guidance-split");
-    made.sampler = given.text("--sampler");
-    made.scheduler = given.text("--scheduler");
-    made.spacing = given.text("--spacing");
-    made.clip_skip = given.whole("--clip-skip").value_or(1);
-    const auto seed = given.whole("--seed");
+sdrt::Options options_from(const Arguments& arguments) {
+    sdrt::Options options;
+    options.prompt = arguments.required();
+    options.negative_prompt = arguments.text("--negative-prompt").value_or("");
+    set_size(options, arguments);
+    options.num_inference_steps = arguments.whole("--steps");
+    options.guidance_scale = arguments.number("--cfg-scale");
+    options.guidance_rescale = arguments.number("--guidance-rescale").value_or(0);
+    options.guidance_start = arguments.number("--guidance-start").value_or(0);
+    options.guidance_end = arguments.number("--guidance-end").value_or(1);
+    options.guidance_split = arguments.has("--guidance-split");
+    options.sampler = arguments.text("--sampler");
+    options.scheduler = arguments.text("--scheduler");
+    options.spacing = arguments.text("--spacing");
+    options.clip_skip = arguments.whole("--clip-skip").value_or(1);
+    const auto seed = arguments.whole("--seed");
     if (seed && *seed != -1) {
-        made.seed = seed;
+        options.seed = seed;
     }
-    made.num_images_per_prompt = given.whole("--batch-count").value_or(1);
-    return made;
+    options.num_images_per_prompt = arguments.whole("--batch-count").value_or(1);
+    return options;
 }
 
-// Several pictures get their number before the suffix.
-std::vector<fs::path> targets_of(const Arguments& given, const Request& request) {
-    const std::string first = "sdrt-" + std::to_string(request.seeds.front()) + ".png";
-    const fs::path path = given.text("--output").value_or(first);
+// The paths of the images. Several images get a number before the suffix.
+std::vector<fs::path> target_paths(const Arguments& arguments, const Request& request) {
+    const std::string default_name = "sdrt-" + std::to_string(request.seeds.front()) + ".png";
+    const fs::path path = arguments.text("--output").value_or(default_name);
     if (request.seeds.size() == 1) {
         return {path};
     }
@@ -112,67 +115,68 @@ std::vector<fs::path> targets_of(const Arguments& given, const Request& request)
 
 void show_progress(const Step& step) {
     const auto done = static_cast<int>(step.index + 1);
-    const auto all = static_cast<int>(step.count);
-    const std::string bar(static_cast<std::size_t>(kBarWidth * done / all), '#');
-    std::fprintf(stderr, "\rstep %d/%d [%-*s] %.3g s ", done, all, kBarWidth, bar.c_str(),
+    const auto total = static_cast<int>(step.count);
+    const std::string bar(static_cast<std::size_t>(kBarWidth * done / total), '#');
+    std::fprintf(stderr, "\rstep %d/%d [%-*s] %.3g s ", done, total, kBarWidth, bar.c_str(),
                  step.seconds);
-    if (done == all) {
+    if (done == total) {
         std::fputs("\r\033[K", stderr);
     }
     std::fflush(stderr);
 }
 
-std::string record_of(const Result& result, const std::vector<fs::path>& paths) {
+std::string record_text(const Result& result, const std::vector<fs::path>& paths) {
     Json record;
     record["images"] = Json::array();
     for (std::size_t i = 0; i < paths.size(); ++i) {
         Json image;
         image["file"] = paths[i].string();
-        image.update(Json::parse(result.parameters[i].to_json()));
+        image.update(parse_json(result.parameters[i].to_json(), "the parameters"));
         image.erase("schema");
         record["images"].push_back(std::move(image));
     }
     record["sheets"] = Json::array();
-    record["timings"] = Json::parse(result.timings.to_json());
+    record["timings"] = parse_json(result.timings.to_json(), "the timings");
     record["warnings"] = result.warnings;
     return record.dump(1);
 }
 
-std::string summary_of(const Result& result, const std::vector<fs::path>& paths) {
-    const Parameters& made = result.parameters.front();
-    const Timings& spent = result.timings;
+std::string summary_text(const Result& result, const std::vector<fs::path>& paths) {
+    const Parameters& parameters = result.parameters.front();
+    const Timings& timings = result.timings;
     std::string text;
     for (std::size_t i = 0; i < paths.size(); ++i) {
         text += paths[i].string() + "  seed " + std::to_string(result.parameters[i].seed) + "\n";
     }
-    std::vector<double> steps = spent.step_s;
+    std::vector<double> steps = timings.step_s;
     std::sort(steps.begin(), steps.end());
     char line[256];
     std::snprintf(line, sizeof(line),
                   "%s in %s on %lld threads: %zu steps of %.3g s, text %.2g s, decode %.2g s, "
                   "load %.2g s",
-                  made.backend.c_str(), made.executed_precision.c_str(),
-                  static_cast<long long>(made.threads), steps.size(), steps[steps.size() / 2],
-                  spent.text_encoder_s, spent.vae_decoder_s, spent.loading_s());
+                  parameters.backend.c_str(), parameters.executed_precision.c_str(),
+                  static_cast<long long>(parameters.threads), steps.size(), steps[steps.size() / 2],
+                  timings.text_encoder_s, timings.vae_decoder_s, timings.loading_s());
     return text + line;
 }
 
 }  // namespace
 
 void generate(const Words& words) {
-    const Arguments given("sdrt-host generate", "PROMPT", options(), asks_for_help(words) ? Words{} : words);
-    if (asks_for_help(words)) {
-        std::cout << given.help();
+    const Arguments arguments("sdrt-host generate", "PROMPT", command_options(),
+                              wants_help(words) ? Words{} : words);
+    if (wants_help(words)) {
+        std::cout << arguments.help();
         return;
     }
-    const bool is_json = given.has("--json");
-    const bool is_quiet = given.has("--quiet");
-    const sdrt::Options asked = options_of(given);
-    Stop stop;
-    const CancelledByCtrlC cancelled(stop);
-    Pipeline pipeline(model_of(given), load_options(given));
-    const Request request = resolve(pipeline.manifest(), asked);
-    const auto paths = targets_of(given, request);
+    const bool is_json = arguments.has("--json");
+    const bool is_quiet = arguments.has("--quiet");
+    const sdrt::Options options = options_from(arguments);
+    Cancellation cancellation;
+    const CtrlCListener listener(cancellation);
+    Pipeline pipeline(model_path(arguments), load_options(arguments));
+    const Request request = resolve(pipeline.manifest(), options);
+    const auto paths = target_paths(arguments, request);
     for (const auto& path : paths) {
         check_target(path);
     }
@@ -182,21 +186,21 @@ void generate(const Words& words) {
     }
     Result result;
     try {
-        result = pipeline.generate(request, stop, callback);
-    } catch (const CancelledError&) {  // nobody else could have asked
+        result = pipeline.generate(request, cancellation, callback);
+    } catch (const CancelledError&) {  // only Ctrl-C cancels here
         throw Interrupted{};
     }
     for (std::size_t i = 0; i < paths.size(); ++i) {
         save_png(result.images[i], paths[i],
-                 given.has("--no-metadata") ? nullptr : &result.parameters[i]);
+                 arguments.has("--no-metadata") ? nullptr : &result.parameters[i]);
     }
     for (const std::string& warning : result.warnings) {
         std::cerr << "sdrt-host: warning: " << warning << "\n";
     }
     if (is_json) {
-        std::cout << record_of(result, paths) << "\n";
+        std::cout << record_text(result, paths) << "\n";
     } else if (!is_quiet) {
-        std::cout << summary_of(result, paths) << "\n";
+        std::cout << summary_text(result, paths) << "\n";
     }
 }
 

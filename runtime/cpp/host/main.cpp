@@ -1,11 +1,11 @@
-// sdrt-host: runs a model folder of sdrt without Python. Every failure is one sentence and an exit
-// code, the same as Python's.
+// sdrt-host: runs a model folder of sdrt without Python. Every failure is a sentence and the exit
+// code of Python's program.
 #include "commands.hpp"
 
-#include "backend.hpp"
-#include "checks.hpp"
+#include "backends/open_backend.hpp"
 #include "errors.hpp"
-#include "json.hpp"
+#include "files/json_file.hpp"
+#include "validation.hpp"
 
 #include <algorithm>
 #include <iostream>
@@ -24,7 +24,8 @@ constexpr const char* kHelp =
     "Commands:\n"
     "  generate PROMPT   make a picture\n"
     "  info MODEL        say what a model folder holds\n"
-    "  check GOLDEN      replay golden vectors that `sdrt conformance` wrote; also: --check GOLDEN\n\n"
+    "  check GOLDEN      replay golden vectors that `sdrt conformance` wrote; also: --check "
+    "GOLDEN\n\n"
     "sdrt-host COMMAND --help lists the options.\n";
 
 int fail(const Words& words, const char* type, const std::string& message, int code) {
@@ -36,7 +37,7 @@ int fail(const Words& words, const char* type, const std::string& message, int c
     error["error"]["type"] = type;
     error["error"]["message"] = message;
     error["error"]["exit_code"] = code;
-    // A path or a prompt may be anything but UTF-8.
+    // A path or a prompt need not be UTF-8.
     std::cerr << error.dump(-1, ' ', false, sdrt::Json::error_handler_t::replace) << "\n";
     return code;
 }
@@ -51,16 +52,16 @@ void run(Words words) {
                   << sdrt::joined(sdrt::built_backends()) << "\n";
         return;
     }
-    const std::string verb = words.front();
+    const std::string command = words.front();
     words.erase(words.begin());
-    if (verb == "generate") {
+    if (command == "generate") {
         sdrt::host::generate(words);
-    } else if (verb == "info") {
+    } else if (command == "info") {
         sdrt::host::info(words);
-    } else if (verb == "check" || verb == "--check") {
+    } else if (command == "check" || command == "--check") {
         sdrt::host::check(words);
     } else {
-        throw sdrt::UsageError("no such command: " + sdrt::quoted(verb) +
+        throw sdrt::UsageError("no such command: " + sdrt::quoted(command) +
                                "; known: generate, info, check");
     }
 }

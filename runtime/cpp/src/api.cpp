@@ -1,29 +1,34 @@
-// The C face: every exception becomes a code, every code has a message.
-#define SDRT_C_ONLY
-#include "sdrt.h"
+// The C API: every exception becomes a code with a message.
+#include "api_options.hpp"
 
-#include "backend.hpp"
-#include "checks.hpp"
-#include "conformance.hpp"
+#include "backends/open_backend.hpp"
+#include "diagnostics/conformance/replay.hpp"
+#include "diagnostics/info.hpp"
 #include "errors.hpp"
-#include "info.hpp"
+#include "images/png.hpp"
 #include "pipeline.hpp"
+#include "request/resolve.hpp"
+#include "validation.hpp"
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
 #include <mutex>
 #include <new>
-#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
 
 struct sdrt_pipeline {
-    sdrt_pipeline(const char* path, sdrt::LoadOptions options)
-        : pipeline(path, std::move(options)), info(sdrt::describe(pipeline)) {}
+    sdrt_pipeline(const char* path, const sdrt::LoadOptions& options)
+        : pipeline(path, options),
+          info(sdrt::info_json(pipeline)) {}
 
     sdrt::Pipeline pipeline;
     std::string info;
-    std::mutex is_busy;
-    std::mutex is_changing;       // guards:
-    sdrt::Stop* stop = nullptr;  // of the run that goes on
+    std::mutex run_mutex;  // held by the call that uses the pipeline
+    std::mutex cancellation_mutex;
+    sdrt::Cancellation* cancellation = nullptr;  // of the current run
 };
 
 struct sdrt_image {
@@ -40,14 +45,14 @@ struct sdrt_result {
 
 namespace {
 
-// Cuts a text to what fits, not within a character of UTF-8.
-void copy_text(const char* text, char* to, std::size_t room) {
-    std::size_t length = std::min(std::strlen(text), room - 1);
+// Copies a text and cuts it to the size of the buffer, but not within a UTF-8 character.
+void copy_text(const char* text, char* buffer, std::size_t size) {
+    std::size_t length = std::min(std::strlen(text), size - 1);
     while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xC0U) == 0x80U) {
         --length;
     }
-    std::memcpy(to, text, length);
-    to[length] = '\0';
+    std::memcpy(buffer, text, length);
+    buffer[length] = '\0';
 }
 
 sdrt_code fail(sdrt_error* error, sdrt_code code, const char* message) noexcept {
@@ -58,159 +63,73 @@ sdrt_code fail(sdrt_error* error, sdrt_code code, const char* message) noexcept 
     return code;
 }
 
-// Does the work of one call.
+// Does the work of an API call and turns its exceptions into codes.
 template <class Work>
-sdrt_code guarded(sdrt_error* error, const Work& work) noexcept {
+sdrt_code run_guarded(sdrt_error* error, const Work& work) noexcept {
     try {
         work();
         return fail(error, SDRT_OK, "");
-    } catch (const sdrt::Error& failed) {
-        return fail(error, static_cast<sdrt_code>(failed.code()), failed.what());
+    } catch (const sdrt::Error& exception) {
+        return fail(error, static_cast<sdrt_code>(exception.code()), exception.what());
     } catch (const std::bad_alloc&) {
         return fail(error, SDRT_OUT_OF_MEMORY, "the machine has too little free memory");
-    } catch (const std::exception& failed) {
-        return fail(error, SDRT_FAILURE, failed.what());
+    } catch (const std::exception& exception) {
+        return fail(error, SDRT_FAILURE, exception.what());
     } catch (...) {
         return fail(error, SDRT_FAILURE, "an exception of an unknown kind");
     }
 }
 
-void require(const void* argument, const char* name) {
-    if (argument == nullptr) {
-        throw sdrt::UsageError(std::string(name) + " is NULL");
-    }
-}
-
-// What a caller knows of a struct of options, over the defaults.
-template <class T>
-T completed(const T* given, void (*init)(T*)) {
-    T all;
-    init(&all);
-    if (given == nullptr) {
-        return all;
-    }
-    if (given->size < sizeof(std::size_t) || given->size > 4 * sizeof(T)) {
-        throw sdrt::UsageError("options were not begun with their _init function");
-    }
-    std::memcpy(&all, given, std::min(given->size, sizeof(T)));
-    return all;
-}
-
-std::optional<std::int64_t> whole(int value) {
-    return value == SDRT_DEFAULT ? std::nullopt : std::optional<std::int64_t>(value);
-}
-
-bool flag(int value, const char* name) {
-    return sdrt::check_whole(name, value, 0, 1) == 1;
-}
-
-std::optional<double> number(double value) {
-    const bool is_default = !(value < SDRT_DEFAULT) && !(value > SDRT_DEFAULT) && value == value;
-    return is_default ? std::nullopt : std::optional<double>(value);
-}
-
-std::optional<std::string> text(const char* value) {
-    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
-
-std::set<std::string> names_in(const std::string& list) {
-    std::istringstream words(list);
-    std::set<std::string> names;
-    for (std::string word; std::getline(words, word, ',');) {
-        word.erase(std::remove(word.begin(), word.end(), ' '), word.end());
-        if (!word.empty()) {
-            names.insert(sdrt::check_known(
-                "network", word, {"text_encoder", "text_encoder_2", "unet", "vae_decoder"}));
-        }
-    }
-    return names;
-}
-
-sdrt::LoadOptions load_options(const sdrt_load_options* options) {
-    const auto given = completed(options, sdrt_load_options_init);
-    sdrt::LoadOptions made;
-    made.engine = {text(given.backend), text(given.device), text(given.precision),
-                   whole(given.threads)};
-    if (given.keep != nullptr) {
-        made.keep = names_in(given.keep);
-    }
-    made.retry_precision = flag(given.retry_precision, "retry_precision");
-    return made;
-}
-
-sdrt::Options options_of(const sdrt_options* options) {
-    require(options, "options");
-    const auto given = completed(options, sdrt_options_init);
-    require(given.prompt, "prompt");
-    sdrt::Options made;
-    made.prompt = given.prompt;
-    made.negative_prompt = text(given.negative_prompt).value_or("");
-    made.width = whole(given.width);
-    made.height = whole(given.height);
-    made.num_inference_steps = whole(given.num_inference_steps);
-    made.num_images_per_prompt = whole(given.num_images_per_prompt).value_or(1);
-    made.clip_skip = whole(given.clip_skip).value_or(1);
-    made.guidance_split = flag(given.guidance_split, "guidance_split");
-    made.guidance_scale = number(given.guidance_scale);
-    made.guidance_rescale = number(given.guidance_rescale).value_or(0);
-    made.guidance_start = number(given.guidance_start).value_or(0);
-    made.guidance_end = number(given.guidance_end).value_or(1);
-    if (given.seed != -1) {
-        made.seed = given.seed;
-    }
-    made.sampler = text(given.sampler);
-    made.scheduler = text(given.scheduler);
-    made.spacing = text(given.spacing);
-    return made;
-}
-
-// Makes a stop reachable for sdrt_cancel while it lives.
-class Reachable {
+// While it lives, sdrt_cancel requests this cancellation.
+class CancellableRun {
 public:
-    Reachable(sdrt_pipeline& pipeline, sdrt::Stop& stop) : pipeline_(pipeline) { set(&stop); }
-    ~Reachable() { set(nullptr); }
-    Reachable(const Reachable&) = delete;
-    Reachable& operator=(const Reachable&) = delete;
+    CancellableRun(sdrt_pipeline& pipeline, sdrt::Cancellation& cancellation)
+        : pipeline_(pipeline) {
+        set(&cancellation);
+    }
+    ~CancellableRun() { set(nullptr); }
+    CancellableRun(const CancellableRun&) = delete;
+    CancellableRun& operator=(const CancellableRun&) = delete;
 
 private:
-    void set(sdrt::Stop* stop) {
-        const std::lock_guard lock(pipeline_.is_changing);
-        pipeline_.stop = stop;
+    void set(sdrt::Cancellation* cancellation) {
+        const std::lock_guard lock(pipeline_.cancellation_mutex);
+        pipeline_.cancellation = cancellation;
     }
 
     sdrt_pipeline& pipeline_;
 };
 
-void show(const sdrt::Step& step, sdrt_step_callback callback, void* user) {
+void call_back(const sdrt::Step& step, sdrt_step_callback callback, void* user) {
     const auto& shape = step.latents.shape;
     const auto size = [&shape](std::size_t i) { return static_cast<int>(shape[i]); };
-    const sdrt_step shown{static_cast<int>(step.index),
-                          static_cast<int>(step.count),
-                          step.sigma,
-                          step.seconds,
-                          step.latents.data(),
-                          step.denoised.data(),
-                          size(0),
-                          size(1),
-                          size(2),
-                          size(3)};
-    if (callback(&shown, user) != 0) {
+    const sdrt_step c_step{static_cast<int>(step.index),
+                           static_cast<int>(step.count),
+                           step.sigma,
+                           step.seconds,
+                           step.latents.data(),
+                           step.denoised.data(),
+                           size(0),
+                           size(1),
+                           size(2),
+                           size(3)};
+    if (callback(&c_step, user) != 0) {
         throw sdrt::CancelledError("the callback cancelled the run after step " +
                                    std::to_string(step.index + 1) + " of " +
                                    std::to_string(step.count));
     }
 }
 
-std::unique_ptr<sdrt_result> result_of(sdrt::Result made) {
-    auto result = std::make_unique<sdrt_result>();
-    for (std::size_t i = 0; i < made.images.size(); ++i) {
-        std::string json = made.parameters[i].to_json();
-        result->images.push_back(
-            {std::move(made.images[i]), std::move(made.parameters[i]), std::move(json)});
+std::unique_ptr<sdrt_result> result_from(sdrt::Result result) {
+    auto converted = std::make_unique<sdrt_result>();
+    for (std::size_t i = 0; i < result.images.size(); ++i) {
+        std::string json = result.parameters[i].to_json();
+        converted->images.push_back(
+            {std::move(result.images[i]), std::move(result.parameters[i]), std::move(json)});
     }
-    result->warnings = sdrt::joined(made.warnings, "\n");
-    result->timings = made.timings.to_json();
-    return result;
+    converted->warnings = sdrt::joined(result.warnings, "\n");
+    converted->timings = result.timings.to_json();
+    return converted;
 }
 
 }  // namespace
@@ -234,43 +153,17 @@ const char* sdrt_code_name(sdrt_code code) {
 const char* sdrt_version(void) { return SDRT_VERSION; }
 
 const char* sdrt_backends(void) {
-#if defined(SDRT_OPENVINO) && defined(SDRT_ONNXRUNTIME)
-    return "openvino, onnxruntime";
-#elif defined(SDRT_OPENVINO)
-    return "openvino";
-#elif defined(SDRT_ONNXRUNTIME)
-    return "onnxruntime";
-#else
-    return "";
-#endif
-}
-
-void sdrt_load_options_init(sdrt_load_options* options) {
-    *options = sdrt_load_options{};
-    options->size = sizeof(*options);
-    options->threads = SDRT_DEFAULT;
-    options->retry_precision = 1;
-}
-
-void sdrt_options_init(sdrt_options* options) {
-    *options = sdrt_options{};
-    options->size = sizeof(*options);
-    options->negative_prompt = "";
-    options->width = options->height = SDRT_DEFAULT;
-    options->num_inference_steps = options->num_images_per_prompt = options->clip_skip =
-        SDRT_DEFAULT;
-    options->guidance_scale = options->guidance_rescale = SDRT_DEFAULT;
-    options->guidance_start = options->guidance_end = SDRT_DEFAULT;
-    options->seed = -1;
+    static const std::string names = sdrt::joined(sdrt::built_backends());
+    return names.c_str();
 }
 
 sdrt_code sdrt_load(const char* path, const sdrt_load_options* options, sdrt_pipeline** pipeline,
                     sdrt_error* error) {
-    return guarded(error, [&] {
-        require(pipeline, "pipeline");
+    return run_guarded(error, [&] {
+        sdrt::require(pipeline, "pipeline");
         *pipeline = nullptr;
-        require(path, "path");
-        *pipeline = new sdrt_pipeline(path, load_options(options));
+        sdrt::require(path, "path");
+        *pipeline = new sdrt_pipeline(path, sdrt::load_options_from(options));
     });
 }
 
@@ -281,26 +174,28 @@ const char* sdrt_pipeline_info(const sdrt_pipeline* pipeline) { return pipeline-
 sdrt_code sdrt_generate(sdrt_pipeline* pipeline, const sdrt_options* options,
                         sdrt_step_callback callback, void* user, sdrt_result** result,
                         sdrt_error* error) {
-    return guarded(error, [&] {
-        require(result, "result");
+    return run_guarded(error, [&] {
+        sdrt::require(result, "result");
         *result = nullptr;
-        require(pipeline, "pipeline");
-        const auto request = sdrt::resolve(pipeline->pipeline.manifest(), options_of(options));
-        const std::lock_guard lock(pipeline->is_busy);
-        sdrt::Stop stop;
-        const Reachable reachable(*pipeline, stop);
-        sdrt::Callback shown;
+        sdrt::require(pipeline, "pipeline");
+        const auto request =
+            sdrt::resolve(pipeline->pipeline.manifest(), sdrt::options_from(options));
+        const std::lock_guard lock(pipeline->run_mutex);
+        sdrt::Cancellation cancellation;
+        const CancellableRun cancellable(*pipeline, cancellation);
+        sdrt::Callback on_step;
         if (callback != nullptr) {
-            shown = [&](const sdrt::Step& step) { show(step, callback, user); };
+            on_step = [&](const sdrt::Step& step) { call_back(step, callback, user); };
         }
-        *result = result_of(pipeline->pipeline.generate(request, stop, shown)).release();
+        *result =
+            result_from(pipeline->pipeline.generate(request, cancellation, on_step)).release();
     });
 }
 
 void sdrt_cancel(sdrt_pipeline* pipeline) {
-    const std::lock_guard lock(pipeline->is_changing);
-    if (pipeline->stop != nullptr) {
-        pipeline->stop->ask();
+    const std::lock_guard lock(pipeline->cancellation_mutex);
+    if (pipeline->cancellation != nullptr) {
+        pipeline->cancellation->request();
     }
 }
 
@@ -309,8 +204,8 @@ void sdrt_result_free(sdrt_result* result) { delete result; }
 int sdrt_result_count(const sdrt_result* result) { return static_cast<int>(result->images.size()); }
 
 const sdrt_image* sdrt_result_image(const sdrt_result* result, int index) {
-    const bool is_there = index >= 0 && index < sdrt_result_count(result);
-    return is_there ? &result->images[static_cast<std::size_t>(index)] : nullptr;
+    const bool is_in_range = index >= 0 && index < sdrt_result_count(result);
+    return is_in_range ? &result->images[static_cast<std::size_t>(index)] : nullptr;
 }
 
 const char* sdrt_result_warnings(const sdrt_result* result) { return result->warnings.c_str(); }
@@ -330,24 +225,25 @@ uint64_t sdrt_image_seed(const sdrt_image* image) {
 const char* sdrt_image_parameters(const sdrt_image* image) { return image->json.c_str(); }
 
 sdrt_code sdrt_image_save(const sdrt_image* image, const char* path, sdrt_error* error) {
-    return guarded(error, [&] {
-        require(image, "image");
-        require(path, "path");
+    return run_guarded(error, [&] {
+        sdrt::require(image, "image");
+        sdrt::require(path, "path");
         sdrt::save_png(image->image, path, &image->parameters);
     });
 }
 
 sdrt_code sdrt_conformance(sdrt_pipeline* pipeline, const char* golden,
                            sdrt_check_callback callback, void* user, sdrt_error* error) {
-    return guarded(error, [&] {
-        require(pipeline, "pipeline");
-        require(golden, "golden");
-        const std::lock_guard lock(pipeline->is_busy);
+    return run_guarded(error, [&] {
+        sdrt::require(pipeline, "pipeline");
+        sdrt::require(golden, "golden");
+        const std::lock_guard lock(pipeline->run_mutex);
         sdrt::replay(pipeline->pipeline, golden, [&](const sdrt::Finding& finding) {
             if (callback != nullptr) {
-                const sdrt_check check{finding.name.c_str(), finding.stage.c_str(),
-                                       finding.measure.c_str(), finding.found, finding.limit,
-                                       finding.is_within() ? 1 : 0};
+                const sdrt::Difference& difference = finding.difference;
+                const sdrt_check check{finding.case_name.c_str(),  finding.stage.c_str(),
+                                       difference.measure.c_str(), difference.value,
+                                       difference.limit,           difference.is_within() ? 1 : 0};
                 callback(&check, user);
             }
         });

@@ -1,5 +1,5 @@
-// What sdrt throws on purpose, each with the exit code of the program; the same tree as in Python
-// (errors.py). A message says what was found, what was expected and what to do.
+// The errors that sdrt throws on purpose, each with the program's exit code; the same tree as in
+// Python's errors.py. A message says what was found, what was expected and what to do.
 #pragma once
 
 #include <stdexcept>
@@ -8,17 +8,19 @@
 
 namespace sdrt {
 
-// Base of everything that sdrt throws on purpose.
+// Base of all errors that sdrt throws on purpose.
 class Error : public std::runtime_error {
 public:
-    // The exit code.
+    // The exit code of the program.
     int code() const noexcept { return code_; }
-    // The name that Python's class has: "UsageError".
+    // The name of Python's class: "UsageError".
     const char* type() const noexcept { return type_; }
 
 protected:
     Error(int code, const char* type, const std::string& message)
-        : std::runtime_error(message), code_(code), type_(type) {}
+        : std::runtime_error(message),
+          code_(code),
+          type_(type) {}
 
 private:
     int code_;
@@ -58,25 +60,23 @@ public:
 // An engine could not allocate what it needs.
 class OutOfMemoryError : public Error {
 public:
-    explicit OutOfMemoryError(const std::string& message)
-        : Error(7, "OutOfMemoryError", message) {}
+    explicit OutOfMemoryError(const std::string& message) : Error(7, "OutOfMemoryError", message) {}
 };
 
-// An architecture, precision or device that sdrt, this build or this machine cannot do.
+// An architecture, precision or device that sdrt, this build or this machine does not support.
 class UnsupportedError : public Error {
 public:
-    explicit UnsupportedError(const std::string& message)
-        : Error(9, "UnsupportedError", message) {}
+    explicit UnsupportedError(const std::string& message) : Error(9, "UnsupportedError", message) {}
 };
 
-// Somebody cancelled a run.
+// A run was cancelled.
 class CancelledError : public Error {
 public:
     explicit CancelledError(const std::string& message) : Error(10, "CancelledError", message) {}
 };
 
-// A text as messages show it: in quotes as Python's repr has them, with control characters escaped.
-// To be called as sdrt::quoted: of a std::string it would be std::quoted.
+// Quotes a text for a message as Python's repr does, with control characters escaped. Call it as
+// sdrt::quoted, because for a std::string the unqualified name finds std::quoted.
 std::string quoted(std::string_view text);
 
 }  // namespace sdrt

@@ -27,7 +27,7 @@ std::string read(const std::string& path) {
     return text;
 }
 
-// Processors' worth of time that a control group allows; 0 where it does not limit.
+// The number of processors whose time the control group allows; 0 without a limit.
 double container_quota() {
     std::string quota;
     double period = 0;
@@ -64,8 +64,8 @@ int usable_cores() {
     for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
         if (CPU_ISSET(static_cast<std::size_t>(cpu), &allowed)) {
             const auto number = std::to_string(cpu);
-            const auto siblings = read("/sys/devices/system/cpu/cpu" + number +
-                                       "/topology/thread_siblings_list");
+            const auto siblings =
+                read("/sys/devices/system/cpu/cpu" + number + "/topology/thread_siblings_list");
             cores.insert(siblings.empty() ? number : siblings);
         }
     }
@@ -75,24 +75,23 @@ int usable_cores() {
 }
 
 bool has_int8() {
-    const auto found = instruction_sets();
-    return found.empty() || found.count("avx512_vnni") + found.count("avx_vnni") +
-                                    found.count("amx_int8") >
-                                0;
+    const auto names = instruction_sets();
+    return names.empty() || names.count("avx512_vnni") > 0 || names.count("avx_vnni") > 0 ||
+           names.count("amx_int8") > 0;
 }
 
 std::string widest_instruction_set(const std::string& precision) {
-    // What engines that do not name their kernels choose by, best first.
+    // The order in which engines that do not name their kernels choose, the best first.
     const std::map<std::string, std::vector<std::string>> by_precision = {
         {"fp32", {"avx512f", "avx2"}},
         {"bf16", {"amx_bf16", "avx512_bf16", "avx512f", "avx2"}},
         {"int8", {"amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2"}},
     };
-    const auto known = by_precision.find(precision);
-    if (known != by_precision.end()) {
-        const auto found = instruction_sets();
-        for (const std::string& name : known->second) {
-            if (found.count(name) > 0) {
+    const auto candidates = by_precision.find(precision);
+    if (candidates != by_precision.end()) {
+        const auto available = instruction_sets();
+        for (const std::string& name : candidates->second) {
+            if (available.count(name) > 0) {
                 return name;
             }
         }

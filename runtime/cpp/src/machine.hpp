@@ -1,4 +1,4 @@
-// What this machine is, as far as engines have to know.
+// The properties of this machine that engines depend on.
 #pragma once
 
 #include <cstdint>
@@ -6,17 +6,17 @@
 
 namespace sdrt {
 
-// Physical cores that this process may use: affinity, hyper-threads and container quota.
+// The physical cores that this process may use, given its affinity and the container's quota.
 int usable_cores();
 
-// Whether this processor sums products of 8-bit numbers in 32 bits; others lose the overflow. True
-// also where Linux does not tell.
+// Whether this processor sums products of 8-bit numbers in 32 bits; other processors saturate. True
+// also if Linux does not list the instruction sets.
 bool has_int8();
 
-// The instruction set that good kernels of a precision use on this processor, or "unknown".
+// The widest instruction set of this processor that kernels of a precision use, or "unknown".
 std::string widest_instruction_set(const std::string& precision);
 
-// Largest resident set of this process so far, in bytes.
+// The peak resident set of this process, in bytes.
 std::int64_t peak_memory_bytes();
 
 }  // namespace sdrt

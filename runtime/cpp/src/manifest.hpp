@@ -1,9 +1,8 @@
-// What an artifact holds, as one typed file: the contract of export, runtime and hosts. Fields and
-// checks are those of Python's manifest.py, which says what each field means.
+// The manifest of an artifact: the typed contract between export, runtime and hosts. The fields and
+// checks are those of Python's manifest.py, which explains each field.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,15 +15,15 @@ namespace sdrt {
 constexpr const char* kManifestName = "manifest.json";
 constexpr int kManifestSchema = 1;
 
-// Values by their names, in the file's order.
+// Values by name, in the file's order.
 template <class T>
 using Named = std::vector<std::pair<std::string, T>>;
 
-// The value of that name; nullptr if there is none.
+// The value of a name; nullptr if there is none.
 template <class T>
 const T* find(const Named<T>& values, std::string_view name) {
-    for (const auto& [known, value] : values) {
-        if (known == name) {
+    for (const auto& [key, value] : values) {
+        if (key == name) {
             return &value;
         }
     }
@@ -34,7 +33,7 @@ const T* find(const Named<T>& values, std::string_view name) {
 using Dimension = std::variant<std::int64_t, std::string>;  // a name stands for any size
 using Option = std::variant<bool, std::int64_t, double, std::string>;
 
-// Merged into the weights when the model was exported.
+// A LoRA that was merged into the weights when the model was exported.
 struct Lora {
     std::string file;
     std::string sha256;
@@ -71,7 +70,7 @@ struct Latent {
 
 struct TextEncoderSpec {
     std::string graph;
-    std::string tokenizer;  // its folder
+    std::string tokenizer;  // folder of the tokenizer
     std::int64_t length = 77;
     std::string layer = "last";
 };
@@ -91,28 +90,31 @@ struct Quantization {
     std::int64_t seed = 0;
 };
 
-// The text encoder's output that clip_skip chooses from: (batch, layers, tokens, width).
+// The output of a text encoder from which clip_skip selects: (batch, layers, tokens, width).
 inline constexpr const char* kLayerStates = "layer_states";
-// Beginning of outputs of SDXL's text encoders: (batch, tokens, width), each without the last norm;
-// 0 is what enters the first layer, N what leaves the Nth.
+// Prefix of the outputs of SDXL's text encoders, (batch, tokens, width), each without the final
+// norm: 0 is the input of the first layer, N the output of the Nth.
 inline constexpr const char* kHiddenStates = "hidden_states.";
-// An embedding of a whole text (batch, width): output of a text encoder, input of a U-Net.
+// The pooled embedding of a text (batch, width): output of a text encoder, input of a U-Net.
 inline constexpr const char* kPooled = "text_embeds";
-// Input of a U-Net: what SDXL is told of the picture, (batch, 6), or of a refiner (batch, 5).
-inline constexpr const char* kPicture = "time_ids";
+// The U-Net's input for SDXL's size conditioning: (batch, 6), or (batch, 5) for a refiner.
+inline constexpr const char* kTimeIds = "time_ids";
+// The U-Net's input for an embedding of the guidance scale: (batch, width).
+inline constexpr const char* kGuidanceInput = "timestep_cond";
 
 struct GraphSpec {
-    Named<std::vector<std::string>> files;  // per format, "onnx" or "openvino"; the first to open
+    Named<std::vector<std::string>>
+        files;  // per format, "onnx" or "openvino"; the first is the one to open
     std::vector<TensorSpec> inputs;
     std::vector<TensorSpec> outputs;
     std::optional<std::string> precision;  // "fp32", "bf16" or "int8"
     std::optional<Quantization> quantization;
     Named<double> parity_db;
 
-    // The input or output of that name; nullptr if there is none.
+    // The input or output of a name; nullptr if there is none.
     const TensorSpec* input(std::string_view name) const;
     const TensorSpec* output(std::string_view name) const;
-    // How many outputs `hidden_states.N` there are.
+    // The number of outputs `hidden_states.N`.
     std::int64_t hidden_states() const;
 };
 
@@ -144,23 +146,23 @@ struct Manifest {
     Defaults defaults;
     Named<FileRecord> files;
     Named<std::string> made_with;
-    bool zeros_for_empty_prompt = false;  // written where it is true only
+    bool zeros_for_empty_prompt = false;  // written only if true
 
-    // How a graph's weights are stored.
+    // The precision in which a graph's weights are stored.
     const std::string& stored(std::string_view graph) const;
-    // How many layers of the text encoders can be taken; 1 where a graph gives only the last.
+    // The number of text encoder layers to choose from; 1 if a graph outputs only the last.
     std::int64_t text_layers() const;
-    // Channels that the U-Net takes beside the latents': 0, or 5 of an inpainting model.
-    std::int64_t conditions() const;
-    // Whether the U-Net takes an embedding of the whole text.
+    // Channels that the U-Net takes in addition to the latents': 0, or 5 for an inpainting model.
+    std::int64_t condition_channels() const;
+    // Whether the U-Net takes the pooled embedding of the text.
     bool takes_pooled() const;
-    // How many numbers about the picture the U-Net takes: 0, 6, or 5 of a refiner.
-    std::int64_t picture_numbers() const;
-    // Text of `manifest.json`, byte for byte what Python writes.
-    std::string to_json() const;
+    // How many numbers of size conditioning the U-Net takes: 0, 6, or 5 for a refiner.
+    std::int64_t time_ids_width() const;
+    // The width of the guidance embedding that the U-Net takes as `timestep_cond`; 0 if it takes
+    // none. Throws ArtifactError if the width is unknown.
+    std::int64_t guidance_width() const;
+    // Whether guidance was distilled into the U-Net, which then takes the scale as an embedding.
+    bool is_guidance_distilled() const { return guidance_width() > 0; }
 };
-
-// Reads `manifest.json`; throws ArtifactError that names the first wrong field.
-Manifest read_manifest(const std::filesystem::path& path);
 
 }  // namespace sdrt

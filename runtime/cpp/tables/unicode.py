@@ -1,6 +1,6 @@
-"""Writes `src/unicode_tables.cpp`: what the tokenizer has to know of Unicode.
+"""Writes `src/text/unicode_tables.cpp`: what the tokenizer has to know of Unicode.
 
-    python tables/unicode.py > src/unicode_tables.cpp
+    python tables/unicode.py > src/text/unicode_tables.cpp
 
 Asked is the library `tokenizers`, one character after the other, so that a C++ host reads a prompt
 as Python does; the classes of the combining marks it shows by how it sorts them. Decimal digits,
@@ -50,7 +50,7 @@ HEAD = """\
 //
 // Derived from the Unicode Character Database. Copyright (c) 1991-2025 Unicode, Inc.; Unicode
 // License V3 (tables/LICENSE), SPDX: Unicode-3.0.
-#include "unicode_tables.hpp"
+#include "text/unicode_tables.hpp"
 
 namespace sdrt::unicode {{
 """

@@ -1,5 +1,5 @@
-// What pytest runs (tests/cpp/test_api.py): one case of the public header by its name, on a model. Ends
-// with 0, or says what was wrong.
+// What pytest runs (tests/cpp/test_api.py): one case of the public header by its name, on a model.
+// Ends with 0, or says what was wrong.
 #include <sdrt.h>
 
 #include <atomic>
@@ -49,8 +49,8 @@ sdrt::Pipeline opened(const char* backend) {
 }
 
 std::string pixels(const sdrt::Image& image) {
-    const auto size = static_cast<std::size_t>(image.width()) *
-                      static_cast<std::size_t>(image.height()) * 3;
+    const auto size =
+        static_cast<std::size_t>(image.width()) * static_cast<std::size_t>(image.height()) * 3;
     return {reinterpret_cast<const char*>(image.pixels()), size};
 }
 
@@ -73,10 +73,10 @@ void steps_are_shown(const char* backend) {
 void a_callback_cancels(const char* backend) {
     auto pipeline = opened(backend);
     int seen = 0;
-    const auto stop = [&](const sdrt_step&) { return ++seen < 2; };
-    expect(code_of([&] { pipeline.generate("x", small(), stop); }, "step 2 of 3") ==
-               SDRT_CANCELLED,
-           "a cancelled run");
+    const auto cancel = [&](const sdrt_step&) { return ++seen < 2; };
+    expect(
+        code_of([&] { pipeline.generate("x", small(), cancel); }, "step 2 of 3") == SDRT_CANCELLED,
+        "a cancelled run");
     expect(seen == 2, "no step after it");
     expect(pipeline.generate("x", small()).size() == 1, "another run");
 }
@@ -161,16 +161,18 @@ void wrong_arguments(const char* backend) {
     expect(sdrt_generate(pipeline.get(), nullptr, nullptr, nullptr, &result, &error) == SDRT_USAGE,
            "refused options");
     sdrt_options unprepared = {};
-    expect(sdrt_generate(pipeline.get(), &unprepared, nullptr, nullptr, &result, &error) ==
-               SDRT_USAGE,
-           "refused options that were not begun");
+    expect(
+        sdrt_generate(pipeline.get(), &unprepared, nullptr, nullptr, &result, &error) == SDRT_USAGE,
+        "refused options that were not begun");
     auto options = small();
     expect(sdrt_generate(pipeline.get(), &options, nullptr, nullptr, &result, &error) == SDRT_USAGE,
            "a refused missing prompt");
     options.width = 100;
-    expect(code_of([&] { pipeline.generate("x", options); }, "width") == SDRT_USAGE, "a wrong width");
+    expect(code_of([&] { pipeline.generate("x", options); }, "width") == SDRT_USAGE,
+           "a wrong width");
     options = small(0);
-    expect(code_of([&] { pipeline.generate("x", options); }, "steps") == SDRT_USAGE, "a wrong number");
+    expect(code_of([&] { pipeline.generate("x", options); }, "steps") == SDRT_USAGE,
+           "a wrong number");
     options = small();
     options.sampler = "nonsense";
     expect(code_of([&] { pipeline.generate("x", options); }, "nonsense") == SDRT_USAGE,

@@ -1,16 +1,17 @@
-// What pytest talks to (tests/cpp/test_model_parts.py): a JSON list of commands on stdin, a list of as
-// many results on stdout. An error of sdrt is a result too.
+// What pytest talks to (tests/cpp/test_model_parts.py): a JSON list of commands on stdin, a list of
+// as many results on stdout. An error of sdrt is a result too.
 
-#include "artifact.hpp"
+#include "artifact/artifact.hpp"
+#include "artifact/detect.hpp"
+#include "artifact/manifest_writer.hpp"
 #include "errors.hpp"
-#include "foreign.hpp"
-#include "image.hpp"
-#include "json.hpp"
-#include "metadata.hpp"
-#include "request.hpp"
-#include "sampler_names.hpp"
-#include "sha256.hpp"
-#include "sha256_blocks.hpp"
+#include "files/json_file.hpp"
+#include "files/sha256.hpp"
+#include "files/sha256_blocks.hpp"
+#include "images/metadata.hpp"
+#include "images/png.hpp"
+#include "request/resolve.hpp"
+#include "sampling/samplers/aliases.hpp"
 
 #include <functional>
 #include <iostream>
@@ -75,9 +76,9 @@ Json open(const Json& command) {
     }
     return {{"name", manifest.name},
             {"hash", artifact.hash()},
-            {"manifest", manifest.to_json()},
+            {"manifest", manifest_json(manifest)},
             {"text_layers", manifest.text_layers()},
-            {"conditions", manifest.conditions()},
+            {"conditions", manifest.condition_channels()},
             {"networks", networks}};
 }
 
@@ -129,8 +130,7 @@ sdrt::Parameters parameters_of(const Json& json) {
 
 Json png(const Json& command) {
     const auto decoded = command.at("decoded").get<std::vector<float>>();
-    const auto image =
-        sdrt::to_image(decoded.data(), command.at("height"), command.at("width"));
+    const auto image = sdrt::to_image(decoded.data(), command.at("height"), command.at("width"));
     const std::string path = command.at("path");
     if (command.contains("parameters")) {
         const auto parameters = parameters_of(command.at("parameters"));
@@ -176,11 +176,11 @@ Json request(const Json& command) {
              {found.guidance.scale, found.guidance.rescale, found.guidance.start,
               found.guidance.end, found.guidance.is_split}},
             {"is_guided", found.is_guided},
-            {"sampler", found.recipe.sampler},
-            {"scheduler", found.recipe.scheduler},
-            {"spacing", found.recipe.spacing},
-            {"offset", found.recipe.offset},
-            {"options", json_of(found.recipe.options)},
+            {"sampler", found.sampler_settings.sampler},
+            {"scheduler", found.sampler_settings.scheduler},
+            {"spacing", found.sampler_settings.spacing},
+            {"offset", found.sampler_settings.offset},
+            {"options", json_of(found.sampler_settings.options)},
             {"seeds", found.seeds},
             {"clip_skip", found.clip_skip},
             {"warnings", found.warnings}};
@@ -192,12 +192,10 @@ Json sampler(const Json& command) {
 }
 
 Json describe(const Json& command) {
-    return sdrt::describe(command.at("path").get<std::string>());
+    return sdrt::describe_path(command.at("path").get<std::string>());
 }
 
-Json hash(const Json& command) {
-    return sdrt::sha256(command.at("text").get<std::string>());
-}
+Json hash(const Json& command) { return sdrt::sha256(command.at("text").get<std::string>()); }
 
 // The state after whole blocks, with and without the processor's instructions.
 Json blocks(const Json& command) {

@@ -1,13 +1,13 @@
-// What pytest talks to (tests/cpp/test_number_parts.py): a JSON list of commands on stdin, a list of as
-// many results on stdout. An error of sdrt is a result too.
+// What pytest talks to (tests/cpp/test_number_parts.py): a JSON list of commands on stdin, a list
+// of as many results on stdout. An error of sdrt is a result too.
 
-#include "denoiser.hpp"
 #include "errors.hpp"
-#include "json.hpp"
-#include "noise.hpp"
-#include "prompt.hpp"
-#include "samplers.hpp"
-#include "tokenizer.hpp"
+#include "files/json_file.hpp"
+#include "networks/denoiser.hpp"
+#include "sampling/noise.hpp"
+#include "sampling/sampler_settings.hpp"
+#include "text/prompt.hpp"
+#include "text/tokenizer.hpp"
 
 #include <cmath>
 #include <cstring>
@@ -50,14 +50,15 @@ sdrt::TrainingNoise training(const Json& json) {
     return sdrt::TrainingNoise(schedule);
 }
 
-sdrt::Recipe recipe(const Json& json) {
-    return {json.at("sampler"), json.value("scheduler", "default"), json.value("spacing", "leading"),
-            json.value("offset", std::int64_t{0}), options(json.value("options", Json::object()))};
+sdrt::SamplerSettings sampler_settings(const Json& json) {
+    return {json.at("sampler"), json.value("scheduler", "default"),
+            json.value("spacing", "leading"), json.value("offset", std::int64_t{0}),
+            options(json.value("options", Json::object()))};
 }
 
 Json levels(const Json& command) {
     const sdrt::TrainingNoise noise = training(command.value("schedule", Json::object()));
-    const sdrt::Steps steps = recipe(command).steps(noise, command.at("count"));
+    const sdrt::Steps steps = sampler_settings(command).steps(noise, command.at("count"));
     return {{"sigmas", steps.sigmas}, {"timesteps", steps.timesteps}, {"training", noise.sigmas()}};
 }
 
@@ -74,13 +75,13 @@ Tensor analytic(Tensor x, double sigma) {
 
 Json trajectory(const Json& command) {
     const sdrt::TrainingNoise training_noise = training(Json::object());
-    const sdrt::Recipe how = recipe(command);
-    const sdrt::Steps steps = how.steps(training_noise, command.at("count"));
+    const sdrt::SamplerSettings settings = sampler_settings(command);
+    const sdrt::Steps steps = settings.steps(training_noise, command.at("count"));
     const auto shape = command.at("shape").get<sdrt::Shape>();
     sdrt::Noise noise({std::uint64_t{1}, std::uint64_t{2}});
     Tensor x = noise.draw(shape) * std::sqrt(1 + steps.sigmas[0] * steps.sigmas[0]);
     Json path = Json::array();
-    const Tensor reached = how.sample(
+    const Tensor reached = settings.sample(
         analytic, std::move(x), steps.sigmas, [&] { return noise.draw(shape); },
         [&](std::size_t index, const Tensor& now, const Tensor& denoised) {
             path.push_back({{"index", index}, {"x", now.values}, {"denoised", denoised.values}});
@@ -89,8 +90,9 @@ Json trajectory(const Json& command) {
 }
 
 // A U-Net that every input has an influence on (see `_FakeUNet` in the test).
-Tensor unet(const Tensor& sample, float timestep, const sdrt::Text& text, const Tensor* guidance) {
-    const Tensor& embeddings = text.states;
+Tensor unet(const Tensor& sample, float timestep, const sdrt::TextConditioning& conditioning,
+            const Tensor* guidance) {
+    const Tensor& embeddings = conditioning.states;
     Tensor output = sample;
     const auto images = static_cast<std::size_t>(sample.shape[0]);
     const std::size_t size = sample.size() / images, width = embeddings.size() / images;
@@ -98,7 +100,8 @@ Tensor unet(const Tensor& sample, float timestep, const sdrt::Text& text, const 
     for (std::size_t i = 0; i < output.size(); ++i) {
         const auto* row = embeddings.data() + i / size * width;
         double more = std::accumulate(row, row + width, 0.0) / static_cast<double>(width);
-        more += guidance != nullptr ? static_cast<double>(guidance->values[i / size * guided]) : 0.0;
+        more +=
+            guidance != nullptr ? static_cast<double>(guidance->values[i / size * guided]) : 0.0;
         const double value = std::sin(static_cast<double>(output.values[i]) * 2.0 + more);
         output.values[i] = static_cast<float>(value + static_cast<double>(timestep) * 1e-3);
     }
@@ -107,19 +110,21 @@ Tensor unet(const Tensor& sample, float timestep, const sdrt::Text& text, const 
 
 Json denoised(const Json& command) {
     const sdrt::TrainingNoise noise = training(Json::object());
-    const sdrt::Recipe how = recipe(command);
-    const Json& told = command.at("guidance");
-    const sdrt::Guidance guidance{told.at("scale"), told.at("rescale"), told.at("start"),
-                                  told.at("end"), told.at("is_split")};
-    std::optional<sdrt::Text> negative;
+    const sdrt::SamplerSettings settings = sampler_settings(command);
+    const Json& guidance = command.at("guidance");
+    const sdrt::DenoiserSettings denoiser_settings{
+        command.at("prediction"),
+        {guidance.at("scale"), guidance.at("rescale"), guidance.at("start"), guidance.at("end"),
+         guidance.at("is_split")},
+        sdrt::Clipping::from_options(settings.options),
+        settings.timestep_scaling(),
+        command.at("guidance_width")};
+    sdrt::PromptConditioning conditioning{{tensor(command.at("positive")), {}, {}}, {}};
     if (command.contains("negative")) {
-        negative = sdrt::Text{tensor(command.at("negative")), {}, {}};
+        conditioning.negative = sdrt::TextConditioning{tensor(command.at("negative")), {}, {}};
     }
-    const sdrt::Denoiser denoise(unet, how.steps(noise, command.at("count")), noise,
-                                 command.at("prediction"),
-                                 sdrt::Text{tensor(command.at("positive")), {}, {}},
-                                 std::move(negative), guidance, sdrt::Clipping::of(how.options),
-                                 how.timestep_scaling(), command.at("guidance_width"));
+    const sdrt::Denoiser denoise(unet, settings.steps(noise, command.at("count")), noise,
+                                 std::move(conditioning), denoiser_settings);
     Json results = Json::array();
     for (const Json& sigma : command.at("sigmas")) {
         results.push_back(denoise(tensor(command.at("x")), sigma).values);
@@ -168,8 +173,8 @@ Json scaled(const Json& command) {
 
 Json answer(const Json& command) {
     static const std::map<std::string, std::function<Json(const Json&)>> verbs = {
-        {"levels", levels},     {"trajectory", trajectory}, {"denoised", denoised},
-        {"drawn", drawn},       {"tokens", tokens},         {"weighted", scaled},
+        {"levels", levels}, {"trajectory", trajectory}, {"denoised", denoised},
+        {"drawn", drawn},   {"tokens", tokens},         {"weighted", scaled},
     };
     try {
         return verbs.at(command.at("verb").get<std::string>())(command);

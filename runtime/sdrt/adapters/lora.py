@@ -1,4 +1,7 @@
-"""One LoRA's file: every tensor accounted for when it is opened, read when it is needed."""
+"""A LoRA's file: low-rank changes of weights (Hu et al. 2021, arXiv 2106.09685).
+
+Every tensor of the file is assigned to a layer when the file is opened, and read when it is needed.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,10 +14,10 @@ from sdrt.adapters.lora_names import (
     OTHER_KINDS,
     OTHER_MODELS,
     PEFT,
-    Layer,
-    Layers,
-    Role,
     Shape,
+    TargetLayer,
+    TargetLayers,
+    TensorRole,
     other_family,
     recognised,
     split,
@@ -32,27 +35,28 @@ SHOWN = 8  # names in a message
 
 @dataclass(frozen=True)
 class Pair:
-    """What is added to one layer: `factor * up @ down`."""
+    """The two matrices of a layer, to whose weight `factor * up @ down` is added."""
 
-    layer: Layer
+    layer: TargetLayer
     down: str
-    """Name in the file; (rank, in), or (rank, in, height, width)."""
+    """Name of a tensor in the file: (rank, in), or (rank, in, height, width)."""
     up: str
-    """Name in the file; (out, rank), or (out, rank, 1, 1)."""
+    """Name of a tensor in the file: (out, rank), or (out, rank, 1, 1)."""
     factor: float
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA that fits a model, and how much of it is wanted."""
+    """A LoRA that fits a model, with the weight that it is applied with."""
 
     file: TensorFile
     pairs: tuple[Pair, ...]
     record: Lora
+    """Its entry in manifests and in the parameters of pictures."""
 
     @classmethod
-    def open(cls, path: Path, weight: float, layers: Layers) -> "Adapter":
-        """Find a place for each tensor; loads none but the alphas.
+    def open(cls, path: Path, weight: float, layers: TargetLayers) -> "Adapter":
+        """Assign each tensor to a layer; loads none but the alphas.
 
         Raises `UnsupportedError` for a LoRA of an architecture or a kind that sdrt does not know,
         `UsageError` for one of another model or family, `ArtifactError` for tensors that are left
@@ -69,12 +73,12 @@ class Adapter:
         pairs = _pairs(file, _places(file, layers), layers)
         return cls(file, pairs, Lora(file=path.name, sha256=sha256(path), weight=weight))
 
-    def of(self, part: str) -> Iterator[Pair]:
-        """What it has for one network."""
-        return (pair for pair in self.pairs if pair.layer.part == part)
+    def pairs_of(self, network: str) -> Iterator[Pair]:
+        """The pairs for the layers of a network."""
+        return (pair for pair in self.pairs if pair.layer.network == network)
 
-    def change(self, pair: Pair) -> Floats:
-        """What is added to the layer's weight, in its shape and in fp32."""
+    def delta(self, pair: Pair) -> Floats:
+        """The difference to add to the layer's weight, in its shape and in fp32."""
         tensors = _floats(self.file, [pair.down, pair.up])
         down, up = tensors[pair.down], tensors[pair.up]
         product = up.reshape(len(up), -1) @ down.reshape(len(down), -1)
@@ -84,23 +88,23 @@ class Adapter:
 
 def _check_kind(path: Path, names: Iterable[str]) -> None:
     """Raise `UnsupportedError` for a relative of LoRA that is more than pairs of matrices."""
-    if found := list(recognised(names, OTHER_KINDS)):
+    if kinds := list(recognised(names, OTHER_KINDS)):
         raise UnsupportedError(
-            f"{path} holds {' and '.join(what for what, _ in found)}, for example {found[0][1]}, "
+            f"{path} holds {' and '.join(kind for kind, _ in kinds)}, for example {kinds[0][1]}, "
             "which is not supported; sdrt takes plain LoRAs, a pair of matrices for each layer"
         )
 
 
-def _refuse(file: TensorFile, unknown: list[str], layers: Layers) -> NoReturn:
-    """Say why a LoRA has names that the model has not."""
-    for what, example in recognised(unknown, OTHER_MODELS):
+def _refuse(file: TensorFile, unknown: list[str], layers: TargetLayers) -> NoReturn:
+    """Raise the error that explains names of no layer of the model."""
+    for model, example in recognised(unknown, OTHER_MODELS):
         raise UnsupportedError(
-            f"{file.path} is a LoRA of {what} ({example}), which does not fit this model; sdrt "
+            f"{file.path} is a LoRA of {model} ({example}), which does not fit this model; sdrt "
             "takes those of Stable Diffusion 1, 2 and XL"
         )
-    if found := other_family(file.shapes, unknown, layers):
+    if family := other_family(file.shapes, unknown, layers):
         raise UsageError(
-            f"{file.path} does not belong to this model: it is a LoRA of {found[0]} ({found[1]})"
+            f"{file.path} does not belong to this model: it is a LoRA of {family[0]} ({family[1]})"
         )
     raise ArtifactError(
         f"{file.path}: {len(unknown)} of {len(file.shapes)} tensors belong to no layer of the "
@@ -108,89 +112,93 @@ def _refuse(file: TensorFile, unknown: list[str], layers: Layers) -> NoReturn:
     )
 
 
-def _places(file: TensorFile, layers: Layers) -> dict[Layer, dict[Role, str]]:
-    """Names of each layer's tensors; raises `ArtifactError` unless all have one place each."""
-    named, unknown = _named(file, layers)
+def _places(file: TensorFile, layers: TargetLayers) -> dict[TargetLayer, dict[TensorRole, str]]:
+    """Names of each layer's tensors, by role; raises `ArtifactError` unless each has one place."""
+    by_stem, unknown = _by_stem(file, layers)
     if unknown:
         _refuse(file, unknown, layers)
-    alone = [
+    unpaired = [
         name
-        for given in named.values()
-        for name in given.values()
-        if not given.keys() >= {"down", "up"}
+        for tensors in by_stem.values()
+        for name in tensors.values()
+        if not tensors.keys() >= {"down", "up"}
     ]
-    if alone:
+    if unpaired:
         raise ArtifactError(
-            f"{file.path}: {len(alone)} tensors lack the other half of their pair: "
-            f"{_listed(alone)}; the file is incomplete"
+            f"{file.path}: {len(unpaired)} tensors lack the other half of their pair: "
+            f"{_listed(unpaired)}; the file is incomplete"
         )
-    places: dict[Layer, dict[Role, str]] = {}
-    for stem, given in named.items():
-        layer = _chosen(file, layers[stem], given)
+    places: dict[TargetLayer, dict[TensorRole, str]] = {}
+    for stem, tensors in by_stem.items():
+        layer = _fitting_layer(file, layers[stem], tensors)
         if layer in places:
-            raise _double(file, places[layer]["down"], given["down"])
-        places[layer] = given
+            raise _duplicate(file, places[layer]["down"], tensors["down"])
+        places[layer] = tensors
     return places
 
 
-def _named(file: TensorFile, layers: Layers) -> tuple[dict[str, dict[Role, str]], list[str]]:
-    """Tensors by what their names say of a layer, and those of no layer."""
-    named: dict[str, dict[Role, str]] = {}
+def _by_stem(
+    file: TensorFile, layers: TargetLayers
+) -> tuple[dict[str, dict[TensorRole, str]], list[str]]:
+    """Names of tensors by the layer's name in them, and by role; and names of no layer."""
+    by_stem: dict[str, dict[TensorRole, str]] = {}
     unknown = []
     for name in file.shapes:
         stem, role = split(name) or (None, None)
         if stem is None or role is None or stem not in layers:
             unknown.append(name)
             continue
-        given = named.setdefault(stem, {})
-        if role in given:
-            raise _double(file, given[role], name)
-        given[role] = name
-    return named, unknown
+        tensors = by_stem.setdefault(stem, {})
+        if role in tensors:
+            raise _duplicate(file, tensors[role], name)
+        tensors[role] = name
+    return by_stem, unknown
 
 
-def _chosen(file: TensorFile, layers: tuple[Layer, ...], given: Mapping[Role, str]) -> Layer:
-    """Of several layers of one name, in networks that it does not tell, the one that it fits."""
-    down, up = file.shapes[given["down"]], file.shapes[given["up"]]
+def _fitting_layer(
+    file: TensorFile, layers: tuple[TargetLayer, ...], tensors: Mapping[TensorRole, str]
+) -> TargetLayer:
+    """The layer that tensors fit, of those in several networks that their name may stand for."""
+    down, up = file.shapes[tensors["down"]], file.shapes[tensors["up"]]
     fitting = [layer for layer in layers if _fit(layer.shape, down, up)]
     if len(fitting) > 1:
-        parts = " and ".join(layer.part for layer in fitting)
+        networks = " and ".join(layer.network for layer in fitting)
         raise ArtifactError(
-            f"{file.path} does not say whether {given['down']} belongs to {parts}; expected names "
-            f"such as {fitting[0].part}.{fitting[0].path}.lora_A.weight"
+            f"{file.path} does not say whether {tensors['down']} belongs to {networks}; expected "
+            f"names such as {fitting[0].network}.{fitting[0].path}.lora_A.weight"
         )
     return fitting[0] if fitting else layers[0]
 
 
-def _double(file: TensorFile, one: str, other: str) -> ArtifactError:
-    return ArtifactError(f"{file.path}: {one} and {other} are for the same layer")
+def _duplicate(file: TensorFile, name: str, other: str) -> ArtifactError:
+    return ArtifactError(f"{file.path}: {name} and {other} are for the same layer")
 
 
 def _pairs(
-    file: TensorFile, places: Mapping[Layer, Mapping[Role, str]], layers: Layers
+    file: TensorFile, places: Mapping[TargetLayer, Mapping[TensorRole, str]], layers: TargetLayers
 ) -> tuple[Pair, ...]:
     scalings = read_scaling(file, any(name.startswith(PEFT) for name in file.shapes))
-    alphas = _alphas(file, [given["alpha"] for given in places.values() if "alpha" in given])
+    alphas = _alphas(file, [names["alpha"] for names in places.values() if "alpha" in names])
     pairs, misfits = [], []
-    for layer, given in places.items():
-        down, up = file.shapes[given["down"]], file.shapes[given["up"]]
+    for layer, names in places.items():
+        down, up = file.shapes[names["down"]], file.shapes[names["up"]]
         if not _fit(layer.shape, down, up):
-            misfits.append((given["down"], down, up, layer))
+            misfits.append((names["down"], down, up, layer))
             continue
         rank = down[0]
-        if "alpha" in given:
-            factor = alphas[given["alpha"]] / rank
+        if "alpha" in names:
+            factor = alphas[names["alpha"]] / rank
         else:
-            factor = scalings[layer.part].factor(layer, rank)
-        pairs.append(Pair(layer, given["down"], given["up"], factor))
+            factor = scalings[layer.network].factor(layer, rank)
+        pairs.append(Pair(layer, names["down"], names["up"], factor))
     if misfits:
         name, down, up, layer = misfits[0]
-        found = other_family(file.shapes, (), layers)
+        family = other_family(file.shapes, (), layers)
         raise UsageError(
             f"{file.path} does not belong to this model: {len(misfits)} of {len(places)} layers "
             f"have another shape ({name} is {_size(down)} with {_size(up)}, the layer is "
             f"{_size(layer.shape)}); "
-            + (f"it is a LoRA of {found[0]}" if found else "give another")
+            + (f"it is a LoRA of {family[0]}" if family else "give another")
         )
     return tuple(pairs)
 
@@ -202,12 +210,15 @@ def _alphas(file: TensorFile, names: list[str]) -> dict[str, float]:
 
 
 def _fit(layer: Shape, down: Shape, up: Shape) -> bool:
-    """A convolution's size is that of `down`; a 1x1 may be written as a matrix, or the reverse."""
-    layer, down, up = _bare(layer), _bare(down), _bare(up)
+    """Whether a pair fits a layer; 1x1 convolutions may be stored as matrices, or the reverse.
+
+    The kernel's size of any other convolution is that of `down`.
+    """
+    layer, down, up = _squeezed(layer), _squeezed(down), _squeezed(up)
     return len(up) == 2 and down[:1] == up[1:] != (0,) and (up[0], *down[1:]) == layer
 
 
-def _bare(shape: Shape) -> Shape:
+def _squeezed(shape: Shape) -> Shape:
     return shape[:2] if len(shape) == 4 and shape[2:] == (1, 1) else shape
 
 

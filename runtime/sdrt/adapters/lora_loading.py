@@ -1,28 +1,24 @@
-"""LoRAs onto a model folder: which layers they change, and by what, when an engine opens it."""
+"""Opens LoRAs for a model: their options, and the check against its layers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from math import prod
 from pathlib import Path
 
 from sdrt.adapters.lora import Adapter
-from sdrt.adapters.lora_names import PARTS, Part, Shape, layers_of
-from sdrt.arrays import Array
+from sdrt.adapters.lora_names import LORA_NETWORKS, LoraNetwork, Shape, layers_of
 from sdrt.artifact.artifact import Artifact
 from sdrt.backends.backend import Backend
-from sdrt.backends.graph import Changes
-from sdrt.backends.weight_patches import is_table
+from sdrt.backends.weight_patches import is_token_table
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 
 FLOATS = ("fp32", "bf16")
 
 
 @dataclass(frozen=True)
 class LoraSpec:
-    """A LoRA's file, and how much of it: 1 as it was trained, negative for the opposite."""
+    """A LoRA's file and its weight: 1 as it was trained, negative for the opposite effect."""
 
     path: Path
     weight: float = 1.0
@@ -46,59 +42,37 @@ class LoraSpec:
 
 
 def open_loras(
-    artifact: Artifact, backend: Backend, asked: Sequence[LoraSpec]
+    artifact: Artifact, backend: Backend, specs: Sequence[LoraSpec]
 ) -> tuple[Adapter, ...]:
-    """Check LoRAs with the layers of a model; loads no weights.
+    """Check LoRAs against the layers of a model; loads no weights.
 
     Raises `UnsupportedError` for a model in int8, `ArtifactError` for graphs that do not name their
-    layers, and as `Adapter.open`.
+    layers, and whatever `Adapter.open` raises.
     """
-    if not asked:
+    if not specs:
         return ()
     check_exporter(artifact, "LoRAs")
-    shapes: dict[Part, dict[str, Shape]] = {}
-    for part in PARTS:
-        if part not in artifact.manifest.graphs:
+    shapes: dict[LoraNetwork, dict[str, Shape]] = {}
+    for name in LORA_NETWORKS:
+        if name not in artifact.manifest.graphs:
             continue
-        network = artifact.network(part, backend.formats)
+        network = artifact.network(name, backend.formats)
         if network.stored not in FLOATS:
             raise UnsupportedError(
-                f"{artifact.root} stores {part} in {network.stored}, whose scales fit the weights "
+                f"{artifact.root} stores {name} in {network.stored}, whose scales fit the weights "
                 "as they are; merge the LoRA when the model is exported (sdrt export ... "
                 "--precision int8 --lora FILE:WEIGHT), or use a model in fp32 or bf16"
             )
-        found = backend.layers(network)
-        shapes[part] = {name: shape for name, shape in found.items() if not is_table(name)}
-    layers = layers_of(shapes, read_json(artifact.root / "unet" / "config.json"))
-    return tuple(Adapter.open(one.path, one.weight, layers) for one in asked)
+        layers = backend.layers(network)
+        shapes[name] = {path: shape for path, shape in layers.items() if not is_token_table(path)}
+    targets = layers_of(shapes, read_json(artifact.root / "unet" / "config.json"))
+    return tuple(Adapter.open(spec.path, spec.weight, targets) for spec in specs)
 
 
-def check_exporter(artifact: Artifact, what: str) -> None:
+def check_exporter(artifact: Artifact, adapters: str) -> None:
     """Raise `UnsupportedError` for models that another tool exported."""
     if artifact.is_foreign:
         raise UnsupportedError(
             f"{artifact.root} was exported by another tool, whose graphs do not name their layers "
-            f"as {what} do; export the model with: sdrt export"
+            f"as {adapters} do; export the model with: sdrt export"
         )
-
-
-def changes_of(adapters: Sequence[Adapter], part: str) -> Changes:
-    """How LoRAs change the weights of a network, by layer; computed when it is asked for."""
-    found: dict[str, list[Callable[[], Array]]] = {}
-    for adapter in adapters:
-        for pair in adapter.pairs:
-            if pair.layer.part == part and adapter.record.weight:
-                found.setdefault(pair.layer.path, []).append(partial(adapter.change, pair))
-    return {path: partial(_added, changes) for path, changes in found.items()}
-
-
-def changed_weights(adapters: Sequence[Adapter], part: str) -> int:
-    """How many numbers of a network LoRAs change."""
-    layers = {pair.layer for adapter in adapters for pair in adapter.pairs}
-    return sum(prod(layer.shape) for layer in layers if layer.part == part)
-
-
-def _added(changes: Sequence[Callable[[], Array]], weight: Array) -> Array:
-    for change in changes:
-        weight = weight + change()
-    return weight

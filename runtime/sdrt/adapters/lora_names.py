@@ -1,7 +1,7 @@
-"""Names of a LoRA's tensors, as kohya's trainer, diffusers and PEFT write them -> layers.
+"""From names of a LoRA's tensors, as kohya's trainer, diffusers and PEFT write them, to layers.
 
-Not translated rule by rule: a name without its ends, dots written as kohya's underscores, is looked
-up among the layers that the networks really have.
+There are no rules of translation: a name without prefix and suffix, its dots written as kohya's
+underscores, is looked up among the layers that the networks really have.
 """
 
 import re
@@ -17,7 +17,7 @@ WIDTHS = {
     2048: "Stable Diffusion XL",
     1280: "Stable Diffusion XL's refiner",
 }
-"""Of what text encoders say, as cross-attention meets it."""
+"""Models by the width of the text embeddings that their cross-attention takes."""
 MODELS_WITH_ONE_ENCODER = ((r"lora_te_", "Stable Diffusion 1 or 2"),)
 MODELS_WITH_TWO_ENCODERS = (
     (
@@ -25,18 +25,18 @@ MODELS_WITH_TWO_ENCODERS = (
         "Stable Diffusion XL",
     ),
 )
-"""Names that models with one text encoder have, and those with two."""
+"""Patterns of names that show a model with one text encoder, and with two."""
 _CROSS_ATTENTION = re.compile(r"attn2_to_[kv]$")
 
-Part = Literal["text_encoder", "text_encoder_2", "unet"]
-Role = Literal["down", "up", "alpha"]
+LoraNetwork = Literal["text_encoder", "text_encoder_2", "unet"]
+TensorRole = Literal["down", "up", "alpha"]
 Shape = tuple[int, ...]
 
-PARTS: tuple[Part, ...] = ("text_encoder", "text_encoder_2", "unet")
+LORA_NETWORKS: tuple[LoraNetwork, ...] = ("text_encoder", "text_encoder_2", "unet")
 PEFT = "base_model.model."
 ONE_ENCODER = {"text_encoder": "lora_te_"}
 TWO_ENCODERS = {"text_encoder": "lora_te1_", "text_encoder_2": "lora_te2_"}
-"""How kohya's names of text encoders begin; they tell Stable Diffusion XL from 1 and 2."""
+"""Kohya's prefixes of text encoders; they distinguish Stable Diffusion XL from 1 and 2."""
 
 OTHER_MODELS = (
     (r"double_blocks|single_blocks|single_transformer_blocks", "Flux"),
@@ -44,7 +44,7 @@ OTHER_MODELS = (
     (r"lora_transformer_|(^|\.)transformer\.", "a transformer (Stable Diffusion 3, Flux...)"),
     (r"lora_prior_", "Stable Cascade"),
 )
-"""What LoRAs of other architectures name; the first that occurs says it best."""
+"""Patterns of names that show other architectures, the most reliable first."""
 
 OTHER_KINDS = (
     (r"hada_", "LoHa (hada_)"),
@@ -60,7 +60,7 @@ OTHER_KINDS = (
 )
 """Relatives of LoRA that are more than two matrices."""
 
-_ENDS: tuple[tuple[str, Role], ...] = (
+_SUFFIXES: tuple[tuple[str, TensorRole], ...] = (
     (r"(\.lora_down|\.lora_A(\.\w+)?|[._]lora\.down|\.lora_linear_layer\.down)\.weight", "down"),
     (r"(\.lora_up|\.lora_B(\.\w+)?|[._]lora\.up|\.lora_linear_layer\.up)\.weight", "up"),
     (r"(\.lora)?\.alpha", "alpha"),
@@ -69,64 +69,65 @@ _OLD_ATTENTION = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out"
 
 
 @dataclass(frozen=True)
-class Layer:
+class TargetLayer:
     """A linear layer or a convolution of a network."""
 
-    part: Part
+    network: LoraNetwork
     path: str
     """Its name among the network's modules."""
     shape: Shape
-    """Of its weight: (out, in), or (out, in, height, width)."""
+    """The shape of its weight: (out, in), or (out, in, height, width)."""
 
 
-Layers = Mapping[str, tuple[Layer, ...]]
+TargetLayers = Mapping[str, tuple[TargetLayer, ...]]
 """Layers by each of their names, dots written as underscores.
 
-A name that says no network, as PEFT writes it, may stand for layers of several.
+A name without a network, as PEFT writes it, may stand for layers of several.
 """
 
 
-def layers_of(shapes: Mapping[Part, Mapping[str, Shape]], unet: Config | None = None) -> Layers:
+def layers_of(
+    shapes: Mapping[LoraNetwork, Mapping[str, Shape]], unet: Config | None = None
+) -> TargetLayers:
     """All layers of a model, with the names that LoRAs may have for them.
 
-    `shapes` are those of the layers' weights, for each network, `unet` is diffusers' configuration
-    of the U-Net, whose layers some trainers call as the original code does.
+    `shapes` are those of the layers' weights, for each network. `unet` is diffusers' configuration
+    of the U-Net, whose layers some trainers name as the original code does.
     """
-    old = {ours: theirs for theirs, ours in unet_names(unet).items()} if unet else {}
+    original = {ours: theirs for theirs, ours in unet_names(unet).items()} if unet else {}
     kohya = TWO_ENCODERS if "text_encoder_2" in shapes else ONE_ENCODER
-    found: dict[str, tuple[Layer, ...]] = {}
-    for part, sizes in shapes.items():
-        starts = ("", f"{part}.", kohya.get(part, f"lora_{part}_"))
+    layers: dict[str, tuple[TargetLayer, ...]] = {}
+    for network, sizes in shapes.items():
+        prefixes = ("", f"{network}.", kohya.get(network, f"lora_{network}_"))
         for path, shape in sizes.items():
-            names = {path, renamed(path, old)}
-            if part != "unet":  # transformers has left it away from some of its classes
+            names = {path, renamed(path, original)}
+            if network != "unet":  # some classes of transformers have no such prefix
                 names.add(f"text_model.{path.removeprefix('text_model.')}")
-            for name in {_flat(start + name) for start in starts for name in names}:
-                found[name] = (*found.get(name, ()), Layer(part, path, shape))
-    return found
+            for name in {_flat(prefix + name) for prefix in prefixes for name in names}:
+                layers[name] = (*layers.get(name, ()), TargetLayer(network, path, shape))
+    return layers
 
 
-def split(name: str) -> tuple[str, Role] | None:
-    """What a tensor's name says of its layer, as `Layers` has it, and what it is there."""
-    ends = ((re.search(f"{pattern}$", name), role) for pattern, role in _ENDS)
-    match, role = next((one for one in ends if one[0]), (None, None))
-    if match is None or role is None:
-        return None
-    return _flat(_current(name[: match.start()].removeprefix(PEFT))), role
+def split(name: str) -> tuple[str, TensorRole] | None:
+    """The layer's name in a tensor's name, as in `TargetLayers`, and the tensor's role there."""
+    for pattern, role in _SUFFIXES:
+        if match := re.search(f"{pattern}$", name):
+            return _flat(_current(name[: match.start()].removeprefix(PEFT))), role
+    return None
 
 
 def recognised(
     names: Iterable[str], patterns: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Each thing that a pattern stands for, with the first name that shows it."""
+    """The meaning of each pattern that matches, with the first name that it matches."""
     names = list(names)
-    for pattern, what in patterns:
+    for pattern, meaning in patterns:
         if example := next((name for name in names if re.search(pattern, name)), None):
-            yield what, example
+            yield meaning, example
 
 
 def _current(name: str) -> str:
-    """Replace how diffusers named attention while LoRAs were processors of it."""
+    """The present name of a layer that diffusers named as an attention processor."""
     name = name.replace(".processor", "")
     before, _, last = name.rpartition(".")
     if before.endswith("self_attn") and last in _OLD_ATTENTION:
@@ -139,7 +140,7 @@ def _flat(name: str) -> str:
 
 
 def other_family(
-    shapes: Mapping[str, Shape], unknown: Iterable[str], layers: Layers
+    shapes: Mapping[str, Shape], unknown: Iterable[str], layers: TargetLayers
 ) -> tuple[str, str] | None:
     """The family of a LoRA and a tensor that shows it, if it is not the model's own.
 
@@ -150,14 +151,14 @@ def other_family(
         is_wide = role == "down" and len(shape) > 1 and shape[1] in WIDTHS
         if is_wide and _CROSS_ATTENTION.search(stem):
             return (WIDTHS[shape[1]], name) if shape[1] != _width(layers) else None
-    has_two = any(layer.part == "text_encoder_2" for one in layers.values() for layer in one)
+    has_two = any(layer.network == "text_encoder_2" for same in layers.values() for layer in same)
     return next(
         recognised(unknown, MODELS_WITH_ONE_ENCODER if has_two else MODELS_WITH_TWO_ENCODERS), None
     )
 
 
-def _width(layers: Layers) -> int | None:
-    """What the model's cross-attention takes."""
-    found = (layer for name, (layer, *_) in layers.items() if _CROSS_ATTENTION.search(name))
-    layer = next(found, None)
+def _width(layers: TargetLayers) -> int | None:
+    """The width of the embeddings that the model's cross-attention takes."""
+    matching = (layer for name, (layer, *_) in layers.items() if _CROSS_ATTENTION.search(name))
+    layer = next(matching, None)
     return layer.shape[1] if layer else None

@@ -1,4 +1,4 @@
-"""What a PEFT adapter says beside its tensors: its alphas, which other schemes keep as tensors."""
+"""Alphas of a PEFT adapter, which are in its configuration; other formats keep them as tensors."""
 
 import json
 import math
@@ -8,30 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sdrt.adapters.lora_names import PARTS, Layer, Part
+from sdrt.adapters.lora_names import LORA_NETWORKS, LoraNetwork, TargetLayer
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.files.json_file import read_json
 from sdrt.files.safetensors import TensorFile
+from sdrt.files.text_file import read_json
 
-IN_FILE, BESIDE = "lora_adapter_metadata", "adapter_config.json"
+METADATA_KEY, CONFIG_NAME = "lora_adapter_metadata", "adapter_config.json"
 PLAIN = re.compile(r"\^?[\w.\\]+\$?")
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """The alpha of each layer of a network, where the adapter says it."""
+    """The alphas of a network's layers."""
 
     alpha: float | None = None
-    """Of all layers without one of their own; the rank if nobody says it."""
-    own: Mapping[str, float] | None = None
-    """By the end of a layer's name."""
+    """The alpha of layers that `layer_alphas` does not name; None stands for the rank."""
+    layer_alphas: Mapping[str, float] | None = None
+    """Alphas of single layers, by the end of the layer's name."""
     by_root: bool = False
-    """Divided by the root of the rank ("rsLoRA", Kalajdzievski 2023, arXiv 2312.03732)."""
+    """Whether alpha is divided by the square root of the rank, not by the rank.
 
-    def factor(self, layer: Layer, rank: int) -> float:
-        """What the product of the two matrices is multiplied by."""
+    That is "rsLoRA" (Kalajdzievski 2023, arXiv 2312.03732).
+    """
+
+    def factor(self, layer: TargetLayer, rank: int) -> float:
+        """The factor of the product of the two matrices."""
         alpha = self.alpha
-        for end, value in (self.own or {}).items():
+        for end, value in (self.layer_alphas or {}).items():
             if layer.path == end or f".{layer.path}".endswith(f".{end}"):
                 alpha = value
         if alpha is None:
@@ -39,43 +42,47 @@ class Scaling:
         return alpha / (math.sqrt(rank) if self.by_root else rank)
 
 
-def read_scaling(file: TensorFile, is_peft: bool) -> dict[Part, Scaling]:
-    """From the file's metadata as diffusers writes them, or from PEFT's configuration beside it.
+def read_scaling(file: TensorFile, is_peft: bool) -> dict[LoraNetwork, Scaling]:
+    """Read the file's metadata, as diffusers writes them, or PEFT's configuration next to it.
 
-    Raises `ArtifactError` for metadata that are no such thing.
+    Raises `ArtifactError` for metadata of another form.
     """
-    path, text = file.path, file.metadata.get(IN_FILE)
+    path, text = file.path, file.metadata.get(METADATA_KEY)
     if text is not None:
         try:
-            said = json.loads(text)
+            config = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ArtifactError(f"{path}: its {IN_FILE} is not valid JSON") from error
-        if not isinstance(said, dict):
-            raise ArtifactError(f"{path}: its {IN_FILE} is no JSON object")
-        return {part: _scaling(path, _below(f"{part}.", said)) for part in PARTS}
-    said = read_json(path.with_name(BESIDE)) if is_peft else None
-    one = _scaling(path.with_name(BESIDE), said) if isinstance(said, dict) else Scaling()
-    return dict.fromkeys(PARTS, one)
+            raise ArtifactError(f"{path}: its {METADATA_KEY} is not valid JSON") from error
+        if not isinstance(config, dict):
+            raise ArtifactError(f"{path}: its {METADATA_KEY} is no JSON object")
+        return {name: _scaling(path, _below(f"{name}.", config)) for name in LORA_NETWORKS}
+    config_path = path.with_name(CONFIG_NAME)
+    config = read_json(config_path) if is_peft else None
+    scaling = _scaling(config_path, config) if isinstance(config, dict) else Scaling()
+    return dict.fromkeys(LORA_NETWORKS, scaling)
 
 
-def _below(start: str, said: Mapping[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(start): said[key] for key in said if key.startswith(start)}
+def _below(prefix: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): config[key] for key in config if key.startswith(prefix)}
 
 
-def _scaling(path: Path, said: Mapping[str, Any]) -> Scaling:
-    own = said.get("alpha_pattern") or {}
-    if not isinstance(own, dict):
-        raise ArtifactError(f"{path}: alpha_pattern is {own!r}; expected names with numbers")
-    for name in own:
+def _scaling(path: Path, config: Mapping[str, Any]) -> Scaling:
+    patterns = config.get("alpha_pattern") or {}
+    if not isinstance(patterns, dict):
+        raise ArtifactError(f"{path}: alpha_pattern is {patterns!r}; expected names with numbers")
+    for name in patterns:
         if not PLAIN.fullmatch(name):
             raise UnsupportedError(
                 f"{path}: alpha_pattern has the expression {name!r}; sdrt reads names of layers"
             )
-    alpha = said.get("lora_alpha")
+    alpha = config.get("lora_alpha")
     return Scaling(
         None if alpha is None else _number(path, "lora_alpha", alpha),
-        {re.sub(r"[\^$\\]", "", name): _number(path, name, value) for name, value in own.items()},
-        bool(said.get("use_rslora")),
+        {
+            re.sub(r"[\^$\\]", "", name): _number(path, name, value)
+            for name, value in patterns.items()
+        },
+        bool(config.get("use_rslora")),
     )
 
 

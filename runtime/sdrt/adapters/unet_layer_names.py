@@ -5,7 +5,7 @@ from typing import Any
 
 Config = Mapping[str, Any]
 Names = dict[str, str]
-"""Beginnings of names, up to a dot or the end: LDM's -> diffusers'."""
+"""Prefixes of names, up to a dot or the end: LDM's -> diffusers'."""
 
 _RESNET = {
     "in_layers.0": "norm1",
@@ -51,14 +51,14 @@ def unet_names(config: Config) -> Names:
 
 
 def renamed(name: str, table: Names) -> str:
-    """Replace the longest beginning that the table has."""
-    for start in _beginnings(name):
-        if start in table:
-            return table[start] + name[len(start) :]
+    """Replace the longest prefix that the table has."""
+    for prefix in _prefixes(name):
+        if prefix in table:
+            return table[prefix] + name[len(prefix) :]
     return name
 
 
-def _beginnings(name: str) -> Iterator[str]:
+def _prefixes(name: str) -> Iterator[str]:
     while name:
         yield name
         name = name.rpartition(".")[0]

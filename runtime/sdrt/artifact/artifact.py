@@ -7,11 +7,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from sdrt.artifact.detect import describe
-from sdrt.artifact.peer_folder import Natives, is_peer_folder, read_peer_folder
+from sdrt.artifact.peer_folder import GraphCasts, is_peer_folder, read_peer_folder
 from sdrt.backends.graph import Network
 from sdrt.errors import ArtifactError
 from sdrt.files.checksums import check_file, recorded
-from sdrt.manifest import MANIFEST_NAME, Format, Manifest, read_manifest
+from sdrt.files.manifest_file import read_manifest
+from sdrt.manifest import MANIFEST_NAME, Format, Manifest
 
 EMBEDDED = {"demo": Path(__file__).parents[1] / "demo"}
 
@@ -22,24 +23,24 @@ class Artifact:
 
     root: Path
     manifest: Manifest
-    natives: Natives | None = None
-    """Of a folder that another tool exported, whose manifest was derived: what its graphs take
-    otherwise than the manifest says."""
+    input_casts: GraphCasts | None = None
+    """For a folder that another tool exported, whose manifest was derived: the inputs that its
+    graphs declare otherwise than the manifest. None for a folder that `sdrt export` wrote."""
 
     @property
     def is_foreign(self) -> bool:
-        """Whether another tool exported it; then nothing says what its files should be."""
-        return self.natives is not None
+        """Whether another tool exported it, without hashes of its files."""
+        return self.input_casts is not None
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of the manifest's content, and so of everything that it lists."""
+        """SHA-256 of the manifest's content, and thereby of every file that it lists."""
         return hashlib.sha256(self.manifest.to_json().encode()).hexdigest()
 
     def network(self, name: str, formats: Sequence[Format]) -> Network:
-        """A graph's files in the first of these formats that there is, after a check of each.
+        """A graph's files in the first of these formats that the artifact has, each one checked.
 
-        Raises `ArtifactError` for an unknown graph, a format that is not there, a corrupt file.
+        Raises `ArtifactError` for an unknown graph, a missing format or a corrupt file.
         """
         graphs = self.manifest.graphs
         if name not in graphs:
@@ -52,8 +53,8 @@ class Artifact:
                 f"{' or '.join(formats)}; export the model again with --format {formats[0]}"
             )
         files = tuple(self.check(file) for file in spec.files[chosen])
-        native = (self.natives or {}).get((name, chosen), {})
-        return Network(name, spec, files, self.manifest.stored(name), native=native)
+        input_casts = (self.input_casts or {}).get((name, chosen), {})
+        return Network(name, spec, files, self.manifest.stored(name), input_casts=input_casts)
 
     def check(self, file: str, remember: bool = True) -> Path:
         """Compare one file with its record in the manifest and return its path."""
@@ -67,13 +68,13 @@ class Artifact:
 
 
 def open_artifact(where: str | Path | None = None) -> Artifact:
-    """Open a model folder, or an embedded model by its name; nothing given: the embedded `demo`.
+    """Open a model folder, or an embedded model by its name; by default the embedded `demo`.
 
     Reads and checks the manifest only; graphs are checked when they are opened. A folder that
-    another tool exported is opened too (`sdrt.artifact.peer_folder`). Raises `ArtifactError` that
-    says what is there instead of a model, and what `read_peer_folder` raises.
+    another tool exported is opened too (`sdrt.artifact.peer_folder`). Raises `ArtifactError`, which
+    names what is there in place of a model, and whatever `read_peer_folder` raises.
     """
-    # With nothing given, a folder that happens to be called demo is not meant.
+    # By default a folder that happens to be called demo is not meant.
     root = EMBEDDED["demo"] if where is None else _locate(where)
     if not (root / MANIFEST_NAME).exists():
         return _adopted(root)
@@ -83,11 +84,11 @@ def open_artifact(where: str | Path | None = None) -> Artifact:
 
 
 def _adopted(root: Path) -> Artifact:
-    """A folder of another tool; what its files are now is taken for what they should be."""
-    found = read_peer_folder(root)
-    _check_paths(root, found.manifest, found.files)
-    records = {file: recorded(root / file) for file in found.files}
-    return Artifact(root, found.manifest.model_copy(update={"files": records}), found.natives)
+    """A folder of another tool; the files as they are now are taken for what they should be."""
+    folder = read_peer_folder(root)
+    _check_paths(root, folder.manifest, folder.files)
+    records = {file: recorded(root / file) for file in folder.files}
+    return Artifact(root, folder.manifest.model_copy(update={"files": records}), folder.input_casts)
 
 
 def is_artifact(where: str | Path) -> bool:

@@ -1,9 +1,18 @@
-"""Say what a path is when it is not what was expected: half of a good error message."""
+"""File names that tell models apart, and a description of what is at a path for error messages."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from sdrt.files.json_file import read_json
-from sdrt.manifest import MANIFEST_NAME
+from sdrt.files.text_file import read_json
+from sdrt.manifest import MANIFEST_NAME, Format
+
+GRAPH_FILES: Mapping[Format, str] = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
+"""The file in a network's folder that holds its graph; sdrt and Optimum use the same names."""
+WEIGHTS_FILES: Mapping[Format, str] = {
+    "onnx": "model.onnx_data",
+    "openvino": "openvino_model.bin",
+}
+"""The file next to the graph that holds its weights."""
 
 WEIGHT_SUFFIXES = {
     ".safetensors": "safetensors weights",
@@ -30,8 +39,8 @@ def describe(path: Path) -> str:
         return _describe_pipeline(path, str(index.get("_class_name", "an unnamed pipeline")))
     config = read_json(path / "config.json")
     if isinstance(config, dict) and ("_class_name" in config or "architectures" in config):
-        found = config.get("_class_name") or ", ".join(map(str, config["architectures"]))
-        return f"a single network ({found}), not a whole pipeline"
+        network = config.get("_class_name") or ", ".join(map(str, config["architectures"]))
+        return f"a single network ({network}), not a whole pipeline"
     if (path / "adapter_config.json").is_file():
         return "an adapter (LoRA), not a whole model"
     names = sorted(p.name for p in path.iterdir())
@@ -44,8 +53,8 @@ def describe(path: Path) -> str:
 
 
 def _describe_pipeline(path: Path, class_name: str) -> str:
-    if class_name.startswith("OV") or any(path.glob("*/openvino_model.xml")):
+    if class_name.startswith("OV") or any(path.glob(f"*/{GRAPH_FILES['openvino']}")):
         return f"an OpenVINO export by optimum-intel ({class_name}), without a manifest of sdrt"
-    if class_name.startswith("ORT") or any(path.glob("*/model.onnx")):
+    if class_name.startswith("ORT") or any(path.glob(f"*/{GRAPH_FILES['onnx']}")):
         return f"an ONNX export ({class_name}), without a manifest of sdrt"
     return f"a diffusers checkpoint ({class_name})"

@@ -2,73 +2,81 @@
 
 Those are folders in diffusers' layout whose networks are ONNX files or OpenVINO IR, as
 `optimum-cli export onnx` and `optimum-cli export openvino` write them; OpenVINO GenAI reads the
-latter too. They come without a manifest: what one would say is told from their configurations and
-from the graphs themselves, or refused. They also come without hashes, so nothing shows whether a
-file is the one that was exported.
+latter too. They come without a manifest: its facts are read from their configurations and from the
+graphs themselves, and where those do not suffice the folder is refused. They also come without
+hashes, so nothing shows whether a file is the one that was exported.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
+from sdrt.artifact.detect import GRAPH_FILES
+from sdrt.artifact.diffusers_config import (
+    COMPONENTS,
+    PIPELINES,
+    TOKENIZERS,
+    XL_PIPELINES,
+    Config,
+    read_defaults,
+    read_family,
+    read_latent,
+    read_prediction,
+    read_zeros_for_empty_prompt,
+    text_layer,
+)
 from sdrt.artifact.peer_inputs import INPUTS, OUTPUTS, canonical, differing
 from sdrt.backends.input_casts import InputCasts
 from sdrt.backends.signature import Signature
 from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import (
     FORMATS,
     HIDDEN_STATES,
-    Defaults,
     Family,
     Format,
     GraphSpec,
-    Latent,
     Manifest,
-    Prediction,
     Source,
     Storage,
     TensorSpec,
     TextEncoder,
-    describe,
+    explain_validation_error,
 )
-from sdrt.sampling.scheduler_config import read_sampler_settings, read_schedule
+from sdrt.sampling.scheduler_config import read_schedule
 
-Config = Mapping[str, Any]
-Natives = Mapping[tuple[str, Format], InputCasts]
+GraphCasts = Mapping[tuple[str, Format], InputCasts]
 
-GRAPH_FILES: Mapping[Format, str] = {"onnx": "model.onnx", "openvino": "openvino_model.xml"}
 PREFIXES = ("OV", "ORT", "Onnx")
-KINDS = ("", "Img2Img", "Inpaint")
-PIPELINES = tuple(f"StableDiffusion{kind}Pipeline" for kind in KINDS)
-XL_PIPELINES = tuple(f"StableDiffusionXL{kind}Pipeline" for kind in KINDS)
-LCM_PIPELINE = "LatentConsistencyModelPipeline"
-TOKENIZERS = {"text_encoder": "tokenizer", "text_encoder_2": "tokenizer_2"}
-CLASSES = {"unet": "UNet2DConditionModel", "vae_decoder": "AutoencoderKL"}
+"""What exporters put before the name of diffusers' pipeline."""
+CHECKPOINTS_ONLY = (
+    "StableDiffusionInstructPix2PixPipeline",
+    "LatentConsistencyModelImg2ImgPipeline",
+)
+"""Pipelines that sdrt exports from a checkpoint, and whose exports by other tools it refuses: no
+such folder was ever compared with diffusers."""
+CLASSES = {"unet": "unet", "vae_decoder": "vae"}
+"""Networks whose configuration names its class, and the component whose class it must be."""
 TOKENIZER_FILES = (("tokenizer.json",), ("vocab.json", "merges.txt"))
-GUIDANCE: Mapping[Family, float] = {"sd1": 7.5, "sd2": 7.5, "sdxl": 5.0}
-"""What diffusers' pipelines guide with unless they are told."""
-PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 OPTIONAL = "vae_encoder"
 
 
 @dataclass(frozen=True)
 class PeerFolder:
-    """What such a folder holds."""
+    """What a folder of another tool holds."""
 
     manifest: Manifest
-    """Without the sizes and hashes of files."""
+    """The manifest as it can be derived, without sizes and hashes of files."""
     files: Sequence[str]
-    """Those that belong to it."""
-    natives: Natives
-    """By graph and format, inputs that its file takes otherwise than the manifest says."""
+    """The files that belong to the model."""
+    input_casts: GraphCasts
+    """By graph and format, the inputs that the file declares otherwise than the manifest."""
 
 
 def is_peer_folder(root: Path) -> bool:
-    """Whether there are exported networks beside a `model_index.json`."""
+    """Whether the folder has a `model_index.json` and exported networks."""
     if not isinstance(read_json(root / "model_index.json"), dict):
         return False
     return any(any(root.glob(f"*/{file}")) for file in GRAPH_FILES.values())
@@ -83,31 +91,32 @@ def read_peer_folder(root: Path) -> PeerFolder:
     try:
         return _Reading(root, read_json(root / "model_index.json")).folder()
     except ValidationError as error:
-        raise ArtifactError(f"{root}: {describe(error)}") from error
+        raise ArtifactError(f"{root}: {explain_validation_error(error)}") from error
 
 
 @dataclass
 class _Reading:
-    """One folder while it is read."""
+    """The state of reading one folder."""
 
     root: Path
     index: Config
     files: dict[str, None] = field(default_factory=dict)
-    """What was read, and what will be."""
-    natives: dict[tuple[str, Format], InputCasts] = field(default_factory=dict)
+    """The files that were read, and those that a run will read, in the order of their names' first
+    appearance; a dictionary because it is an ordered set."""
+    input_casts: dict[tuple[str, Format], InputCasts] = field(default_factory=dict)
     made_with: dict[str, str] = field(default_factory=dict)
 
     def folder(self) -> PeerFolder:
-        """All of it."""
+        """Read everything; the steps depend on each other, and the first that fails raises."""
         self._check_pipeline()
         self.files["model_index.json"] = None
         networks = self._networks()
         configs = {name: self._config(name) for name in networks}
         scheduler = self._json("scheduler/scheduler_config.json")
-        family = _family(configs)
-        latent = _latent(self.root, configs["vae_decoder"])
-        found = {name: self._graph(name) for name in networks}
-        graphs = {name: graph for name, graph in found.items() if graph}
+        family = read_family(configs)
+        latent = read_latent(self.root / "vae_decoder", configs["vae_decoder"])
+        read = {name: self._graph(name) for name in networks}
+        graphs = {name: graph for name, graph in read.items() if graph}
         if family == "sdxl":
             self._check_layers(graphs, configs)
         encoders = tuple(
@@ -119,30 +128,28 @@ class _Reading:
             family=family,
             source=Source(id=self._source(name)),
             precision=_stored(graphs["unet"]),
-            prediction=_prediction(self.root, scheduler),
+            prediction=read_prediction(self.root, scheduler),
             schedule=read_schedule(scheduler),
             latent=latent,
             text_encoders=encoders,
             graphs=graphs,
-            defaults=_defaults(scheduler, configs["unet"], latent, family),
+            defaults=read_defaults(scheduler, configs["unet"], latent, family),
             made_with=self.made_with,
-            zeros_for_empty_prompt=family == "sdxl"
-            and "text_encoder" in graphs
-            and bool(self.index.get("force_zeros_for_empty_prompt", True)),
+            zeros_for_empty_prompt=read_zeros_for_empty_prompt(self.index, configs),
         )
-        return PeerFolder(manifest, tuple(sorted(self.files)), self.natives)
+        return PeerFolder(manifest, tuple(sorted(self.files)), self.input_casts)
 
     def _check_pipeline(self) -> None:
         named = str(self.index.get("_class_name", "an unnamed pipeline"))
-        found = next((named[len(p) :] for p in PREFIXES if named.startswith(p)), named)
-        if found not in (*PIPELINES, *XL_PIPELINES, LCM_PIPELINE):
+        pipeline = next((named[len(p) :] for p in PREFIXES if named.startswith(p)), named)
+        if pipeline not in (*PIPELINES, *XL_PIPELINES) or pipeline in CHECKPOINTS_ONLY:
             raise UnsupportedError(
                 f"{self.root} is a {named}; sdrt runs Stable Diffusion 1, 2 and XL "
                 f"({PIPELINES[0]}, {XL_PIPELINES[0]})"
             )
 
     def _networks(self) -> list[str]:
-        """Those that there are; whatever the index names besides is missing."""
+        """Names of the networks in the folder; raises for those that the index lists in vain."""
         listed = [name for name in TOKENIZERS if _is_listed(self.index, name)]
         wanted = [*listed, "unet", "vae_decoder"]
         for name in wanted:
@@ -158,30 +165,36 @@ class _Reading:
         return [*wanted, *([OPTIONAL] if self._formats(OPTIONAL) else [])]
 
     def _formats(self, name: str) -> list[Format]:
-        return [one for one in FORMATS if (self.root / name / GRAPH_FILES[one]).is_file()]
+        return [f for f in FORMATS if (self.root / name / GRAPH_FILES[f]).is_file()]
 
     def _config(self, name: str) -> Config:
         """A network's configuration; raises `UnsupportedError` for one of another class."""
-        found = self._json(f"{name}/config.json")
-        expected, named = CLASSES.get(name), found.get("_class_name")
-        if expected and named not in (None, expected):
-            raise UnsupportedError(f"{self.root / name} is a {named}; expected {expected}")
-        return found
+        config = self._json(f"{name}/config.json")
+        if name in CLASSES and "_class_name" in config:
+            named, (_, known) = config["_class_name"], COMPONENTS[CLASSES[name]]
+            if named is not None and named not in known:
+                raise UnsupportedError(f"{self.root / name} is a {named}; expected {known[0]}")
+        return config
 
     def _json(self, file: str) -> Config:
-        found = read_json(self.root / file)
-        if not isinstance(found, dict):
+        content = read_json(self.root / file)
+        if not isinstance(content, dict):
             raise ArtifactError(
                 f"{self.root / file} is missing or not valid JSON; the export is incomplete: "
                 "export it again"
             )
         self.files[file] = None
-        return found
+        return content
 
     def _check_layers(self, graphs: Mapping[str, GraphSpec], configs: Mapping[str, Config]) -> None:
-        """XL takes the last layer but one; raises `UnsupportedError` where it is not given."""
-        for name in (one for one in TOKENIZERS if one in graphs):
-            states = sum(one.name.startswith(HIDDEN_STATES) for one in graphs[name].outputs)
+        """Raise `UnsupportedError` for text encoders without all hidden states.
+
+        XL is conditioned on the penultimate layer.
+        """
+        for name in TOKENIZERS:
+            if name not in graphs:
+                continue
+            states = sum(output.name.startswith(HIDDEN_STATES) for output in graphs[name].outputs)
             layers = configs[name].get("num_hidden_layers")
             if not isinstance(layers, int) or states != layers + 1:
                 raise UnsupportedError(
@@ -190,16 +203,16 @@ class _Reading:
                 )
 
     def _graph(self, name: str) -> GraphSpec | None:
-        """A network's files, inputs and outputs; None for a picture's encoder of another kind."""
+        """A network's files, inputs and outputs; None for a VAE encoder that samples by itself."""
         read = {
             format: read_signature(format, self.root / name / GRAPH_FILES[format])
             for format in self._formats(name)
         }
         first = next(iter(read.values()))
         outputs = {output.name for output in first.outputs}
-        missing = [one for one in OUTPUTS[name] if one not in outputs]
+        missing = [output for output in OUTPUTS[name] if output not in outputs]
         if missing and name == OPTIONAL:
-            return None  # older releases draw the latents inside of it, each time others
+            return None  # older releases draw the latents inside the graph, anew in each run
         if missing:
             raise UnsupportedError(
                 f"{self.root / name} gives {', '.join(sorted(outputs))}; expected {missing[0]} "
@@ -213,7 +226,7 @@ class _Reading:
             )
         files: dict[Format, tuple[str, ...]] = {}
         for format, signature in read.items():
-            listed = (GRAPH_FILES[format], *signature.beside)
+            listed = (GRAPH_FILES[format], *signature.weight_files)
             files[format] = tuple(f"{name}/{file}" for file in listed)
             self.files |= dict.fromkeys(files[format])
             self.made_with |= signature.made_with
@@ -231,32 +244,33 @@ class _Reading:
             raise UnsupportedError(f"{self.root / name}: {error}") from error
 
     def _inputs(self, name: str, format: Format, signature: Signature) -> tuple[TensorSpec, ...]:
-        """As sdrt gives them; how this file takes them is kept."""
+        """The inputs as sdrt gives them; casts to what this file declares are kept."""
         where = self.root / name / GRAPH_FILES[format]
         specs = tuple(canonical(where, name, tensor) for tensor in signature.inputs)
-        missing = [one for one, kind in INPUTS[name].items() if kind.is_needed]
-        missing = [one for one in missing if one not in {spec.name for spec in specs}]
+        declared = {spec.name for spec in specs}
+        needed = [tensor for tensor, kind in INPUTS[name].items() if kind.is_needed]
+        missing = [tensor for tensor in needed if tensor not in declared]
         if missing:
-            found = ", ".join(tensor.name for tensor in signature.inputs) or "nothing"
-            raise UnsupportedError(f"{where} takes {found}; expected {missing[0]} among them")
-        self.natives[name, format] = differing(specs, signature.inputs)
+            shown = ", ".join(tensor.name for tensor in signature.inputs) or "nothing"
+            raise UnsupportedError(f"{where} takes {shown}; expected {missing[0]} among them")
+        self.input_casts[name, format] = differing(specs, signature.inputs)
         return specs
 
     def _encoder(self, name: str, configs: Mapping[str, Config], family: Family) -> TextEncoder:
         folder = TOKENIZERS[name]
-        found = next((files for files in TOKENIZER_FILES if self._has(folder, files)), None)
-        if found is None:
+        files = next((files for files in TOKENIZER_FILES if self._has(folder, files)), None)
+        if files is None:
             raise ArtifactError(
                 f"{self.root / folder} has neither tokenizer.json nor vocab.json with merges.txt"
                 f"{self._converted(folder)}; copy {folder}/ from the model that was exported"
             )
-        for file in (*found, "tokenizer_config.json"):
+        for file in (*files, "tokenizer_config.json"):
             self.files[f"{folder}/{file}"] = None
         return TextEncoder(
             graph=name,
             tokenizer=folder,
             length=configs[name].get("max_position_embeddings", 77),
-            layer="last" if family == "sd1" else "penultimate",
+            layer=text_layer(family),
         )
 
     def _has(self, folder: str, files: tuple[str, ...]) -> bool:
@@ -267,14 +281,15 @@ class _Reading:
         return ", and sdrt does not read openvino_tokenizer.xml" if has else ""
 
     def _source(self, name: str) -> str:
-        """The hub's name of the model, where the exporter was given one and not a folder."""
-        given = self.index.get("_name_or_path")
-        return given if isinstance(given, str) and given and not Path(given).is_absolute() else name
+        """The model's id on the hub, if the exporter recorded one and not a folder."""
+        recorded = self.index.get("_name_or_path")
+        is_id = isinstance(recorded, str) and recorded and not Path(recorded).is_absolute()
+        return str(recorded) if is_id else name
 
 
 def _is_listed(index: Config, name: str) -> bool:
-    found = index.get(name)
-    return isinstance(found, list) and found[:1] != [None]
+    component = index.get(name)
+    return isinstance(component, list) and component[:1] != [None]
 
 
 def _stored(graph: GraphSpec) -> Storage:
@@ -282,57 +297,10 @@ def _stored(graph: GraphSpec) -> Storage:
     return graph.precision
 
 
-def _family(configs: Mapping[str, Config]) -> Family:
-    """XL has a U-Net that is told more than a timestep, version 2 OpenCLIP's text encoder."""
-    if configs["unet"].get("addition_embed_type") == "text_time":
-        return "sdxl"
-    is_open_clip = configs.get("text_encoder", {}).get("hidden_act") == "gelu"
-    return "sd2" if is_open_clip else "sd1"
-
-
-def _latent(root: Path, vae: Config) -> Latent:
-    for name in ("shift_factor", "latents_mean", "latents_std"):
-        if vae.get(name):
-            raise UnsupportedError(
-                f"{root / 'vae_decoder'} has {name} = {vae[name]!r}; sdrt only scales latents"
-            )
-    levels = vae.get("block_out_channels")
-    if not isinstance(levels, list) or not levels:
-        raise ArtifactError(
-            f"{root / 'vae_decoder' / 'config.json'} has no block_out_channels; export it again"
-        )
-    return Latent(
-        channels=vae.get("latent_channels", 4),
-        downscale=2 ** (len(levels) - 1),
-        scale=vae.get("scaling_factor", 0.18215),
-    )
-
-
-def _prediction(root: Path, scheduler: Config) -> Prediction:
-    found = scheduler.get("prediction_type", "epsilon")
-    if found not in PREDICTIONS:
-        raise UnsupportedError(f"{root} predicts {found!r}; expected {', '.join(PREDICTIONS)}")
-    return found  # type: ignore[no-any-return]
-
-
-def _defaults(scheduler: Config, unet: Config, latent: Latent, family: Family) -> Defaults:
-    sampler_settings = read_sampler_settings(scheduler)
-    latents = unet.get("sample_size")
-    size = latents * latent.downscale if isinstance(latents, int) else 512
-    return Defaults(
-        width=size,
-        height=size,
-        sampler=sampler_settings.sampler,
-        scheduler=sampler_settings.scheduler,
-        sampler_options=dict(sampler_settings.options),
-        guidance_scale=GUIDANCE[family],
-    )
-
-
 def read_signature(format: Format, path: Path) -> Signature:
-    """Read a graph's file; raises `ArtifactError` for one that is none.
+    """Read a graph's inputs and outputs; raises `ArtifactError` for a file that is no graph.
 
-    Raises `MissingExtraError` where it takes an engine that is not installed.
+    Raises `MissingExtraError` where reading takes an engine that is not installed.
     """
     if format == "onnx":
         from sdrt.backends.onnxruntime.signature import read_onnx_signature

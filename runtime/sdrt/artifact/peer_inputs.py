@@ -1,4 +1,4 @@
-"""Inputs and outputs of networks that others exported, and what they differ in from ours."""
+"""Inputs and outputs of networks that other tools exported, compared with those of sdrt's own."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,32 +10,33 @@ from sdrt.errors import UnsupportedError
 from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, TensorSpec
 
 FREE = ("batch", "tokens", "height", "width", "image_height", "image_width")
-"""Axes that may have any size; others say what the model is."""
+"""Axes that may have any size; the sizes of all others are facts of the model."""
 
 
 @dataclass(frozen=True)
-class Input:
-    """How sdrt gives an input."""
+class ExpectedInput:
+    """An input as sdrt gives it: names of its axes and its type."""
 
     axes: tuple[str, ...]
     dtype: Literal["float32", "int64"] = "float32"
     is_needed: bool = True
 
 
-INPUTS: Mapping[str, Mapping[str, Input]] = {
+INPUTS: Mapping[str, Mapping[str, ExpectedInput]] = {
     **dict.fromkeys(
-        ("text_encoder", "text_encoder_2"), {"input_ids": Input(("batch", "tokens"), "int64")}
+        ("text_encoder", "text_encoder_2"),
+        {"input_ids": ExpectedInput(("batch", "tokens"), "int64")},
     ),
     "unet": {
-        "sample": Input(("batch", "channels", "height", "width")),
-        "timestep": Input(()),
-        "encoder_hidden_states": Input(("batch", "tokens", "features")),
-        POOLED: Input(("batch", "features"), is_needed=False),
-        PICTURE: Input(("batch", "numbers"), is_needed=False),
-        GUIDANCE_INPUT: Input(("batch", "features"), is_needed=False),
+        "sample": ExpectedInput(("batch", "channels", "height", "width")),
+        "timestep": ExpectedInput(()),
+        "encoder_hidden_states": ExpectedInput(("batch", "tokens", "features")),
+        POOLED: ExpectedInput(("batch", "features"), is_needed=False),
+        PICTURE: ExpectedInput(("batch", "numbers"), is_needed=False),
+        GUIDANCE_INPUT: ExpectedInput(("batch", "features"), is_needed=False),
     },
-    "vae_decoder": {"latent_sample": Input(("batch", "channels", "height", "width"))},
-    "vae_encoder": {"sample": Input(("batch", "channels", "image_height", "image_width"))},
+    "vae_decoder": {"latent_sample": ExpectedInput(("batch", "channels", "height", "width"))},
+    "vae_encoder": {"sample": ExpectedInput(("batch", "channels", "image_height", "image_width"))},
 }
 
 
@@ -46,18 +47,18 @@ OUTPUTS: Mapping[str, Sequence[str]] = {
     "vae_decoder": ("sample",),
     "vae_encoder": ("latent_parameters",),
 }
-"""What sdrt needs of each network."""
+"""Outputs that sdrt needs from each network."""
 
 
 def canonical(where: Path, network: str, tensor: TensorSpec) -> TensorSpec:
-    """An input as sdrt gives it, with the sizes that the file fixes.
+    """A declared input in the form in which sdrt gives it, with the sizes that the file fixes.
 
-    Raises `UnsupportedError` for one that sdrt has nothing for, or that has another form.
+    Raises `UnsupportedError` for an input that sdrt has no value for, or of another form.
     """
     known = INPUTS[network]
     if tensor.name not in known:
         raise UnsupportedError(
-            f"{where} takes {tensor.name}, for which sdrt has nothing; expected {', '.join(known)}"
+            f"{where} takes {tensor.name}, for which sdrt has no value; expected {', '.join(known)}"
         )
     expected = known[tensor.name]
     if not _fits(tensor, expected):
@@ -72,16 +73,16 @@ def canonical(where: Path, network: str, tensor: TensorSpec) -> TensorSpec:
     return TensorSpec(name=tensor.name, dtype=expected.dtype, shape=shape)
 
 
-def differing(specs: Sequence[TensorSpec], found: Sequence[TensorSpec]) -> InputCasts:
-    """Inputs whose type or rank in the file is not the one that they are given in."""
+def differing(specs: Sequence[TensorSpec], declared: Sequence[TensorSpec]) -> InputCasts:
+    """The declared inputs whose type or rank differs from the form in which sdrt gives them."""
     return {
         tensor.name: tensor
-        for spec, tensor in zip(specs, found, strict=True)
+        for spec, tensor in zip(specs, declared, strict=True)
         if spec.dtype != tensor.dtype or len(spec.shape) != len(tensor.shape)
     }
 
 
-def _fits(tensor: TensorSpec, expected: Input) -> bool:
+def _fits(tensor: TensorSpec, expected: ExpectedInput) -> bool:
     if not expected.axes:  # a number, or a row of it
         return len(tensor.shape) <= 1 and tensor.dtype != "bool"
     is_number = tensor.dtype == "float32" or expected.dtype == "int64" and tensor.dtype != "bool"

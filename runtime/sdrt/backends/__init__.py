@@ -1,15 +1,41 @@
-"""What runs graphs: the seam of one method, and the choice of an engine behind it."""
+"""Engines that run networks: the seam `Graph.run`, and the choice of a backend.
 
-from sdrt.arrays import Array as Array
-from sdrt.backends.backend import BACKENDS as BACKENDS
-from sdrt.backends.backend import Backend as Backend
-from sdrt.backends.backend import is_installed as is_installed
-from sdrt.backends.backend import open_backend as open_backend
-from sdrt.backends.backend import usable_backends as usable_backends
-from sdrt.backends.graph import Changes as Changes
-from sdrt.backends.graph import Graph as Graph
-from sdrt.backends.graph import Network as Network
-from sdrt.backends.graph import Shapes as Shapes
-from sdrt.backends.graph import check_feeds as check_feeds
-from sdrt.backends.graph import check_shapes as check_shapes
-from sdrt.backends.graph import first_nonfinite as first_nonfinite
+`graph` and `backend` define the seam, `fake` implements it for tests, `onnxruntime` and `openvino`
+for the two engines. The other modules describe networks to engines and executed kernels to callers.
+"""
+
+from sdrt.arrays import Array
+from sdrt.backends.backend import (
+    BACKENDS,
+    Backend,
+    is_installed,
+    open_backend,
+    usable_backends,
+)
+from sdrt.backends.graph import (
+    Graph,
+    Network,
+    Shapes,
+    WeightPatches,
+    check_feeds,
+    check_shapes,
+    first_nonfinite,
+)
+
+Changes = WeightPatches
+
+__all__ = [
+    "BACKENDS",
+    "Array",
+    "Backend",
+    "Changes",
+    "Graph",
+    "Network",
+    "Shapes",
+    "check_feeds",
+    "check_shapes",
+    "first_nonfinite",
+    "is_installed",
+    "open_backend",
+    "usable_backends",
+]

@@ -1,4 +1,4 @@
-"""A backend, and how one is chosen."""
+"""What an engine is to the rest of sdrt, and the choice of one."""
 
 from importlib.util import find_spec
 from typing import Protocol
@@ -7,6 +7,7 @@ from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.errors import MissingExtraError, UnsupportedError, UsageError
 from sdrt.machine import has_int8, usable_cores
 from sdrt.manifest import PRECISIONS, Format, Precision
+from sdrt.validation import known
 
 BACKENDS = ("openvino", "onnxruntime")  # fastest first
 
@@ -31,27 +32,27 @@ class Backend(Protocol):
 
     @property
     def precision(self) -> Precision | None:
-        """What the caller asked for; None leaves it to the artifact and the engine."""
+        """The precision that the caller asked for; None leaves it to artifact and engine."""
         ...
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """Devices that it finds on this machine."""
+        """Devices that the engine finds on this machine."""
         ...
 
     def in_fp32(self, network: Network) -> "Backend | None":
-        """The same engine asked for fp32; None where the network's floats ran in that already."""
+        """The same engine in fp32; None where it runs the network's floats in fp32 already."""
         ...
 
     def layers(self, network: Network) -> Shapes:
-        """Layers whose weights can be changed, by name, with shapes as `Changes` has them.
+        """Layers whose weights can be patched, by name, with shapes as in `WeightPatches`.
 
         Loads no weights. Raises `ArtifactError` for a graph that does not name its layers.
         """
         ...
 
     def context(self, network: Network) -> tuple[str, ...]:
-        """Names of what it can give or take of `sdrt.backends.tile_context`; loads no weights."""
+        """Names of the tensors of its context (`sdrt.backends.tile_context`); loads no weights."""
         ...
 
     def open(self, network: Network) -> Graph:
@@ -65,15 +66,15 @@ def open_backend(
     threads: int | None = None,
     precision: Precision | None = None,
 ) -> Backend:
-    """Choose an engine: the fastest that is installed, unless `name` says which.
+    """Choose an engine: the fastest one installed, unless `name` says which.
 
-    `device` is an engine's own name ("CPU", "GPU"); `threads` defaults to the processors this
-    process may use. `precision` is what the engine is asked to execute, not what is stored.
+    `device` is the engine's name of it ("CPU", "GPU"); `threads` defaults to the cores that this
+    process may use. `precision` is what the engine is to execute, not what is stored.
     """
-    if name is not None and name not in BACKENDS:
-        raise UsageError(f"unknown backend {name!r}; known: {', '.join(BACKENDS)}")
-    if precision is not None and precision not in PRECISIONS:
-        raise UsageError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
+    if name is not None:
+        known("backend", name, BACKENDS)
+    if precision is not None:
+        known("precision", precision, PRECISIONS)
     if threads is not None and threads < 1:
         raise UsageError(f"threads is {threads}; expected at least 1")
     if precision == "int8" and device in (None, "CPU") and not has_int8():

@@ -1,4 +1,4 @@
-"""An engine made of a Python function: for tests of sdrt, and of programs that use it."""
+"""A fake engine around a Python function, for tests of sdrt and of programs that use it."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -19,26 +19,27 @@ Compute = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 
 @dataclass(frozen=True)
 class Fault:
-    """Where a network goes wrong, as a narrow precision does when numbers overflow."""
+    """A wrong result, such as a narrow precision gives when numbers overflow."""
 
     network: str
     call: int = 0
-    """Which of the network's runs, the first is 0; those that are made again count too."""
+    """The number of the network's run, counted from 0; repeated runs count too."""
     value: float = np.nan
+    """The value that replaces the right ones."""
     where: Any = ...
-    """Index of the values that become it; all of them."""
+    """Index of the replaced values; by default all of them."""
     output: str | None = None
-    """In which output; in all of them."""
+    """Name of the output; None for all outputs."""
     precisions: Sequence[str] = ("bf16", "int8")
-    """Executed in others, the network does well."""
+    """The precisions in which it occurs; executed in others, the network is right."""
 
 
 @dataclass
 class FakeBackend:
-    """Calls `compute(graph_name, feeds)` instead of an engine, and keeps what it was asked.
+    """Calls `compute(graph_name, feeds)` instead of an engine, and records the calls.
 
     Inputs are checked as for real engines, so a program that runs on the fake feeds real graphs
-    rightly.
+    correctly.
     """
 
     compute: Compute
@@ -47,34 +48,36 @@ class FakeBackend:
     threads: int = 1
     precision: Precision | None = None
     executes: Precision | None = None
-    """What it says that it executed, where that is not what it was asked."""
+    """The precision that it reports as executed, where that is not `precision`."""
     devices: tuple[str, ...] = ("CPU",)
     faults: Sequence[Fault] = ()
     opened: list[str] = field(default_factory=list)
+    """Names of the networks that were opened, in order."""
     ran: list[str] = field(default_factory=list)
+    """Names of the networks that ran, in order."""
     contexts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By networks, names of what `compute` gives more or takes more."""
+    """Names of the context's tensors that `compute` handles, for each network."""
 
     def layers(self, network: Network) -> Shapes:
-        """None: a function has no weights."""
+        """No layers: a function has no weights."""
         return {}
 
     def context(self, network: Network) -> tuple[str, ...]:
-        """What the test says."""
+        """Those of `contexts`."""
         return self.contexts.get(network.name, ())
 
     def executed(self, network: Network) -> Storage:
-        """What a network runs in: as the backend was told, as it was asked, or as is stored."""
+        """The precision that a network is reported to run in."""
         return self.executes or self.precision or network.stored
 
     def in_fp32(self, network: Network) -> "FakeBackend | None":
-        """One that shares the lists of what was opened and ran."""
+        """A backend in fp32 that shares the lists `opened` and `ran`."""
         if self.executed(network) == "fp32":
             return None
         return replace(self, precision="fp32", executes=None)
 
     def open(self, network: Network) -> "FakeGraph":
-        """Note that a network was opened; its files are not read."""
+        """Record that a network was opened; its files are not read."""
         self.opened.append(network.name)
         return FakeGraph(network, self)
 
@@ -108,10 +111,10 @@ class FakeGraph(Graph):
         return outputs
 
     def executed(self) -> Executed:
-        """All in one precision, which changes nothing in what is computed."""
+        """A single precision, which has no effect on what is computed."""
         return executed_only(self._backend.executed(self.network))
 
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
-        """Compute once more; Python has no kernels whose time could be taken."""
+        """Compute once; Python has no kernels whose time could be measured."""
         self._backend.compute(self.name, feeds)
         return self.executed()

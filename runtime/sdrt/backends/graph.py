@@ -11,17 +11,17 @@ from sdrt.arrays import Array
 from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed
 from sdrt.backends.input_casts import InputCasts, cast_feeds
-from sdrt.backends.tile_context import Role
-from sdrt.errors import (
-    ArtifactError,
-    NonFiniteError,
-)
+from sdrt.backends.tile_context import ContextRole
+from sdrt.errors import ArtifactError, NonFiniteError
 from sdrt.manifest import GraphSpec, Storage, TensorSpec
 
 Shapes = Mapping[str, tuple[int, ...]]
-Changes = Mapping[str, Callable[[Array], Array]]
-"""By a layer's name, what makes its new weight of that in the file: both in fp32, as (out, in) or
-(out, in, height, width). A table of tokens, (tokens, width), may grow."""
+WeightPatches = Mapping[str, Callable[[Array], Array]]
+"""Functions from a layer's stored weight to its new one, by the layer's name.
+
+Both are in fp32, as (out, in) or (out, in, height, width). A table of tokens, (tokens, width), may
+get further rows.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,32 +31,38 @@ class Network:
     name: str
     spec: GraphSpec
     files: tuple[Path, ...]
-    """The one to open, then its weights."""
+    """The file to open, then the files of its weights."""
     stored: Storage
-    changes: Changes = field(default_factory=dict)
-    """What the weights in the files become when an engine opens them."""
-    native: InputCasts = field(default_factory=dict)
-    """Inputs that the files take otherwise than `spec` says, which is how they are given."""
-    gives: tuple[str, ...] = ()
-    """Of `sdrt.backends.tile_context`: what it gives of it beside its outputs,"""
-    takes: tuple[str, ...] = ()
-    """and what it takes of it beside its inputs."""
+    """How its weights are stored."""
+    weight_patches: WeightPatches = field(default_factory=dict)
+    """Changes of the stored weights, applied when an engine opens the network."""
+    input_casts: InputCasts = field(default_factory=dict)
+    """Inputs that the files declare in another form than `spec`, which is that of all feeds."""
+    context_outputs: tuple[str, ...] = ()
+    """Tensors of its context that it has as outputs besides those of `spec`.
+
+    See `sdrt.backends.tile_context`.
+    """
+    context_inputs: tuple[str, ...] = ()
+    """Tensors of another network's context that it takes as inputs besides those of `spec`."""
 
     @property
     def outputs(self) -> list[str]:
-        """Names of all that it gives."""
-        return [*(spec.name for spec in self.spec.outputs), *self.gives]
+        """Names of all outputs, those of its context last."""
+        return [*(spec.name for spec in self.spec.outputs), *self.context_outputs]
 
-    def in_role(self, role: Role, names: tuple[str, ...]) -> "Network":
-        """The network that gives these names of its context, or takes them."""
-        return replace(self, gives=names) if role == "gives" else replace(self, takes=names)
+    def in_role(self, role: ContextRole, names: tuple[str, ...]) -> "Network":
+        """The same network with these tensors of a context as outputs, or as inputs."""
+        if role == "source":
+            return replace(self, context_outputs=names)
+        return replace(self, context_inputs=names)
 
 
 class Graph(ABC):
     """One compiled network: numpy arrays by name in, numpy arrays by name out."""
 
     warnings: tuple[str, ...] = ()
-    """What whoever runs it should know: that it is not executed as it was asked, and why."""
+    """Ways in which it is not executed as the caller asked, each with the reason."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -69,32 +75,32 @@ class Graph(ABC):
     def run(
         self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
     ) -> dict[str, Array]:
-        """Run once, after names, dtypes and shapes were checked.
+        """Run once, after a check of names, dtypes and shapes.
 
         Raises `ValueError` for feeds that do not fit, `NonFiniteError` for NaN or infinity in the
-        result, `CancelledError` when `stop` is asked from another thread: the run then ends inside
-        the network.
+        result, and `CancelledError` when `cancellation` is requested from another thread: the run
+        then ends inside the network.
         """
         check_feeds(self.network, feeds)
         cancellation = cancellation or Cancellation()
         cancellation.check()
-        outputs = self._execute(cast_feeds(feeds, self.network.native), cancellation)
+        outputs = self._execute(cast_feeds(feeds, self.network.input_casts), cancellation)
         if name := first_nonfinite(outputs):
-            raise NonFiniteError(self._finding(name, outputs[name], first_nonfinite(feeds)))
+            raise NonFiniteError(self._explain(name, outputs[name], first_nonfinite(feeds)))
         return outputs
 
-    def _finding(self, name: str, values: Array, given: str | None) -> str:
+    def _explain(self, output: str, values: Array, nonfinite_input: str | None) -> str:
         count = values.size - int(np.isfinite(values).sum())
         finding = (
-            f"{self.name} gave NaN or infinity in {name!r} ({count} of {values.size} values), "
+            f"{self.name} gave NaN or infinity in {output!r} ({count} of {values.size} values), "
             f"executed in {self.executed().precision}"
         )
-        if given:
-            return f"{finding}; it was given them in {given!r}, so look before it"
+        if nonfinite_input:
+            return f"{finding}; it was given them in {nonfinite_input!r}, so look before it"
         return f"{finding}; check the model with: sdrt verify, and try another backend"
 
     def prepare(self, shapes: Shapes) -> None:  # noqa: B027 - most engines need no preparation
-        """Compile for these input shapes now, so that the first run need not."""
+        """Compile for these input shapes now, so that the first run does not have to."""
 
     @abstractmethod
     def _execute(
@@ -103,16 +109,16 @@ class Graph(ABC):
 
     @abstractmethod
     def executed(self) -> Executed:
-        """What the engine ran the last time, at next to no cost.
+        """What the engine executed in the last run; costs almost nothing.
 
         Raises `ValueError` before the first run.
         """
 
     @abstractmethod
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
-        """Run with the engine's clocks on: what it executes, with times.
+        """Run once with the engine's profiling on: what it executes, with times.
 
-        Opens the network a second time, which takes its time and memory once more.
+        Opens the network a second time, which takes as much time and memory again.
         """
 
 
@@ -124,7 +130,7 @@ def first_nonfinite(arrays: Mapping[str, Array]) -> str | None:
 def check_feeds(network: Network, feeds: Mapping[str, Array]) -> None:
     """Raise `ValueError` unless the arrays fit the graph; equal names mean equal sizes."""
     graph, inputs = network.name, network.spec.inputs
-    expected = {*(spec.name for spec in inputs), *network.takes}
+    expected = {*(spec.name for spec in inputs), *network.context_inputs}
     if set(feeds) != expected:
         raise ValueError(f"{graph} takes {sorted(expected)}, got {sorted(feeds)}")
     sizes: dict[str, int] = {}
@@ -137,14 +143,14 @@ def check_feeds(network: Network, feeds: Mapping[str, Array]) -> None:
 
 
 def check_shapes(network: Network, shapes: Shapes) -> None:
-    """Raise `ArtifactError` for a network that does not take what a pipeline will give it."""
+    """Raise `ArtifactError` for a network whose inputs are not those that a pipeline will feed."""
     sizes: dict[str, int] = {}
     for spec in network.spec.inputs:
         if spec.name not in shapes or not _fits(shapes[spec.name], spec, sizes):
-            found = shapes.get(spec.name, "missing")
+            shape = shapes.get(spec.name, "missing")
             raise ArtifactError(
                 f"{network.name} takes {spec.name} as {spec.shape} in the manifest, and here it "
-                f"is {found}; export the model again"
+                f"is {shape}; export the model again"
             )
 
 

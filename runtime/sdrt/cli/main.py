@@ -1,4 +1,4 @@
-"""The command line. Every import that costs time is inside the command that needs it."""
+"""The command line. Imports that cost time stand inside of the commands that need them."""
 
 import json
 import sys
@@ -9,9 +9,8 @@ from typing import Any, NoReturn
 import click
 
 from sdrt.cli.conformance import conformance
-from sdrt.cli.describe import doctor, info, samplers
+from sdrt.cli.describe import doctor, info, samplers, styles
 from sdrt.cli.generate import generate
-from sdrt.cli.styles import styles
 from sdrt.cli.verify import verify
 from sdrt.errors import OutOfMemoryError, SdrtError
 from sdrt.version import __version__
@@ -20,22 +19,22 @@ INTERRUPTED = 130
 
 
 class Commands(click.Group):
-    """Our own commands, and those that other packages offer under `sdrt.commands`."""
+    """The commands of this package, and those of entry points under `sdrt.commands`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in alphabetical order."""
-        return sorted({*super().list_commands(ctx), *(point.name for point in _offered())})
+        return sorted({*super().list_commands(ctx), *(point.name for point in _entry_points())})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Our own command of that name, or the offered one."""
-        own = super().get_command(ctx, cmd_name)
-        if own is not None:
-            return own
-        found = next((point.load() for point in _offered() if point.name == cmd_name), None)
-        return found
+        """This package's command of that name, or an entry point's."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            return command
+        offered = (point.load() for point in _entry_points() if point.name == cmd_name)
+        return next(offered, None)
 
 
-def _offered() -> Iterator[Any]:
+def _entry_points() -> Iterator[Any]:
     yield from entry_points(group="sdrt.commands")
 
 
@@ -60,17 +59,17 @@ def main() -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        sys.exit(_failed("interrupted", "interrupted", INTERRUPTED))
+        sys.exit(_report("interrupted", "interrupted", INTERRUPTED))
     except MemoryError as error:
         kind = OutOfMemoryError
         text = str(error) if isinstance(error, kind) else "the machine has too little free memory"
-        sys.exit(_failed(kind.__name__, text, kind.exit_code))
+        sys.exit(_report(kind.__name__, text, kind.exit_code))
     except SdrtError as error:
-        sys.exit(_failed(type(error).__name__, str(error), error.exit_code))
+        sys.exit(_report(type(error).__name__, str(error), error.exit_code))
     sys.exit(0)
 
 
-def _failed(kind: str, message: str, exit_code: int) -> int:
+def _report(kind: str, message: str, exit_code: int) -> int:
     if "--debug" in sys.argv:
         raise
     if "--json" in sys.argv:

@@ -1,4 +1,4 @@
-"""Preview files of a run in progress."""
+"""The previews that `sdrt generate` writes during a run."""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sdrt.arrays import Latents
+from sdrt.cli.generate_options import PreviewOptions
 from sdrt.errors import UsageError
 from sdrt.generation.result import Step
 from sdrt.generation.run import Run
@@ -22,62 +23,68 @@ NUMBER = re.compile(r"%(0?\d?)d")
 
 @dataclass(frozen=True)
 class Previews:
-    """Pictures of what the model aims at, written on the way, by the options' names."""
+    """Files that show the model's estimate of the final picture after some of the steps."""
 
-    preview: str | None
-    preview_path: Path | None
-    preview_interval: int | None
+    options: PreviewOptions
 
     @property
-    def networks(self) -> frozenset[str]:
-        """What is to stay in memory between its uses: of one run only what previews come back to.
+    def kept_networks(self) -> frozenset[str]:
+        """The networks to keep in memory between uses: only the decoders, if previews use them.
 
-        Everything else, once it has been used, is in the way of the network after it.
+        A command makes one run, which comes back to no other network.
         """
-        return frozenset(DECODERS.values() if self.preview in ("vae", "tae") else ())
+        return frozenset(DECODERS.values() if self._decodes else ())
 
     def paths(self, steps: int) -> list[Path]:
-        """Where a run of so many steps writes: to one file, or to as many as a %d makes of it."""
-        if self.preview is None:
+        """The files that a run of that many steps writes: one, or with %d one for each preview."""
+        if self.options.preview is None:
             return []
-        interval = self.preview_interval or 1
-        return list(
-            dict.fromkeys(self._path(step) for step in range(interval, steps + 1, interval))
-        )
+        numbers = range(self._interval, steps + 1, self._interval)
+        return list(dict.fromkeys(self._path(number) for number in numbers))
 
     def check(self, manifest: Manifest) -> None:
-        """Raise `UsageError` or `UnsupportedError` for what cannot be shown."""
-        if self.preview is None and (self.preview_path or self.preview_interval):
+        """Raise `UsageError` or `UnsupportedError` for previews that the model cannot give."""
+        options = self.options
+        if options.preview is None and (options.preview_path or options.preview_interval):
             raise UsageError(
                 "--preview-path and --preview-interval were given without --preview; add "
                 "--preview proj (rough, takes no time), tae (a tiny decoder) or vae (decodes)"
             )
-        if self.preview == "proj":
+        if options.preview == "proj":
             check_previewable(manifest.latent)
-        if self.preview == "tae":
+        if options.preview == "tae":
             decoder_of(manifest, "tiny")
 
     def plan(self, run: Run) -> None:
-        """Let the run plan for the decoder beside its U-Net, if one shows its steps."""
-        if self.preview in ("vae", "tae"):
+        """Have the run plan memory for a decoder next to the U-Net, if previews use one."""
+        if self._decodes:
             run.will_decode(self._decoder)
+
+    def update(self, run: Run, step: Step) -> None:
+        """Write a preview of a step if one is due; a batch goes on one sheet."""
+        number = step.index + 1
+        if self.options.preview is None or number % self._interval:
+            return
+        save_png(grid(self._pictures(run, step.denoised)), self._path(number))
+
+    @property
+    def _decodes(self) -> bool:
+        return self.options.preview in ("vae", "tae")
 
     @property
     def _decoder(self) -> str | None:
-        """The decoder's name: the run's own unless it is to be the tiny one."""
-        return "tiny" if self.preview == "tae" else None
+        """The name of the decoder, or None for the run's own."""
+        return "tiny" if self.options.preview == "tae" else None
 
-    def see(self, run: Run, step: Step) -> None:
-        """Write a preview if it is time for one; a batch goes on one sheet."""
-        if self.preview is None or (step.index + 1) % (self.preview_interval or 1):
-            return
-        save_png(grid(self._shown(run, step.denoised)), self._path(step.index + 1))
+    @property
+    def _interval(self) -> int:
+        return self.options.preview_interval or 1
 
-    def _shown(self, run: Run, latents: Latents) -> list[Image.Image]:
-        if self.preview == "proj":
-            return run.pipeline.preview(latents)
-        return run.decode(latents, self._decoder)
+    def _pictures(self, run: Run, latents: Latents) -> list[Image.Image]:
+        if self._decodes:
+            return run.decode(latents, self._decoder)
+        return run.model.preview(latents)
 
-    def _path(self, step: int) -> Path:
-        path = self.preview_path or Path("preview.png")
-        return path.parent / NUMBER.sub(lambda found: f"{step:{found[1]}d}", path.name)
+    def _path(self, number: int) -> Path:
+        path = self.options.preview_path or Path("preview.png")
+        return path.parent / NUMBER.sub(lambda match: f"{number:{match[1]}d}", path.name)

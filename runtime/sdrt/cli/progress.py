@@ -1,4 +1,4 @@
-"""What goes on beside a run of `sdrt generate`: progress, previews, an ear for Ctrl-C."""
+"""The progress bar of a run, and a listener for Ctrl-C."""
 
 import signal
 import socket
@@ -17,7 +17,7 @@ PROGRESS = "{desc} {n}/{total} [{bar:30}] {rate_inv_fmt}, {remaining} left"
 
 
 def progress(run: Run, quiet: bool) -> Iterator[Step]:
-    """The steps of a run, with a bar where somebody watches."""
+    """The steps of a run, with a bar if standard error is a terminal."""
     silent = quiet or not sys.stderr.isatty()
     yield from tqdm(run, "step", len(run), leave=False, disable=silent, bar_format=PROGRESS)
 
@@ -26,26 +26,27 @@ def progress(run: Run, quiet: bool) -> Iterator[Step]:
 def cancelled_by_ctrl_c(run: Run) -> Iterator[None]:
     """Let Ctrl-C end a run inside a step.
 
-    Python handles signals between its own instructions only, and a network may run for minutes. A
-    second thread hears of them at once.
+    Python handles signals only between its own instructions, and a network may run for minutes.
+    Its signal handler writes each signal's number to a socket, so a second thread that reads
+    it learns of the signal at once.
     """
-    ear, mouth = socket.socketpair()
-    mouth.setblocking(False)
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
 
     def listen() -> None:
-        while heard := ear.recv(1):
-            if heard[0] == signal.SIGINT:
+        while received := reader.recv(1):
+            if received[0] == signal.SIGINT:
                 run.cancel()
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
-    before = signal.set_wakeup_fd(mouth.fileno(), warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
         yield
-    except CancelledError as error:  # nobody else could have asked
+    except CancelledError as error:  # only the listener cancels this run
         raise KeyboardInterrupt from error
     finally:
         signal.set_wakeup_fd(before)
-        mouth.close()
+        writer.close()
         listener.join()
-        ear.close()
+        reader.close()

@@ -1,1 +1,1 @@
-"""Checks of models, machines and results, apart from what generates."""
+"""Checks of models, machines and results; nothing here takes part in a generation."""

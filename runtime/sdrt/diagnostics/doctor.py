@@ -1,26 +1,26 @@
-"""This machine and its engines, and whether they compute rightly on it."""
+"""A report on this machine and its engines, with a self-test of what they compute."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from sdrt import machine
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import is_installed, open_backend, usable_backends
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.errors import SdrtError
 from sdrt.manifest import Precision
-from sdrt.snr import snr_db
 from sdrt.version import __version__
 
 PACKAGES = ("onnxruntime", "openvino", "numpy", "tokenizers", "pillow", "torch", "diffusers")
-# OpenVINO's bf16 has been wrong on whole processor families; right ones leave about 30 dB.
-FLOOR_DB: dict[Precision, float] = {"fp32": 60.0, "bf16": 20.0}  # what a float network can run in
+# Precisions of a float network, and the least signal-to-noise ratio of a right result in each.
+# OpenVINO's bf16 has been wrong on whole processor families; where it is right, it has about 30 dB.
+FLOOR_DB: dict[Precision, float] = {"fp32": 60.0, "bf16": 20.0}
 
 
 def examine() -> dict[str, dict[str, Any]]:
-    """Versions, processor, memory, engines, and one U-Net run on each engine and precision."""
+    """Report versions, processor, memory and engines, and the results of a self-test."""
     total, available = machine.memory_bytes()
     return {
         "versions": {
@@ -48,20 +48,20 @@ def _version(package: str) -> str:
 
 
 def _engines() -> dict[str, str]:
-    found = {}
+    engines = {}
     for name in usable_backends():
         try:
             backend = open_backend(name)
             devices = ", ".join(backend.devices)
-            found[name] = f"{backend.threads} threads; devices: {devices}"
+            engines[name] = f"{backend.threads} threads; devices: {devices}"
         except SdrtError as error:
-            found[name] = f"does not open: {error}"
-    return found
+            engines[name] = f"does not open: {error}"
+    return engines
 
 
 def _self_test() -> dict[str, str]:
-    """Layers in bf16, then the embedded U-Net on every engine and precision against the first."""
-    results = _layers()
+    """Test layers in bf16, then the embedded U-Net in every engine and precision."""
+    results = _test_layers()
     try:
         artifact = open_artifact()
     except SdrtError as error:
@@ -71,21 +71,21 @@ def _self_test() -> dict[str, str]:
         for precision in list(FLOOR_DB) if name == "openvino" else list(FLOOR_DB)[:1]:
             label = f"{name} {precision}"
             try:
-                found, warnings = _run(artifact, name, precision)
+                output, warnings = _run(artifact, name, precision)
             except SdrtError as error:
                 results[label] = f"failed: {error}"
                 continue
             if reference is None:
-                reference, results[label] = found, "runs (the reference for the others)"
+                reference, results[label] = output, "runs (the reference for the others)"
                 continue
-            db = snr_db(reference, found)
+            db = snr_db(reference, output)
             verdict = "right" if db >= FLOOR_DB[precision] else "WRONG"
             results[label] = "; ".join([f"{verdict}: {db:.1f} dB", *warnings])
     return results
 
 
-def _layers() -> dict[str, str]:
-    """Single layers in bf16 against fp32, tried anew: later runs go by what is found here."""
+def _test_layers() -> dict[str, str]:
+    """Compare single layers in bf16 with fp32; later runs read the verdicts from the cache."""
     if not is_installed("openvino"):
         return {}
     from sdrt.backends.openvino.backend import OpenVinoBackend

@@ -1,4 +1,4 @@
-"""How near networks, as an engine runs them, are to the same networks in fp32: dB, by timestep."""
+"""Fidelity of networks in an engine's precision: signal to noise in dB against fp32."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import Backend, is_installed, open_backend
-from sdrt.diagnostics.verify import Ran, run_network, seeded_feeds
+from sdrt.diagnostics.verify import NetworkResult, run_network, seeded_feeds
 from sdrt.errors import UsageError
 from sdrt.manifest import POOLED, Precision, Storage
-from sdrt.snr import snr_db
 from sdrt.text.conditioning import TextConditioning, states_of
 from sdrt.text.prompt import parse
 from sdrt.text.tokenizer import Tokenizer
@@ -23,46 +22,52 @@ from sdrt.validation import size as checked_size
 
 TIMESTEPS = (1, 21, 250, 500, 701, 901, 981.5, 999)
 SIZE = (128, 128)  # a sixteenth of the work at 512x512
-# One draw of noise for each.
+# Each prompt comes with its own draw of noise.
 PROMPTS = ("a red boat on the sea at sunset", "a portrait of an old man, oil on canvas")
 
 
 @dataclass(frozen=True)
 class GraphFidelity:
-    """One network against its reference."""
+    """A network compared with its reference."""
 
     stored: Storage
+    """The precision in which the weights are stored."""
     executed: str
+    """The precision in which the engine executed the network."""
     reference: str
-    """What the reference was executed in."""
+    """The precision in which the reference was executed."""
     snr_db: float
-    """Of the worst output, over all draws, at the worst timestep; infinite where all are equal."""
+    """The ratio of the worst output over all draws, at the worst timestep; infinite if equal."""
     by_timestep: dict[str, float] = field(default_factory=dict)
-    """Empty for networks that are not told any."""
+    """The ratio at each timestep; empty for networks that take none."""
 
 
 @dataclass(frozen=True)
 class Fidelity:
-    """All networks of an artifact against their references."""
+    """All networks of an artifact compared with their references."""
 
     backend: str
+    """The name of the engine."""
     asked: Precision | None
-    """None: what the artifact stores."""
+    """The precision that was requested, or None for the one that the artifact stores."""
     against: str | None
-    """Engine and artifact of the reference; None where there is nothing to compare with."""
+    """The engine and the artifact of the reference, or None without a reference."""
     width: int
+    """The picture's width in pixels, by which inputs were sized."""
     height: int
+    """The picture's height in pixels, by which inputs were sized."""
     graphs: dict[str, GraphFidelity]
+    """The networks that were compared, by name."""
     notes: list[str]
-    """Why something was not compared, or not executed as it was asked."""
+    """Why a network was not compared, or not executed in the requested precision."""
 
     def to_record(self) -> dict[str, Any]:
-        """As plain values; equal outputs, which have no noise at all, are None."""
+        """The result as plain values; the infinite ratio of equal outputs becomes None."""
         record: dict[str, Any] = _finite(asdict(self))
         return record
 
     def to_text(self) -> str:
-        """For people."""
+        """The result as text."""
         asked = f"asked for {self.asked}" if self.asked else "as the artifact is stored"
         against = f"against {self.against}" if self.against else "against nothing"
         lines = [f"{self.backend}, {asked}, {against}, at {self.width}x{self.height}:"]
@@ -73,27 +78,32 @@ class Fidelity:
                 f"{graph.reference}: {_figure(graph.snr_db)}{worst}"
             )
             if graph.by_timestep:
-                columns = [(at, _figure(db, "")) for at, db in graph.by_timestep.items()]
+                columns = [(step, _figure(db, "")) for step, db in graph.by_timestep.items()]
                 width = max(len(text) for column in columns for text in column) + 2
-                lines.append("    timestep" + "".join(f"{at:>{width}}" for at, _ in columns))
+                lines.append("    timestep" + "".join(f"{step:>{width}}" for step, _ in columns))
                 lines.append("    dB      " + "".join(f"{db:>{width}}" for _, db in columns))
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is run, and what it is compared with; see `compare_with`."""
+    """Networks to run, and what to compare them with; see `compare_with`."""
 
     artifact: Artifact
+    """The model that is measured."""
     backend: Backend
+    """The engine that is measured."""
     other: Artifact
-    """Of the reference: the artifact itself, or another export of the same model."""
+    """The model of the reference: the artifact itself, or another export of the same model."""
     reference: Backend | None
+    """The engine of the reference, in fp32, or None if there is none."""
     timesteps: tuple[float, ...]
+    """The timesteps at which networks that take one are run."""
     size: tuple[int, int]
+    """Width and height of the picture in pixels."""
 
     def measure(self) -> Fidelity:
-        """Run every network, one at a time: its reference, and then the network itself."""
+        """Run every network, one at a time: first its reference, then the network itself."""
         graphs: dict[str, GraphFidelity] = {}
         notes: list[str] = []
         if self.reference is None:
@@ -110,7 +120,7 @@ class Comparison:
     def _measure(
         self, reference: Backend, graphs: dict[str, GraphFidelity], notes: list[str]
     ) -> None:
-        texts: list[TextConditioning] = []  # what the text encoders make of the prompts
+        texts: list[TextConditioning] = []  # the prompts as encoded so far
         for name in self._names():
             stored = self.artifact.manifest.stored(name)
             if stored == "int8" and self.other is self.artifact:
@@ -118,19 +128,19 @@ class Comparison:
                 continue
             timesteps, feeds = zip(*self._draws(name, texts), strict=True)
             expected = run_network(self.other, name, reference, feeds)
-            found = run_network(self.artifact, name, self.backend, feeds)
-            graphs[name] = _compare(stored, timesteps, expected, found)
-            notes += [note for note in found.warnings if note not in notes]
+            actual = run_network(self.artifact, name, self.backend, feeds)
+            graphs[name] = _compare(stored, timesteps, expected, actual)
+            notes += [note for note in actual.warnings if note not in notes]
             texts = self._with_text(name, texts, expected.outputs)
 
     def _against(self) -> str | None:
         if self.reference is None:
             return None
-        where = "" if self.other is self.artifact else f", {self.other.root}"
-        return f"{self.reference.name} in fp32{where}"
+        folder = "" if self.other is self.artifact else f", {self.other.root}"
+        return f"{self.reference.name} in fp32{folder}"
 
     def _names(self) -> list[str]:
-        """Text encoders first: others are fed with what they say."""
+        """All networks, text encoders first: their outputs are the inputs of others."""
         graphs, encoders = self.artifact.manifest.graphs, self.artifact.manifest.text_encoders
         first = [encoder.graph for encoder in encoders if encoder.graph in graphs]
         return [*first, *(name for name in graphs if name not in first)]
@@ -138,23 +148,20 @@ class Comparison:
     def _with_text(
         self, graph: str, texts: list[TextConditioning], outputs: Sequence[Mapping[str, Array]]
     ) -> list[TextConditioning]:
-        """The texts, and beside them what one more text encoder says, if the graph is one."""
+        """The texts joined with the graph's outputs if it is a text encoder, else the texts."""
         encoders = self.artifact.manifest.text_encoders
-        encoder = next((one for one in encoders if one.graph == graph), None)
+        encoder = next((encoder for encoder in encoders if encoder.graph == graph), None)
         if encoder is None:
             return texts
-        more = [TextConditioning(states_of(said, encoder), said.get(POOLED)) for said in outputs]
-        joined = (
-            [TextConditioning.joined(pair) for pair in zip(texts, more, strict=True)]
-            if texts
-            else more
-        )
-        return joined
+        more = [TextConditioning(states_of(out, encoder), out.get(POOLED)) for out in outputs]
+        if not texts:
+            return more
+        return [TextConditioning.joined(pair) for pair in zip(texts, more, strict=True)]
 
     def _draws(
         self, name: str, texts: Sequence[TextConditioning]
     ) -> list[tuple[str, dict[str, Array]]]:
-        """Inputs of a network, each with the timestep that it is at, if the network is told one."""
+        """Inputs of a network, each with its timestep, or with "" if the network takes none."""
         draws = [(draw, self._inputs(name, draw, texts)) for draw in range(len(PROMPTS))]
         if "timestep" not in draws[0][1]:
             return [("", inputs) for _, inputs in draws]
@@ -165,23 +172,24 @@ class Comparison:
         ]
 
     def _inputs(self, name: str, draw: int, texts: Sequence[TextConditioning]) -> dict[str, Array]:
-        """Seeded noise; but tokens of a prompt, its embeddings, and latents of a picture's size."""
+        """Seeded noise, with a prompt's tokens and embeddings, and latents of a real magnitude."""
         inputs = seeded_feeds(self.artifact, name, self.size, draw)
         if "input_ids" in inputs:
             dtype = inputs["input_ids"].dtype
             inputs["input_ids"] = self._tokens(name, PROMPTS[draw]).astype(dtype)
         text = texts[draw] if texts else None
-        said = {"encoder_hidden_states": text.states, POOLED: text.pooled} if text else {}
-        for feed, array in said.items():
-            if feed in inputs and array is not None and array.shape == inputs[feed].shape:
-                inputs[feed] = array
+        encoded = {"encoder_hidden_states": text.states, POOLED: text.pooled} if text else {}
+        for input_name, array in encoded.items():
+            noise = inputs.get(input_name)
+            if noise is not None and array is not None and array.shape == noise.shape:
+                inputs[input_name] = array
         if "latent_sample" in inputs:
             inputs["latent_sample"] /= np.float32(self.artifact.manifest.latent.scale)
         return inputs
 
     def _tokens(self, graph: str, prompt: str) -> Array:
         encoders = self.artifact.manifest.text_encoders
-        encoder = next((one for one in encoders if one.graph == graph), encoders[0])
+        encoder = next((encoder for encoder in encoders if encoder.graph == graph), encoders[0])
         tokenizer = Tokenizer(self.artifact.root / encoder.tokenizer, encoder.length)
         return tokenizer.encode(parse(prompt)).ids
 
@@ -193,11 +201,11 @@ def compare_with(
     size: tuple[int, int] = SIZE,
     against: str | Path | None = None,
 ) -> Comparison:
-    """Check what is to be compared; nothing is run yet.
+    """Prepare a comparison and check its options; nothing is run yet.
 
-    The reference is the same artifact on the same engine in fp32; for onnxruntime, which runs float
-    networks in fp32 anyway, on openvino. `against` names another export of the model to take in its
-    place, on the same engine: for networks in int8 no engine has an fp32 form. Raises `UsageError`.
+    The reference is the same artifact on the same engine in fp32, or on openvino for onnxruntime,
+    which runs float networks in fp32 anyway. `against` names another export of the model to use as
+    the reference, on the same engine: networks in int8 have no fp32 form. Raises `UsageError`.
     """
     downscale, last = artifact.manifest.latent.downscale, artifact.manifest.schedule.train_steps - 1
     for name, value in zip(("width", "height"), size, strict=True):
@@ -211,35 +219,35 @@ def compare_with(
         backend,
         other,
         open_backend(engine, precision="fp32") if engine else None,
-        _checked(timesteps, last),
+        _checked_timesteps(timesteps, last),
         size,
     )
 
 
 def parse_timesteps(text: str) -> tuple[float, ...]:
-    """Numbers with commas between them; raises `UsageError`."""
+    """Parse comma-separated timesteps; raises `UsageError`."""
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(number) for number in text.split(","))
     except ValueError as error:
         raise UsageError(f"timesteps are {text!r}; expected numbers such as 1,500,981.5") from error
 
 
-def _checked(timesteps: Sequence[float] | None, last: int) -> tuple[float, ...]:
-    """Each timestep once; by default those that the model was trained on."""
+def _checked_timesteps(timesteps: Sequence[float] | None, last: int) -> tuple[float, ...]:
+    """Each timestep once; by default those of `TIMESTEPS` that the model was trained on."""
     if timesteps is None:
         return tuple(timestep for timestep in TIMESTEPS if timestep <= last)
     return tuple(dict.fromkeys(number("a timestep", timestep, last) for timestep in timesteps))
 
 
 def _same_model(artifact: Artifact, other: Artifact) -> Artifact:
-    """The other one, if it has the same networks and may be a reference."""
+    """The other artifact; raises `UsageError` if it cannot be the reference of this one."""
     for name, spec in artifact.manifest.graphs.items():
         theirs = other.manifest.graphs.get(name)
         if theirs is None or (theirs.inputs, theirs.outputs) != (spec.inputs, spec.outputs):
-            found = "has none" if theirs is None else "has another with other inputs or outputs"
+            problem = "has none" if theirs is None else "has one with other inputs or outputs"
             raise UsageError(
-                f"{artifact.root} holds {name}, and {other.root} {found}; expected another export "
-                "of the same model"
+                f"{artifact.root} holds {name}, and {other.root} {problem}; expected another "
+                "export of the same model"
             )
         if other.manifest.stored(name) == "int8":
             raise UsageError(
@@ -249,32 +257,31 @@ def _same_model(artifact: Artifact, other: Artifact) -> Artifact:
 
 
 def _compare(
-    stored: Storage, timesteps: Sequence[str], reference: Ran, found: Ran
+    stored: Storage, timesteps: Sequence[str], expected: NetworkResult, actual: NetworkResult
 ) -> GraphFidelity:
-    figures = {
-        timestep: _worst(
-            [
-                output
-                for at, output in zip(timesteps, reference.outputs, strict=True)
-                if at == timestep
-            ],
-            [output for at, output in zip(timesteps, found.outputs, strict=True) if at == timestep],
+    draws = list(zip(timesteps, expected.outputs, actual.outputs, strict=True))
+    ratios = {
+        timestep: _worst_snr(
+            [outputs for drawn_at, outputs, _ in draws if drawn_at == timestep],
+            [outputs for drawn_at, _, outputs in draws if drawn_at == timestep],
         )
         for timestep in dict.fromkeys(timesteps)
     }
     return GraphFidelity(
         stored=stored,
-        executed=found.executed,
-        reference=reference.executed,
-        snr_db=min(figures.values()),
-        by_timestep={at: db for at, db in figures.items() if at},
+        executed=actual.executed,
+        reference=expected.executed,
+        snr_db=min(ratios.values()),
+        by_timestep={timestep: db for timestep, db in ratios.items() if timestep},
     )
 
 
-def _worst(expected: Sequence[Mapping[str, Array]], found: Sequence[Mapping[str, Array]]) -> float:
+def _worst_snr(
+    expected: Sequence[Mapping[str, Array]], actual: Sequence[Mapping[str, Array]]
+) -> float:
     """The worst output's signal-to-noise ratio over all draws together."""
     return min(
-        snr_db([one[name] for one in expected], [one[name] for one in found])
+        snr_db([outputs[name] for outputs in expected], [outputs[name] for outputs in actual])
         for name in expected[0]
     )
 
@@ -284,7 +291,7 @@ def _figure(db: float, unit: str = " dB") -> str:
 
 
 def _finite(record: Any) -> Any:
-    """The same with numbers to a tenth, and None for infinity, which JSON does not have."""
+    """The record with numbers rounded to a tenth, and None for infinity, which JSON lacks."""
     if isinstance(record, dict):
         return {name: _finite(value) for name, value in record.items()}
     if isinstance(record, float):

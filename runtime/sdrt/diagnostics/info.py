@@ -1,4 +1,4 @@
-"""What a picture or a model folder holds, for people and as a record."""
+"""Describes the parameters of a picture, and model folders: as text and as a record."""
 
 from pathlib import Path
 from typing import Any
@@ -13,47 +13,47 @@ Description = tuple[dict[str, Any], str]
 
 
 def describe_picture(path: Path) -> Description:
-    """The parameters inside a PNG; raises `UsageError` for a file that is none."""
-    found = read_png(path)
-    lines = [f"{path}: {found['width']}x{found['height']} pixels"]
-    if CHUNK in found and isinstance(found[CHUNK], dict):
-        for name, value in found[CHUNK].items():
+    """The parameters inside a PNG; raises `UsageError` for any other file."""
+    record = read_png(path)
+    lines = [f"{path}: {record['width']}x{record['height']} pixels"]
+    if CHUNK in record and isinstance(record[CHUNK], dict):
+        for name, value in record[CHUNK].items():
             lines += _listed(name, value) if name != "schema" else []
-    elif "parameters" in found:
-        lines += [f"  {line}" for line in found["parameters"].splitlines()]
+    elif "parameters" in record:
+        lines += [f"  {line}" for line in record["parameters"].splitlines()]
     else:
         lines.append("  no parameters inside")
-    return found, "\n".join(lines)
+    return record, "\n".join(lines)
 
 
 def _listed(name: str, value: Any) -> list[str]:
-    """One line, or of things by their names one for each; a picture may hold anything."""
-    if not isinstance(value, dict) or not any(isinstance(part, dict) for part in value.values()):
+    """One line, or for a nested object one for each entry; a PNG may hold any JSON value."""
+    if not isinstance(value, dict) or not any(isinstance(entry, dict) for entry in value.values()):
         return [f"  {name}: {value}"]
-    return [f"  {name}:", *(f"    {key}: {_inline(part)}" for key, part in value.items())]
+    return [f"  {name}:", *(f"    {key}: {_inline(entry)}" for key, entry in value.items())]
 
 
 def _inline(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
-    return ", ".join(f"{key} {part}" for key, part in value.items())
+    return ", ".join(f"{key} {entry}" for key, entry in value.items())
 
 
 def describe_model(where: str | None) -> Description:
-    """What an artifact's manifest says."""
+    """The contents of a model folder's manifest; `where` is as for `open_artifact`."""
     artifact = open_artifact(where)
     manifest = artifact.manifest
     defaults, schedule = manifest.defaults, manifest.schedule
     size = sum(record.size for record in manifest.files.values())
     reference = "the float model" if manifest.precision == "int8" else "torch fp32"
-    unsure = "; the files came without hashes, so nothing shows whether they are as they were"
+    caution = "; the files came without hashes, so nothing shows whether they are as they were"
     lines = [
         f"{artifact.root}{', exported by another tool' if artifact.is_foreign else ''}",
         f"  model: {manifest.name} ({manifest.family}), from {manifest.source.id}",
-        *(f"  with the LoRA {one.file}, weight {one.weight:g}" for one in manifest.source.loras),
+        *(f"  with the LoRA {lora.file}, weight {lora.weight:g}" for lora in manifest.source.loras),
         f"  stored precision: {manifest.precision}",
         f"  size: {size / 1e6:.1f} MB in {len(manifest.files)} files"
-        f"{unsure if artifact.is_foreign else ''}",
+        f"{caution if artifact.is_foreign else ''}",
         f"  hash: {artifact.hash[:12]}",
         f"  prediction: {manifest.prediction}; schedule: {schedule.curve}, "
         f"{schedule.beta_start} to {schedule.beta_end}, {schedule.train_steps} steps, "
@@ -66,8 +66,9 @@ def describe_model(where: str | None) -> Description:
     ]
     for name, graph in manifest.graphs.items():
         parity = ", ".join(f"{backend} {db:.1f} dB" for backend, db in graph.parity_db.items())
-        what = f"{' and '.join(graph.files)}; {parity or 'not measured'}"
-        lines.append(f"    {name}: {what}; stored in {manifest.stored(name)}")
+        formats = " and ".join(graph.files)
+        stored = f"stored in {manifest.stored(name)}"
+        lines.append(f"    {name}: {formats}; {parity or 'not measured'}; {stored}")
         if graph.quantization:
             lines.append(f"      {_describe_quantization(graph.quantization)}")
     made = ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())
@@ -75,13 +76,13 @@ def describe_model(where: str | None) -> Description:
     record = manifest.model_dump(mode="json", by_alias=True)
     for name, graph_record in record["graphs"].items():
         graph_record["precision"] = manifest.stored(name)
-    found = {"path": str(artifact.root), "hash": artifact.hash}
+    folder = {"path": str(artifact.root), "hash": artifact.hash}
     foreign = {"foreign": True} if artifact.is_foreign else {}
-    return {**found, **foreign, **record}, "\n".join(lines)
+    return {**folder, **foreign, **record}, "\n".join(lines)
 
 
 def _modes(manifest: Manifest) -> str:
-    """What pictures are made from, beside a prompt."""
+    """What the model makes pictures from besides a prompt."""
     if manifest.edits:
         return "pictures from a picture, changed as the prompt says (edit)"
     if manifest.takes_mask:
@@ -90,13 +91,14 @@ def _modes(manifest: Manifest) -> str:
     return "pictures from noise" + ", a picture, or a picture and a mask" * has_encoder
 
 
-def _describe_quantization(found: Quantization) -> str:
-    """How much runs in int8, and the layers that rounding alone would hurt most."""
-    count = len(found.sqnr_db)
-    worst = sorted(found.kept, key=lambda name: found.sqnr_db[name])[:SHOWN_LAYERS]
-    kept = ", ".join(f"{name} ({found.sqnr_db[name]:.1f} dB)" for name in worst)
-    more = f" and {len(found.kept) - len(worst)} more" if len(found.kept) > len(worst) else ""
+def _describe_quantization(quantization: Quantization) -> str:
+    """How many layers are in int8, and the ones in float that rounding would harm most."""
+    count = len(quantization.sqnr_db)
+    worst = sorted(quantization.kept, key=lambda name: quantization.sqnr_db[name])[:SHOWN_LAYERS]
+    kept = ", ".join(f"{name} ({quantization.sqnr_db[name]:.1f} dB)" for name in worst)
+    rest = len(quantization.kept) - len(worst)
+    more = f" and {rest} more" if rest else ""
     return (
-        f"{count - len(found.kept)} of {count} layers in int8, {found.share:.1%} of their work"
-        + (f"; in float: {kept}{more}" if kept else "")
+        f"{count - len(quantization.kept)} of {count} layers in int8, "
+        f"{quantization.share:.1%} of their work" + (f"; in float: {kept}{more}" if kept else "")
     )

@@ -1,4 +1,4 @@
-"""Is an artifact whole, and do the installed engines agree on what its graphs compute?"""
+"""Verification of an artifact: file hashes, and whether the installed engines agree."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -8,42 +8,41 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import Backend, open_backend, usable_backends
 from sdrt.errors import ParityError
 from sdrt.manifest import PICTURE, TensorSpec
 from sdrt.request.size_conditioning import SizeConditioning
-from sdrt.snr import snr_db
 
 FREE_SIZE = {"batch": 1, "tokens": 77, "chunks": 1}
 SCALARS = {"timestep": 500.0, "guidance_scale": 4.0}
 LATENT_SIDE = 8
-# Two engines in fp32 on the same stored weights. In int8 each rounds at places of its own, and
-# more or less by a level; 20 dB is what an export in int8 has to be of the float graph.
+# Least signal-to-noise ratio between two engines in fp32 on the same stored weights. In int8 each
+# engine rounds at its own places, by a level or so; 20 dB is also the export's limit for int8.
 AGREEMENT_DB, INT8_AGREEMENT_DB = 60.0, 20.0
 
 
 @dataclass
 class Verification:
-    """What was checked: bytes against hashes, and graph outputs of one engine against another."""
+    """The files whose hashes were checked, and the agreement of engines on each graph."""
 
     path: str
     files: int
     total_bytes: int
     graphs: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Per graph: signal-to-noise ratio between each two engines, dB; empty with one engine."""
+    """Signal-to-noise ratios by graph and pair of engines, dB; none if there is one engine only."""
     is_recorded: bool = True
-    """Whether there were hashes to compare with; folders that others exported have none."""
+    """Whether there were hashes to compare with; folders of other exporters have none."""
 
     def to_record(self) -> dict[str, Any]:
-        """As plain values."""
+        """The report as plain values."""
         return asdict(self)
 
     def to_text(self) -> str:
-        """For people."""
-        finding = "all as recorded" if self.is_recorded else "without hashes to compare them with"
-        lines = [f"{self.path}: {self.files} files, {self.total_bytes / 1e6:.1f} MB, {finding}"]
+        """The report as text."""
+        state = "all as recorded" if self.is_recorded else "without hashes to compare them with"
+        lines = [f"{self.path}: {self.files} files, {self.total_bytes / 1e6:.1f} MB, {state}"]
         for name, pairs in self.graphs.items():
             figures = ", ".join(f"{pair} {db:.1f} dB" for pair, db in pairs.items())
             lines.append(f"  {name}: {figures or 'runs, with finite results'}")
@@ -80,44 +79,47 @@ def _compare(artifact: Artifact, name: str, backends: list[Backend]) -> dict[str
         if any(format in spec.files for format in backend.formats):
             outputs[backend.name] = run_network(artifact, name, backend, [feeds]).outputs[0]
     agreement = {}
-    for one, other in itertools.combinations(outputs, 2):
-        pairs = [
-            (outputs[one][output.name], outputs[other][output.name]) for output in spec.outputs
-        ]
-        found = min(snr_db(*pair) for pair in pairs)
+    for first, second in itertools.combinations(outputs, 2):
+        db = min(
+            snr_db(outputs[first][output.name], outputs[second][output.name])
+            for output in spec.outputs
+        )
         is_int8 = artifact.manifest.stored(name) == "int8"
-        expected = INT8_AGREEMENT_DB if is_int8 else AGREEMENT_DB
-        if found < expected:
+        floor = INT8_AGREEMENT_DB if is_int8 else AGREEMENT_DB
+        if db < floor:
             raise ParityError(
-                f"{name}: {one} and {other} differ by {found:.1f} dB, expected at least "
-                f"{expected:.0f} dB; one of the engines computes wrong (sdrt doctor)"
+                f"{name}: {first} and {second} differ by {db:.1f} dB, expected at least "
+                f"{floor:.0f} dB; one of the engines computes wrong (sdrt doctor)"
             )
-        agreement[f"{one} against {other}"] = round(found, 1)
+        agreement[f"{first} against {second}"] = round(db, 1)
     return agreement
 
 
 @dataclass(frozen=True)
-class Ran:
-    """What a network gave, and how it was executed."""
+class NetworkResult:
+    """The outputs of a network, and how it was executed."""
 
     outputs: list[dict[str, Array]]
+    """The outputs by name, for each of the inputs."""
     executed: str
+    """The precision that the engine executed."""
     warnings: tuple[str, ...]
+    """The engine's warnings about this network."""
 
 
 def run_network(
     artifact: Artifact, name: str, backend: Backend, feeds: Sequence[Mapping[str, Array]]
-) -> Ran:
-    """Run a network on each of these inputs; afterwards it is not in memory any more."""
+) -> NetworkResult:
+    """Run a network on each of these inputs, and release it."""
     graph = backend.open(artifact.network(name, backend.formats))
-    outputs = [graph.run(one) for one in feeds]
-    return Ran(outputs, graph.executed().precision, graph.warnings)
+    outputs = [graph.run(inputs) for inputs in feeds]
+    return NetworkResult(outputs, graph.executed().precision, graph.warnings)
 
 
 def seeded_feeds(
     artifact: Artifact, name: str, size: tuple[int, int] | None = None, seed: int = 0
 ) -> dict[str, Array]:
-    """Inputs of a graph that are the same everywhere: normal numbers, byte tokens, timestep 500.
+    """Reproducible inputs of a graph: normal random numbers, random byte tokens, timestep 500.
 
     `size` is the picture's width and height in pixels; by default it has eight latents a side.
     """

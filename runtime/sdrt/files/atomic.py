@@ -10,7 +10,7 @@ from sdrt.errors import WriteError
 
 
 def check_writable(path: Path, folder: Path) -> None:
-    """Raise `WriteError` where this user may not put `path` into a folder."""
+    """Raise `WriteError` if this user may not write `path` into a folder."""
     if not os.access(folder, os.W_OK | os.X_OK):
         raise WriteError(
             f"cannot write {path}: Permission denied; choose another folder, or let this user "
@@ -20,7 +20,7 @@ def check_writable(path: Path, folder: Path) -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a name beside `path` to write to; it takes the place of `path` if all went well."""
+    """A new path in the same folder to write to, which replaces `path` if the block succeeds."""
     partial = path.with_name(f".{path.name}.{uuid4().hex[:8]}")
     try:
         yield partial

@@ -1,7 +1,9 @@
-"""Arrays by name in one file, in the format of safetensors, with nothing but numpy.
+"""Safetensors files: named arrays, read and written with numpy alone.
 
-Eight bytes with the header's length, a header in JSON, then the arrays' bytes in the header's
-order. What a file says of itself is checked before it is believed.
+A file is eight bytes with the header's length, a header in JSON, then the arrays' bytes. The
+package `safetensors` is not used because its numpy interface does not read bf16, in which many
+LoRAs are stored, and because files come from strangers: every claim of a header is checked here
+against the file's size, and refused with a message that says what is wrong.
 """
 
 import json
@@ -13,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, Floats
 from sdrt.errors import ArtifactError
 from sdrt.files.atomic import whole_file
-from sdrt.files.bf16 import widened
+
+Bits = npt.NDArray[np.uint16]
+"""Numbers in bf16, the upper half of fp32's bits: numpy has no type for them."""
 
 MAX_HEADER = 1 << 24
 TYPES = {"I64": "<i8", "F16": "<f2", "F32": "<f4", "F64": "<f8", "U8": "|u1"}
-BF16 = "BF16"  # numpy has none: it is read as fp32
+BF16 = "BF16"  # read as fp32
 READ = {**TYPES, BF16: "<u2"}
 LENGTH = struct.Struct("<Q")
 METADATA = "__metadata__"
@@ -49,7 +54,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[st
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a file's data an array lies, and as what."""
+    """The type, shape and place of an array in a file's data."""
 
     kind: str
     shape: tuple[int, ...]
@@ -59,21 +64,21 @@ class Place:
 
 @dataclass(frozen=True)
 class TensorFile:
-    """A file whose header was read and checked; arrays are read when they are asked for."""
+    """A file whose header was read and checked; arrays are read one by one when needed."""
 
     path: Path
     metadata: Mapping[str, str]
     places: Mapping[str, Place]
     data: int
-    """Where in the file the arrays' bytes begin."""
+    """The offset in the file at which the arrays' bytes begin."""
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of all arrays."""
+        """The shapes of all arrays, by name."""
         return {name: place.shape for name, place in self.places.items()}
 
     def read(self, names: Iterable[str]) -> dict[str, Array]:
-        """Some of the arrays; raises `ArtifactError` for a file that became shorter."""
+        """Read some of the arrays; raises `ArtifactError` for a file that has become shorter."""
         try:
             with self.path.open("rb") as file:
                 arrays = {}
@@ -86,8 +91,14 @@ class TensorFile:
         return arrays
 
 
+def widened(bits: Bits) -> Floats:
+    """The same numbers in fp32."""
+    wide: Floats = (bits.astype(np.uint32) << 16).view(np.float32)
+    return wide
+
+
 def open_tensors(path: Path) -> TensorFile:
-    """Read a file's header; raises `ArtifactError` that says what is wrong."""
+    """Read a file's header; raises an `ArtifactError` that names the fault."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
@@ -102,7 +113,7 @@ def open_tensors(path: Path) -> TensorFile:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Arrays by name, and the metadata; raises `ArtifactError` that says what is wrong."""
+    """Read all arrays and the metadata; raises an `ArtifactError` that names the fault."""
     file = open_tensors(path)
     return file.read(file.places), dict(file.metadata)
 
@@ -111,7 +122,7 @@ def _array(path: Path, name: str, place: Place, data: bytes) -> Array:
     if len(data) != place.nbytes:
         raise _wrong(path, f"it ended after {len(data)} of {place.nbytes} bytes of {name!r}")
     array: Array = np.frombuffer(data, READ[place.kind]).reshape(place.shape)
-    # Copied: engines want arrays that are aligned, and theirs to write to.
+    # Copied, because engines need arrays that are aligned and writable.
     return widened(array) if place.kind == BF16 else array.copy()
 
 
@@ -131,7 +142,7 @@ def _header(path: Path, start: bytes, rest: bytes, size: int) -> tuple[dict[str,
 
 
 def _places(path: Path, header: Mapping[str, Any], size: int) -> dict[str, Place]:
-    """Where each array lies; together they cover all of `size` bytes once."""
+    """The place of each array; together they must cover all of `size` bytes exactly once."""
     places: dict[str, Place] = {}
     spans = []
     for name, entry in header.items():

@@ -1,85 +1,93 @@
-"""A run of two passes: pictures, then the same pictures painted over in a larger size."""
+"""Hires fix: pictures, then image to image over the same pictures in a larger size."""
 
-from collections.abc import Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sdrt.arrays import Latents
+from sdrt.generation.denoising_pass import DenoisingPass
 from sdrt.generation.result import Step
-from sdrt.generation.run import Run
+from sdrt.generation.run import Run, renumbered
+from sdrt.memory.budget import Budget
+from sdrt.memory.estimate import MemoryPlan
+from sdrt.networks.open_model import OpenModel
+from sdrt.networks.run_state import RunState
+from sdrt.request.hires import Hires
 from sdrt.request.init_image import InitImage, Pixels
 from sdrt.request.request import Request
 from sdrt.request.size_conditioning import SizeConditioning
-from sdrt.text.conditioning import TextConditioning
-
-if TYPE_CHECKING:
-    from sdrt.pipeline import Pipeline
 
 
-class TwoPasses(Run):
-    """A run whose steps are those of both passes; latents grow from one step to the next.
+def hires_run(model: OpenModel, request: Request, budget: Budget | None = None) -> Run:
+    """A run whose steps are those of both passes; latents grow from one pass to the next.
 
-    The second pass is image to image, from what the first one painted.
+    Raises `UsageError` for a number of steps that either pass cannot make.
     """
+    first = DenoisingPass(model, request, budget or Budget())
+    return Run(model, request, passes=HiresPasses(first))
 
-    def __init__(self, pipeline: "Pipeline", request: Request) -> None:
-        super().__init__(pipeline, request)
-        assert request.hires
-        self._hires = request.hires
-        nothing = np.empty((1, 0, 0, 3), np.uint8)
-        # What cannot be is refused now.
-        self._more_steps = len(pipeline.steps(self._painted_over(nothing)))
-        self._found: tuple[TextConditioning, TextConditioning | None] | None = None
+
+@dataclass(frozen=True)
+class HiresPasses:
+    """Two passes with one prompt, which is encoded once, and one plan for memory."""
+
+    first: DenoisingPass
 
     def __len__(self) -> int:
         """How many steps both passes have."""
-        return super().__len__() + self._more_steps
+        nothing = np.empty((1, 0, 0, 3), np.uint8)
+        return len(self.first) + len(replace(self.first, request=self._over(nothing)))
 
-    def _embeddings(self) -> tuple[TextConditioning, TextConditioning | None]:
-        self._found = super()._embeddings()
-        return self._found
+    @property
+    def current(self) -> DenoisingPass:
+        """The first pass, whose request describes both."""
+        return self.first
 
-    def _make_steps(self) -> Iterator[Step]:
-        for step in super()._make_steps():
-            yield replace(step, count=len(self))
-        assert self._latents is not None
-        first, self._latents = self._latents, None
-        second = Run(self.pipeline, self._second(first))
-        second.state = self.state
-        with self.state.at("second pass"):
-            for step in second._make_steps():
-                # Before the step is shown: after the last one nobody may come back.
-                self._latents = second._latents
-                yield replace(step, index=super().__len__() + step.index, count=len(self))
+    @property
+    def plan(self) -> MemoryPlan:
+        """How both run within the memory that there is."""
+        return self.first.plan
 
-    def _second(self, first: Latents) -> Request:
-        """What the second pass is to make of the first one's latents."""
-        assert self._found
-        positive, negative = self._found
-        pictures = [np.asarray(self._hires.enlarged(one)) for one in self.decode(first)]
+    def with_previews(self, decoder: str | None) -> "HiresPasses":
+        """The same with a decoder in memory beside the U-Net."""
+        return HiresPasses(self.first.with_previews(decoder))
+
+    def run(self, state: RunState) -> Generator[Step, None, Latents]:
+        """Yield the steps of both passes, counted as one row."""
+        count = len(self)
+        self.first.begin(state)
+        conditioning = self.first.encode(state)
+        small = yield from renumbered(self.first.denoise(state, conditioning), 0, count)
+        pictures = [
+            np.asarray(self._hires.enlarged(image)) for image in self.first.decode(small, state)
+        ]
+        request = self._over(np.stack(pictures))
+        second = replace(self.first, request=request, own_plan=self.first.plan)
+        with state.at("second pass"):
+            steps = second.denoise(state, conditioning)
+            return (yield from renumbered(steps, len(self.first), count))
+
+    @property
+    def _hires(self) -> Hires:
+        assert self.first.request.hires
+        return self.first.request.hires
+
+    def _over(self, pictures: Pixels) -> Request:
+        """The second pass's request: image to image over these pictures."""
+        request, hires = self.first.request, self._hires
+
+        def resized(conditioning: SizeConditioning | None) -> SizeConditioning | None:
+            before, after = (request.height, request.width), (hires.height, hires.width)
+            return conditioning.of_size(before, after) if conditioning else None
+
         return replace(
-            self._painted_over(np.stack(pictures)),
-            prompt_embeds=positive.states,
-            negative_prompt_embeds=negative.states if negative else None,
-            pooled_prompt_embeds=positive.pooled,
-            negative_pooled_prompt_embeds=negative.pooled if negative else None,
-            size_conditioning=self._framing(self.request.size_conditioning),
-            negative_size_conditioning=self._framing(self.request.negative_size_conditioning),
-            width=self._hires.width,
-            height=self._hires.height,
-        )
-
-    def _painted_over(self, pictures: Pixels) -> Request:
-        """The request with the second pass's steps, over these pictures."""
-        return replace(
-            self.request,
-            num_inference_steps=self._hires.num_inference_steps,
-            init=InitImage(pictures, self._hires.strength),
+            request,
+            num_inference_steps=hires.num_inference_steps,
+            init=InitImage(pictures, hires.strength),
             hires=None,
+            width=hires.width,
+            height=hires.height,
+            size_conditioning=resized(request.size_conditioning),
+            negative_size_conditioning=resized(request.negative_size_conditioning),
         )
-
-    def _framing(self, told: SizeConditioning | None) -> SizeConditioning | None:
-        before = self.request.height, self.request.width
-        return told.of_size(before, (self._hires.height, self._hires.width)) if told else None

@@ -1,4 +1,4 @@
-"""Where a run starts: from noise alone, or from a picture with noise over it.
+"""Initial latents: noise alone, or a picture with noise over it; and inpainting's blend.
 
 Meng et al. 2021, arXiv 2108.01073 (SDEdit): a picture is brought to the noise level of a later
 step, and the run goes on from there.
@@ -18,10 +18,10 @@ from sdrt.sampling.samplers.sampler import Denoise, Draw
 
 @dataclass(frozen=True)
 class InpaintBlend:
-    """What a mask leaves alone: the picture's own latents, in models that take no mask.
+    """Keeps the picture's own latents outside of a mask, in models that take no mask.
 
-    A sampler is led there along the straight line from the noise that was drawn to the picture, on
-    which any sampler stays; new noise that it adds is taken away again.
+    There each denoising starts from the straight line between the noise that was drawn and the
+    picture, on which any sampler stays; new noise that a sampler adds is taken away again.
     """
 
     original: Latents
@@ -29,14 +29,14 @@ class InpaintBlend:
     mask: Floats
     """(1, 1, h/8, w/8), 1 where to paint anew."""
 
-    def led(self, denoise: Denoise) -> Denoise:
+    def blended(self, denoise: Denoise) -> Denoise:
         """A denoiser that paints under the mask only."""
 
-        def lead(x: Latents, sigma: float) -> Latents:
+        def blend(x: Latents, sigma: float) -> Latents:
             noisy = self.original + self.noise * np.float32(sigma)
             return self.restored(denoise(self._join(x, noisy), sigma))
 
-        return lead
+        return blend
 
     def restored(self, latents: Latents) -> Latents:
         """These latents under the mask, the picture's outside."""
@@ -49,23 +49,27 @@ class InpaintBlend:
 
 @dataclass(frozen=True)
 class InitialLatents:
-    """Where a run begins, and what holds it on its way."""
+    """Where a run begins, and what else it starts from."""
 
     x: Latents
     """Noisy latents of the first level, (images, channels, h/8, w/8)."""
     conditions: Latents | None = None
-    """What the U-Net takes beside them, (images, n, h/8, w/8). That is of an inpainting model the
-    mask, and the latents of the picture without what it hides; of one that edits the picture's."""
-    kept: InpaintBlend | None = None
+    """Channels that the U-Net takes in addition to the latents, (images, n, h/8, w/8).
 
-    def led(self, denoise: Denoise) -> Denoise:
-        """The denoiser as this run needs it."""
-        return self.kept.led(denoise) if self.kept else denoise
+    An inpainting model takes the mask and the latents of the picture without what it hides; a model
+    that edits takes the latents of the picture.
+    """
+    blend: InpaintBlend | None = None
+    """What keeps the picture outside of a mask, in models that take no mask."""
+
+    def blended(self, denoise: Denoise) -> Denoise:
+        """The denoiser, with what a mask leaves alone blended in."""
+        return self.blend.blended(denoise) if self.blend else denoise
 
     def finished(self, x: Latents, sigma: float) -> Latents:
         """Clean latents from those of the last level, where some noise may be left."""
         latents = to_unit_variance(x, sigma)
-        return self.kept.restored(latents) if self.kept else latents
+        return self.blend.restored(latents) if self.blend else latents
 
 
 def to_unit_variance(x: Latents, sigma: float) -> Latents:
@@ -109,7 +113,7 @@ def from_image(
         around = encode(init.tensor(without_masked=True)).sample(surroundings)
         masks = np.repeat(mask, len(around), axis=0)
         return InitialLatents(x, conditions=np.concatenate([masks, around], axis=1))
-    return InitialLatents(x, kept=InpaintBlend(original, noise, mask))
+    return InitialLatents(x, blend=InpaintBlend(original, noise, mask))
 
 
 def to_edit(

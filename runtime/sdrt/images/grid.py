@@ -1,4 +1,4 @@
-"""Several pictures on one sheet."""
+"""Grids: several pictures on one sheet, with or without titles."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ PAPER, INK = (255, 255, 255), (40, 40, 40)
 
 
 def columns_of(count: int) -> int:
-    """So many columns that the sheet is about square, and rather wide than high."""
+    """The number of columns of a sheet that is about square, or else wider than high."""
     return math.ceil(count / max(1, round(math.sqrt(count))))
 
 
 def grid(images: Sequence[Image.Image], columns: int | None = None) -> Image.Image:
-    """Pictures of one size row by row; raises `ValueError` without any."""
+    """Pictures of one size, row by row; raises `ValueError` without any."""
     if not images:
         raise ValueError("a sheet needs at least one picture")
     columns = columns or columns_of(len(images))
@@ -32,10 +32,7 @@ def grid(images: Sequence[Image.Image], columns: int | None = None) -> Image.Ima
 
 
 def titled_grid(images: Sequence[Image.Image], titles: Sequence[str]) -> Image.Image:
-    """Pictures of one size in as many columns as there are titles, which stand above them.
-
-    Lines that are too long for their column are cut.
-    """
+    """Pictures of one size with a title above each column; too long lines are cut."""
     pictures = grid(images, len(titles))
     width = images[0].width
     font = ImageFont.load_default(max(8, min(24, width // 10)))
@@ -53,7 +50,7 @@ def titled_grid(images: Sequence[Image.Image], titles: Sequence[str]) -> Image.I
 
 
 def fitting(text: str, font: Font, width: float) -> str:
-    """The text itself, or as much of it as is not wider than this, with dots."""
+    """The text, cut to this width in pixels, with dots where something is missing."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(f"{text}...") > width:

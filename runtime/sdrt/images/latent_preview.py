@@ -1,8 +1,8 @@
-"""Latents -> rough pictures without the decoder: a linear map that was fitted to the decoder once.
+"""Previews of latents without the decoder, by a linear map that is fitted to it once.
 
-Each value of red, green and blue is a weighted sum of one latent's channels. Such maps have long
-been published for Stable Diffusion's own autoencoder; fitting one costs the decoding of eight small
-latents, and is right for every autoencoder.
+Red, green and blue are each a weighted sum of a latent's channels. Such maps have long been
+published for Stable Diffusion's autoencoder; fitting one costs the decoding of eight small latents,
+and works for every autoencoder.
 """
 
 from collections.abc import Callable
@@ -20,15 +20,15 @@ Decode = Callable[[Latents], Floats]
 
 CHANNELS = 4
 SAMPLES, SIDE, PATCHES = 8, 16, 4
-"""Latents to fit to: squares of SIDE, in PATCHES by PATCHES patches of one value each.
+"""The latents of the fit: SAMPLES squares of SIDE, in PATCHES by PATCHES patches of one value.
 
-On latents that differ everywhere the fit is 2 dB worse, because no picture is like that; with
-larger patches too few differ. See docs/watching.md for the figures.
+With a value of its own for every latent the fit is 2 dB worse, because no picture is like that;
+with larger patches there are too few values. Figures: docs/internals/previews.md.
 """
 
 
 def check_previewable(latent: Latent) -> None:
-    """Raise `UnsupportedError` unless a linear map shows anything of such latents."""
+    """Raise `UnsupportedError` for latents that a linear map does not show."""
     if latent.channels != CHANNELS:
         raise UnsupportedError(
             f"the model's latents have {latent.channels} channels; previews without the decoder "
@@ -37,7 +37,7 @@ def check_previewable(latent: Latent) -> None:
 
 
 def fit_preview(latent: Latent, decode: Decode) -> Preview:
-    """Fit the map by least squares to what the decoder makes of random patches."""
+    """Fit the map by least squares to the decoded pictures of random patches."""
     check_previewable(latent)
     patches = np.random.default_rng(0).standard_normal(
         (SAMPLES, latent.channels, PATCHES, PATCHES), np.float32
@@ -46,12 +46,12 @@ def fit_preview(latent: Latent, decode: Decode) -> Preview:
     decoded = decode(latents).clip(-1, 1)
     means = decoded.reshape(SAMPLES, 3, SIDE, latent.downscale, SIDE, latent.downscale)
     inputs = _pixels(latents)
-    found, *_ = np.linalg.lstsq(
+    solution, *_ = np.linalg.lstsq(
         np.hstack([inputs, np.ones_like(inputs[:, :1])]),
         _pixels(means.mean(axis=(3, 5))),
         rcond=None,
     )
-    *matrix, bias = (tuple(round(float(value), 4) for value in row) for row in found)
+    *matrix, bias = (tuple(round(float(value), 4) for value in row) for row in solution)
     return Preview.model_validate({"matrix": matrix, "bias": bias})
 
 
@@ -60,7 +60,7 @@ def to_previews(latents: Latents, latent: Latent, preview: Preview) -> list[Imag
     colours = np.einsum("nchw,cd->ndhw", latents, np.asarray(preview.matrix, latents.dtype))
     colours += np.asarray(preview.bias, latents.dtype)[:, None, None]
     height, width = (side * latent.downscale for side in latents.shape[2:])
-    return [to_image(one).resize((width, height), Image.Resampling.BICUBIC) for one in colours]
+    return [to_image(each).resize((width, height), Image.Resampling.BICUBIC) for each in colours]
 
 
 def _pixels(values: Latents) -> Latents:

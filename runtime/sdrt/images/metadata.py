@@ -1,4 +1,4 @@
-"""The parameters of a picture, inside its PNG: JSON for programs, A1111's text for people's tools.
+"""Parameters of a picture in its PNG: JSON for programs, and A1111's text for other tools.
 
 The JSON chunk `sdrt` is authoritative. The text chunk `parameters` is what AUTOMATIC1111's web UI
 and the many tools around it read; it is ambiguous by design (a prompt may look like parameters).
@@ -25,23 +25,23 @@ RENAMED_IN_2 = {
     "words": "textual_inversions",
     "embeddings": "prompt_embeddings",
 }
-"""What schema 1 called fields that are otherwise the same."""
+"""New names of fields of schema 1 that are otherwise the same."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a sheet shows beside the picture whose parameters it carries, which is its first."""
+    """The pictures of a sheet, which has the parameters of its first picture."""
 
     columns: int
     seeds: list[int]
-    """One for each picture, or for each row of a trajectory."""
+    """A seed for each picture, or for each row of a trajectory."""
     steps: list[int] | None = None
-    """Of a trajectory: after how many steps, for each column."""
+    """The number of steps done in each column of a trajectory."""
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """Everything needed to make a picture again."""
+    """Everything that is needed to make a picture again."""
 
     prompt: str
     negative_prompt: str
@@ -51,24 +51,30 @@ class Parameters:
     num_inference_steps: int
     clip_skip: int
     style: str | None
-    """Its words are in both prompts already."""
+    """The name of the style, whose words both prompts already contain."""
     prompt_embeddings: dict[str, str]
-    """SHA-256 of the embeddings that stood for a prompt, which cannot be stored here."""
+    """SHA-256 of the embeddings given in place of prompts, which are too large to store here."""
     init_image: dict[str, str]
-    """SHA-256 of the pixels of the image to start from, and of its mask; empty without one,"""
+    """SHA-256 of the pixels of the initial image and of its mask; empty without an image."""
     strength: float | None
-    """which then has neither this (as where the image is to be edited)"""
+    """The strength for the initial image; None without one, and for models that edit it."""
     paste: bool | None
-    """nor this."""
+    """Whether the unmasked pixels were pasted back; None without an initial image."""
     vae_tiling: bool
     """Whether the VAE worked in tiles."""
     hires: dict[str, float] | None
-    """Scale, strength, steps and size of the second pass; width and height are the first's."""
+    """Scale, strength, steps and size of the second pass; None without one.
+
+    `width` and `height` are those of the first pass.
+    """
     denoising_range: dict[str, Any] | None
-    """Of a part of a run: start and end, as shares of it, and SHA-256 of the latents that it went
-    on from, with name and hash of the base model that they are known to be of."""
+    """The part of a run that was done, if not all of it: start and end, as shares of the run.
+
+    With SHA-256 of the latents that it continued, and name and hash of the base model that made
+    them, where it is known.
+    """
     size_conditioning: dict[str, tuple[int, int] | float]
-    """What SDXL was told of the picture, as options; empty for models that are told nothing."""
+    """SDXL's size and crop conditioning, as options; empty for models without it."""
     sampler: str
     scheduler: str
     spacing: str
@@ -76,22 +82,23 @@ class Parameters:
     sampler_options: dict[str, Option]
     guidance_scale: float
     image_guidance_scale: float | None
-    """Of models that edit pictures; None of all others."""
+    """The guidance scale for the picture of models that edit; None for all others."""
     guidance_rescale: float
     guidance_start: float
     guidance_end: float
     model: str
     model_hash: str
-    """SHA-256 of the artifact's manifest, and so of every file in it."""
+    """SHA-256 of the artifact's manifest, which has the hashes of all other files."""
     loras: list[dict[str, Any]]
-    """Name, SHA-256 and weight of each that was added to the model's weights for this picture."""
+    """File name, SHA-256 and weight of each LoRA that was used."""
     textual_inversions: list[dict[str, str]]
-    """Those that the model knew by textual inversion: word, name and SHA-256 of its file."""
+    """Word, file name and SHA-256 of each textual inversion that was loaded."""
     stored_precision: str
+    """The precision of the U-Net's weights."""
     executed_precision: str
-    """Both of the U-Net, which takes most of the time."""
+    """The precision that the U-Net ran in, which takes most of the time."""
     networks: dict[str, NetworkRecord]
-    """All that ran for the picture."""
+    """The networks that ran for the picture, by name."""
     backend: str
     threads: int
     version: str
@@ -119,15 +126,15 @@ class Parameters:
         return "\n".join(lines)
 
     def _lora_words(self) -> list[str]:
-        """In A1111 a LoRA is asked for in the prompt."""
-        return [f"<lora:{Path(one['file']).stem}:{one['weight']:g}>" for one in self.loras]
+        """LoRAs as A1111 writes them into the prompt."""
+        return [f"<lora:{Path(lora['file']).stem}:{lora['weight']:g}>" for lora in self.loras]
 
     def _image_guidance(self) -> dict[str, str]:
         scale = self.image_guidance_scale
         return {} if scale is None else {"Image CFG scale": f"{scale:g}"}
 
     def _denoising(self) -> dict[str, object]:
-        """A1111 has one strength: with a second pass it is that one's."""
+        """A1111 has one strength only: with a second pass, that of the second pass."""
         if self.hires:
             return {
                 "Denoising strength": f"{self.hires['strength']:g}",
@@ -139,10 +146,10 @@ class Parameters:
 
     def _models(self) -> dict[str, object]:
         """In A1111 the model is the base, and a refiner is an addition to it."""
-        own: dict[str, object] = {"Model hash": self.model_hash[:10], "Model": self.model}
+        this_model: dict[str, object] = {"Model hash": self.model_hash[:10], "Model": self.model}
         base = self.denoising_range["base"] if self.denoising_range else None
         if not self.denoising_range or not base:
-            return own
+            return this_model
         return {
             "Model hash": base["model_hash"][:10],
             "Model": base["model"],
@@ -154,7 +161,7 @@ class Parameters:
         return {} if self.scheduler == "default" else {"Schedule type": self.scheduler.title()}
 
     def to_json(self, sheet: Sheet | None = None) -> str:
-        """The chunk `sdrt`, of one picture or of a sheet of them."""
+        """The text of the chunk `sdrt`, of a picture or of a sheet of pictures."""
         record = {"schema": SCHEMA, **asdict(self)}
         if sheet:
             record["sheet"] = {
@@ -172,28 +179,28 @@ def png_chunks(parameters: Parameters, sheet: Sheet | None = None) -> PngInfo:
 
 
 def read_png(path: Path) -> dict[str, Any]:
-    """Read what a PNG says about itself: its size, and `sdrt` and `parameters` where it has them.
+    """Read a PNG's size, and its chunks `sdrt` and `parameters` where it has them.
 
-    Raises `UsageError` for a file that is no PNG. Takes the file for untrusted.
+    Raises `UsageError` for a file that is no PNG. The file need not be trusted.
     """
     try:
         with Image.open(path, formats=("PNG",)) as image:
             texts = {key: str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
-            found: dict[str, Any] = {"width": image.width, "height": image.height}
+            record: dict[str, Any] = {"width": image.width, "height": image.height}
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
         raise UsageError(f"{path} is no readable PNG picture: {error}") from error
     if "parameters" in texts:
-        found["parameters"] = texts["parameters"]
+        record["parameters"] = texts["parameters"]
     if CHUNK in texts:
         try:
-            found[CHUNK] = _current(json.loads(texts[CHUNK]))
+            record[CHUNK] = _current(json.loads(texts[CHUNK]))
         except (json.JSONDecodeError, RecursionError) as error:
             raise UsageError(f"{path}: its chunk {CHUNK!r} is not valid JSON: {error}") from error
-    return found
+    return record
 
 
 def _current(record: Any) -> Any:
-    """The record under the names of the present schema, whatever version of sdrt wrote it."""
+    """The record in the present schema, whichever version of sdrt wrote it."""
     if not isinstance(record, dict) or record.get("schema") != 1:
         return record
     return {RENAMED_IN_2.get(name, name): value for name, value in record.items()} | {

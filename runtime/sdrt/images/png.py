@@ -1,17 +1,17 @@
-"""Decoded floats -> pixels -> files with their parameters."""
+"""Decoded pictures as 8-bit images, and PNG files with their parameters."""
 
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
+from sdrt.arrays import Floats
 from sdrt.errors import UsageError
 from sdrt.files.atomic import check_writable, whole_file
 from sdrt.images.metadata import Parameters, Sheet, png_chunks
 
 
-def to_image(decoded: npt.NDArray[np.float32]) -> Image.Image:
+def to_image(decoded: Floats) -> Image.Image:
     """Turn one decoded picture, (3, height, width) in -1..1, into an RGB image."""
     pixels = ((decoded / 2 + 0.5).clip(0, 1) * 255).round().astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
@@ -25,18 +25,19 @@ def save_png(
 ) -> Path:
     """Write a PNG, whole or not at all, with the parameters that made it.
 
-    `sheet` says what else is on it. Raises `UsageError` for another suffix, `WriteError` for a full
-    disk or a missing permission.
+    `sheet` describes the pictures of a sheet. Raises `UsageError` for another suffix, `WriteError`
+    for a full disk or a missing permission.
     """
     _check_suffix(path)
     chunks = png_chunks(parameters, sheet) if parameters else None
-    with whole_file(path) as partial:
-        image.save(partial, format="PNG", pnginfo=chunks)
+    # Opened here, because Pillow keeps the chunks of a save whose file it could not open.
+    with whole_file(path) as partial, partial.open("wb") as file:
+        image.save(file, format="PNG", pnginfo=chunks)
     return path
 
 
 def check_target(path: Path) -> None:
-    """Find out before the work whether its result can be written here.
+    """Check before the work that its result can be written here.
 
     Raises `UsageError`, or `WriteError` without permission.
     """

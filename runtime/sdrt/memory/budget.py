@@ -1,4 +1,4 @@
-"""How much memory a run may take: it is made to fit, or refused with the cheapest change."""
+"""A limit for the memory of a run: the run is made to fit, or refused with the cheapest remedy."""
 
 import re
 from collections.abc import Iterator
@@ -11,6 +11,8 @@ from sdrt.backends.backend import open_backend, usable_backends
 from sdrt.errors import OutOfMemoryError, UnsupportedError, UsageError
 from sdrt.manifest import TINY_DECODER
 from sdrt.memory.estimate import ENGINES, MemoryPlan
+from sdrt.networks.open_model import OpenModel
+from sdrt.request.request import Request
 from sdrt.validation import MIN_LATENT
 
 SIDE_STEP = 64  # pixels between the smaller sizes that are tried
@@ -26,9 +28,20 @@ class Budget:
     """What bounds the memory of a run."""
 
     limit: int | None = None
-    """Bytes that the whole process may have at its peak, where somebody said so."""
-    heeds_machine: bool = True
+    """Bytes that the whole process may have at its peak; None for no limit."""
+    respects_machine: bool = True
     """Whether a run is refused that needs more than the machine, or container, has available."""
+
+    def plan(self, model: OpenModel, request: Request, previewer: str | None = None) -> MemoryPlan:
+        """How a request is to be run, with what it leaves open decided.
+
+        `previewer` is the network that decodes steps on the way, if any does. Raises
+        `OutOfMemoryError` if the run needs more memory than there is, or than it may take.
+        """
+        plan = MemoryPlan.of(model, request, previewer)
+        plan = self.fit(plan, may_tile=request.vae_tiling == "auto")
+        self.check(plan)
+        return plan
 
     def fit(self, plan: MemoryPlan, may_tile: bool) -> MemoryPlan:
         """The plan with what is left open decided: as little changed as makes the run fit.
@@ -52,7 +65,7 @@ class Budget:
         fitting = (one for one in plans if self._keeps_limit(one) and _is_available(one))
         chosen = next(fitting, min(plans, key=lambda one: one.peak()[1]))
         if chosen.is_tiled and not chosen.gives_back:
-            # Tiles are to save memory, and glibc would keep much of what the one before them freed.
+            # Tiles are to save memory, and glibc would keep much of what was freed before them.
             chosen = replace(chosen, gives_back=machine.give_back_freed_arrays())
         return chosen
 
@@ -62,18 +75,19 @@ class Budget:
             return
         if not self._keeps_limit(plan):
             self._refuse_over_limit(plan)
-        if self.heeds_machine and not _is_available(plan):
+        if self.respects_machine and not _is_available(plan):
             name, needed = plan.peak()
             raise OutOfMemoryError(
                 f"the run needs about {_gb(needed)} of memory while {name} runs"
-                f"{_beside(plan.previews)}, and {_gb(machine.memory_bytes()[1])} are available; "
+                f"{_also_loaded(plan.previews)}, and {_gb(machine.memory_bytes()[1])} are "
+                "available; "
                 f"{self._remedy(plan, 0)}. "
                 "Estimates are wrong by up to 30 %: to try nevertheless, --ignore-memory (in "
                 "Python: check_memory=False)"
             )
 
     def forecast(self, plan: MemoryPlan) -> "Forecast | None":
-        """What is to be said of a plan that was made for a limit."""
+        """What the run is expected to need; None where there is no limit."""
         if self.limit is None:
             return None
         name, needed = plan.peak()
@@ -84,7 +98,7 @@ class Budget:
         name, needed = plan.peak()
         raise OutOfMemoryError(
             f"the process would need about {_gb(plan.before + needed)} of memory while {name} "
-            f"runs{_beside(plan.previews)}, and --max-memory (in Python: max_memory) allows "
+            f"runs{_also_loaded(plan.previews)}, and --max-memory (in Python: max_memory) allows "
             f"{_gb(self.limit)}; "
             f"planned already: {', '.join(_ways(plan)) or 'nothing'}; "
             f"{self._remedy(plan, plan.before)}; or raise the limit to what the run needs"
@@ -94,7 +108,7 @@ class Budget:
         fitting = (
             f"it would fit with {flags} (about {_gb(before + changed.peak()[1])})"
             for flags, changed in _changes(plan)
-            if self._keeps_limit(changed) and (_is_available(changed) or not self.heeds_machine)
+            if self._keeps_limit(changed) and (_is_available(changed) or not self.respects_machine)
         )
         return next(fitting, "nothing that could be changed makes it fit; take a smaller model")
 
@@ -108,20 +122,20 @@ class Forecast:
 
     limit_bytes: int
     predicted_bytes: int
-    """Of the whole process, at its peak,"""
+    """Memory of the whole process at its peak."""
     network: str
-    """while this network runs."""
+    """The network that runs at the peak."""
     ways: list[str]
-    """How it is made to need less."""
+    """What was changed so that the run needs less."""
     previews: str | None = None
-    """The network that is in memory beside the U-Net, to decode steps on the way."""
+    """The network that decodes steps on the way while the U-Net is in memory, if any does."""
 
     def sentence(self) -> str:
         """The same for people."""
         ways = ", ".join(self.ways) or "nothing has to be changed for that"
         return (
             f"about {_gb(self.predicted_bytes)} of memory at most, while {self.network} runs"
-            f"{_beside(self.previews)}, of the {_gb(self.limit_bytes)} allowed: {ways}"
+            f"{_also_loaded(self.previews)}, of the {_gb(self.limit_bytes)} allowed: {ways}"
         )
 
 
@@ -144,7 +158,7 @@ def _ways(plan: MemoryPlan) -> list[str]:
     return [way for way, is_taken in said.items() if is_taken]
 
 
-def _beside(previews: str | None) -> str:
+def _also_loaded(previews: str | None) -> str:
     """What else is in memory while the U-Net is, for an end of a sentence."""
     return f" (previews need the U-Net and {previews} at once)" if previews else ""
 
@@ -184,7 +198,7 @@ def _changes(plan: MemoryPlan) -> Iterator[tuple[str, MemoryPlan]]:
     if plan.is_doubled:
         harmless.append(("--guidance-split", {"is_doubled": False}))
     tiled = replace(plan, is_tiled=True)
-    if tiled._vae_pixels < plan._vae_pixels:
+    if tiled.vae_pixels < plan.vae_pixels:
         harmless.append(("--vae-tiling", {"is_tiled": True}))
     engines = list(_smaller_engines(plan))
     for flags, change in [*harmless, *engines]:

@@ -1,4 +1,4 @@
-"""How much memory a run will take, told before anything is loaded.
+"""How much memory a run will take, estimated before anything is loaded.
 
 Weights follow from the sizes of files. What is held between them is estimated from a few factors
 for each engine, measured with onnxruntime 1.32 and openvino 2026.4 on x86: the embedded model's
@@ -19,8 +19,9 @@ from sdrt import machine
 from sdrt.artifact.artifact import Artifact
 from sdrt.backends.backend import Backend
 from sdrt.backends.graph import Network
-from sdrt.files.json_file import read_json
+from sdrt.files.text_file import read_json
 from sdrt.manifest import Precision, Storage
+from sdrt.networks.open_model import OpenModel
 from sdrt.networks.tiling import Tiling
 from sdrt.request.request import Request
 
@@ -32,47 +33,68 @@ BYTES: dict[Storage, float] = {
     "int8-weights": 1,
     "int4-weights": 0.5,
 }
-"""Of one weight. Where weights alone are integers, engines may widen them all."""
-MOST_KEPT = 500_000_000  # by glibc of what was freed: larger arrays go back to the system always
-ENCODER, TILED_ENCODER = 0.5, 0.6  # what an encoder holds, of what a decoder does
-BESIDE_BF16 = 140  # bytes for a pixel, in bf16: what is near the picture stays in fp32
-PICTURE_BYTES = 5  # for a value of a picture: as it is decoded, and as a pixel
+"""Bytes of one weight. Where weights alone are integers, engines may widen them all."""
+MOST_KEPT = 500_000_000  # freed bytes that glibc keeps at most; large arrays always go back
+ENCODER, TILED_ENCODER = 0.5, 0.6  # memory of an encoder as a share of a decoder's
+FP32_BYTES_IN_BF16 = 140  # for each pixel: layers near the picture stay in fp32
+PICTURE_BYTES = 5  # for each value of a picture: four as decoded, one as a pixel
 # Of Stable Diffusion 1.5, for models that come without their configuration.
 UNET_CHANNELS, UNET_HEADS, DECODER_CHANNELS = [320, 640, 1280, 1280], 8, [128, 256, 512, 512]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What an engine holds in memory beside one copy of the weights."""
+    """What an engine holds in memory besides one copy of the weights."""
 
     library: int
-    """Bytes of what it loads with its first network."""
+    """Bytes that are loaded with the first network."""
     unet_structure: int
+    """Bytes of the U-Net that are not weights."""
     structure: int
-    """Bytes of a network that are no weights: the U-Net's, and another's."""
+    """Bytes of any other network that are not weights."""
     unet: float
-    """Values, for each latent pixel, row of the batch and channel of the U-Net's first level."""
+    """Values for each latent pixel, row of the batch and channel of the U-Net's first level."""
     decoder: float
-    """Values, for each pixel and channel at the decoder's full size; of an encoder half as many."""
+    """Values for each pixel and channel at the decoder's full size; an encoder has half as many."""
     attention: float
-    """The same for those of the first level that has attention, where that is more."""
+    """As `unet`, for the first level that has attention; the larger of the two counts."""
     scores: float
-    """Share of the largest attention matrix that is there at once, if a graph has it in steps."""
+    """Share of the largest attention matrix in memory at once, if a graph makes it in steps."""
     packs: float
-    """Share of the weights that is there once more while they are brought into kernels' order."""
+    """Share of the weights in memory twice while they are brought into the kernels' order."""
     widens: bool
-    """Whether it keeps bf16 weights beside the fp32 ones that it makes of them."""
+    """Whether bf16 weights stay in memory next to the fp32 weights that are made of them."""
 
 
 ENGINES = {
-    "openvino": Engine(48_000_000, 110_000_000, 22_000_000, 12.1, 1.16, 0, 0, 0, widens=False),
-    "onnxruntime": Engine(34_000_000, 4_000_000, 4_000_000, 33.0, 3.85, 0, 0.7, 0.2, widens=True),
+    "openvino": Engine(
+        library=48_000_000,
+        unet_structure=110_000_000,
+        structure=22_000_000,
+        unet=12.1,
+        decoder=1.16,
+        attention=0,
+        scores=0,
+        packs=0,
+        widens=False,
+    ),
+    "onnxruntime": Engine(
+        library=34_000_000,
+        unet_structure=4_000_000,
+        structure=4_000_000,
+        unet=33.0,
+        decoder=3.85,
+        attention=0,
+        scores=0.7,
+        packs=0.2,
+        widens=True,
+    ),
 }
-# Where freed arrays go back to the system at once.
 TIGHT_ENGINES = {
     "openvino": ENGINES["openvino"],
     "onnxruntime": replace(ENGINES["onnxruntime"], unet=15.0, attention=26.0, decoder=1.5),
 }
+"""The same where freed arrays go back to the system at once."""
 
 
 @dataclass(frozen=True)
@@ -84,43 +106,36 @@ class MemoryPlan:
     keep: frozenset[str]
     """Networks that stay in memory after their use."""
     loaded: frozenset[str]
-    """Those that are there already."""
+    """Networks that are in memory already."""
     width: int
     height: int
     images: int
     is_doubled: bool
-    """Whether all sides of a guided step run as one batch."""
+    """Whether all branches of a guided step run as one batch."""
     has_image: bool = False
-    """Whether there is a picture to be encoded first."""
+    """Whether a picture has to be encoded first."""
     is_tiled: bool = False
     """Whether the VAE works in tiles."""
     changed: Mapping[str, int] = field(default_factory=dict)
-    """How many weights of a network are changed when it is opened; they are there once more."""
+    """How many weights of each network LoRAs change; those are in memory twice."""
     is_guided: bool = False
-    """Whether there are sides at all,"""
+    """Whether any step is guided."""
     sides: int = 2
-    """and how many: of models that edit a picture there may be a third, without it."""
+    """How many branches a guided step has: three for some models that edit pictures."""
     before: int = 0
     """Bytes that the process has in memory already."""
     first: tuple[int, int] | None = None
-    """Width and height of the first pass, where there are two."""
+    """Width and height of the first pass, where hires makes a second."""
     decoder: str = "vae_decoder"
-    """The network that makes pictures of latents."""
+    """The network that decodes latents to pictures."""
     previews: str | None = None
-    """The network that decodes between the U-Net's steps, beside it, if any does."""
+    """The network that decodes steps on the way while the U-Net is in memory, if any does."""
     gives_back: bool = False
     """Whether freed arrays go back to the system at once (`machine.give_back_freed_arrays`)."""
 
     @classmethod
-    def of(
-        cls,
-        artifact: Artifact,
-        backend: Backend,
-        request: Request,
-        keep: frozenset[str],
-        loaded: frozenset[str],
-    ) -> "MemoryPlan":
-        """The plan of a request."""
+    def of(cls, model: OpenModel, request: Request, previewer: str | None = None) -> "MemoryPlan":
+        """The plan of a request; `previewer` is the network that decodes steps on the way."""
         is_doubled = request.is_guided and not request.guidance.is_split
         first, largest = (request.width, request.height), request.hires or request
         size = largest.width, largest.height
@@ -128,25 +143,26 @@ class MemoryPlan:
         images = len(request.seeds)
         is_tiled = request.vae_tiling is True
         return cls(
-            artifact,
-            backend,
-            keep,
-            loaded,
+            model.artifact,
+            model.backend,
+            model.networks.keep,
+            model.networks.loaded,
             *size,
             images,
             is_doubled,
             has_image,
             is_tiled,
+            changed=model.adapters.count_patched(),
             is_guided=request.is_guided,
             sides=request.sides,
             before=machine.resident_bytes(),
             first=first if request.hires else None,
             decoder=request.decoder,
-            previews=request.previews,
+            previews=previewer,
         )
 
     def peak(self) -> tuple[str, int]:
-        """The network at which the run needs most, and how many bytes more than now."""
+        """The network that runs when the run needs most, and how many bytes more than now."""
         # OpenVINO compiles a network for each size, and its buffers stay with it. ONNX Runtime has
         # one form for all, and gives them back.
         is_static = self.backend.name == "openvino"
@@ -157,7 +173,7 @@ class MemoryPlan:
         for name, stage in self._stages():
             weights = 0 if name in held else stage._weights(name)
             activations = stage._activations(name)
-            beside = together if name in self._text_encoders else 0
+            others = together if name in self._text_encoders else 0
             if name == "unet" and self.previews is not None:
                 shown = self.previews
                 loaded = 0 if shown in held else stage._weights(shown)
@@ -165,9 +181,9 @@ class MemoryPlan:
                 unet = weights + (activations if is_static else 0)
                 peaks[shown] = max(peaks.get(shown, 0), kept + unet + loaded + decoded)
                 if shown in self.keep:
-                    beside += loaded + (decoded if is_static else 0)
+                    others += loaded + (decoded if is_static else 0)
             working = max(activations, int(self._engine.packs * weights))
-            peaks[name] = max(peaks.get(name, 0), kept + beside + weights + working)
+            peaks[name] = max(peaks.get(name, 0), kept + others + weights + working)
             if name in self.keep:
                 kept += weights + (activations if is_static else 0)
                 held |= set() if is_static else {name}
@@ -183,9 +199,9 @@ class MemoryPlan:
             width, height = self.first
             passes.insert(0, replace(self, width=width, height=height, first=None))
         yield from self._there(*self._text_encoders)
-        for one in passes:
-            encoder = ["vae_encoder"] if self.has_image and one is self else []
-            yield from one._there(*encoder, "unet", self.decoder)
+        for plan in passes:
+            encoder = ["vae_encoder"] if self.has_image and plan is self else []
+            yield from plan._there(*encoder, "unet", self.decoder)
 
     @property
     def _text_encoders(self) -> list[str]:
@@ -223,8 +239,8 @@ class MemoryPlan:
             return int(self._unet(latent_pixels) * rows * width)
         if name in (self.decoder, self.previews, "vae_encoder"):
             pictures = self.images * self.width * self.height * 3 * PICTURE_BYTES
-            beside = BESIDE_BF16 * self._vae_pixels if width == BYTES["bf16"] else 0
-            return int(self._vae(name) * width) + beside + self._told(name) + pictures
+            in_fp32 = FP32_BYTES_IN_BF16 * self.vae_pixels if width == BYTES["bf16"] else 0
+            return int(self._vae(name) * width) + in_fp32 + self._context(name) + pictures
         return 0
 
     def _vae(self, name: str) -> float:
@@ -232,22 +248,22 @@ class MemoryPlan:
         channels = self._channels(name)
         last, given = channels[0], channels[min(1, len(channels) - 1)]
         tight = TIGHT_ENGINES[self.backend.name].decoder
-        size = (last + 2 * given) * self._vae_pixels
+        size = (last + 2 * given) * self.vae_pixels
         kept = min((self._engine.decoder - tight) * size, MOST_KEPT / BYTES["fp32"])
         share = 1.0
         if name == "vae_encoder":
             share = TILED_ENCODER if self.is_tiled else ENCODER
         return share * (tight * size + kept)
 
-    def _told(self, name: str) -> int:
-        """Bytes of what tiles are told of each picture: keys and values of attention."""
+    def _context(self, name: str) -> int:
+        """Bytes of each picture's tile context: keys and values of attention."""
         if not self.is_tiled:
             return 0
-        latents = self._vae_pixels // self.artifact.manifest.latent.downscale**2
+        latents = self.vae_pixels // self.artifact.manifest.latent.downscale**2
         return 2 * latents * self._channels(name)[-1] * int(BYTES["fp32"]) * self.images
 
     @property
-    def _vae_pixels(self) -> int:
+    def vae_pixels(self) -> int:
         """How many the VAE works on at once."""
         if not self.is_tiled:
             return self.width * self.height
@@ -298,5 +314,5 @@ class MemoryPlan:
 def _numbers(value: object, otherwise: list[int]) -> list[int]:
     """A configuration's whole number, or whole numbers; a file may hold anything."""
     listed = value if isinstance(value, list) else [value]
-    numbers = [one for one in listed if isinstance(one, int) and one > 0]
+    numbers = [number for number in listed if isinstance(number, int) and number > 0]
     return numbers if numbers and len(numbers) == len(listed) else otherwise

@@ -1,4 +1,4 @@
-"""U-Net + guidance + kind of prediction -> `denoise(x, sigma)`, all that a sampler ever calls."""
+"""The denoiser: U-Net, guidance and prediction type behind `denoise(x, sigma)`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from sdrt.sampling.guidance import Clipping, Guidance
 from sdrt.sampling.schedule import Steps
 
 Added = Mapping[str, Array]
-"""Inputs of a U-Net beside latents, timestep and embeddings, by name; a row for each image."""
+"""Further inputs of a U-Net, bebranches latents, timestep and embeddings; a row for each image."""
 
 
 @dataclass(frozen=True)
 class GuidanceBranch:
-    """What the U-Net is told for one of the answers that guidance combines."""
+    """The U-Net's conditioning for one of the predictions that guidance combines."""
 
     embeddings: Embeddings
     added: Added
@@ -28,7 +28,7 @@ class GuidanceBranch:
 
 
 class UNet(Protocol):
-    """What predicts noise: a graph, or whatever runs like one."""
+    """The noise predictor: a graph, or whatever runs like one."""
 
     @property
     def network(self) -> Network:
@@ -46,8 +46,8 @@ class UNet(Protocol):
 class Denoiser:
     """Predicts clean latents from noisy ones.
 
-    In guided steps the negative and the positive side run as one batch, unless guidance says
-    otherwise; and with them the side without a picture, where there is guidance by it.
+    In guided steps the negative and the positive branch run as one batch, unless guidance is split;
+    with them runs the branch without a picture, where there is guidance by a picture.
     """
 
     unet: UNet
@@ -58,13 +58,13 @@ class Denoiser:
     guidance: Guidance = field(default_factory=Guidance)
     clipping: Clipping = field(default_factory=Clipping)
     timestep_scaling: float | None = None
-    """For consistency models: how many timesteps are a unit of their boundary condition's time."""
+    """Consistency models: the factor of timesteps in their boundary condition."""
     conditions: Latents | None = None
-    """Channels that stand beside the latents, of models that take any; (images, n, h/8, w/8)."""
+    """Channels that some models take in addition to the latents; (images, n, h/8, w/8)."""
     added: Added = field(default_factory=dict)
-    """What stands beside the positive embeddings, of models that take anything,"""
+    """Further inputs of the positive branch."""
     negative_added: Added = field(default_factory=dict)
-    """and beside the negative ones."""
+    """Further inputs of the negative branch."""
     cancellation: Cancellation = field(default_factory=Cancellation)
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
@@ -95,27 +95,28 @@ class Denoiser:
         if self.negative is None or not self.guidance.covers(self.steps.progress(sigma)):
             return self._run(sample, timestep, [positive])
         negative = GuidanceBranch(self.negative, self.negative_added, self.conditions)
-        sides = [negative, positive]
+        branches = [negative, positive]
         if self.conditions is not None and self.guidance.image_scale > 1:
-            sides.append(replace(negative, conditions=np.zeros_like(self.conditions)))
+            branches.append(replace(negative, conditions=np.zeros_like(self.conditions)))
         if self.guidance.is_split:
-            return self.guidance.combine(*(self._run(sample, timestep, [one]) for one in sides))
-        together = self._run(sample, timestep, sides)
-        return self.guidance.combine(*np.split(together, len(sides)))
+            outputs = (self._run(sample, timestep, [branch]) for branch in branches)
+            return self.guidance.combine(*outputs)
+        together = self._run(sample, timestep, branches)
+        return self.guidance.combine(*np.split(together, len(branches)))
 
-    def _run(self, sample: Latents, timestep: float, sides: Sequence[GuidanceBranch]) -> Latents:
-        """Answers for all sides, one after the other: rows are those of `sample` for each."""
-        sample = np.concatenate([sample] * len(sides))
-        beside = [side.conditions for side in sides if side.conditions is not None]
-        if beside:
-            sample = np.concatenate([sample, np.concatenate(beside)], axis=1)
+    def _run(self, sample: Latents, timestep: float, branches: Sequence[GuidanceBranch]) -> Latents:
+        """Predictions of all branches, each with as many rows as `sample`."""
+        sample = np.concatenate([sample] * len(branches))
+        conditions = [branch.conditions for branch in branches if branch.conditions is not None]
+        if conditions:
+            sample = np.concatenate([sample, np.concatenate(conditions)], axis=1)
         feeds = {
             "sample": sample,
             "timestep": np.array(timestep, np.float32),
-            "encoder_hidden_states": np.concatenate([side.embeddings for side in sides]),
+            "encoder_hidden_states": np.concatenate([branch.embeddings for branch in branches]),
             **{
-                name: np.concatenate([side.added[name] for side in sides])
-                for name in sides[0].added
+                name: np.concatenate([branch.added[name] for branch in branches])
+                for name in branches[0].added
             },
         }
         if width := guidance_width(self.unet.network.spec):
@@ -126,11 +127,11 @@ class Denoiser:
 
 
 def guidance_embedding(strength: float, width: int) -> Embeddings:
-    """Guidance above 1 as waves: (1, width), like a timestep.
+    """The strength of guidance above 1 as sinusoids: (1, width), like a timestep.
 
     Meng et al. 2022, arXiv 2210.03142, section 3.1.
     """
     half = width // 2
     angles = strength * 1000 * np.exp(np.arange(half) * (-math.log(10_000) / (half - 1)))
-    waves = np.concatenate([np.sin(angles), np.cos(angles), np.zeros(width - 2 * half)])
-    return waves.astype(np.float32)[None]
+    sinusoids = np.concatenate([np.sin(angles), np.cos(angles), np.zeros(width - 2 * half)])
+    return sinusoids.astype(np.float32)[None]

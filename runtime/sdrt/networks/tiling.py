@@ -3,8 +3,8 @@
 What a tile's network holds in memory does not depend on the picture, and one compiled form of it
 serves all tiles. Near an edge that the picture does not have a network sees nothing where it should
 see the neighbours: the outer part of each overlap is thrown away, the rest fades from one tile to
-the next. Norms and attention look at the whole picture, though: what they would see of it is told
-from small copies (`seen_of`), and every tile is given it.
+the next. Norms and attention look at the whole picture, though: their statistics of it are
+estimated from small copies (`whole_context`), and every tile is computed with them.
 """
 
 import math
@@ -102,7 +102,7 @@ def in_tiles(
     height: int,
     width: int,
 ) -> Floats:
-    """What `compute` makes of (1, channels, h, w), made of tiles and joined again.
+    """Compute (1, channels, h, w) tile by tile, and join the results.
 
     Height and width are in latents; the values of `given` and of the result are that many times a
     whole number. A picture of one tile is computed as if there were no tiles.
@@ -126,18 +126,18 @@ def in_tiles(
     return joined
 
 
-def seen_of(
+def whole_context(
     look: Callable[[Floats], Context],
     given: Floats,
     tiling: Tiling,
     height: int,
     width: int,
 ) -> Context:
-    """What norms and attention see of the whole of what `in_tiles` is given.
+    """Statistics of norms, and keys and values of attention, of the whole that `in_tiles` cuts.
 
-    `look` gives the context of a small picture. A copy is made of some of the values, for their
-    averages would vary less. In a copy at a scale s everything is nearer together, so that there
-    is 1/s of every edge for each of its values, and statistics grow with that: two copies tell how
+    `look` computes the context of a small picture. A copy takes single values, because averages of
+    several would vary less. In a copy at a scale s everything is nearer together, so that there
+    is 1/s of every edge for each of its values, and statistics grow with that: two copies show how
     much, and so what they are at a scale of one.
     """
     sizes = tiling.copies(height, width)

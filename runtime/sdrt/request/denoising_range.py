@@ -1,8 +1,8 @@
-"""A part of a run: a base model makes the first steps, its refiner the others from there.
+"""The range of the denoising schedule that a run covers: a base model starts, a refiner finishes.
 
-Both go by training's timesteps: a run that is cut at 0.8 does all of its steps that are told a
-timestep of at least 0.2 of training's, and another one the rest (diffusers' `denoising_end` and
-`denoising_start`; Podell et al. 2023, arXiv 2307.01952, section 2.5).
+Both cut the schedule by training timesteps: a run with `denoising_end=0.8` makes the steps whose
+timestep is at least 0.2 of the training range, and one with `denoising_start=0.8` makes the rest
+(diffusers' options of the same names; Podell et al. 2023, arXiv 2307.01952, section 2.5).
 """
 
 from collections.abc import Mapping
@@ -21,23 +21,23 @@ from sdrt.text.prompt_embeddings import checked_floats, digest
 
 @dataclass(frozen=True)
 class DenoisingRange:
-    """From which share of a run to which."""
+    """Where a run starts and ends, as shares of the whole schedule from 0 to 1."""
 
     start: float = 0.0
     end: float = 1.0
     latents: Latents | None = field(default=None, compare=False)
-    """What another run was left at, (1 or images, channels, h/8, w/8), of variance one."""
+    """The latents that an earlier run ended at, (images, channels, h/8, w/8), of unit variance."""
     base: Mapping[str, str] | None = None
-    """The model of that run: `model`, `model_hash`; None if nobody said."""
+    """The model of the earlier run as `model` and `model_hash`, or None where it is unknown."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all of the run."""
+        """Whether the run covers the whole schedule."""
         return (self.start, self.end) == (0.0, 1.0)
 
     @property
     def record(self) -> dict[str, Any] | None:
-        """As the parameters of a picture have it."""
+        """The range as the parameters of a picture hold it; None for the whole schedule."""
         if self.is_whole:
             return None
         latents = None if self.latents is None else digest(self.latents)
@@ -45,27 +45,30 @@ class DenoisingRange:
         return {"start": self.start, "end": self.end, "latents": latents, "base": base}
 
     def begun(self, steps: Steps) -> Steps:
-        """The steps from where the part begins to the end of the run."""
-        return steps.last(len(steps) - self._before(self.start, steps))
+        """The steps from the start of the range to the end of the schedule."""
+        return steps.last(len(steps) - self._steps_before(self.start, steps))
 
     def count(self, begun: Steps) -> int:
-        """How many of the steps that `begun` gave are made; raises `UsageError` for none."""
-        found = self._before(self.end, begun)
-        if found < 1:
-            raise UsageError(
-                f"no step of the run lies between {self.start:g} and {self.end:g} of it; give more "
-                "steps, or another place to cut it"
-            )
-        return found
+        """How many of the steps that `begun` gave lie in the range.
 
-    def _before(self, share: float, steps: Steps) -> int:
-        """How many of these steps lie before a share of the run."""
+        Raises `UsageError` if none does.
+        """
+        count = self._steps_before(self.end, begun)
+        if count < 1:
+            raise UsageError(
+                f"no step of the run lies between {self.start:g} and {self.end:g} of the schedule; "
+                "give more steps, or a wider range"
+            )
+        return count
+
+    def _steps_before(self, share: float, steps: Steps) -> int:
+        """How many of these steps lie before this share of the schedule."""
         cut = round(steps.noise.steps - share * steps.noise.steps)
         return int(np.count_nonzero(steps.timesteps >= cut))
 
 
 def read_denoising_range(options: Options, images: int, channels: int) -> DenoisingRange:
-    """Raises `UsageError` for a part that cannot be, or goes with nothing else that is asked."""
+    """Read the options of a partial run; raises `UsageError` for wrong or conflicting ones."""
     start = validation.number("denoising_start", options.get("denoising_start", 0.0), 1)
     end = validation.number("denoising_end", options.get("denoising_end", 1.0), 1)
     latents = options.get("latents")
@@ -77,14 +80,14 @@ def read_denoising_range(options: Options, images: int, channels: int) -> Denois
         given, missing = ("denoising_start", "latents")[:: 1 if latents is None else -1]
         raise UsageError(f"{given} was given without {missing}; expected both, or none")
     denoising_range = DenoisingRange(
-        start, end, None if latents is None else _checked(latents, images, channels)
+        start, end, None if latents is None else _checked_latents(latents, images, channels)
     )
     if not denoising_range.is_whole:
-        _check_others(options, denoising_range)
+        _check_conflicts(options, denoising_range)
     return denoising_range
 
 
-def _checked(value: object, images: int, channels: int) -> Latents:
+def _checked_latents(value: object, images: int, channels: int) -> Latents:
     array = checked_floats("latents", value)
     stack = array[None] if array.ndim == 3 else array
     if stack.ndim != 4 or stack.shape[0] not in (1, images) or stack.shape[1] != channels:
@@ -96,9 +99,12 @@ def _checked(value: object, images: int, channels: int) -> Latents:
     return np.repeat(stack, images // len(stack), axis=0)
 
 
-def _check_others(options: Options, denoising_range: DenoisingRange) -> None:
-    for name in (
+def _check_conflicts(options: Options, denoising_range: DenoisingRange) -> None:
+    conflicting = (
         ("hires", "mask") if denoising_range.latents is None else ("hires", "mask", "image")
-    ):
+    )
+    for name in conflicting:
         if options.get(name) is not None:
-            raise UsageError(f"{name} was given for a part of a run; give one of them")
+            raise UsageError(
+                f"{name} was given with denoising_start or denoising_end; give one of them"
+            )

@@ -1,49 +1,51 @@
-"""Options that a run cannot heed: an error where the model never could, else a warning."""
+"""Options without effect: an error where the model can never use them, else a warning."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
 from sdrt.errors import UsageError
+from sdrt.request.options import Options
 from sdrt.request.size_conditioning import NEGATIVE
-from sdrt.request.size_conditioning import OPTIONS as FRAMING
+from sdrt.request.size_conditioning import OPTIONS as SIZE_OPTIONS
 from sdrt.sampling.guidance import Guidance
 from sdrt.sampling.sampler_settings import SamplerSettings
 
-OF_GUIDANCE = (
+GUIDANCE_OPTIONS = (
     "negative_prompt",
     "negative_prompt_embeds",
     "negative_pooled_prompt_embeds",
-    *(NEGATIVE + name for name in FRAMING),
+    *(NEGATIVE + name for name in SIZE_OPTIONS),
     "image_guidance_scale",
 )
-"""What only a guided step is told."""
+"""Options that only guided steps use."""
 
 
 def check_guides_itself(name: str, guidance: Guidance) -> None:
-    """Raise `UsageError` for what a U-Net with guidance inside, of the model `name`, has not.
+    """Raise `UsageError` for options that a U-Net which guides itself (LCM) cannot use.
 
-    All of it says how two of a U-Net's answers become one.
+    They say how the results of two branches are combined, and such a U-Net computes one. `name` is
+    the model's.
     """
-    if said := _of_two_answers(guidance):
+    if given := _branch_options(guidance):
         raise UsageError(
-            f"{said[0]} was given, and {name!r}, whose U-Net has guidance inside, makes a step of "
-            f"one answer; leave {said[0]} out, its guidance_scale still counts"
+            f"{given[0]} was given, and {name!r}, whose U-Net has guidance inside, makes a step of "
+            f"one answer; leave {given[0]} out, its guidance_scale still counts"
         )
 
 
 def warnings(
     name: str,
-    options: Mapping[str, object],
+    options: Options,
     guidance: Guidance,
     guides_itself: bool,
     sampler_settings: SamplerSettings,
 ) -> tuple[str, ...]:
-    """What was asked of the model `name`, and something else that was asked for leaves unheeded."""
-    off = _why_not_guided(name, guidance, guides_itself)
-    told = [one for one in OF_GUIDANCE if _is_given(options.get(one))]
+    """One sentence for each group of options that another option or the model `name` disables."""
+    reason = _why_not_guided(name, guidance, guides_itself)
+    given = [option for option in GUIDANCE_OPTIONS if _is_given(options.get(option))]
     if guidance.scale <= 1:
-        told += _of_two_answers(guidance)
-    found = [_sentence(told, off)] if off and told else []
-    return *found, *_of_recipe(options, sampler_settings)
+        given += _branch_options(guidance)
+    unguided = [_sentence(given, reason)] if reason and given else []
+    return *unguided, *_sampler_warnings(options, sampler_settings)
 
 
 def _why_not_guided(name: str, guidance: Guidance, guides_itself: bool) -> str | None:
@@ -56,20 +58,20 @@ def _why_not_guided(name: str, guidance: Guidance, guides_itself: bool) -> str |
     return None
 
 
-def _of_two_answers(guidance: Guidance) -> list[str]:
-    """Options that say how two answers become one, where they say anything."""
-    said = {
+def _branch_options(guidance: Guidance) -> list[str]:
+    """Options on combining guidance branches that differ from their defaults."""
+    is_changed = {
         "guidance_rescale": guidance.rescale > 0,
         "guidance_start": guidance.start > 0,
         "guidance_end": guidance.end < 1,
         "guidance_split": guidance.is_split,
     }
-    return [option for option, is_said in said.items() if is_said]
+    return [option for option, changed in is_changed.items() if changed]
 
 
-def _of_recipe(options: Mapping[str, object], sampler_settings: SamplerSettings) -> Iterator[str]:
-    given = options.get("sampler_options")
-    own = given if isinstance(given, Mapping) else {}
+def _sampler_warnings(options: Options, sampler_settings: SamplerSettings) -> Iterator[str]:
+    value = options.get("sampler_options")
+    given = value if isinstance(value, Mapping) else {}
     if options.get("spacing") is not None and sampler_settings.scheduler != "default":
         yield _sentence(
             ["spacing"], f"the scheduler {sampler_settings.scheduler!r} spaces the noise levels"
@@ -79,9 +81,9 @@ def _of_recipe(options: Mapping[str, object], sampler_settings: SamplerSettings)
             ["spacing"],
             f"{sampler_settings.sampler} goes through timesteps that models were distilled on",
         )
-    if "rho" in own and not sampler_settings.has_rho:
+    if "rho" in given and not sampler_settings.has_rho:
         yield _sentence(["rho"], f"the scheduler {sampler_settings.scheduler!r} has none")
-    if "thresholding_max" in own and not sampler_settings.options.get("thresholding"):
+    if "thresholding_max" in given and not sampler_settings.options.get("thresholding"):
         yield _sentence(["thresholding_max"], "there is no thresholding")
 
 

@@ -1,44 +1,46 @@
-"""What Stable Diffusion XL is told of a picture, beside a text of what it shows.
+"""SDXL size and crop conditioning (Podell et al. 2023, arXiv 2307.01952, sections 2.2 and 2.3).
 
-It was trained on pictures of all sizes, scaled and cut to those of a few shapes, and each time it
-was told how (Podell et al. 2023, arXiv 2307.01952, sections 2.2 and 2.3).
+SDXL was trained on images of all sizes, each scaled and cropped to one of a few shapes. The U-Net
+is given the original size, the crop's corner and the shape, and a refiner an aesthetic score.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from typing import TypedDict
 
 import numpy as np
 
 from sdrt import validation
 from sdrt.arrays import Array
 from sdrt.errors import UnsupportedError, UsageError
+from sdrt.manifest import Manifest
+from sdrt.request.options import Options
 
 Pair = tuple[int, int]
 
-MOST = 65_535  # pixels; no picture that anybody trained on is larger
-MOST_SCORE = 10.0  # of LAION's aesthetic predictor
-SCORE, NEGATIVE_SCORE = 6.0, 2.5  # what diffusers tells unless it is told
+MAX_PIXELS = 65_535  # no training image has a longer side
+MAX_SCORE = 10.0  # of LAION's aesthetic predictor
+SCORE, NEGATIVE_SCORE = 6.0, 2.5  # diffusers' defaults
 NEGATIVE = "negative_"
 
 
 @dataclass(frozen=True)
 class SizeConditioning:
-    """In pixels and in diffusers' order: heights before widths, tops before lefts."""
+    """Sizes in pixels and in diffusers' order: height before width, top before left."""
 
     original_size: Pair
-    """Of the picture before it was scaled and cut; small ones make pictures blurred."""
+    """The size of the image before it was scaled and cropped; small ones give blurred pictures."""
     crops_coords_top_left: Pair
-    """Where it was cut out; (0, 0) has its subject whole, and in the middle."""
+    """The corner of the crop; at (0, 0) the subject is whole and centred."""
     target_size: Pair | None = None
-    """What it was cut to; None for refiners, which are told in its place"""
+    """The size that the image was cropped to, or None for refiners, which take a score instead."""
     aesthetic_score: float | None = None
-    """how much people like it, from 0 to 10."""
+    """How much people like the image, from 0 to 10; None for all models but refiners."""
 
     @classmethod
     def of(cls, numbers: int, size: Pair) -> "SizeConditioning":
-        """Of an uncut picture, (height, width), for a model that takes so many numbers.
+        """The values of an uncropped image, (height, width), for a U-Net with that many inputs.
 
-        Raises `UnsupportedError` for a model that takes any but those of XL or its refiner.
+        Raises `UnsupportedError` for any number but 6, of SDXL, and 5, of its refiner.
         """
         if numbers == 6:
             return cls(size, (0, 0), target_size=size)
@@ -50,12 +52,12 @@ class SizeConditioning:
 
     @property
     def negative(self) -> "SizeConditioning":
-        """What is told beside the negative prompt: the same, but of a picture that nobody likes."""
+        """The values for the negative prompt: the same, but with a low aesthetic score."""
         has_score = self.aesthetic_score is not None
         return replace(self, aesthetic_score=NEGATIVE_SCORE if has_score else None)
 
     def of_size(self, before: Pair, after: Pair) -> "SizeConditioning":
-        """The same for a picture of another size: what was the picture's own size still is."""
+        """The same for a picture of another size: every size equal to the old one follows it."""
         original, target = (
             after if size == before else size for size in (self.original_size, self.target_size)
         )
@@ -64,47 +66,68 @@ class SizeConditioning:
 
     @property
     def row(self) -> Array:
-        """As the U-Net takes it: (1, 5 or 6)."""
+        """The values as the U-Net takes them: (1, 5 or 6), float32."""
         last = [self.aesthetic_score] if self.target_size is None else self.target_size
         numbers = *self.original_size, *self.crops_coords_top_left, *last
         return np.array([numbers], np.float32)
 
     @property
     def options(self) -> dict[str, Pair | float]:
-        """What is told, by the names of options."""
+        """The values that the model takes, by the names of their options."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 OPTIONS = tuple(field.name for field in fields(SizeConditioning))
 
 
+class Conditioning(TypedDict):
+    """The fields of a request that hold size conditioning; None for models that take none."""
+
+    size_conditioning: SizeConditioning | None
+    negative_size_conditioning: SizeConditioning | None
+
+
 def read_size_conditioning(
-    options: Mapping[str, object], prefix: str, otherwise: SizeConditioning
-) -> SizeConditioning:
-    """What options with a prefix say, and `otherwise` for what they leave open.
+    manifest: Manifest, options: Options, size: tuple[int, int]
+) -> Conditioning:
+    """Read the values for both prompts; by default they say `size`, (width, height), uncropped.
 
-    Raises `UsageError` for what the model is not told, or what is no pair of whole numbers.
+    Raises `UsageError` for options that the model does not take, and for wrong values.
     """
-    said = {name: options.get(prefix + name) for name in OPTIONS}
-    said = {name: value for name, value in said.items() if value is not None}
-    if unknown := [name for name in said if name not in otherwise.options]:
+    if manifest.picture_numbers:
+        default = SizeConditioning.of(manifest.picture_numbers, size[::-1])
+        positive = _read(options, "", default)
+        negative = _read(options, NEGATIVE, positive.negative)
+        return Conditioning(size_conditioning=positive, negative_size_conditioning=negative)
+    for name in OPTIONS:
+        if options.get(name) is not None or options.get(NEGATIVE + name) is not None:
+            raise UsageError(
+                f"{name} is for models of Stable Diffusion XL, not for {manifest.name!r}"
+            )
+    return Conditioning(size_conditioning=None, negative_size_conditioning=None)
+
+
+def _read(options: Options, prefix: str, default: SizeConditioning) -> SizeConditioning:
+    """The options whose names begin with the prefix, completed from `default`."""
+    given = {name: options.get(prefix + name) for name in OPTIONS}
+    given = {name: value for name, value in given.items() if value is not None}
+    if unknown := [name for name in given if name not in default.options]:
         raise UsageError(
-            f"{prefix}{unknown[0]} is not what this model is told; it is told: "
-            f"{', '.join(otherwise.options)}"
+            f"this model does not take {prefix}{unknown[0]}; it takes: {', '.join(default.options)}"
         )
-    found: dict[str, object] = {
-        name: validation.number(prefix + name, value, MOST_SCORE)
+    values: dict[str, object] = {
+        name: validation.number(prefix + name, value, MAX_SCORE)
         if name == "aesthetic_score"
-        else _pair(prefix + name, value)
-        for name, value in said.items()
+        else _read_pair(prefix + name, value)
+        for name, value in given.items()
     }
-    return replace(otherwise, **found)  # type: ignore[arg-type]
+    return replace(default, **values)  # type: ignore[arg-type]
 
 
-def _pair(name: str, value: object) -> Pair:
+def _read_pair(name: str, value: object) -> Pair:
     if not isinstance(value, tuple | list) or len(value) != 2:
         order = "(top, left)" if "crops" in name else "(height, width)"
         raise UsageError(f"{name} is {value!r}; expected {order} in pixels")
     least = 0 if "crops" in name else 1
-    first, second = (validation.whole(name, one, least, MOST) for one in value)
+    first, second = (validation.whole(name, number, least, MAX_PIXELS) for number in value)
     return first, second

@@ -1,4 +1,4 @@
-"""Classifier-free guidance, and clipping of clean latents."""
+"""Classifier-free guidance, and clipping of clean latents: arithmetic on a network's answers."""
 
 from dataclasses import dataclass
 
@@ -14,28 +14,26 @@ class Guidance:
     """Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6)."""
 
     scale: float = 1.0
-    """How far to go from the negative prompt's answer to the prompt's and beyond; up to 1: none."""
+    """The step from the negative prompt's answer to the prompt's and beyond; up to 1: none."""
     image_scale: float = 1.0
-    """The same for the picture that a model edits, from 1 on; at 1 a side less is computed.
+    """The scale, at least 1, for the picture that a model edits; at 1 a branch less is computed.
 
     Brooks et al. 2023, arXiv 2211.09800, section 3.2.1.
     """
     rescale: float = 0.0
-    """Share of the answer that gets the deviation back which it has without guidance.
+    """The share of the answer whose standard deviation is reset to that without guidance.
 
     Lin et al. 2023, arXiv 2305.08891, eq. 15 and 16.
     """
     start: float = 0.0
+    """The share of the run at which guidance begins (Kynkaanniemi et al. 2024, 2404.07724)."""
     end: float = 1.0
-    """Guided are steps from this share of the run to this (Kynkaanniemi et al. 2024, 2404.07724).
-
-    In the other steps the negative prompt's half is not computed.
-    """
+    """The share of the run at which it ends; outside, the negative prompt is not computed."""
     is_split: bool = False
-    """Whether the sides run one after the other: as long, but with the memory of one."""
+    """Whether the branches run one after the other: as slow, but with the memory of one."""
 
     def covers(self, progress: float) -> bool:
-        """Whether a step is guided, after that share of the run."""
+        """Whether the step after this share of the run is guided."""
         return self.scale > 1 and self.start <= progress < self.end
 
     def combine(
@@ -43,7 +41,8 @@ class Guidance:
     ) -> Latents:
         """The guided answer; (images, channels, height, width).
 
-        The last is the answer to the negative prompt and no picture (Brooks et al., eq. 3).
+        `without_picture` is the answer to the negative prompt and no picture (Brooks et al.,
+        eq. 3).
         """
         guided = negative + (positive - negative) * self.scale
         if without_picture is not None:
@@ -57,21 +56,21 @@ class Guidance:
 
 @dataclass(frozen=True)
 class Clipping:
-    """What happens to clean latents of great magnitude, as strong guidance makes them.
+    """Clipping of clean latents with large magnitudes, which strong guidance causes.
 
     Made for networks that work on pixels; the latents of Stable Diffusion reach far beyond 1.
     """
 
     limit: float = 0.0
-    """Clip to this magnitude; 0: do not."""
+    """The magnitude to clip to; 0 for no clipping."""
     share: float = 0.0
-    """Dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3).
+    """The quantile of dynamic thresholding (Saharia et al. 2022, arXiv 2205.11487, section 2.3).
 
-    The magnitude that this share of an image's latents stays below is where they are clipped, and
-    what they are divided by, if it is more than 1. 0: do not.
+    An image's latents are clipped to this quantile of their magnitudes, and divided by it, where it
+    is more than 1. 0 for no thresholding.
     """
     most: float = 1.0
-    """Largest such magnitude."""
+    """The largest magnitude that thresholding clips to."""
 
     def apply(self, denoised: Latents) -> Latents:
         """Clip clean latents (images, channels, height, width)."""

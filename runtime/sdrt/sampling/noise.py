@@ -1,4 +1,4 @@
-"""Seeds -> noise, bit for bit what `torch.randn` gives on an x86 CPU, without torch.
+"""Noise from seeds, bit for bit that of `torch.randn` on an x86 CPU, without torch.
 
 torch draws with the Mersenne Twister mt19937 and turns pairs of uniform numbers into normal ones
 (Box and Muller 1958). For 16 and more numbers it does so in float32 with the polynomials of the
@@ -18,7 +18,7 @@ MAX_SEED = 2**63 - 1
 
 
 class Noise:
-    """Random streams of a batch: image `i` has its own, which no other image can disturb."""
+    """Random streams of a batch: each image has its own, independent of the others."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._streams = [NormalStream(seed) for seed in seeds]
@@ -29,7 +29,7 @@ class Noise:
 
 
 class NormalStream:
-    """What `torch.Generator("cpu").manual_seed(seed)` yields to `torch.randn` in float32.
+    """The stream of `torch.randn` in float32 after `torch.Generator("cpu").manual_seed(seed)`.
 
     Like torch, uses the seed's lower 32 bits. Raises `UsageError` outside 0 .. 2**63 - 1.
     """

@@ -1,4 +1,4 @@
-"""How a run goes from noise to latents: the method, its options, and the levels it goes through."""
+"""A sampler with its options and noise levels: everything that leads from noise to latents."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,49 +16,53 @@ from sdrt.sampling.samplers.sampler import (
     Choice,
     Denoise,
     Draw,
+    NumberRange,
     Option,
-    Range,
     Trajectory,
 )
-from sdrt.sampling.schedule import Steps, TrainingNoise, distilled, spaced
+from sdrt.sampling.schedule import Steps, TrainingNoise, distilled_timesteps, spaced_timesteps
 from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES, WITH_RHO
 
 Options = Mapping[str, Option]
 
-# Options that every sampler has; the others are its own (`Sampler.options`).
-COMMON: dict[str, Allowed] = {
-    "final": Choice(("zero", "min")),  # the last level: none, or the lowest of training
-    "rho": Range(0.1, 100.0),  # of the schedulers karras and polyexponential
-    "clip": Range(0.0, 1e6),  # largest magnitude of clean latents; 0: whatever they have
+COMMON_OPTIONS: dict[str, Allowed] = {
+    "final": Choice(("zero", "min")),  # the last level: zero, or the lowest of training
+    "rho": NumberRange(0.1, 100.0),  # of the schedulers karras and polyexponential
+    "clip": NumberRange(0.0, 1e6),  # largest magnitude of clean latents; 0: no limit
     "thresholding": SHARE,  # share of the clean latents to keep unclipped; 0: all
-    "thresholding_max": Range(1.0, 1e6),  # largest magnitude that thresholding leaves
+    "thresholding_max": NumberRange(1.0, 1e6),  # largest magnitude that thresholding leaves
 }
-OF_LEVELS = {"final", "rho", "original_steps"}
-OF_DENOISER = {"clip", "thresholding", "thresholding_max", "timestep_scaling"}
+"""Options of every sampler; each has more of its own (`Sampler.options`)."""
+SCHEDULE_OPTIONS = {"final", "rho", "original_steps"}
+"""Options that decide the noise levels."""
+DENOISER_OPTIONS = {"clip", "thresholding", "thresholding_max", "timestep_scaling"}
+"""Options of the denoiser, which the sampler does not see."""
 RUNGE_KUTTA_STEPS = 4
 
 
 @dataclass(frozen=True)
 class SamplerSettings:
-    """A sampler by its own name, with everything that decides which levels it goes through."""
+    """A sampler, its options, and everything that decides its noise levels."""
 
     sampler: str
+    """A name in `SAMPLERS`."""
     scheduler: str = "default"
-    """How noise levels are spaced, or "default" for evenly spaced timesteps,"""
+    """A name in `SIGMA_SCHEDULES`, or "default" for evenly spaced timesteps."""
     spacing: Spacing = "leading"
+    """The spacing of these timesteps."""
     offset: int = 0
-    """which these two say how to space."""
+    """The offset of these timesteps, with the spacing "leading"."""
     options: Options = field(default_factory=dict)
 
     @property
     def is_distilled(self) -> bool:
-        """Whether it goes through timesteps that a model was distilled on."""
+        """Whether its timesteps are those that a model was distilled on."""
         return self.scheduler == "default" and SAMPLERS[self.sampler].grid == "distilled"
 
     def steps(self, noise: TrainingNoise, count: int, share: float = 1.0) -> Steps:
-        """The levels of a run; raises `UsageError` for a count that cannot be.
+        """The noise levels of a run; raises `UsageError` for an impossible count.
 
-        Those of a distilled model can all lie in the lowest `share` of its timesteps.
+        With a distilled model they all lie in the lowest `share` of its timesteps.
         """
         validation.whole("steps", count, 1, noise.steps)
         if self.options.get("runge_kutta") and count < RUNGE_KUTTA_STEPS:
@@ -69,34 +73,34 @@ class SamplerSettings:
         last = self._last(noise)
         if self.scheduler != "default":
             rho = {"rho": self.options["rho"]} if self.has_rho else {}
-            spacing = SIGMA_SCHEDULES[self.scheduler]
-            levels = spacing(float(noise.sigmas[-1]), float(noise.sigmas[0]), count, **rho)
+            schedule = SIGMA_SCHEDULES[self.scheduler]
+            levels = schedule(float(noise.sigmas[-1]), float(noise.sigmas[0]), count, **rho)
             return Steps.at_levels(noise, levels, 0.0 if last >= levels[-1] else last)
         if self.is_distilled:
             original = int(self.options.get("original_steps", 50))
-            timesteps = distilled(noise.steps, count, original, share)
+            timesteps = distilled_timesteps(noise.steps, count, original, share)
         else:
             grid = SAMPLERS[self.sampler].grid
-            timesteps = spaced(noise.steps, count, self.spacing, self.offset, grid)
+            timesteps = spaced_timesteps(noise.steps, count, self.spacing, self.offset, grid)
         steps = Steps.at_timesteps(noise, timesteps, last)
-        # A run that goes down to the lowest level has only zero left to go to.
+        # After the lowest level of training, only zero is left.
         return steps if last < steps.sigmas[-2] else Steps.at_timesteps(noise, timesteps)
 
     def trajectory(self, denoise: Denoise, x: Latents, steps: Steps, draw: Draw) -> Trajectory:
-        """Go from `x`, noisy latents of the first level, through all levels."""
+        """Go from `x`, noisy latents at the first level, through all levels."""
         sampler = SAMPLERS[self.sampler]
-        own: dict[str, Any] = {
+        options: dict[str, Any] = {
             name: value
             for name, value in self.options.items()
-            if name in sampler.options and name not in OF_LEVELS | OF_DENOISER
+            if name in sampler.options and name not in SCHEDULE_OPTIONS | DENOISER_OPTIONS
         }
         if sampler.uses_time:
-            own["between"] = steps.between
-        return sampler.method(denoise, x, [float(sigma) for sigma in steps.sigmas], draw, **own)
+            options["between"] = steps.between
+        return sampler.method(denoise, x, [float(sigma) for sigma in steps.sigmas], draw, **options)
 
     @property
     def clipping(self) -> Clipping:
-        """What happens to clean latents of great magnitude."""
+        """The clipping of clean latents that its options ask for."""
         get = self.options.get
         return Clipping(
             limit=float(get("clip", 0.0)),
@@ -113,7 +117,7 @@ class SamplerSettings:
 
     @property
     def has_rho(self) -> bool:
-        """Whether its scheduler takes a `rho`, and one was given."""
+        """Whether its scheduler takes the option `rho`, and it was given."""
         return self.scheduler in WITH_RHO and "rho" in self.options
 
     def _last(self, noise: TrainingNoise) -> float:
@@ -123,8 +127,8 @@ class SamplerSettings:
 
 
 def check_options(sampler: str, options: Mapping[str, object]) -> dict[str, Option]:
-    """Options that a sampler has, with values that they take; else raises `UsageError`."""
-    allowed = {**SAMPLERS[sampler].options, **COMMON}
+    """The same options; raises `UsageError` for one that the sampler lacks, or a wrong value."""
+    allowed = {**SAMPLERS[sampler].options, **COMMON_OPTIONS}
     checked: dict[str, Option] = {}
     for name, value in options.items():
         if name not in allowed:
@@ -139,7 +143,7 @@ def check_options(sampler: str, options: Mapping[str, object]) -> dict[str, Opti
 
 
 def parse_option(text: str) -> tuple[str, Option]:
-    """Read NAME=VALUE as people type it: numbers, yes and no, or a word."""
+    """Read NAME=VALUE from the command line: a number, yes or no, or a word."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise UsageError(f"{text!r} is no option of a sampler; expected for example eta=0.5")

@@ -1,7 +1,7 @@
-"""Noise levels: what the model was trained on, and which of them a run goes through.
+"""Noise levels of training, and those of a run.
 
 Everything is in the variance-exploding form of Karras et al. 2022 (arXiv 2206.00364): a noisy
-latent is x = x0 + sigma * noise, so that sigma alone tells how noisy it is.
+latent is x = x0 + sigma * noise, so sigma alone is its noise level.
 """
 
 import math
@@ -23,7 +23,7 @@ class TrainingNoise:
     sigmas: Doubles
 
     @classmethod
-    def of(cls, schedule: Schedule) -> "TrainingNoise":
+    def from_schedule(cls, schedule: Schedule) -> "TrainingNoise":
         """Compute the levels from the betas (Ho et al. 2020, arXiv 2006.11239, eq. 4)."""
         alphas_cumprod = np.asarray(np.cumprod(1 - betas(schedule)), np.float64)
         if schedule.zero_terminal_snr:
@@ -32,7 +32,7 @@ class TrainingNoise:
 
     @property
     def steps(self) -> int:
-        """How many timesteps training had."""
+        """The number of timesteps of training."""
         return len(self.sigmas)
 
     @cached_property
@@ -41,11 +41,11 @@ class TrainingNoise:
         return np.log(self.sigmas)
 
     def sigma(self, timestep: Doubles) -> Doubles:
-        """The level at any timestep; between two, in proportion."""
+        """The level at a timestep; between whole timesteps interpolated linearly."""
         return np.interp(timestep, np.arange(self.steps), self.sigmas)
 
     def timestep(self, sigma: float) -> float:
-        """The timestep of any level; between two, in proportion of the logarithms."""
+        """The timestep of a level; between those of training interpolated in the logarithm."""
         return float(np.interp(np.log(sigma), self.log_sigmas, np.arange(self.steps)))
 
 
@@ -66,7 +66,7 @@ def betas(schedule: Schedule) -> Doubles:
 def without_signal_at_the_end(alphas_cumprod: Doubles) -> Doubles:
     """Shift and scale so that the last level is noise alone (Lin et al. 2023, algorithm 1).
 
-    What is left there is 2**-24 instead of 0, so that sigma is finite: 4096, as in diffusers.
+    The signal left there is 2**-24 instead of 0, so that sigma is finite: 4096, as in diffusers.
     """
     signal = np.sqrt(alphas_cumprod)
     shifted = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
@@ -75,9 +75,9 @@ def without_signal_at_the_end(alphas_cumprod: Doubles) -> Doubles:
 
 @dataclass(frozen=True)
 class Steps:
-    """One run's noise levels: from `sigmas[i]`, at `timesteps[i]`, to `sigmas[i + 1]`.
+    """The noise levels of a run: step i goes from `sigmas[i]`, at `timesteps[i]`, to the next.
 
-    `sigmas` has one entry more than `timesteps` and ends with the level that is left: 0, or the
+    `sigmas` has one entry more than `timesteps`; the last is the level after the run: 0, or the
     lowest level of training.
     """
 
@@ -100,41 +100,44 @@ class Steps:
         return len(self.timesteps)
 
     def last(self, count: int) -> "Steps":
-        """The last so many of them."""
+        """The last `count` steps."""
         begin = len(self) - count
         return Steps(self.sigmas[begin:], self.timesteps[begin:], self.noise)
 
     def timestep(self, sigma: float) -> float:
-        """The timestep to tell the U-Net for a level: exact for the run's own levels."""
-        for own, timestep in zip(self.sigmas, self.timesteps, strict=False):
-            if own == sigma:
+        """The U-Net's timestep for a level: exact for the levels of the run."""
+        for level, timestep in zip(self.sigmas, self.timesteps, strict=False):
+            if level == sigma:
                 return float(timestep)
         return self.noise.timestep(sigma)
 
     def between(self, sigma: float, lower: float, share: float) -> float:
-        """The level at a share of the way, in timesteps, to a lower level; 0 is the first one's."""
+        """The level at a share of the way from `sigma` to `lower`, measured in timesteps.
+
+        Level 0 counts as timestep 0.
+        """
         start = self.timestep(sigma)
         end = self.timestep(lower) if lower > 0 else 0.0
-        # The small number makes up for timesteps that were found by their levels.
+        # The small number makes up for rounding in timesteps that were computed from levels.
         whole = math.floor(start + (end - start) * share + 1e-6)
         return float(self.noise.sigmas[whole])
 
     def progress(self, sigma: float) -> float:
-        """The share of the run's steps that are done at a level: 0 at the first."""
+        """The share of the run's steps that are done at a level; 0 at the first."""
         return float(np.count_nonzero(self.sigmas[:-1] > sigma) / len(self))
 
 
-def spaced(
+def spaced_timesteps(
     total: int, count: int, spacing: Spacing, offset: int = 0, grid: Grid = "points"
 ) -> Doubles:
     """`count` of `total` training timesteps, falling (Lin et al. 2023, arXiv 2305.08891, table 2).
 
-    Schedulers of one spacing differ in their grid; for the grid of distilled models see
-    `distilled`.
+    diffusers' schedulers differ in the grid that they space; see `distilled_timesteps` for that of
+    distilled models.
     """
     if spacing == "trailing":
         return np.asarray(np.arange(total, 0, -total / count).round()[:count] - 1)
-    # As many intervals as there are timesteps have no beginnings of their own.
+    # One point more than steps, as long as there are timesteps for it.
     points = count + 1 if grid == "intervals" and count < total else count
     if spacing == "leading":
         chosen = np.arange(points, dtype=np.float64)[::-1] * (total // points)
@@ -144,19 +147,19 @@ def spaced(
     return chosen if grid == "continuous" else np.round(chosen)
 
 
-def distilled(total: int, count: int, original: int, share: float = 1.0) -> Doubles:
+def distilled_timesteps(total: int, count: int, original: int, share: float = 1.0) -> Doubles:
     """`count` of the `original` timesteps that a model was distilled on, falling.
 
     They are taken from the lowest `share` of those. Luo et al. 2023, arXiv 2310.04378, section 4.3.
-    Raises `UsageError` for more than there are.
+    Raises `UsageError` for more steps than there are timesteps.
     """
-    there = int(original * share)
-    if count > there:
-        of = "" if share == 1 else f", and at a strength of {share:g} to {there}"
+    available = int(original * share)
+    if count > available:
+        limit = "" if share == 1 else f", and at a strength of {share:g} to {available}"
         raise UsageError(
-            f"steps is {count}; a model distilled on {original} takes from 1 to {original}{of} "
+            f"steps is {count}; a model distilled on {original} takes from 1 to {original}{limit} "
             "(2 to 8 are usual)"
         )
-    own = np.arange(there, 0, -1) * (total // original) - 1
-    places = np.linspace(0, there, count, endpoint=False).astype(int)
-    return np.asarray(own[places], np.float64)
+    timesteps = np.arange(available, 0, -1) * (total // original) - 1
+    places = np.linspace(0, available, count, endpoint=False).astype(int)
+    return np.asarray(timesteps[places], np.float64)

@@ -1,7 +1,7 @@
-"""diffusers' `scheduler_config.json`: the noise of training, and how its scheduler samples.
+"""diffusers' `scheduler_config.json`: the noise of training, and the sampler of its class.
 
-A configuration may hold keys of other classes than its own, which that class ignores; so does sdrt.
-What would change a picture and is not here is refused.
+A configuration may have keys that its class ignores, because they belong to other classes; sdrt
+ignores the same ones. Settings that would change a picture, and that sdrt lacks, are refused.
 """
 
 import math
@@ -13,14 +13,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.files.json_file import read_json
-from sdrt.manifest import Schedule, describe
+from sdrt.files.text_file import read_json
+from sdrt.manifest import Schedule, explain_validation_error
 from sdrt.sampling.sampler_settings import SamplerSettings, check_options
 from sdrt.sampling.samplers.sampler import Option
 
 Config = Mapping[str, Any]
 Options = dict[str, Option]
-Chosen = tuple[str, Options]
+SamplerChoice = tuple[str, Options]
 
 _LINEAR = (0.0001, 0.02, "linear")
 _FROM_SD = (0.00085, 0.012, "linear")
@@ -28,39 +28,41 @@ _SD = (0.00085, 0.012, "scaled_linear")
 
 
 @dataclass(frozen=True)
-class Scheduler:
-    """A scheduler class of diffusers: our sampler for it, and its defaults."""
+class SchedulerClass:
+    """A scheduler class of diffusers: its defaults, and the sampler that does the same."""
 
-    choose: Callable[[Config], Chosen]
+    choose: Callable[[Config], SamplerChoice]
+    """Chooses the sampler and its options for a configuration."""
     keys: tuple[str, ...]
-    """What it reads beside the noise of training; everything else it ignores."""
+    """The keys that it reads besides those of training; it ignores all others."""
     spacing: str = "linspace"
     betas: tuple[float, float, str] = _LINEAR
+    """The default of the first beta, the last beta, and the curve between them."""
     only: Mapping[str, object] = field(default_factory=dict)
-    """Values of some keys, of which sdrt knows no others."""
+    """Keys for which sdrt supports a single value, with that value."""
 
     def read(self, config: Config) -> Config:
-        """What of a configuration this class reads."""
-        read = {"_class_name", *_TRAINING, *self.keys}
-        return {key: value for key, value in config.items() if key in read}
+        """The part of a configuration that this class reads."""
+        keys = {"_class_name", *_TRAINING, *self.keys}
+        return {key: value for key, value in config.items() if key in keys}
 
 
 def read_config(path: Path) -> Config:
-    """Read a file; raises `UsageError` for what is no configuration."""
+    """Read a file; raises `UsageError` for one that is no configuration."""
     if not path.is_file():
         raise UsageError(f"there is no file {path}; expected a scheduler_config.json of diffusers")
-    found = read_json(path)
-    if not isinstance(found, dict) or "_class_name" not in found:
+    config = read_json(path)
+    if not isinstance(config, dict) or "_class_name" not in config:
         raise UsageError(f"{path} is no scheduler_config.json: no JSON object with a _class_name")
-    return found
+    return config
 
 
 def read_schedule(config: Config) -> Schedule:
-    """The noise of training, and the class's own spacing of the steps."""
-    scheduler = _find(config)
+    """The noise of training, and the spacing of the steps in the class or its configuration."""
+    scheduler = _scheduler_class(config)
     config = scheduler.read(config)
     if config.get("trained_betas") is not None:
-        raise UnsupportedError(f"{_name(config)} lists its betas one by one (trained_betas)")
+        raise UnsupportedError(f"{_class_name(config)} lists its betas one by one (trained_betas)")
     start, end, curve = scheduler.betas
     try:
         return Schedule(
@@ -73,29 +75,31 @@ def read_schedule(config: Config) -> Schedule:
             offset=config.get("steps_offset", 0),
         )
     except ValidationError as error:
-        raise UnsupportedError(f"{_name(config)}: {describe(error)}") from error
+        raise UnsupportedError(
+            f"{_class_name(config)}: {explain_validation_error(error)}"
+        ) from error
 
 
 def read_sampler_settings(config: Config) -> SamplerSettings:
-    """How the scheduler samples; raises `UnsupportedError` for what sdrt does not do."""
+    """The sampler and its options; raises `UnsupportedError` for settings that sdrt lacks."""
     if not isinstance(config, Mapping):
         raise UsageError(f"scheduler_config is {config!r}; expected a scheduler's settings by name")
-    scheduler, schedule = _find(config), read_schedule(config)
+    scheduler, schedule = _scheduler_class(config), read_schedule(config)
     config = scheduler.read(config)
-    for key, value in {**_ONLY, **scheduler.only}.items():
+    for key, value in {**_ONLY_VALUES, **scheduler.only}.items():
         if key in config and config[key] != value:
             raise UnsupportedError(
-                f"{_name(config)} has {key} = {config[key]!r}; sdrt does only {value!r}"
+                f"{_class_name(config)} has {key} = {config[key]!r}; sdrt does only {value!r}"
             )
     sampler, options = scheduler.choose(config)
     if config.get("thresholding"):
         options["thresholding"] = config.get("dynamic_thresholding_ratio", 0.995)
         options["thresholding_max"] = config.get("sample_max_value", 1.0)
-    elif config.get("clip_sample", _name(config) in _CLIPPING):
+    elif config.get("clip_sample", _class_name(config) in _CLIPPING):
         options["clip"] = config.get("clip_sample_range", 1.0)
     return SamplerSettings(
         sampler,
-        _spacing_of_levels(config),
+        _sigma_schedule(config),
         schedule.spacing,
         schedule.offset,
         check_options(sampler, options),
@@ -103,9 +107,9 @@ def read_sampler_settings(config: Config) -> SamplerSettings:
 
 
 def check_training(config: Config, schedule: Schedule, prediction: str) -> None:
-    """Raise `UsageError` where a configuration contradicts what a model was trained on.
+    """Raise `UsageError` where a configuration contradicts the training of a model.
 
-    What it leaves out is the model's, and not the default of its class.
+    A key that it leaves out stands for the model's value, not for the default of its class.
     """
     trained = {
         "num_train_timesteps": schedule.train_steps,
@@ -115,7 +119,7 @@ def check_training(config: Config, schedule: Schedule, prediction: str) -> None:
         "rescale_betas_zero_snr": schedule.zero_terminal_snr,
         "prediction_type": prediction,
     }
-    given = _find(config).read(config)
+    given = _scheduler_class(config).read(config)
     for key, value in trained.items():
         if key in given and given[key] != value:
             raise UsageError(
@@ -124,19 +128,20 @@ def check_training(config: Config, schedule: Schedule, prediction: str) -> None:
             )
 
 
-def _find(config: Config) -> Scheduler:
-    if _name(config) not in SCHEDULERS:
+def _scheduler_class(config: Config) -> SchedulerClass:
+    if _class_name(config) not in DIFFUSERS_SCHEDULERS:
         raise UnsupportedError(
-            f"{_name(config)!r} is no scheduler that sdrt knows; known: {', '.join(SCHEDULERS)}"
+            f"{_class_name(config)!r} is no scheduler that sdrt knows; known: "
+            f"{', '.join(DIFFUSERS_SCHEDULERS)}"
         )
-    return SCHEDULERS[_name(config)]
+    return DIFFUSERS_SCHEDULERS[_class_name(config)]
 
 
-def _name(config: Config) -> str:
+def _class_name(config: Config) -> str:
     return str(config.get("_class_name", "a configuration without _class_name"))
 
 
-def _spacing_of_levels(config: Config) -> str:
+def _sigma_schedule(config: Config) -> str:
     keys = {
         "use_karras_sigmas": "karras",
         "use_exponential_sigmas": "exponential",
@@ -146,7 +151,7 @@ def _spacing_of_levels(config: Config) -> str:
     return next((name for key, name in keys.items() if config.get(key)), "default")
 
 
-def _just(sampler: str) -> Callable[[Config], Chosen]:
+def _always(sampler: str) -> Callable[[Config], SamplerChoice]:
     return lambda config: (sampler, {})
 
 
@@ -158,17 +163,17 @@ def _alpha(config: Config, default: bool) -> Options:
     return {"final": "zero" if config.get("set_alpha_to_one", default) else "min"}
 
 
-def _plms(config: Config) -> Chosen:
+def _plms(config: Config) -> SamplerChoice:
     runge_kutta = not config.get("skip_prk_steps", False)
     return "plms", {**_alpha(config, False), "runge_kutta": runge_kutta}
 
 
-def _multistep(config: Config) -> Chosen:
+def _multistep(config: Config) -> SamplerChoice:
     algorithm, order = _algorithm(config), config.get("solver_order", 2)
     options = {
         **_final(config),
         "order": order,
-        "solver_type": _one_of(config, "solver_type", "midpoint", ("heun",)),
+        "solver_type": _known_value(config, "solver_type", "midpoint", ("heun",)),
         "lower_order_final": config.get("lower_order_final", True),
         "euler_at_final": config.get("euler_at_final", False),
     }
@@ -179,12 +184,12 @@ def _multistep(config: Config) -> Chosen:
     return "dpm-solver", {**options, "sde": algorithm == "sde-dpmsolver"}
 
 
-def _singlestep(config: Config) -> Chosen:
+def _singlestep(config: Config) -> SamplerChoice:
     algorithm = _algorithm(config)
     options = {
         **_final(config),
         "order": config.get("solver_order", 2),
-        "solver_type": _one_of(config, "solver_type", "midpoint", ("heun",)),
+        "solver_type": _known_value(config, "solver_type", "midpoint", ("heun",)),
         "lower_order_final": config.get("lower_order_final", False),
     }
     if algorithm == "dpmsolver++":
@@ -192,53 +197,53 @@ def _singlestep(config: Config) -> Chosen:
     if algorithm == "dpmsolver":
         return "dpm-solver", {**options, "singlestep": True}
     raise UnsupportedError(
-        f"{_name(config)} has algorithm_type = {algorithm!r}; sdrt adds noise only in the "
+        f"{_class_name(config)} has algorithm_type = {algorithm!r}; sdrt adds noise only in the "
         "multistep form (DPMSolverMultistepScheduler)"
     )
 
 
 def _algorithm(config: Config) -> str:
-    return _one_of(
+    return _known_value(
         config, "algorithm_type", "dpmsolver++", ("dpmsolver", "sde-dpmsolver", "sde-dpmsolver++")
     )
 
 
-def _unipc(config: Config) -> Chosen:
+def _unipc(config: Config) -> SamplerChoice:
     return "unipc", {
         **_final(config),
         "order": config.get("solver_order", 2),
-        "solver_type": _one_of(config, "solver_type", "bh2", ("bh1",)),
+        "solver_type": _known_value(config, "solver_type", "bh2", ("bh1",)),
         "predict_x0": config.get("predict_x0", True),
         "lower_order_final": config.get("lower_order_final", True),
     }
 
 
-def _deis(config: Config) -> Chosen:
+def _deis(config: Config) -> SamplerChoice:
     return "deis", {
         "order": config.get("solver_order", 2),
         "lower_order_final": config.get("lower_order_final", True),
     }
 
 
-def _one_of(config: Config, key: str, default: str, others: tuple[str, ...]) -> str:
-    """A value that the class knows; what it does not know, it takes for its default."""
-    found = config.get(key, default)
-    return found if found in others else default
+def _known_value(config: Config, key: str, default: str, others: tuple[str, ...]) -> str:
+    """The value of a key; like the class, it takes an unknown value for the default."""
+    value = config.get(key, default)
+    return value if value in others else default
 
 
-def _lcm(config: Config) -> Chosen:
+def _lcm(config: Config) -> SamplerChoice:
     return "lcm", {
         "original_steps": config.get("original_inference_steps", 50),
         "timestep_scaling": float(config.get("timestep_scaling", 10.0)),
     }
 
 
-def _tcd(config: Config) -> Chosen:
+def _tcd(config: Config) -> SamplerChoice:
     return "tcd", {"original_steps": config.get("original_inference_steps", 50)}
 
 
-# Of any class that reads them, what sdrt knows only one value of.
-_ONLY: dict[str, object] = {
+# Keys of any class for which sdrt supports a single value.
+_ONLY_VALUES: dict[str, object] = {
     "use_flow_sigmas": False,
     "use_dynamic_shifting": False,
     "interpolation_type": "linear",
@@ -250,7 +255,7 @@ _ONLY: dict[str, object] = {
     "solver_p": None,
     "variance_type": None,
 }
-_CLIPPING = ("DDIMScheduler", "DDPMScheduler")  # unless told not to
+_CLIPPING = ("DDIMScheduler", "DDPMScheduler")  # classes that clip by default
 
 _BETAS = ("beta_start", "beta_end", "beta_schedule", "trained_betas")
 _TRAINING = ("num_train_timesteps", *_BETAS, "prediction_type")
@@ -267,45 +272,53 @@ _ORDER = ("solver_order", "lower_order_final")
 _ALGORITHM = ("algorithm_type", "solver_type", "lambda_min_clipped", "variance_type")
 _DPM = (*_ORDER, *_THRESHOLD, *_LEVELS, *_FLOW, *_ALGORITHM, "final_sigmas_type")
 
-SCHEDULERS = {
-    "DDIMScheduler": Scheduler(
+DIFFUSERS_SCHEDULERS = {
+    "DDIMScheduler": SchedulerClass(
         lambda config: ("ddim", _alpha(config, True)),
         (*_SPACED, *_ZERO, *_CLIP, *_THRESHOLD, "set_alpha_to_one"),
         "leading",
     ),
-    "DDPMScheduler": Scheduler(
-        _just("ddpm"),
+    "DDPMScheduler": SchedulerClass(
+        _always("ddpm"),
         (*_SPACED, *_ZERO, *_CLIP, *_THRESHOLD, "variance_type"),
         "leading",
         only={"variance_type": "fixed_small"},
     ),
-    "PNDMScheduler": Scheduler(_plms, (*_SPACED, "skip_prk_steps", "set_alpha_to_one"), "leading"),
-    "EulerDiscreteScheduler": Scheduler(
+    "PNDMScheduler": SchedulerClass(
+        _plms, (*_SPACED, "skip_prk_steps", "set_alpha_to_one"), "leading"
+    ),
+    "EulerDiscreteScheduler": SchedulerClass(
         lambda config: ("euler", _final(config)),
         (*_SPACED, *_ZERO, *_LEVELS, *_BOUNDS, *_TIMES, "final_sigmas_type"),
     ),
-    "EulerAncestralDiscreteScheduler": Scheduler(_just("euler_a"), (*_SPACED, *_ZERO)),
-    "HeunDiscreteScheduler": Scheduler(_just("heun"), (*_SPACED, *_LEVELS, *_CLIP), betas=_FROM_SD),
-    "KDPM2DiscreteScheduler": Scheduler(_just("dpm2"), (*_SPACED, *_LEVELS), betas=_FROM_SD),
-    "KDPM2AncestralDiscreteScheduler": Scheduler(
-        _just("dpm2_a"), (*_SPACED, *_LEVELS), betas=_FROM_SD
+    "EulerAncestralDiscreteScheduler": SchedulerClass(_always("euler_a"), (*_SPACED, *_ZERO)),
+    "HeunDiscreteScheduler": SchedulerClass(
+        _always("heun"), (*_SPACED, *_LEVELS, *_CLIP), betas=_FROM_SD
     ),
-    "LMSDiscreteScheduler": Scheduler(_just("lms"), (*_SPACED, *_LEVELS)),
-    "DPMSolverMultistepScheduler": Scheduler(
+    "KDPM2DiscreteScheduler": SchedulerClass(_always("dpm2"), (*_SPACED, *_LEVELS), betas=_FROM_SD),
+    "KDPM2AncestralDiscreteScheduler": SchedulerClass(
+        _always("dpm2_a"), (*_SPACED, *_LEVELS), betas=_FROM_SD
+    ),
+    "LMSDiscreteScheduler": SchedulerClass(_always("lms"), (*_SPACED, *_LEVELS)),
+    "DPMSolverMultistepScheduler": SchedulerClass(
         _multistep, (*_DPM, *_SPACED, *_ZERO, "euler_at_final", "use_lu_lambdas")
     ),
-    "DPMSolverSinglestepScheduler": Scheduler(_singlestep, _DPM),
-    "DPMSolverSDEScheduler": Scheduler(_just("dpm++sde"), (*_SPACED, *_LEVELS), betas=_FROM_SD),
-    "UniPCMultistepScheduler": Scheduler(
+    "DPMSolverSinglestepScheduler": SchedulerClass(_singlestep, _DPM),
+    "DPMSolverSDEScheduler": SchedulerClass(
+        _always("dpm++sde"), (*_SPACED, *_LEVELS), betas=_FROM_SD
+    ),
+    "UniPCMultistepScheduler": SchedulerClass(
         _unipc,
         (*_SPACED, *_ZERO, *_ORDER, *_THRESHOLD, *_LEVELS, *_FLOW, *_BOUNDS, *_UNIFIED),
     ),
-    "DEISMultistepScheduler": Scheduler(_deis, (*_SPACED, *_ORDER, *_THRESHOLD, *_LEVELS, *_FLOW)),
-    "LCMScheduler": Scheduler(
+    "DEISMultistepScheduler": SchedulerClass(
+        _deis, (*_SPACED, *_ORDER, *_THRESHOLD, *_LEVELS, *_FLOW)
+    ),
+    "LCMScheduler": SchedulerClass(
         _lcm,
         (*_ZERO, *_CLIP, *_THRESHOLD, "original_inference_steps", "timestep_scaling"),
         "leading",
         _SD,
     ),
-    "TCDScheduler": Scheduler(_tcd, (*_ZERO, "original_inference_steps"), "leading", _SD),
+    "TCDScheduler": SchedulerClass(_tcd, (*_ZERO, "original_inference_steps"), "leading", _SD),
 }

@@ -1,6 +1,7 @@
-"""Spacings of noise levels: functions of the highest and lowest level and their number.
+"""Schedules of noise levels, such as Karras's: what `--scheduler` selects.
 
-Each gives (count,) levels that fall from the one to the other.
+Each is a function of the highest level, the lowest level and their number, and returns (count,)
+falling levels.
 """
 
 import math
@@ -24,7 +25,7 @@ def exponential(high: float, low: float, count: int) -> Doubles:
 
 
 def polyexponential(high: float, low: float, count: int, rho: float = 1.0) -> Doubles:
-    """Even in the logarithm but for a power `rho` of the place: above 1 denser at the low end.
+    """Even in the logarithm, up to a power `rho` of the place: above 1 denser at the low end.
 
     From k-diffusion (Crowson 2022); with rho = 1 the same as `exponential`.
     """
@@ -41,7 +42,8 @@ def beta(high: float, low: float, count: int, alpha: float = 0.6) -> Doubles:
 def align_your_steps(table: tuple[float, ...], high: float, low: float, count: int) -> Doubles:
     """Levels optimised for ten steps (Sabour et al. 2024, arXiv 2404.14507).
 
-    For other counts interpolated in logarithms, as the authors propose; the range is the table's.
+    Other counts are interpolated in the logarithm, as the authors propose; `high` and `low` are
+    ignored, because the range is the table's.
     """
     at = np.linspace(0, 1, count + 1)
     levels = np.exp(np.interp(at, np.linspace(0, 1, len(table)), np.log(table)))
@@ -51,7 +53,6 @@ def align_your_steps(table: tuple[float, ...], high: float, low: float, count: i
 AYS_SD15 = (14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029)
 AYS_SDXL = (14.615, 6.315, 3.771, 2.181, 1.342, 0.862, 0.555, 0.380, 0.234, 0.113, 0.029)
 
-# By the names that --scheduler knows.
 SIGMA_SCHEDULES: dict[str, Callable[..., Doubles]] = {
     "karras": karras,
     "exponential": exponential,
@@ -60,11 +61,13 @@ SIGMA_SCHEDULES: dict[str, Callable[..., Doubles]] = {
     "ays": partial(align_your_steps, AYS_SD15),
     "ays-sdxl": partial(align_your_steps, AYS_SDXL),
 }
+"""Schedules by the names that `--scheduler` takes."""
 WITH_RHO = ("karras", "polyexponential")
+"""Schedules with the option `rho`."""
 
 
 def _beta_quantile(p: float, alpha: float) -> float:
-    """Where the distribution function of Beta(alpha, alpha) reaches p."""
+    """The quantile p of Beta(alpha, alpha)."""
     if p > 0.5:  # symmetric about one half
         return 1 - _beta_quantile(1 - p, alpha)
     low, high = 0.0, 0.5

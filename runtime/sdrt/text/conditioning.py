@@ -1,4 +1,4 @@
-"""What text encoders say of a prompt, in the form in which a U-Net takes it."""
+"""Prompt conditioning: the outputs of text encoders as the inputs of a U-Net."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,44 +15,45 @@ from sdrt.manifest import (
     TextEncoder,
 )
 
-MAX_CLIP_SKIP = 64  # where the artifact does not say how deep its text encoder is
+MAX_CLIP_SKIP = 64  # for artifacts that do not say how deep their text encoder is
 
 
 @dataclass(frozen=True)
 class TextConditioning:
-    """A prompt's embeddings."""
+    """The embeddings of a prompt."""
 
     states: Embeddings
-    """(images, tokens, width); of several encoders, their states side by side."""
+    """The token embeddings, (images, tokens, width); those of several encoders are concatenated
+    along the width."""
     pooled: Embeddings | None = None
-    """(images, width), of the whole prompt, where an encoder gives such an embedding."""
+    """The pooled embedding of the whole prompt, (images, width); None if no encoder gives one."""
 
     @classmethod
     def joined(cls, texts: Sequence["TextConditioning"]) -> "TextConditioning":
-        """What several encoders say of one prompt."""
-        states = np.concatenate([one.states for one in texts], axis=2)
-        pooled = (one.pooled for one in texts if one.pooled is not None)
+        """The outputs of several encoders for one prompt as one."""
+        states = np.concatenate([text.states for text in texts], axis=2)
+        pooled = (text.pooled for text in texts if text.pooled is not None)
         return cls(states, next(pooled, None))
 
     def repeated(self, images: int) -> "TextConditioning":
-        """A row for each of so many images, where there is one for all."""
-        states, pooled = (
-            None if one is None else np.repeat(one, images // len(one), axis=0)
-            for one in (self.states, self.pooled)
-        )
-        assert states is not None
-        return TextConditioning(states, pooled)
+        """One row for each of that many images, where one row stands for all."""
+        pooled = None if self.pooled is None else _repeated(self.pooled, images)
+        return TextConditioning(_repeated(self.states, images), pooled)
 
     def zeros(self) -> "TextConditioning":
-        """Zeros of the same shapes."""
+        """Conditioning of the same shapes, all zeros."""
         pooled = None if self.pooled is None else np.zeros_like(self.pooled)
         return TextConditioning(np.zeros_like(self.states), pooled)
 
 
-def states_of(outputs: Mapping[str, Array], encoder: TextEncoder, layer: int = 1) -> Embeddings:
-    """What a text encoder says in one of its layers, (chunks, tokens, width).
+def _repeated(rows: Embeddings, images: int) -> Embeddings:
+    return np.repeat(rows, images // len(rows), axis=0)
 
-    Layers are counted from the one that the U-Net was trained with, which is 1.
+
+def states_of(outputs: Mapping[str, Array], encoder: TextEncoder, layer: int = 1) -> Embeddings:
+    """The states after one of a text encoder's layers, (chunks, tokens, width).
+
+    Layers are counted backwards from 1, the layer that the U-Net was trained with.
     """
     count = sum(name.startswith(HIDDEN_STATES) for name in outputs)
     if count and encoder.layer == "penultimate":
@@ -63,9 +64,9 @@ def states_of(outputs: Mapping[str, Array], encoder: TextEncoder, layer: int = 1
 
 
 def checked_clip_skip(manifest: Manifest, value: object) -> int:
-    """The number itself; raises `UsageError` for one that no model of this depth has.
+    """The layer itself; raises `UsageError` for a layer that the text encoder does not have.
 
-    Raises `UnsupportedError` where the artifact gives the last layer only.
+    Raises `UnsupportedError` for any but the last where the artifact gives only that one.
     """
     if manifest.text_layers > 1:
         return validation.whole("clip_skip", value, 1, manifest.text_layers)

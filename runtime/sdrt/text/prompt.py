@@ -1,16 +1,21 @@
-"""Prompts as people write them since AUTOMATIC1111's web UI: weights in brackets, and BREAK.
+"""The prompt syntax of AUTOMATIC1111's web UI: weights in brackets, and BREAK.
 
-`(word)` weighs 1.1, `[word]` 1/1.1, `(word:1.3)` 1.3, nested weights multiply, a backslash takes a
-bracket literally, and the word BREAK in capitals begins a new chunk. No text is an error.
+`(word)` has the weight 1.1, `[word]` 1/1.1 and `(word:1.3)` 1.3; nested weights multiply. A bracket
+after a backslash is literal, and the word BREAK in capitals starts a new chunk. Any text is valid.
+Prompt files have one prompt a line.
 """
 
 import math
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
+
+from sdrt.errors import UsageError
+from sdrt.files.text_file import read_text
 
 STEP = 1.1
-MAX_WEIGHT = 1000.0  # far above any sense, far below what overflows in a network
-# Quantifiers that give nothing back: no prompt may take longer than its length.
+MAX_WEIGHT = 1000.0  # far above useful weights, far below those that overflow in a network
+# Possessive quantifiers never backtrack, so the time is linear in the length of the prompt.
 TOKEN = re.compile(
     r"(?P<literal>\\[()\[\]\\])"
     r"|(?P<weight>:\s*+(?P<number>[+-]?(?:\d++\.?\d*+|\.\d++))\s*+\))"
@@ -23,7 +28,7 @@ BAD_WEIGHT = re.compile(r":\s*+((?=[^\s:()\[\]\d]*+\d)[^\s:()\[\]]++)\s*+$")
 
 @dataclass
 class Fragment:
-    """A piece of a prompt that has one weight."""
+    """A piece of a prompt with one weight."""
 
     text: str
     weight: float = 1.0
@@ -31,19 +36,19 @@ class Fragment:
 
 @dataclass
 class Prompt:
-    """What a prompt says: fragments by chunk, and what in it may not be meant as it was read."""
+    """A parsed prompt: the fragments of each chunk, and warnings about what may be a mistake."""
 
     chunks: list[list[Fragment]] = field(default_factory=lambda: [[]])
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, warning: str) -> None:
-        """Note something, once."""
+        """Add a warning unless there is the same already."""
         if warning not in self.warnings:
             self.warnings.append(warning)
 
 
 def parse(text: str) -> Prompt:
-    """Read weights and chunks; brackets without a partner behave as in AUTOMATIC1111's web UI."""
+    """Parse weights and chunks; unmatched brackets behave as in AUTOMATIC1111's web UI."""
     reader, done = _Reader(), 0
     for token in TOKEN.finditer(text):
         reader.read(text[done : token.start()], token)
@@ -53,17 +58,17 @@ def parse(text: str) -> Prompt:
 
 
 class _Reader:
-    """What was read of a prompt so far: its fragments in a row, and brackets around them."""
+    """The state of parsing: the fragments so far, and the brackets around them."""
 
     def __init__(self) -> None:
         self._prompt = Prompt()
         self._fragments: list[Fragment] = []
         self._opened: dict[str, list[int]] = {"(": [], "[": []}
-        # First fragment, fragment after the last, factor; inner brackets before outer ones.
+        # Index of the first fragment, index after the last, factor; inner brackets come first.
         self._closed: dict[str, list[tuple[int, int, float]]] = {"(": [], "[": []}
 
     def read(self, before: str, token: re.Match[str]) -> None:
-        """Take in what has a meaning, and the text before it."""
+        """Add a token with a meaning, and the text before it."""
         bracket, number = token["bracket"], token["number"]
         if bracket == ")" and self._opened["("] and (bad := BAD_WEIGHT.search(before)):
             self._prompt.warn(f"{bad[1]!r} is no weight and was read as text")
@@ -90,9 +95,9 @@ class _Reader:
             self._prompt.chunks[-1].append(self._fragments[-1])
 
     def finish(self) -> Prompt:
-        """Weigh the fragments, and join those of one weight."""
-        found = (LORA.search(fragment.text) for fragment in self._fragments)
-        if name := next((one[0] for one in found if one), None):
+        """Compute the weights of the fragments, and join neighbours of equal weight."""
+        matches = (LORA.search(fragment.text) for fragment in self._fragments)
+        if name := next((match[0] for match in matches if match), None):
             self._prompt.warn(f"{name!r} was read as text; LoRAs are given as --lora FILE:WEIGHT")
         for kind, factor in (("(", STEP), ("[", 1 / STEP)):
             while self._opened[kind]:
@@ -106,9 +111,10 @@ class _Reader:
         self._closed[kind].append((self._opened[kind].pop(), len(self._fragments), factor))
 
     def _weigh(self, brackets: list[tuple[int, int, float]]) -> None:
-        """Multiply by the factors of brackets of one kind, which nest.
+        """Multiply the weights by the factors of one kind of brackets, which nest.
 
-        In one pass: a stack holds where the brackets around a fragment end, and their product.
+        It takes one pass: a stack holds the ends of the brackets around a fragment, and their
+        product.
         """
         waiting = sorted(brackets, key=lambda bracket: bracket[0], reverse=True)  # outer ones last
         around = [(len(self._fragments), 1.0)]
@@ -129,7 +135,7 @@ class _Reader:
 
 
 def _merged(fragments: list[Fragment]) -> list[Fragment]:
-    """Join neighbours of one weight: a text is tokenised as a whole where it can be."""
+    """Join neighbours of equal weight, so that text is tokenized in pieces as large as possible."""
     merged: list[Fragment] = []
     for fragment in fragments:
         if merged and merged[-1].weight == fragment.weight:
@@ -137,3 +143,22 @@ def _merged(fragments: list[Fragment]) -> list[Fragment]:
         else:
             merged.append(fragment)
     return merged
+
+
+def read_prompts(path: Path, otherwise: str) -> tuple[str, ...]:
+    """The lines that are not blank; raises `UsageError` for a file without any, or not of text.
+
+    `otherwise` says in messages what a caller may give in place of a file.
+    """
+    try:
+        text = read_text(path, "a list of prompts").removeprefix("\ufeff")
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; give a text file with one prompt a line, or {otherwise}"
+        ) from error
+    if any(not (letter.isprintable() or letter.isspace()) for letter in text):
+        raise UsageError(f"{path} is not text; expected one prompt a line")
+    prompts = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if not prompts:
+        raise UsageError(f"{path} holds no prompt; expected one a line")
+    return prompts

@@ -1,4 +1,4 @@
-"""Embeddings that a caller brings in place of a prompt, checked before a network sees them."""
+"""Checks of embeddings that callers give in place of prompts."""
 
 import hashlib
 
@@ -10,10 +10,10 @@ from sdrt.manifest import Dimension
 
 
 def checked_embeddings(name: str, value: object, width: Dimension, images: int) -> Embeddings:
-    """A float32 copy of an array, (1 or images, tokens, width); raises `UsageError`.
+    """A float32 copy of token embeddings, (1 or images, tokens, width); raises `UsageError`.
 
-    Taken are (tokens, width) too, any floating type, and what numpy makes an array of by itself,
-    as of a torch tensor on the CPU.
+    The value may also be (tokens, width), of any floating type, and anything that numpy converts,
+    such as a torch tensor on the CPU.
     """
     array = checked_floats(name, value)
     stack = array[None] if array.ndim == 2 else array
@@ -28,7 +28,10 @@ def checked_embeddings(name: str, value: object, width: Dimension, images: int) 
 
 
 def checked_pooled(name: str, value: object, width: Dimension, images: int) -> Embeddings:
-    """The same for embeddings of whole prompts, (1 or images, width); taken are (width,) too."""
+    """A float32 copy of pooled embeddings, (1 or images, width); raises `UsageError`.
+
+    The value may also be (width,), and is otherwise as for `checked_embeddings`.
+    """
     array = checked_floats(name, value)
     rows = array[None] if array.ndim == 1 else array
     is_right = rows.ndim == 2 and rows.shape[0] in (1, images)
@@ -57,22 +60,22 @@ def checked_floats(name: str, value: object) -> Embeddings:
 
 
 def check_lengths(positive: Embeddings | None, negative: Embeddings | None, chunk: int) -> None:
-    """Raise `UsageError` unless whole chunks can make the shorter as long as the longer.
+    """Raise `UsageError` unless padding by whole chunks makes both equally long.
 
-    None stands for a prompt, which always has whole chunks.
+    None stands for a prompt that is text, whose embeddings always are whole chunks.
     """
     tokens = [chunk if given is None else given.shape[1] for given in (positive, negative)]
     if (tokens[0] - tokens[1]) % chunk:
-        found = [
+        lengths = [
             f"a multiple of {chunk}" if given is None else str(given.shape[1])
             for given in (positive, negative)
         ]
         raise UsageError(
-            f"tokens of the prompt: {found[0]}, of the negative prompt: {found[1]}; expected "
+            f"tokens of the prompt: {lengths[0]}, of the negative prompt: {lengths[1]}; expected "
             f"numbers that are equal, or differ by a multiple of {chunk}"
         )
 
 
 def digest(array: Array) -> str:
-    """SHA-256 of an array, over its bytes in row order."""
+    """SHA-256 of an array's bytes in row-major order."""
     return hashlib.sha256(array.tobytes()).hexdigest()

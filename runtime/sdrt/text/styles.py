@@ -1,13 +1,12 @@
-"""Styles: texts that a prompt is put into, under names that people know from elsewhere.
+"""Styles: named templates for prompts, as Fooocus and other programs share them.
 
-`styles.json` has the form of the lists that Fooocus and other programs share: name, prompt with
-`{prompt}` where the user's goes, negative prompt. A text without that place is appended instead.
+`styles.json` is a list in their format: name, prompt and negative prompt. The user's prompt stands
+where the template has `{prompt}`; a template without that is appended to the prompt.
 """
 
 import json
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated
@@ -15,10 +14,11 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sdrt.errors import UsageError
-from sdrt.manifest import Model, describe
+from sdrt.files.text_file import read_text
+from sdrt.manifest import Model, explain_validation_error
+from sdrt.validation import hint
 
 PLACE = "{prompt}"
-MAX_BYTES = 1_000_000
 
 
 class Style(Model):
@@ -29,57 +29,58 @@ class Style(Model):
     negative_prompt: str = ""
 
     def apply(self, prompt: str, negative_prompt: str) -> tuple[str, str]:
-        """Both prompts with the style's words; nothing in a prompt is read as a template."""
+        """Both prompts in their templates; a prompt itself is never read as a template."""
         return _filled(self.prompt, prompt), _filled(self.negative_prompt, negative_prompt)
 
 
 Styles = Mapping[str, Style]
-FORM = TypeAdapter(tuple[Style, ...])
+FORMAT = TypeAdapter(tuple[Style, ...])
 
 
 @cache
 def known_styles() -> Styles:
-    """The styles that come with sdrt, by name."""
+    """The styles that are part of sdrt, by name."""
     return read_styles(Path(__file__).with_name("styles.json"))
 
 
 def read_styles(path: Path) -> Styles:
-    """Read a list of styles; raises `UsageError` that says what is wrong with the file."""
+    """Read a file of styles; raises `UsageError` that says what is wrong with it."""
+    text = read_text(path, "a list of styles")
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no list of styles")
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return _by_name(path, FORM.validate_python(data))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        return _by_name(path, FORMAT.validate_python(json.loads(text)))
     except (json.JSONDecodeError, RecursionError) as error:
         raise UsageError(f"{path} is not valid JSON: {error}") from error
     except ValidationError as error:
         raise UsageError(
-            f"{path}: {describe(error)}; expected a list of name, prompt and negative_prompt"
+            f"{path}: {explain_validation_error(error)}; expected a list of name, prompt and "
+            "negative_prompt"
         ) from error
 
 
 def find_style(name: str, styles: Styles | None = None) -> Style:
-    """The style of a name, however it is spelled; raises `UsageError` that offers the nearest."""
+    """The style of that name in any case, with spaces, dashes or underscores.
+
+    Raises `UsageError` that offers the nearest name.
+    """
     known = known_styles() if styles is None else styles
-    spelled = {_plain(one): one for one in known}
-    if _plain(name) in spelled:
-        return known[spelled[_plain(name)]]
-    near = [repr(spelled[one]) for one in get_close_matches(_plain(name), spelled, n=3)]
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    raise UsageError(f"unknown style {name!r}; known: {', '.join(known)}{hint}")
+    by_plain_name = {_plain(style.name): style for style in known.values()}
+    style = by_plain_name.get(_plain(name))
+    if style is None:
+        near = hint(_plain(name), by_plain_name)
+        raise UsageError(f"unknown style {name!r}; known: {', '.join(known)}{near}")
+    return style
 
 
 def _by_name(path: Path, styles: Iterable[Style]) -> Styles:
-    found: dict[str, Style] = {}
+    by_plain_name: dict[str, Style] = {}
     for style in styles:
-        if found.setdefault(_plain(style.name), style) is not style:
+        if by_plain_name.setdefault(_plain(style.name), style) is not style:
             raise UsageError(f"{path} has two styles of the name {style.name!r}")
-    return {style.name: style for style in found.values()}
+    return {style.name: style for style in by_plain_name.values()}
 
 
 def _plain(name: str) -> str:
+    """The name in lower case with dashes between its words."""
     return re.sub(r"[\s_-]+", "-", name.strip().casefold())
 
 

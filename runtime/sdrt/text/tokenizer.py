@@ -1,4 +1,4 @@
-"""Text -> token ids, with the tokenizer that export put into the artifact."""
+"""CLIP's tokenizer, read from the artifact: text -> token ids and weights."""
 
 import json
 import re
@@ -18,26 +18,26 @@ TokenIds = npt.NDArray[np.int64]
 Weights = npt.NDArray[np.float32]
 States = npt.NDArray[np.float32]
 Words = Mapping[str, tuple[int, ...]]
-"""Ids of words that the vocabulary does not have; found in any case of their letters."""
+"""Token ids of words that the vocabulary does not have, by the word in any case."""
 
 VOCABULARY, MERGES = "vocab.json", "merges.txt"
 END_OF_WORD = "</w>"
 WORD = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
-# A mean that shrank by more has cancelled out; restoring it would only blow up the rest.
+# A mean that shrank by more has cancelled out, and restoring it would only blow up the states.
 MAX_RESTORED = 100.0
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the text encoder takes, and how much each token's state weighs: (chunks, length)."""
+    """The text encoder's inputs, and the weight of each token's state: (chunks, length)."""
 
     ids: TokenIds
     weights: Weights
 
 
 class Tokenizer:
-    """A CLIP tokenizer: start token, text, end token, padding, `length` in all."""
+    """A CLIP tokenizer whose chunks are start token, text, end token and padding: `length` ids."""
 
     def __init__(self, folder: Path, length: int) -> None:
         special = _special_tokens(folder / "tokenizer_config.json")
@@ -50,9 +50,9 @@ class Tokenizer:
         self._length = length
 
     def encode(self, prompt: Prompt, words: Words | None = None) -> Tokens:
-        """Turn a prompt into ids and weights; what does not fit a chunk goes into the next.
+        """Turn a prompt into ids and weights; what does not fit into a chunk starts the next.
 
-        `words` give ids of their own, which stay together.
+        The ids of one of `words` stay together in a chunk.
         """
         room, ids, weights = self._length - 2, [], []
         for fragments in prompt.chunks:
@@ -70,39 +70,39 @@ class Tokenizer:
         return Tokens(np.array(ids, np.int64), np.array(weights, np.float32))
 
     def _groups(self, text: str, words: Words) -> Iterator[tuple[int, ...]]:
-        """Ids that belong together: those of a word, else each one alone."""
-        ids, done = {word.casefold(): those for word, those in words.items()}, 0
-        for found in _pattern(words).finditer(text) if words else ():
-            yield from self._plain(text[done : found.start()])
-            yield ids[found[0].casefold()]
-            done = found.end()
+        """Ids that must stay together: all those of a word, any other by itself."""
+        ids_by_word, done = {word.casefold(): ids for word, ids in words.items()}, 0
+        for match in _pattern(words).finditer(text) if words else ():
+            yield from self._plain(text[done : match.start()])
+            yield ids_by_word[match[0].casefold()]
+            done = match.end()
         yield from self._plain(text[done:])
 
     def _plain(self, text: str) -> Iterator[tuple[int]]:
-        return ((one,) for one in self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return ((token,) for token in self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     @property
     def vocabulary(self) -> int:
-        """How many ids there are."""
+        """How many token ids there are."""
         return int(self._tokenizer.get_vocab_size())
 
     def _id(self, special: dict[str, str], kind: str) -> int:
-        found = self._tokenizer.token_to_id(special.get(kind, ""))
-        if found is None:
+        token = self._tokenizer.token_to_id(special.get(kind, ""))
+        if token is None:
             raise ArtifactError(
                 f"the tokenizer has no {kind} ({special.get(kind)!r}); export the model again"
             )
-        return int(found)
+        return int(token)
 
 
 def _pattern(words: Words) -> re.Pattern[str]:
-    """Any of the words, the longest that is there, and not inside of a longer one."""
+    """Matches any of the words as a whole word, the longest where several match."""
     longest_first = sorted(words, key=len, reverse=True)
-    whole = (
+    whole_words = (
         f"{_border('<!', word[0])}{re.escape(word)}{_border('!', word[-1])}"
         for word in longest_first
     )
-    return re.compile("|".join(whole), re.IGNORECASE)
+    return re.compile("|".join(whole_words), re.IGNORECASE)
 
 
 def _border(side: str, letter: str) -> str:
@@ -110,22 +110,22 @@ def _border(side: str, letter: str) -> str:
 
 
 def weighted(states: States, weights: Weights) -> States:
-    """Scale each token's state by its weight, and all so that their mean stays what it was.
+    """Scale each token's state by its weight, and then all states to restore their mean.
 
-    States are (1, length, width), weights (length). Where the scaled states cancel each other out,
-    their mean is left as it is.
+    States are (1, length, width), weights (length). Where the scaled states nearly cancel each
+    other out, their mean is not restored.
     """
     if np.all(weights == 1):
         return states
     scaled: States = states * weights[:, None]
-    before, after = (float(part.mean(dtype=np.float64)) for part in (states, scaled))
+    before, after = (float(values.mean(dtype=np.float64)) for values in (states, scaled))
     if abs(before) >= MAX_RESTORED * abs(after):
         return scaled
     return scaled * np.float32(before / after)
 
 
 def _read(folder: Path, special: Mapping[str, str]) -> tokenizers.Tokenizer:
-    """From `tokenizer.json`, or from the vocabulary and the merges that older exports have."""
+    """Read `tokenizer.json`, or the vocabulary and the merges of older exports."""
     path = folder / "tokenizer.json"
     is_old = not path.exists() and (folder / VOCABULARY).exists()
     path = folder / VOCABULARY if is_old else path
@@ -138,32 +138,32 @@ def _read(folder: Path, special: Mapping[str, str]) -> tokenizers.Tokenizer:
 
 
 def _clip(folder: Path, special: set[str]) -> tokenizers.Tokenizer:
-    """CLIP's byte pairs (Radford et al. 2021, arXiv 2103.00020), as transformers builds them."""
+    """CLIP's byte pair encoding (Radford et al. 2021, arXiv 2103.00020), as in transformers."""
     model = tokenizers.models.BPE.from_file(
         str(folder / VOCABULARY), str(folder / MERGES), end_of_word_suffix=END_OF_WORD
     )
-    made = tokenizers.Tokenizer(model)
-    made.normalizer = tokenizers.normalizers.Sequence(
+    tokenizer = tokenizers.Tokenizer(model)
+    tokenizer.normalizer = tokenizers.normalizers.Sequence(
         [
             tokenizers.normalizers.NFC(),
             tokenizers.normalizers.Replace(tokenizers.Regex(r"\s+"), " "),
             tokenizers.normalizers.Lowercase(),
         ]
     )
-    made.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Sequence(
         [
             tokenizers.pre_tokenizers.Split(tokenizers.Regex(WORD), "removed", invert=True),
             tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False),
         ]
     )
-    made.add_special_tokens(
+    tokenizer.add_special_tokens(
         [tokenizers.AddedToken(text, normalized=False, special=True) for text in sorted(special)]
     )
-    return made
+    return tokenizer
 
 
 def _special_tokens(path: Path) -> dict[str, str]:
-    """Special tokens by kind; older files give each as an object with its text inside."""
+    """Special tokens by kind; older files hold each as an object with its text inside."""
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:

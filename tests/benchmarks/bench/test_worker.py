@@ -19,7 +19,7 @@ from sdrt_bench.bench.round_protocol import RoundResult, RoundSpec
 from sdrt_bench.bench.runner import environment, python
 from sdrt_bench.bench.worker import measure
 from sdrt_bench.precision_check import check_executed
-from tests.runtime.test_guard import compute
+from tests.runtime.fakes import pretend_demo
 
 
 def spec(folder: Path, measure: int = 3, **fields: Any) -> RoundSpec:
@@ -46,7 +46,7 @@ def spec(folder: Path, measure: int = 3, **fields: Any) -> RoundSpec:
 
 
 def fake(executes: Any = None) -> FakeBackend:
-    return FakeBackend(compute, precision="bf16", executes=executes)
+    return FakeBackend(pretend_demo, precision="bf16", executes=executes)
 
 
 def test_an_engine_that_executes_something_else_is_an_error_that_names_the_cell(

@@ -96,7 +96,7 @@ def test_wrong_arguments_are_found_before_the_work(
 
 
 def test_the_tables_of_the_document_are_those_of_the_committed_record() -> None:
-    text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "measure" / "compatibility.md").read_text(encoding="utf-8")
     rows = read_rows(RECORD)
     assert rows
     assert with_marked(text, MARK, tables(rows)) == text

@@ -18,20 +18,21 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from sdrt.artifact.diffusers_config import TOKENIZERS
 from sdrt.errors import UnsupportedError, UsageError, WriteError
 from sdrt.manifest import Source
 from sdrt_bench.bench.peers.environments import Environment, file_lock, log_tail, peer_environment
 from sdrt_export.artifact.diffusers_layout import write_layout
 from sdrt_export.artifact.staging import Stage
 from sdrt_export.presets import presets, read_preset
-from sdrt_export.sources.checkpoint import TOKENIZERS, Checkpoint
+from sdrt_export.sources.checkpoint import Checkpoint
 from sdrt_export.sources.diffusers_folder import WEIGHTS, FolderCheckpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
-from sdrt_export.sources.single_file.weight_names import Part, to_ldm
+from sdrt_export.sources.single_file.weight_names import NetworkName, to_ldm
 
 Layout = Literal["diffusers", "ldm", "openvino-fp32", "openvino-fp16", "openvino-int8", "onnx"]
 SINGLE_FILE = "model.safetensors"
-PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+PARTS: tuple[NetworkName, ...] = ("text_encoder", "unet", "vae")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What kind of model a file of weights holds, read off the names and shapes of its tensors."""
+"""The kind and the sizes of the model in a file of weights, by names and shapes of its tensors."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt_export.sources.checkpoint import other_inputs
+from sdrt_export.sources.checkpoint import unsupported_channels
 from sdrt_export.sources.single_file.ldm_yaml import LdmConfig
 from sdrt_export.sources.single_file.weight_names import (
     CLIP,
@@ -24,10 +24,10 @@ Shapes = Mapping[str, Shape]
 
 EXPORTED = "sdrt exports Stable Diffusion 1, 2 and XL"
 LABELS = f"{UNET}label_emb.0.0.weight"
-"""Takes what a U-Net is told beside timestep and embeddings."""
+"""The layer for a U-Net's inputs besides timestep and embeddings."""
 
-# What a name gives away, first match first. Everything else that is no whole Stable Diffusion is
-# named by what is missing.
+# Kinds of models by patterns of names; the first match counts. Everything else that is no whole
+# Stable Diffusion is described by what is missing.
 RELATIVES = (
     (r"lora_(unet|te)|\.lora_(down|up|A|B)\.|\.hada_w", "a LoRA, not a whole model"),
     (r"^(string_to_param|emb_params)", "a textual inversion embedding, not a whole model"),
@@ -49,23 +49,23 @@ UNCLIP = "a U-Net with a condition of its own (unCLIP)"
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of the networks; the same from the weights and from a configuration, to compare."""
+    """Sizes of the networks, read from the weights or from a configuration, to compare the two."""
 
     family: Naming
-    """As its text encoders show: CLIP's, OpenCLIP's, or both."""
+    """The family that the text encoders show: CLIP's, OpenCLIP's, or both."""
     in_channels: int
     out_channels: int
     conditioning_key: str
-    """Whether the U-Net takes a text alone (crossattn), or channels beside latents too (hybrid)."""
+    """Whether the U-Net takes a text alone (crossattn) or further channels too (hybrid)."""
     unet_channels: tuple[int, ...]
-    """Of each level, from the picture inwards."""
+    """Channels of each level, from the image inwards."""
     attention_levels: tuple[int, ...]
     num_res_blocks: int
     context_dim: int
     transformer_depth: tuple[int, ...]
-    """Of each level with attention."""
+    """Number of transformer blocks of each level with attention."""
     added_width: int
-    """Width of what the U-Net is told beside timestep and embeddings; 0: nothing."""
+    """Width of the U-Net's inputs besides timestep and embeddings, or 0."""
     use_linear_in_transformer: bool
     vae_channels: tuple[int, ...]
     vae_res_blocks: int
@@ -75,27 +75,27 @@ class Architecture:
 
 
 def recognise(path: Path, shapes: Shapes) -> Architecture:
-    """Sizes of a whole Stable Diffusion; raises for everything else, by its name."""
+    """Sizes of a whole Stable Diffusion; raises an error that names anything else."""
     _check_kind(path, shapes)
     _check_guidance(path, shapes)
     try:
-        found = _architecture(shapes)
+        architecture = _architecture(shapes)
     except (KeyError, IndexError, ValueError) as error:
         raise ArtifactError(
             f"{path} is like Stable Diffusion, but incomplete or of another shape ({error}); "
             "expected a complete checkpoint"
         ) from error
-    is_xl = found.family.startswith("sdxl")
-    if kind := other_inputs(found.in_channels, found.out_channels, is_xl):
+    is_xl = architecture.family.startswith("sdxl")
+    if kind := unsupported_channels(architecture.in_channels, architecture.out_channels, is_xl):
         raise UnsupportedError(f"{path} is {kind}; {EXPORTED}")
-    if bool(found.added_width) != is_xl:
-        kind = UNCLIP if found.added_width else "Stable Diffusion XL without label_emb"
+    if bool(architecture.added_width) != is_xl:
+        kind = UNCLIP if architecture.added_width else "Stable Diffusion XL without label_emb"
         raise UnsupportedError(f"{path} is {kind}; {EXPORTED}")
-    return found
+    return architecture
 
 
-def described(config: LdmConfig) -> Architecture:
-    """Sizes as a configuration has them."""
+def from_config(config: LdmConfig) -> Architecture:
+    """The sizes that a configuration gives."""
     params = config.params
     unet, vae = params.unet_config.params, params.first_stage_config.params
     levels = range(len(unet.channel_mult))
@@ -120,14 +120,14 @@ def described(config: LdmConfig) -> Architecture:
     )
 
 
-def check_agreement(path: Path, found: Architecture, config: LdmConfig) -> None:
-    """Raise `UsageError` that names every contradiction of a configuration and the weights."""
-    said = described(config)
+def check_agreement(path: Path, architecture: Architecture, config: LdmConfig) -> None:
+    """Raise `UsageError` that lists the contradictions of a configuration and the weights."""
+    described = from_config(config)
     wrong = [
-        f"{field.name} is {_shown(getattr(said, field.name))} there and "
-        f"{_shown(getattr(found, field.name))} in the weights"
+        f"{field.name} is {_shown(getattr(described, field.name))} there and "
+        f"{_shown(getattr(architecture, field.name))} in the weights"
         for field in fields(Architecture)
-        if getattr(said, field.name) != getattr(found, field.name)
+        if getattr(described, field.name) != getattr(architecture, field.name)
     ]
     if wrong:
         raise UsageError(
@@ -159,11 +159,11 @@ def _check_kind(path: Path, shapes: Shapes) -> None:
 
 
 def _check_guidance(path: Path, shapes: Shapes) -> None:
-    """Raise `UnsupportedError` for a U-Net that is told the guidance, which LDM's never was."""
-    if told := next((name for name in shapes if GUIDANCE.search(name)), None):
+    """Raise `UnsupportedError` for a U-Net that takes the guidance scale, as LDM's never did."""
+    if weight := next((name for name in shapes if GUIDANCE.search(name)), None):
         raise UnsupportedError(
-            f"{path} is a latent consistency model with guidance inside ({told}), and the original "
-            "naming has no place for that; give the model as a diffusers folder"
+            f"{path} is a latent consistency model with guidance inside ({weight}), and the "
+            "original naming has no place for that; give the model as a diffusers folder"
         )
 
 
@@ -216,11 +216,11 @@ class _Level:
     channels: int
     blocks: int = 0
     depth: int = 0
-    """Of its transformers; 0: it has none."""
+    """The number of its transformer blocks."""
 
 
 def _unet_levels(unet: Shapes) -> list[_Level]:
-    """Walk down the U-Net: blocks of a level, then the convolution that halves the size."""
+    """Levels of the U-Net: each has blocks, then a convolution that halves the size."""
     levels = [_Level(unet["input_blocks.0.0.weight"][0])]
     number = 1
     while any(name.startswith(f"input_blocks.{number}.") for name in unet):
@@ -243,7 +243,7 @@ def _below(shapes: Shapes, prefix: str) -> dict[str, Shape]:
 
 
 def _count(shapes: Shapes, pattern: str) -> int:
-    """How many there are, from 0 on."""
+    """The number of consecutive names of this pattern, from 0 on."""
     number = 0
     while pattern.format(number) in shapes:
         number += 1

@@ -11,12 +11,13 @@ import numpy as np
 import torch
 from transformers import CLIPTokenizer
 
+from sdrt.artifact.diffusers_config import GUIDANCE
 from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Defaults, Source
 from sdrt.sampling.schedule import TrainingNoise
 from sdrt.sampling.scheduler_config import read_schedule
 from sdrt_export.presets import Preset
-from sdrt_export.sources.checkpoint import BUILD, GUIDANCE, Checkpoint, Settings, fitting_tokenizer
+from sdrt_export.sources.checkpoint import BUILD, Checkpoint, Config, fitting_tokenizer
 from sdrt_export.sources.single_file.architecture import check_agreement, recognise
 from sdrt_export.sources.single_file.diffusers_settings import SIZES, settings_of
 from sdrt_export.sources.single_file.ldm_yaml import LdmConfig, read_ldm_config
@@ -24,7 +25,7 @@ from sdrt_export.sources.single_file.weight_names import (
     OPEN_CLIP,
     VAE,
     Naming,
-    Part,
+    NetworkName,
     to_diffusers,
     to_ldm,
 )
@@ -47,7 +48,7 @@ LEFTOVERS = re.compile(
     r"|text_projection\.weight)"
     r"|conditioner\.embedders\.[01]\.model\.(logit_scale|attn_mask)|denoiser\.sigmas"
 )
-"""What training leaves in a checkpoint: moving averages, its schedule, its losses, CLIP's head."""
+"""Names that training leaves behind: moving averages, its schedule, its losses, CLIP's head."""
 
 NOISE_TABLE = "alphas_cumprod"
 TOLERANCE = 0.005  # of the signal's share; zero terminal SNR differs by 0.07, fp16 by 0.0005
@@ -55,11 +56,12 @@ TOLERANCE = 0.005  # of the signal's share; zero terminal SNR differs by 0.07, f
 
 @dataclass(frozen=True)
 class SingleFileCheckpoint(Checkpoint):
-    """A file with all networks, and perhaps an LDM configuration beside it."""
+    """A file with all networks, perhaps described by an LDM configuration."""
 
     file: WeightsFile
-    said_size: int | None = field(default=None, kw_only=True)
-    """Side of the pictures that the configuration is for."""
+    """The weights."""
+    config_size: int | None = field(default=None, kw_only=True)
+    """Side in pixels of the images that the LDM configuration is for."""
 
     @classmethod
     def open(
@@ -67,61 +69,63 @@ class SingleFileCheckpoint(Checkpoint):
     ) -> "SingleFileCheckpoint":
         """Recognise the model by its tensors' names and shapes, and account for each of them.
 
-        Raises `UsageError` where a configuration contradicts the weights, or where only one could
-        tell; `ArtifactError` for weights that are missing or left over; `UnsupportedError` for
-        another kind of model.
+        Raises `UsageError` where a configuration contradicts the weights, or would be needed;
+        `ArtifactError` for weights that are missing or left over; `UnsupportedError` for another
+        kind of model.
         """
         file = open_weights(path, allow_pickle)
-        found = recognise(path, file.shapes)
-        said = read_ldm_config(config) if config is not None else None
-        if said:
-            check_agreement(path, found, said)
-        configs = settings_of(path, file.shapes, found, said)
-        configs["scheduler"] |= _noise_table(file, configs["scheduler"], said)
-        _account(file, configs, found.family)
-        params = said.params if said else None
+        architecture = recognise(path, file.shapes)
+        ldm = read_ldm_config(config) if config is not None else None
+        if ldm:
+            check_agreement(path, architecture, ldm)
+        configs = settings_of(path, file.shapes, architecture, ldm)
+        configs["scheduler"] |= _noise_table(file, configs["scheduler"], ldm)
+        _account(file, configs, architecture.family)
+        params = ldm.params if ldm else None
         return cls(
             path.stem,
             Source(id=path.name),
             configs,
             file,
-            prediction_from=said.name if said else "",
-            said_size=params.image_size * 2 ** (len(found.vae_channels) - 1) if params else None,
-            asked_precision=said.precision if said else None,
-            zeros_for_empty_prompt=found.family == "sdxl",  # its refiner was not trained so
+            prediction_source=ldm.name if ldm else "",
+            config_size=params.image_size * 2 ** (len(architecture.vae_channels) - 1)
+            if params
+            else None,
+            config_precision=ldm.precision if ldm else None,
+            zeros_for_empty_prompt=architecture.family == "sdxl",  # its refiner was not trained so
         )
 
     def tokenizer(self, encoder: str = "text_encoder") -> CLIPTokenizer:
-        """CLIP's, which comes with sdrt."""
+        """CLIP's tokenizer, which comes with sdrt."""
         return fitting_tokenizer(self.configs[encoder])
 
     @property
     def naming(self) -> Naming:
-        """Whose names the file's weights have."""
+        """The naming scheme of the file's weights."""
         return "sdxl-refiner" if self.is_refiner else self.family
 
     @property
     def defaults(self) -> Defaults:
-        """Those of any model, in the size that it was trained for."""
+        """Generation defaults, in the size that the model was trained for."""
         is_large = self.family == "sd2" and self.prediction == "v_prediction"
         own = SIZES[self.naming] * self.latent.downscale
-        size = self.said_size or (768 if is_large else own)
+        size = self.config_size or (768 if is_large else own)
         return Defaults(width=size, height=size, guidance_scale=GUIDANCE[self.family])
 
     def spaced_as(self, preset: Preset) -> "SingleFileCheckpoint":
-        """The same with the steps of a preset, which a file says nothing of.
+        """The same checkpoint with the spacing of a preset, which a single file does not state.
 
-        A model without signal at the last timestep begins there, whatever a preset says.
+        A model without signal at the last timestep begins there, whatever the preset's spacing.
         """
         if preset.geometry is None or self.schedule.zero_terminal_snr:
             return self
-        said = preset.geometry.scheduler
-        spacing = {name: said[name] for name in SPACING if name in said}
+        scheduler = preset.geometry.scheduler
+        spacing = {name: scheduler[name] for name in SPACING if name in scheduler}
         return self.with_scheduler(**spacing)
 
     def network(self, part: str) -> Any:
         """Load a network in fp32."""
-        name, config = cast(Part, part), self.configs[part]
+        name, config = cast(NetworkName, part), self.configs[part]
         with torch.device("meta"):
             module = BUILD[part](config)
         names = to_ldm(name, module.state_dict(), config, self.naming)
@@ -132,7 +136,7 @@ class SingleFileCheckpoint(Checkpoint):
 
 
 def _materialise(module: torch.nn.Module) -> None:
-    """Make the buffers that are no weights: positions, which count from 0."""
+    """Fill the buffers that are not stored: positions, which count from 0."""
     for child in module.modules():
         for name, buffer in child.named_buffers(recurse=False):
             if buffer.is_meta:
@@ -142,20 +146,20 @@ def _materialise(module: torch.nn.Module) -> None:
                 )
 
 
-def _noise_table(file: WeightsFile, scheduler: Settings, said: LdmConfig | None) -> Settings:
-    """What the table of noise that some files hold adds; raises `UsageError` if it contradicts."""
+def _noise_table(file: WeightsFile, scheduler: Config, ldm: LdmConfig | None) -> Config:
+    """Settings that a stored noise table adds; raises `UsageError` if the two contradict."""
     if NOISE_TABLE not in file.shapes:
         return {}
     signal = file.read([NOISE_TABLE])[NOISE_TABLE].clamp(0, 1).sqrt().numpy()
     without_signal = {"rescale_betas_zero_snr": True, "timestep_spacing": "trailing"}
     for settings in ({}, without_signal):
-        sigmas = TrainingNoise.of(read_schedule({**scheduler, **settings})).sigmas
+        sigmas = TrainingNoise.from_schedule(read_schedule({**scheduler, **settings})).sigmas
         expected = 1 / np.sqrt(1 + sigmas * sigmas)
         if signal.shape == expected.shape and np.abs(signal - expected).max() < TOLERANCE:
             if settings:
                 logger.info("%s: trained with no signal at the last timestep", file.path)
             return settings
-    by = said.name if said else "the noise of Stable Diffusion"
+    by = ldm.name if ldm else "the noise of Stable Diffusion"
     raise UsageError(
         f"{by} does not belong to {file.path}: its table {NOISE_TABLE} has {signal.size} steps and "
         f"ends at {signal.flat[-1] ** 2:.5f}, expected {expected.size} steps and "
@@ -164,7 +168,7 @@ def _noise_table(file: WeightsFile, scheduler: Settings, said: LdmConfig | None)
     )
 
 
-def _account(file: WeightsFile, configs: Mapping[str, Settings], naming: Naming) -> None:
+def _account(file: WeightsFile, configs: Mapping[str, Config], naming: Naming) -> None:
     """Every weight is used once or a known leftover; raises `ArtifactError` that lists the rest."""
     expected: dict[str, Shape] = {}
     for part in BUILD:
@@ -172,7 +176,7 @@ def _account(file: WeightsFile, configs: Mapping[str, Settings], naming: Naming)
             continue
         with torch.device("meta"):
             state = BUILD[part](configs[part]).state_dict()
-        named = to_ldm(cast(Part, part), state, configs[part], naming)
+        named = to_ldm(cast(NetworkName, part), state, configs[part], naming)
         expected |= {name: tuple(weight.shape) for name, weight in named.items()}
     layers = configs["text_encoder"]["num_hidden_layers"] if "text_encoder" in configs else 0
     unused_layer = f"{OPEN_CLIP}transformer.resblocks.{layers}."
@@ -193,10 +197,10 @@ def _account(file: WeightsFile, configs: Mapping[str, Settings], naming: Naming)
     logger.info("%s: %d weights used, %d left by training", file.path, len(expected), len(known))
 
 
-def _fits(name: str, found: Shape, expected: Shape) -> bool:
-    """Some files hold the 1x1 convolutions of the autoencoder's attention as matrices."""
+def _fits(name: str, shape: Shape, expected: Shape) -> bool:
+    """Compare shapes; some files store the 1x1 convolutions of the VAE's attention as matrices."""
     is_attention = name.startswith(VAE) and ".attn_1." in name
-    return found == expected or (is_attention and (*found, 1, 1) == expected)
+    return shape == expected or (is_attention and (*shape, 1, 1) == expected)
 
 
 def _listed(names: list[str]) -> str:

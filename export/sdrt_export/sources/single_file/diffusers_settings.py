@@ -1,18 +1,18 @@
-"""Sizes of a model, and its configuration if there is one -> settings of diffusers' classes."""
+"""A model's architecture, and its LDM configuration if any -> configurations of diffusers."""
 
 from pathlib import Path
 
 from sdrt.errors import ArtifactError, UnsupportedError, UsageError
-from sdrt_export.sources.checkpoint import PICTURE_NUMBERS, Settings
+from sdrt_export.sources.checkpoint import SIZE_CONDITIONING_WIDTHS, Config
 from sdrt_export.sources.single_file.architecture import Architecture, Shapes
 from sdrt_export.sources.single_file.ldm_yaml import CURVES, LdmConfig
 from sdrt_export.sources.single_file.weight_names import HEAD, PREFIXES, Naming
 from sdrt_export.sources.vocabulary import VOCABULARIES
 
 OPEN_CLIP_LAYERS = {1024: 24}
-"""Layers that were trained, by width. Some files leave out the last, which nobody uses."""
+"""Number of trained layers, by width. Some files leave out the last, which nobody uses."""
 
-# What the weights cannot tell, of the models that everybody has: by the width of the embeddings and
+# Facts that the weights do not show, for the published models: by the width of the embeddings and
 # the channels of the first level.
 KNOWN_HEADS = {
     (768, 320): {"num_heads": 8},
@@ -30,26 +30,26 @@ SCALES: dict[Naming, float] = {
 
 
 def settings_of(
-    path: Path, shapes: Shapes, found: Architecture, said: LdmConfig | None
-) -> dict[str, Settings]:
-    """Settings of the networks and the scheduler.
+    path: Path, shapes: Shapes, architecture: Architecture, ldm: LdmConfig | None
+) -> dict[str, Config]:
+    """Configurations of the networks and the scheduler.
 
-    What neither weights nor a configuration say is that of the published models. Raises
-    `UsageError` where there is nothing to go by, `UnsupportedError` for what sdrt has no parts for.
+    Facts that neither weights nor an LDM configuration give are those of the published models.
+    Raises `UsageError` where none is known, `UnsupportedError` for components that sdrt lacks.
     """
-    encoders = _text_encoders(path, shapes, found)
+    encoders = _text_encoders(path, shapes, architecture)
     return {
         **encoders,
-        "unet": _unet(path, encoders, found, said),
-        "vae": _vae(path, found, said),
-        "scheduler": _scheduler(said),
+        "unet": _unet(path, encoders, architecture, ldm),
+        "vae": _vae(path, architecture, ldm),
+        "scheduler": _scheduler(ldm),
     }
 
 
-def _text_encoders(path: Path, shapes: Shapes, found: Architecture) -> dict[str, Settings]:
-    encoders, starts = {}, PREFIXES[found.family]
+def _text_encoders(path: Path, shapes: Shapes, architecture: Architecture) -> dict[str, Config]:
+    encoders, starts = {}, PREFIXES[architecture.family]
     if "text_encoder" in starts:
-        is_two = found.family == "sd2"
+        is_two = architecture.family == "sd2"
         first = _text_encoder(path, shapes, starts["text_encoder"], is_open_clip=is_two)
         if is_two:
             # It takes the last layer but one; what comes after it is not exported.
@@ -66,7 +66,7 @@ def _text_encoders(path: Path, shapes: Shapes, found: Architecture) -> dict[str,
     return encoders
 
 
-def _text_encoder(path: Path, shapes: Shapes, start: str, is_open_clip: bool) -> Settings:
+def _text_encoder(path: Path, shapes: Shapes, start: str, is_open_clip: bool) -> Config:
     if is_open_clip:
         tokens, positions, layer = (
             "token_embedding.weight",
@@ -107,96 +107,98 @@ def _text_encoder(path: Path, shapes: Shapes, start: str, is_open_clip: bool) ->
 
 
 def _unet(
-    path: Path, encoders: dict[str, Settings], found: Architecture, said: LdmConfig | None
-) -> Settings:
-    levels = range(len(found.unet_channels))
-    kinds = ["CrossAttn" if level in found.attention_levels else "" for level in levels]
-    depths = dict(zip(found.attention_levels, found.transformer_depth, strict=True))
-    added: Settings = {}
-    if found.added_width:
-        numbers = found.added_width - encoders["text_encoder_2"]["projection_dim"]
+    path: Path, encoders: dict[str, Config], architecture: Architecture, ldm: LdmConfig | None
+) -> Config:
+    levels = range(len(architecture.unet_channels))
+    kinds = ["CrossAttn" if level in architecture.attention_levels else "" for level in levels]
+    depths = dict(zip(architecture.attention_levels, architecture.transformer_depth, strict=True))
+    added: Config = {}
+    if architecture.added_width:
+        numbers = architecture.added_width - encoders["text_encoder_2"]["projection_dim"]
         added = {
             "addition_embed_type": "text_time",
-            "addition_time_embed_dim": numbers // PICTURE_NUMBERS[len(encoders)],
-            "projection_class_embeddings_input_dim": found.added_width,
+            "addition_time_embed_dim": numbers // SIZE_CONDITIONING_WIDTHS[len(encoders)],
+            "projection_class_embeddings_input_dim": architecture.added_width,
         }
     return {
-        "sample_size": said.params.image_size if said else SIZES[found.family],
-        "in_channels": found.in_channels,
-        "out_channels": found.out_channels,
-        "cross_attention_dim": found.context_dim,
-        "attention_head_dim": _heads(path, found, said),
-        "use_linear_projection": found.use_linear_in_transformer,
+        "sample_size": ldm.params.image_size if ldm else SIZES[architecture.family],
+        "in_channels": architecture.in_channels,
+        "out_channels": architecture.out_channels,
+        "cross_attention_dim": architecture.context_dim,
+        "attention_head_dim": _heads(path, architecture, ldm),
+        "use_linear_projection": architecture.use_linear_in_transformer,
         "transformer_layers_per_block": (
-            found.transformer_depth[0]
-            if len(set(found.transformer_depth)) == 1
+            architecture.transformer_depth[0]
+            if len(set(architecture.transformer_depth)) == 1
             else [depths.get(level, 1) for level in levels]
         ),
-        "block_out_channels": list(found.unet_channels),
-        "layers_per_block": found.num_res_blocks,
+        "block_out_channels": list(architecture.unet_channels),
+        "layers_per_block": architecture.num_res_blocks,
         "down_block_types": [f"{kind}DownBlock2D" for kind in kinds],
         "up_block_types": [f"{kind}UpBlock2D" for kind in reversed(kinds)],
         **added,
     }
 
 
-def _heads(path: Path, found: Architecture, said: LdmConfig | None) -> int | list[int]:
-    """How many attention heads each level has, which diffusers calls their dimension."""
-    if said:
-        params = said.params.unet_config.params
+def _heads(path: Path, architecture: Architecture, ldm: LdmConfig | None) -> int | list[int]:
+    """The number of attention heads of each level, which diffusers calls their dimension."""
+    if ldm:
+        params = ldm.params.unet_config.params
         heads, channels = params.num_heads, params.num_head_channels
     else:
-        known = KNOWN_HEADS.get((found.context_dim, found.unet_channels[0]))
+        known = KNOWN_HEADS.get((architecture.context_dim, architecture.unet_channels[0]))
         if known is None:
             remedy = (
                 "give the model as a diffusers folder"
-                if found.added_width
+                if architecture.added_width
                 else "give --config with the LDM YAML file"
             )
             raise UsageError(
-                f"{path} is a Stable Diffusion with {found.unet_channels[0]} channels and "
-                f"embeddings of {found.context_dim}, which is none of versions 1, 2 and XL; its "
-                f"weights do not tell the number of attention heads: {remedy}"
+                f"{path} is a Stable Diffusion with {architecture.unet_channels[0]} channels and "
+                f"embeddings of {architecture.context_dim}, which is none of versions 1, 2 and XL; "
+                f"its weights do not show the number of attention heads: {remedy}"
             )
         heads, channels = known.get("num_heads", -1), known.get("num_head_channels", -1)
     if (heads > 0) == (channels > 0):
         raise UsageError(
-            f"{said.name if said else path}: unet_config has num_heads {heads} and "
+            f"{ldm.name if ldm else path}: unet_config has num_heads {heads} and "
             f"num_head_channels {channels}; expected one of them"
         )
-    return heads if heads > 0 else [max(width // channels, 1) for width in found.unet_channels]
+    return (
+        heads if heads > 0 else [max(width // channels, 1) for width in architecture.unet_channels]
+    )
 
 
-def _vae(path: Path, found: Architecture, said: LdmConfig | None) -> Settings:
-    levels = len(found.vae_channels)
-    if found.z_channels != found.embed_dim:
+def _vae(path: Path, architecture: Architecture, ldm: LdmConfig | None) -> Config:
+    levels = len(architecture.vae_channels)
+    if architecture.z_channels != architecture.embed_dim:
         raise UnsupportedError(
-            f"{path} has an autoencoder with z_channels {found.z_channels} and embed_dim "
-            f"{found.embed_dim}; expected them to be equal"
+            f"{path} has an autoencoder with z_channels {architecture.z_channels} and embed_dim "
+            f"{architecture.embed_dim}; expected them to be equal"
         )
     return {
-        "sample_size": (said.params.image_size if said else SIZES[found.family])
+        "sample_size": (ldm.params.image_size if ldm else SIZES[architecture.family])
         * 2 ** (levels - 1),
-        "in_channels": found.picture_channels,
-        "out_channels": found.picture_channels,
-        "latent_channels": found.z_channels,
-        "block_out_channels": list(found.vae_channels),
-        "layers_per_block": found.vae_res_blocks,
-        "scaling_factor": said.params.scale_factor if said else SCALES[found.family],
+        "in_channels": architecture.picture_channels,
+        "out_channels": architecture.picture_channels,
+        "latent_channels": architecture.z_channels,
+        "block_out_channels": list(architecture.vae_channels),
+        "layers_per_block": architecture.vae_res_blocks,
+        "scaling_factor": ldm.params.scale_factor if ldm else SCALES[architecture.family],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }
 
 
-def _scheduler(said: LdmConfig | None) -> Settings:
-    noise: Settings = {
-        "beta_start": said.params.linear_start if said else 0.00085,
-        "beta_end": said.params.linear_end if said else 0.012,
-        "beta_schedule": CURVES[said.params.beta_schedule] if said else "scaled_linear",
-        "num_train_timesteps": said.params.timesteps if said else 1000,
+def _scheduler(ldm: LdmConfig | None) -> Config:
+    noise: Config = {
+        "beta_start": ldm.params.linear_start if ldm else 0.00085,
+        "beta_end": ldm.params.linear_end if ldm else 0.012,
+        "beta_schedule": CURVES[ldm.params.beta_schedule] if ldm else "scaled_linear",
+        "num_train_timesteps": ldm.params.timesteps if ldm else 1000,
     }
-    if said:
-        noise["prediction_type"] = said.prediction
+    if ldm:
+        noise["prediction_type"] = ldm.prediction
     return {
         "_class_name": "DDIMScheduler",
         **noise,

@@ -1,4 +1,4 @@
-"""LDM's own YAML files, read as data: what they say of a model beside its weights.
+"""LDM's YAML files, read as data: facts of a model that its weights do not show.
 
 Such a file names Python classes (`target:`) and their arguments. Nothing is ever imported: the few
 targets of Stable Diffusion 1 and 2 are compared by name, and every other is refused.
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.manifest import Model, Precision, Prediction, describe
+from sdrt.manifest import Model, Precision, Prediction, explain_validation_error
 from sdrt_export.presets import config_folder, read_yaml
 
 FOLDER = "stable-diffusion"
@@ -35,15 +35,15 @@ RELATIVES = {
     "DiffusionEngine": "a model of Stability's generative-models (Stable Diffusion XL), which is "
     "exported without a configuration",
 }
-PREDICTIONS: dict[str, Prediction] = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
+PARAMETERIZATIONS: dict[str, Prediction] = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
 CURVES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # LDM's names -> diffusers'
 
 Ignored = Any
-"""Of training, or without effect on what the networks compute."""
+"""Settings of training, or without effect on what the networks compute."""
 
 
 class UNetParams(Model):
-    """Arguments of `UNetModel`; of some only one value is known here."""
+    """Arguments of `UNetModel`, some of which may have one value only."""
 
     in_channels: int
     out_channels: int
@@ -129,7 +129,7 @@ class TextEncoderPart(Model):
 
 
 class ModelParams(Model):
-    """Arguments of `LatentDiffusion`, with the defaults that it has."""
+    """Arguments of `LatentDiffusion`, with its defaults."""
 
     linear_start: float = 1e-4
     linear_end: float = 2e-2
@@ -139,7 +139,7 @@ class ModelParams(Model):
     scale_factor: float = 1.0
     image_size: int = 64
     conditioning_key: Literal["crossattn", "hybrid"] = "crossattn"
-    """Whether the U-Net takes a text only, or channels beside the latents too."""
+    """Whether the U-Net takes a text alone (crossattn) or further channels too (hybrid)."""
     unet_config: UNetPart
     first_stage_config: AutoencoderPart
     cond_stage_config: TextEncoderPart
@@ -165,7 +165,7 @@ class ModelParams(Model):
 
 
 class LdmConfig(Model):
-    """What an LDM YAML file says."""
+    """The content of an LDM YAML file."""
 
     name: str
     params: ModelParams
@@ -178,11 +178,11 @@ class LdmConfig(Model):
     @property
     def prediction(self) -> Prediction:
         """What the U-Net predicts."""
-        return PREDICTIONS[self.params.parameterization]
+        return PARAMETERIZATIONS[self.params.parameterization]
 
     @property
     def precision(self) -> Precision:
-        """How the weights are to be stored."""
+        """The precision that the weights are to be stored in."""
         return "bf16" if self.params.unet_config.params.use_bf16 else "fp32"
 
 
@@ -202,7 +202,7 @@ def read_ldm_config(name_or_path: str | Path) -> LdmConfig:
     try:
         config = LdmConfig(name=path.name, params=ModelParams.model_validate(model["params"]))
     except ValidationError as error:
-        raise UsageError(f"{path}, model.params: {describe(error)}") from error
+        raise UsageError(f"{path}, model.params: {explain_validation_error(error)}") from error
     layer = config.params.cond_stage_config.params.layer
     expected = "penultimate" if config.is_open_clip else "last"
     if layer != expected:
@@ -215,8 +215,8 @@ def read_ldm_config(name_or_path: str | Path) -> LdmConfig:
 
 def ldm_configs() -> dict[str, Path]:
     """The LDM configurations that come with sdrt, by name."""
-    found = {path.stem: path for path in (config_folder() / FOLDER).rglob("*.yaml")}
-    return dict(sorted(found.items()))
+    paths = {path.stem: path for path in (config_folder() / FOLDER).rglob("*.yaml")}
+    return dict(sorted(paths.items()))
 
 
 def _find(name_or_path: str | Path) -> Path:
@@ -231,9 +231,9 @@ def _find(name_or_path: str | Path) -> Path:
     )
 
 
-def _check_target(path: Path, part: str, found: object) -> None:
-    """Compare the class that a part names with those that are known."""
-    target = found.get("target") if isinstance(found, Mapping) else None
+def _check_target(path: Path, part: str, section: object) -> None:
+    """Compare the class that a section names with those that are known."""
+    target = section.get("target") if isinstance(section, Mapping) else None
     if target is None:
         raise UsageError(f"{path} has no {part} with a target; expected {TARGETS[part][0]}")
     if target not in TARGETS[part]:

@@ -23,7 +23,7 @@ STAND_INS = (
     "numpy._core.multiarray.scalar",
     "numpy.dtype",
 )
-"""What trainers' records of their progress are made of. Nothing of it is needed, or called."""
+"""Classes in trainers' records of their progress. None of them is needed, or called."""
 
 STORAGES = (
     *("Float", "Double", "Half", "BFloat16", "Long", "Int"),
@@ -50,7 +50,7 @@ OPCODES = set(
 
 
 class StandIn:
-    """In the place of whatever only a trainer's records need: takes everything, does nothing."""
+    """Takes the place of a class in a trainer's records: accepts everything, does nothing."""
 
     def __init__(self, *_: object) -> None:
         pass
@@ -103,7 +103,7 @@ def _pickle_of(path: Path) -> bytes:
             raise ArtifactError(f"{path} holds {len(names)} pickles; expected one, data.pkl")
         if names[0].file_size > MAX_PICKLE_BYTES:
             raise ArtifactError(
-                f"{path} has a pickle of {names[0].file_size / 1e6:.0f} MB beside its weights; "
+                f"{path} has a pickle of {names[0].file_size / 1e6:.0f} MB besides its weights; "
                 f"expected at most {MAX_PICKLE_BYTES / 1e6:.0f} MB"
             )
         return file.read(names[0])

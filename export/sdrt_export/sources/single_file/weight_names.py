@@ -13,8 +13,9 @@ import torch
 from sdrt.adapters.unet_layer_names import Config, Names, renamed, unet_names
 
 Naming = Literal["sd1", "sd2", "sdxl", "sdxl-refiner"]
-"""Families, and the refiner of XL, whose only text encoder has the place of XL's first."""
-Part = Literal["text_encoder", "text_encoder_2", "unet", "vae"]
+"""Naming schemes: the families, and XL's refiner, whose only text encoder stands at the first's
+place."""
+NetworkName = Literal["text_encoder", "text_encoder_2", "unet", "vae"]
 Weights = Mapping[str, torch.Tensor]
 
 CLIP, OPEN_CLIP = "cond_stage_model.transformer.text_model.", "cond_stage_model.model."
@@ -22,7 +23,7 @@ XL_CLIP = "conditioner.embedders.0.transformer.text_model."
 XL_OPEN_CLIP = "conditioner.embedders.1.model."
 REFINER_OPEN_CLIP = "conditioner.embedders.0.model."
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
-PREFIXES: dict[Naming, dict[Part, str]] = {
+PREFIXES: dict[Naming, dict[NetworkName, str]] = {
     "sd1": {"text_encoder": CLIP, "unet": UNET, "vae": VAE},
     "sd2": {"text_encoder": OPEN_CLIP, "unet": UNET, "vae": VAE},
     "sdxl": {
@@ -33,12 +34,12 @@ PREFIXES: dict[Naming, dict[Part, str]] = {
     },
     "sdxl-refiner": {"text_encoder_2": REFINER_OPEN_CLIP, "unet": UNET, "vae": VAE},
 }
-"""What the names of each network begin with in a file of the whole model."""
+"""Prefixes of the names of each network in a file of the whole model."""
 FUSED = "attn.in_proj_"
 PROJECTIONS = ("q_proj", "k_proj", "v_proj")
 HEAD, OUR_HEAD = "text_projection", "text_projection.weight"
 INNER = "text_model."
-"""What transformers puts before names of a text encoder that has a projection beside it."""
+"""Prefix that transformers gives the names of a text encoder with a projection."""
 
 _VAE_ATTENTION = {
     "norm": "group_norm",
@@ -57,7 +58,7 @@ _OPEN_CLIP_LAYER = {
 
 
 def to_diffusers(
-    part: Part, weights: Weights, config: Config, naming: Naming = "sd1"
+    part: NetworkName, weights: Weights, config: Config, naming: Naming = "sd1"
 ) -> dict[str, torch.Tensor]:
     """A network's weights under the names of diffusers (transformers, for the text encoder).
 
@@ -80,7 +81,7 @@ def to_diffusers(
 
 
 def to_ldm(
-    part: Part, weights: Weights, config: Config, naming: Naming = "sd1"
+    part: NetworkName, weights: Weights, config: Config, naming: Naming = "sd1"
 ) -> dict[str, torch.Tensor]:
     """The inverse of `to_diffusers`: a network's `state_dict()` under LDM's names, with prefix."""
     start, is_open_clip = PREFIXES[naming][part], _is_open_clip(part, naming)
@@ -137,15 +138,15 @@ def open_clip_names(config: Config) -> Names:
     return names
 
 
-def _is_open_clip(part: Part, naming: Naming) -> bool:
+def _is_open_clip(part: NetworkName, naming: Naming) -> bool:
     return part == "text_encoder_2" or (part == "text_encoder" and naming == "sd2")
 
 
-def _inner(part: Part) -> str:
+def _inner(part: NetworkName) -> str:
     return INNER if part == "text_encoder_2" else ""
 
 
-def _table(part: Part, config: Config, is_open_clip: bool) -> Names:
+def _table(part: NetworkName, config: Config, is_open_clip: bool) -> Names:
     if part in ("text_encoder", "text_encoder_2"):
         return open_clip_names(config) if is_open_clip else {}
     return unet_names(config) if part == "unet" else vae_names(config)

@@ -1,4 +1,4 @@
-"""A file of weights: names and shapes at once, tensors when they are asked for."""
+"""A file of weights: names and shapes at once, tensors on demand."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,22 +24,25 @@ _OLD_NAMES = {  # of text encoders that old versions of transformers wrote
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """Weights by their names in the file, old spellings replaced."""
+    """Weights by their names in the file, with old spellings replaced."""
 
     path: Path
+    """The file."""
     shapes: Mapping[str, Shape]
+    """Shapes of all weights."""
     _read: Reader
+    """Reads some of the weights as they are stored."""
 
     def read(self, names: Iterable[str]) -> dict[str, torch.Tensor]:
         """Load some of the weights, in fp32."""
-        found = self._read(names)
-        return {name: weight.to(torch.float32) for name, weight in found.items()}
+        weights = self._read(names)
+        return {name: weight.to(torch.float32) for name, weight in weights.items()}
 
 
 def open_weights(path: Path, allow_pickle: bool = False) -> WeightsFile:
-    """Open a `.safetensors` file, or where that is allowed a pickled one.
+    """Open a `.safetensors` file, or if `allow_pickle` a pickled one.
 
-    Raises `ArtifactError` for what cannot be read, `UsageError` for a pickle without leave.
+    Raises `ArtifactError` for unreadable files, `UsageError` for a pickle that is not allowed.
     """
     if path.suffix.lower() == ".safetensors":
         return _open_safetensors(path)
@@ -53,16 +56,16 @@ def open_weights(path: Path, allow_pickle: bool = False) -> WeightsFile:
             "or give --allow-pickle: it is then scanned and loaded as data only"
         )
     weights = read_pickled(path)
-    own = {_current(name): name for name in weights}
-    shapes = {name: tuple(weights[old].shape) for name, old in own.items()}
-    return WeightsFile(path, shapes, lambda names: {name: weights[own[name]] for name in names})
+    stored = {_current(name): name for name in weights}
+    shapes = {name: tuple(weights[old].shape) for name, old in stored.items()}
+    return WeightsFile(path, shapes, lambda names: {name: weights[stored[name]] for name in names})
 
 
 def _open_safetensors(path: Path) -> WeightsFile:
     try:
         with safe_open(path, "pt") as file:
-            own = {_current(name): name for name in file.keys()}
-            shapes = {name: tuple(file.get_slice(old).get_shape()) for name, old in own.items()}
+            stored = {_current(name): name for name in file.keys()}
+            shapes = {name: tuple(file.get_slice(old).get_shape()) for name, old in stored.items()}
     except (SafetensorError, OSError) as error:
         raise ArtifactError(
             f"cannot read {path}: {' '.join(str(error).split())[:300]}; expected complete "
@@ -71,7 +74,7 @@ def _open_safetensors(path: Path) -> WeightsFile:
 
     def read(names: Iterable[str]) -> dict[str, torch.Tensor]:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(own[name]) for name in names}
+            return {name: file.get_tensor(stored[name]) for name in names}
 
     return WeightsFile(path, shapes, read)
 

@@ -20,7 +20,7 @@ from sdrt.backends.input_casts import cast_feeds
 from sdrt.backends.onnxruntime.profile import read_profile
 from sdrt.backends.onnxruntime.tile_context import context_names, with_context
 from sdrt.backends.onnxruntime.weights import layer_weights, resized
-from sdrt.backends.weight_patches import change_of, changed, with_whole_layers
+from sdrt.backends.weight_patches import patch_of, patched, with_joined_halves
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
 from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
@@ -35,23 +35,25 @@ class OrtBackend:
     threads: int = field(default_factory=usable_cores)
     precision: Precision | None = None
     in_order: bool = False
-    """Run nodes in the order of the graph and not of what its outputs need: for graphs whose many
-    outputs each need little, which would keep every tensor until the end."""
+    """Run nodes in the order of the graph, and not in that in which its outputs need them.
+
+    Graphs with many small outputs would otherwise keep every tensor until the end.
+    """
 
     name: ClassVar = "onnxruntime"
     formats: ClassVar[tuple[Format, ...]] = ("onnx",)
     devices: ClassVar[tuple[str, ...]] = ("CPU",)
 
     def in_fp32(self, network: Network) -> None:
-        """Floats run in fp32 always."""
+        """Return None: floats always run in fp32."""
 
     def layers(self, network: Network) -> Shapes:
-        """Layers whose weights can be changed, read from the file's header."""
+        """Layers whose weights can be patched, read from the file's header."""
         weights = layer_weights(network.files[0])
-        return with_whole_layers({name: one.layer_shape for name, one in weights.items()})
+        return with_joined_halves({name: weight.layer_shape for name, weight in weights.items()})
 
     def context(self, network: Network) -> tuple[str, ...]:
-        """What norms and attention see."""
+        """Names of the tensors of its context."""
         return context_names(network.files[0])
 
     def open(self, network: Network) -> "OrtGraph":
@@ -72,19 +74,19 @@ class OrtGraph(Graph):
         self._profile = None if network.stored != "int8" else _Profile(network)
         self._executed = None if self._profile else executed_only("fp32")
         options = _options(threads, self._profile)
-        if in_order or network.gives:
+        if in_order or network.context_outputs:
             options.execution_order = ort.ExecutionOrder.PRIORITY_BASED
-        # Its integer kernels for AMX take tiles for theirs that another library left in a thread in
-        # other sizes: the process then dies of an illegal instruction. So it has its own thread.
+        # Its integer kernels for AMX rely on the thread's tile configuration, which may be another
+        # library's: the process then dies of an illegal instruction. So it has its own thread.
         self._thread = ThreadPoolExecutor(1)
-        self._source = _Source(network)
-        self._session = self._source.session(options)
+        self._file = _PatchedFile(network)
+        self._session = self._file.session(options)
 
     def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
         outputs = self._run(self._session, feeds, cancellation)
         if self._profile:
             kernels = self._profile.end(self._session)
-            # The times of a first run say little.
+            # The times of a first run are not representative.
             self._executed = executed(replace(kernel, seconds=0.0) for kernel in kernels)
             self._profile = None
         return outputs
@@ -108,27 +110,27 @@ class OrtGraph(Graph):
         try:
             return running.result()
         except KeyboardInterrupt as interrupt:
-            options.terminate = True  # nothing goes on behind the caller's back
+            options.terminate = True  # nothing keeps running in the background
             raise interrupt from running.exception()
 
     def executed(self) -> Executed:
-        """What the provider has for the network; raises `ValueError` if only a run can tell."""
+        """What the provider executes; raises `ValueError` where only a run can show it."""
         if self._executed is None:
             raise ValueError(f"{self.name} has not run yet")
         return self._executed
 
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
-        """Run in a second session that takes the time of each kernel."""
+        """Run in a second session that measures the time of each kernel."""
         profile = _Profile(self.network)
-        session = self._source.session(_options(self._threads, profile))
-        feeds = cast_feeds(feeds, self.network.native)
+        session = self._file.session(_options(self._threads, profile))
+        feeds = cast_feeds(feeds, self.network.input_casts)
         for _ in range(2):  # the second one counts
             self._run(session, feeds, Cancellation())
         return executed(profile.end(session))
 
 
 class _Profile:
-    """A file that a session writes while it takes the time of its kernels; it does not stay."""
+    """The temporary file that a session writes its kernels and their times to."""
 
     def __init__(self, network: Network) -> None:
         self._model = network.files[0]
@@ -137,11 +139,11 @@ class _Profile:
 
     @property
     def prefix(self) -> str:
-        """What the file's name begins with."""
+        """The beginning of the file's name."""
         return str(self._folder / "profile")
 
     def end(self, session: ort.InferenceSession) -> list[Kernel]:
-        """Take no more times; gives the kernels of the last run."""
+        """Stop profiling, and return the kernels of the last run."""
         try:
             return read_profile(Path(session.end_profiling()), self._model)
         finally:
@@ -162,27 +164,27 @@ def _options(threads: int, profile: _Profile | None = None) -> ort.SessionOption
     return options
 
 
-class _Source:
-    """A network's file, and the weights that take the place of those in it."""
+class _PatchedFile:
+    """A network's file with its patches: changed content, and weights in place of the stored."""
 
     def __init__(self, network: Network) -> None:
         self.path = network.files[0]
-        is_changed = network.gives or network.takes
-        self._content = with_context(network) if is_changed else None
+        has_context = network.context_outputs or network.context_inputs
+        self._content = with_context(network) if has_context else None
         self._weights: dict[str, ort.OrtValue] = {}  # sessions do not own them
-        stored = layer_weights(self.path) if network.changes else {}
+        stored = layer_weights(self.path) if network.weight_patches else {}
         for layer, weight in stored.items():
-            change = change_of(network.changes, layer)
-            if change is None:
+            patch = patch_of(network.weight_patches, layer)
+            if patch is None:
                 continue
-            array = changed(layer, weight.read(), change, weight.is_turned)
+            array = patched(layer, weight.read(), patch, weight.is_transposed)
             value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, weight.kind)
             self._weights[weight.name] = value
             if array.shape != weight.shape:
                 self._content = resized(self.path, weight, array.shape)
 
     def session(self, options: ort.SessionOptions) -> ort.InferenceSession:
-        """Open it; raises what the engine's errors are translated to."""
+        """Open a session; the engine's errors are raised as sdrt's."""
         try:
             if self._weights:
                 options.add_external_initializers(list(self._weights), list(self._weights.values()))

@@ -1,7 +1,10 @@
-"""ONNX files read and changed without the package `onnx`.
+"""ONNX files, read and changed without the package `onnx`.
 
 A file is a protocol buffer (protobuf.dev/programming-guides/encoding) whose fields have the numbers
-of onnx.proto.
+of onnx.proto. The runtime reads a few of them: signatures, names of weights, and the nodes around
+norms and attention. For that `onnx` would be a dependency of 31 MB. `protobuf` itself comes with
+onnxruntime, but it has no classes for these messages without `onnx`, it parses a whole model where
+`Reader` skips what is not asked for, and OpenVINO works without it.
 """
 
 import mmap
@@ -10,25 +13,28 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-GRAPH = 7  # of a model
-NODE, INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 1, 5, 11, 12  # of a graph
-INPUT, OUTPUT, NAME, KIND, ATTRIBUTE = 1, 2, 3, 4, 5  # of a node
-ATTRIBUTE_NAME, ATTRIBUTE_FLOAT, ATTRIBUTE_INTEGER, ATTRIBUTE_TYPE = 1, 2, 3, 20
-IS_INTEGER = 2  # an attribute
-DIMENSION, TYPE, TENSOR_NAME, RAW_DATA, EXTERNAL, LOCATION = 1, 2, 8, 9, 13, 14  # of an initializer
-KEY, VALUE = 1, 2  # of what is said about external data
-IS_EXTERNAL = 1  # a location
-VALUE_NAME, VALUE_TYPE = 1, 2  # of an input or output of a graph
-TENSOR_TYPE, ELEMENT, SHAPE, AXIS = 1, 1, 2, 1  # of its type
-FLOAT, INT64, BFLOAT16 = 1, 7, 16  # types
-FIXED_BYTES = {1: 8, 5: 4}  # of the wire types of one size; 0 is a number, 2 has its length before
+# Numbers of fields, by message.
+GRAPH = 7  # ModelProto
+NODE, INITIALIZER, GRAPH_INPUT, GRAPH_OUTPUT = 1, 5, 11, 12  # GraphProto
+INPUT, OUTPUT, NAME, KIND, ATTRIBUTE = 1, 2, 3, 4, 5  # NodeProto
+ATTRIBUTE_NAME, ATTRIBUTE_FLOAT, ATTRIBUTE_INTEGER, ATTRIBUTE_TYPE = 1, 2, 3, 20  # AttributeProto
+DIMENSION, TYPE, TENSOR_NAME, RAW_DATA, EXTERNAL, LOCATION = 1, 2, 8, 9, 13, 14  # TensorProto
+KEY, VALUE = 1, 2  # StringStringEntryProto
+VALUE_NAME, VALUE_TYPE = 1, 2  # ValueInfoProto
+TENSOR_TYPE, ELEMENT, SHAPE, AXIS = 1, 1, 2, 1  # TypeProto and the messages in it
+# Values of enumerations.
+IS_INTEGER = 2  # ATTRIBUTE_TYPE
+IS_EXTERNAL = 1  # LOCATION
+FLOAT, INT64, BFLOAT16 = 1, 7, 16  # TYPE and ELEMENT
+# Wire types of fixed size, in bytes; type 0 is a varint, type 2 begins with its length.
+FIXED_BYTES = {1: 8, 5: 4}
 
 Span = tuple[int, int]
 
 
 @contextmanager
 def opened(path: Path) -> "Iterator[Reader]":
-    """A file whose fields can be read; raises `ValueError` for an empty one."""
+    """Open a file for reading its fields; raises `ValueError` for an empty one."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield Reader(data)
 
@@ -41,48 +47,49 @@ class Reader:
 
     @property
     def whole(self) -> Span:
-        """The model."""
+        """The span of the model, which is the whole file."""
         return 0, len(self._data)
 
     def parts(self, message: Span, field: int) -> list[Span]:
-        """Messages and texts in a field."""
+        """The messages or strings of a field."""
         return [
-            one
-            for number, one, _ in self._fields(message)
-            if number == field and isinstance(one, tuple)
+            value
+            for number, value, _ in self._fields(message)
+            if number == field and isinstance(value, tuple)
         ]
 
     def numbers(self, message: Span, field: int) -> list[int]:
-        """Numbers in a field."""
+        """The integers of a field."""
         return [
-            one
-            for number, one, _ in self._fields(message)
-            if number == field and isinstance(one, int)
+            value
+            for number, value, _ in self._fields(message)
+            if number == field and isinstance(value, int)
         ]
 
     def texts(self, message: Span, field: int) -> list[str]:
-        """Texts in a field."""
+        """The strings of a field."""
         return [self._data[start:end].decode() for start, end in self.parts(message, field)]
 
-    def integer(self, node: Span, attribute: str, otherwise: int = 0) -> int:
-        """An attribute of a node."""
-        values = [self.numbers(one, ATTRIBUTE_INTEGER) for one in self._attributes(node, attribute)]
-        return next((value[0] for value in values if value), otherwise)
+    def integer(self, node: Span, attribute: str, default: int = 0) -> int:
+        """An integer attribute of a node."""
+        attributes = self._attributes(node, attribute)
+        values = [self.numbers(span, ATTRIBUTE_INTEGER) for span in attributes]
+        return next((value[0] for value in values if value), default)
 
-    def real(self, node: Span, attribute: str, otherwise: float) -> float:
-        """An attribute of a node."""
-        spans = [self.parts(one, ATTRIBUTE_FLOAT) for one in self._attributes(node, attribute)]
-        found = [struct.unpack("<f", self._data[start:end])[0] for ((start, end),) in spans]
-        return float(found[0]) if found else otherwise
+    def real(self, node: Span, attribute: str, default: float) -> float:
+        """A float attribute of a node."""
+        spans = [self.parts(span, ATTRIBUTE_FLOAT) for span in self._attributes(node, attribute)]
+        values = [struct.unpack("<f", self._data[start:end])[0] for ((start, end),) in spans]
+        return float(values[0]) if values else default
 
     def fields(self, message: Span) -> Iterator[tuple[int, Span, bytes]]:
-        """Every field with its number, its content, and the whole of it as it is stored."""
-        for number, one, (start, end) in self._fields(message):
-            yield number, one if isinstance(one, tuple) else (end, end), self._data[start:end]
+        """Every field: its number, the span of its content, and its bytes with key and length."""
+        for number, value, (start, end) in self._fields(message):
+            yield number, value if isinstance(value, tuple) else (end, end), self._data[start:end]
 
     def _attributes(self, node: Span, name: str) -> list[Span]:
-        parts = self.parts(node, ATTRIBUTE)
-        return [one for one in parts if self.texts(one, ATTRIBUTE_NAME) == [name]]
+        attributes = self.parts(node, ATTRIBUTE)
+        return [span for span in attributes if self.texts(span, ATTRIBUTE_NAME) == [name]]
 
     def _fields(self, message: Span) -> Iterator[tuple[int, int | Span, Span]]:
         at, end = message
@@ -101,7 +108,7 @@ class Reader:
             at += length
 
     def _number(self, at: int) -> tuple[int, int]:
-        """A number in groups of seven bits, the lowest first, and where it ends."""
+        """The varint at a position (groups of seven bits, lowest first), and where it ends."""
         value = shift = 0
         while True:
             byte = self._data[at]
@@ -112,24 +119,24 @@ class Reader:
 
 
 def number(field: int, value: int) -> bytes:
-    """A field that holds a number."""
+    """A field with an integer."""
     return _varint(field << 3) + _varint(value)
 
 
 def text(field: int, content: str) -> bytes:
-    """A field that holds a text."""
+    """A field with a string."""
     return part(field, content.encode())
 
 
 def part(field: int, content: bytes) -> bytes:
-    """A field that holds a message."""
+    """A field with a message."""
     return _varint(field << 3 | 2) + _varint(len(content)) + content
 
 
 def node(kind: str, inputs: Sequence[str], output: str, **attributes: int) -> bytes:
-    """A node, named as its output is."""
-    taken = b"".join(text(INPUT, name) for name in inputs)
-    said = b"".join(
+    """A node with integer attributes, named like its output."""
+    names = b"".join(text(INPUT, name) for name in inputs)
+    fields = b"".join(
         part(
             ATTRIBUTE,
             text(ATTRIBUTE_NAME, name)
@@ -138,28 +145,28 @@ def node(kind: str, inputs: Sequence[str], output: str, **attributes: int) -> by
         )
         for name, value in attributes.items()
     )
-    return part(NODE, taken + text(OUTPUT, output) + text(NAME, output) + text(KIND, kind) + said)
+    return part(NODE, names + text(OUTPUT, output) + text(NAME, output) + text(KIND, kind) + fields)
 
 
 def external(name: str, kind: int, shape: Sequence[int], file: str) -> bytes:
-    """An initializer whose numbers lie in another file."""
-    where = part(EXTERNAL, text(KEY, "location") + text(VALUE, file))
-    return _initializer(name, kind, shape, where + number(LOCATION, IS_EXTERNAL))
+    """An initializer whose numbers are in another file."""
+    location = part(EXTERNAL, text(KEY, "location") + text(VALUE, file))
+    return _initializer(name, kind, shape, location + number(LOCATION, IS_EXTERNAL))
 
 
 def row(name: str, numbers: Sequence[int]) -> bytes:
-    """An initializer of whole numbers, such as a shape or axes."""
+    """An initializer with a row of integers, such as a shape or axes."""
     raw = struct.pack(f"<{len(numbers)}q", *numbers)
     return _initializer(name, INT64, [len(numbers)], part(RAW_DATA, raw))
 
 
 def scalar(name: str, value: float) -> bytes:
-    """An initializer of one number in fp32."""
+    """An initializer with a single number in fp32."""
     return _initializer(name, FLOAT, [], part(RAW_DATA, struct.pack("<f", value)))
 
 
 def floats(field: int, name: str) -> bytes:
-    """An input or an output of a graph: an fp32 tensor of any shape."""
+    """A graph's input or output, as `field` says: an fp32 tensor of any shape."""
     kind = part(VALUE_TYPE, part(TENSOR_TYPE, number(ELEMENT, FLOAT)))
     return part(field, text(VALUE_NAME, name) + kind)
 
@@ -176,7 +183,7 @@ def _initializer(name: str, kind: int, shape: Sequence[int], numbers: bytes) -> 
 
 
 def _varint(value: int) -> bytes:
-    """Groups of seven bits, the lowest first."""
+    """An integer as groups of seven bits, lowest first."""
     groups = bytearray()
     while value > 127:
         groups.append(value & 127 | 128)

@@ -1,7 +1,7 @@
-"""What ONNX Runtime ran: its kernels, read from the profile of a run.
+"""The kernels that ONNX Runtime executed, read from the profile of a run.
 
-A session does not tell what it made of a network; a profile has each kernel with the types and
-shapes that it worked on.
+A session does not show the graph that it optimised; a profile has each kernel with the types and
+shapes of its inputs and outputs.
 """
 
 import json
@@ -52,9 +52,9 @@ def _kernel(event: Mapping[str, Any], sizes: Mapping[str, int]) -> Kernel:
 
 
 def _size(name: str, sizes: Mapping[str, int]) -> int:
-    """Multiply-adds for one value of a convolution, to whose name the optimizer may have added.
+    """Multiply-adds per value of a convolution, whose name the optimizer may have extended.
 
-    1, the least that it can be, where the name says nothing.
+    1, the smallest possible number, where the name is unknown.
     """
     while name not in sizes and "_" in name:
         name = name.rpartition("_")[0]

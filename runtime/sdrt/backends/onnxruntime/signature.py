@@ -1,4 +1,4 @@
-"""Inputs, outputs and types of weights of an ONNX file, read without the package `onnx`."""
+"""Inputs, outputs and weight types of an ONNX file, read without the package `onnx`."""
 
 from collections import Counter
 from math import prod
@@ -55,7 +55,7 @@ def _signature(path: Path, reader: Reader) -> Signature:
     model = reader.whole
     (graph,) = reader.parts(model, GRAPH)
     weights: Counter[str] = Counter()
-    beside: dict[str, None] = {}
+    weight_files: dict[str, None] = {}
     names = set()
     for tensor in reader.parts(graph, INITIALIZER):
         names.update(reader.texts(tensor, TENSOR_NAME))
@@ -64,17 +64,18 @@ def _signature(path: Path, reader: Reader) -> Signature:
             weights[TYPES[kind]] += prod(reader.numbers(tensor, DIMENSION))
         for entry in reader.parts(tensor, EXTERNAL):
             if reader.texts(entry, KEY) == ["location"]:
-                beside.update(dict.fromkeys(reader.texts(entry, VALUE)))
+                weight_files.update(dict.fromkeys(reader.texts(entry, VALUE)))
     kinds = {kind for node in reader.parts(graph, NODE) for kind in reader.texts(node, KIND)}
-    values = [_tensor(path, reader, one) for one in reader.parts(graph, GRAPH_INPUT)]
+    inputs = [_tensor(path, reader, value) for value in reader.parts(graph, GRAPH_INPUT)]
+    outputs = [_tensor(path, reader, value) for value in reader.parts(graph, GRAPH_OUTPUT)]
     producer = " ".join(reader.texts(model, PRODUCER)) or "unknown"
     return Signature(
         # Old files list their weights among the inputs.
-        inputs=tuple(one for one in values if one.name not in names),
-        outputs=tuple(_tensor(path, reader, one) for one in reader.parts(graph, GRAPH_OUTPUT)),
+        inputs=tuple(spec for spec in inputs if spec.name not in names),
+        outputs=tuple(outputs),
         weights=weights,
         is_quantized=any(kind in kinds for kind in ROUNDING),
-        beside=tuple(beside),
+        weight_files=tuple(weight_files),
         made_with={producer: " ".join(reader.texts(model, PRODUCER_VERSION))},
     )
 

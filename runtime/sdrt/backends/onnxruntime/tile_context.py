@@ -1,4 +1,7 @@
-"""What norms and attention see of a picture, given out of ONNX graphs or taken into them."""
+"""The context of tiles in ONNX graphs: norms and attention get it as inputs, or as outputs give it.
+
+See `sdrt.backends.tile_context`.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,12 +28,12 @@ from sdrt.backends.onnxruntime.onnx_file import (
     scalar,
     text,
 )
-from sdrt.backends.tile_context import KEY, MEAN, VALUE, VARIANCE, name_of
+from sdrt.backends.tile_context import KEY, MEAN, VALUE, VARIANCE, tensor_name
 
 NORMS = ("GroupNormalization", "InstanceNormalization")
 ATTENTION = ("MultiHeadAttention", "Attention")  # of com.microsoft, of ONNX
-BETWEEN = ("Mul", "Div", "Cast")  # of an attention in single steps, around its softmax
-EPSILON = 1e-5  # of norms that do not say theirs
+BETWEEN = ("Mul", "Div", "Cast")  # around the softmax of an attention made of single operations
+EPSILON = 1e-5  # default of the norms' attribute
 
 
 @dataclass(frozen=True)
@@ -43,29 +46,30 @@ class _Node:
 
 @dataclass(frozen=True)
 class _Places:
-    """Where a graph looks at the whole of its picture."""
+    """The nodes of a graph that depend on all of its image, by their position in the file."""
 
     norms: dict[Span, tuple[_Node, int]] = field(default_factory=dict)
-    """By where they lie in the file, with their numbers as places."""
+    """The norms, each with its number among the places."""
     inputs: dict[Span, dict[int, str]] = field(default_factory=dict)
-    """Of attention: which inputs of which nodes are keys or values, and their names."""
+    """The names of keys and values, by the index of the attention's input that reads them."""
     names: list[str] = field(default_factory=list)
+    """The names of all tensors of the context, in the order of the graph."""
 
 
 def context_names(path: Path) -> tuple[str, ...]:
-    """Names of all that can be given or taken."""
+    """Names of the context's tensors in a file."""
     with opened(path) as reader:
         return tuple(_places(reader).names)
 
 
 def with_context(network: Network) -> bytes:
-    """The file's content, changed so that it gives its context or takes another's."""
+    """The file's content, changed so that it has its context as outputs, or another's as inputs."""
     with opened(network.files[0]) as reader:
-        changed = _giving if network.gives else _taking
+        changed = _with_outputs if network.context_outputs else _with_inputs
         return rebuilt(reader, b"".join(changed(reader, _places(reader))))
 
 
-def _giving(reader: Reader, places: _Places) -> Iterator[bytes]:
+def _with_outputs(reader: Reader, places: _Places) -> Iterator[bytes]:
     (graph,) = reader.parts(reader.whole, GRAPH)
     for number, content, raw in reader.fields(graph):
         yield raw
@@ -78,7 +82,7 @@ def _giving(reader: Reader, places: _Places) -> Iterator[bytes]:
     yield from (floats(GRAPH_OUTPUT, name) for name in places.names)
 
 
-def _taking(reader: Reader, places: _Places) -> Iterator[bytes]:
+def _with_inputs(reader: Reader, places: _Places) -> Iterator[bytes]:
     (graph,) = reader.parts(reader.whole, GRAPH)
     for number, content, raw in reader.fields(graph):
         if number == NODE and content in places.norms:
@@ -91,10 +95,10 @@ def _taking(reader: Reader, places: _Places) -> Iterator[bytes]:
 
 
 def _statistics(reader: Reader, norm: _Node, place: int) -> Iterator[bytes]:
-    """Mean and variance of what a norm is given."""
+    """Nodes that compute mean and variance of a norm's input."""
 
     def made(name: str) -> str:
-        return name_of(place, name)
+        return tensor_name(place, name)
 
     groups = reader.integer(norm.span, "num_groups")
     yield row(made("rows"), [0, groups, 1, -1])
@@ -116,13 +120,13 @@ def _statistics(reader: Reader, norm: _Node, place: int) -> Iterator[bytes]:
 
 
 def _normalized(reader: Reader, norm: _Node, place: int) -> Iterator[bytes]:
-    """The norm with statistics that are given: each channel times a number, plus a number."""
+    """The norm with statistics from inputs: each channel times a number, plus a number."""
     data, weight, bias = norm.inputs
 
     def made(name: str) -> str:
-        return name_of(place, name)
+        return tensor_name(place, name)
 
-    # Weights and biases of an instance norm belong to its groups, which it has for channels.
+    # The channels of an instance norm are its groups, and have its weights and biases.
     groups = reader.integer(norm.span, "num_groups")
     yield row(made("groups"), [1, groups, -1] if groups else [1, -1, 1])
     yield row(made("channels"), [1, -1, 1])
@@ -144,63 +148,64 @@ def _normalized(reader: Reader, norm: _Node, place: int) -> Iterator[bytes]:
     yield node("Reshape", [made("shifted"), made("shape")], norm.output)
 
 
-def _redirected(reader: Reader, span: Span, others: dict[int, str]) -> bytes:
-    """A node that reads other tensors in the place of some of its inputs."""
-    fields, seen = [], 0
+def _redirected(reader: Reader, span: Span, names: dict[int, str]) -> bytes:
+    """A node that reads other tensors in place of some of its inputs."""
+    fields, index = [], 0
     for number, _, raw in reader.fields(span):
         if number == INPUT:
-            raw = text(INPUT, others[seen]) if seen in others else raw
-            seen += 1
+            raw = text(INPUT, names[index]) if index in names else raw
+            index += 1
         fields.append(raw)
     return part(NODE, b"".join(fields))
 
 
 def _places(reader: Reader) -> _Places:
     nodes = [_node(reader, span) for span in _spans(reader)]
-    found, count = _Places(), 0
-    for one in nodes:
-        if one.kind in NORMS:
-            found.norms[one.span] = one, count
-            found.names.extend(name_of(count, each) for each in (MEAN, VARIANCE))
+    places, count = _Places(), 0
+    for current in nodes:
+        if current.kind in NORMS:
+            places.norms[current.span] = current, count
+            places.names.extend(tensor_name(count, tensor) for tensor in (MEAN, VARIANCE))
             count += 1
             continue
-        for each, (reading, index) in zip((KEY, VALUE), _key_and_value(one, nodes), strict=False):
-            name = name_of(count, each)
-            found.inputs.setdefault(reading.span, {})[index] = name
-            found.names.append(name)
-            count += each == VALUE
-    return found
+        targets = _key_and_value(current, nodes)
+        for tensor, (reading, index) in zip((KEY, VALUE), targets, strict=False):
+            name = tensor_name(count, tensor)
+            places.inputs.setdefault(reading.span, {})[index] = name
+            places.names.append(name)
+            count += tensor == VALUE
+    return places
 
 
-def _key_and_value(one: _Node, nodes: Sequence[_Node]) -> list[tuple[_Node, int]]:
-    """The nodes that read keys and values, with the places of these among their inputs."""
-    if one.kind in ATTENTION:
-        return [(one, 1), (one, 2)]
-    if one.kind != "Softmax":
+def _key_and_value(current: _Node, nodes: Sequence[_Node]) -> list[tuple[_Node, int]]:
+    """The nodes that read keys and values, each with the index of that input."""
+    if current.kind in ATTENTION:
+        return [(current, 1), (current, 2)]
+    if current.kind != "Softmax":
         return []
-    before, behind = _before(one, nodes), _behind(one, nodes)
-    return [(before, 1), (behind, 1)] if before and behind else []
+    scores, result = _scores(current, nodes), _result(current, nodes)
+    return [(scores, 1), (result, 1)] if scores and result else []
 
 
-def _before(softmax: _Node, nodes: Sequence[_Node]) -> _Node | None:
-    """The product of queries and keys."""
-    makers = {one.output: one for one in nodes}
-    maker = makers.get(softmax.inputs[0])
-    while maker and maker.kind in BETWEEN:
-        maker = makers.get(maker.inputs[0])
-    return maker if maker and maker.kind == "MatMul" else None
+def _scores(softmax: _Node, nodes: Sequence[_Node]) -> _Node | None:
+    """The product of queries and keys, before the softmax."""
+    producers = {node.output: node for node in nodes}
+    producer = producers.get(softmax.inputs[0])
+    while producer and producer.kind in BETWEEN:
+        producer = producers.get(producer.inputs[0])
+    return producer if producer and producer.kind == "MatMul" else None
 
 
-def _behind(softmax: _Node, nodes: Sequence[_Node]) -> _Node | None:
-    """The product of scores and values."""
-    one = softmax
+def _result(softmax: _Node, nodes: Sequence[_Node]) -> _Node | None:
+    """The product of scores and values, after the softmax."""
+    current = softmax
     while True:
-        readers = [other for other in nodes if one.output in other.inputs]
+        readers = [node for node in nodes if current.output in node.inputs]
         if len(readers) != 1:
             return None
-        (one,) = readers
-        if one.kind not in BETWEEN:
-            return one if one.kind == "MatMul" else None
+        (current,) = readers
+        if current.kind not in BETWEEN:
+            return current if current.kind == "MatMul" else None
 
 
 def _spans(reader: Reader) -> list[Span]:

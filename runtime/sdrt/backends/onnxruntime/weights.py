@@ -1,6 +1,6 @@
-"""Sizes of a network's convolutions, and weights of its layers, read from its ONNX file.
+"""Weights of a network's layers, and sizes of its convolutions, read from its ONNX file.
 
-ONNX Runtime does not show weights that it packed, and so not how large a convolution's kernel is.
+ONNX Runtime does not show weights that it has packed, and so not the size of a convolution.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ from sdrt.backends.onnxruntime.onnx_file import (
     opened,
     rebuilt,
 )
-from sdrt.backends.weight_patches import check_named, is_table, layer_name
+from sdrt.backends.weight_patches import check_layer_names, is_token_table, layer_name
 from sdrt.errors import ArtifactError
 
 STORED = {FLOAT: "<f4", BFLOAT16: "<u2"}
@@ -43,24 +43,27 @@ WIDENING = ("Cast", "DequantizeLinear")
 
 @dataclass(frozen=True)
 class StoredWeight:
-    """Where a layer's weight lies: in fp32, or in bf16, which is read as uint16."""
+    """The place of a layer's weight in a file: in fp32, or in bf16, which is read as uint16."""
 
     name: str
-    """Of the initializer."""
+    """The name of its initializer."""
     kind: int
+    """The number of its type in ONNX."""
     shape: tuple[int, ...]
-    is_turned: bool
-    """Stored as (in, out), as a product of matrices takes it."""
+    """Its shape as stored."""
+    is_transposed: bool
+    """Whether it is stored as (in, out), as a matrix product takes it."""
     file: Path
     offset: int
+    """Where in the file its first byte is."""
 
     @property
     def layer_shape(self) -> tuple[int, ...]:
-        """As layers have it: (out, in), or (out, in, height, width)."""
-        return self.shape[::-1] if self.is_turned else self.shape
+        """Its shape as layers have it: (out, in), or (out, in, height, width)."""
+        return self.shape[::-1] if self.is_transposed else self.shape
 
     def read(self) -> Array:
-        """The numbers, as they are stored."""
+        """Read its numbers, as they are stored."""
         dtype = np.dtype(STORED[self.kind])
         array = np.fromfile(self.file, dtype, prod(self.shape), offset=self.offset)
         if array.size != prod(self.shape):
@@ -69,13 +72,12 @@ class StoredWeight:
 
 
 def layer_weights(path: Path) -> dict[str, StoredWeight]:
-    """Weights that are stored in float, by their layers' names: of linear layers, of convolutions,
-    and the table of tokens.
+    """Weights stored in float, by layer: of linear layers, convolutions and the table of tokens.
 
-    Raises `ArtifactError` where they do not bear the names.
+    Raises `ArtifactError` where they do not have the layers' names.
     """
-    found: dict[str, StoredWeight] = {}
-    nameless = []
+    weights: dict[str, StoredWeight] = {}
+    unnamed = []
     with opened(path) as reader:
         (graph,) = reader.parts(reader.whole, GRAPH)
         tensors = {
@@ -83,7 +85,7 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
             for tensor in reader.parts(graph, INITIALIZER)
             if reader.numbers(tensor, TYPE)[0] in STORED and reader.parts(tensor, EXTERNAL)
         }
-        casts: dict[str, str] = {}  # weights in fp32, and what they are in the file
+        casts: dict[str, str] = {}  # weights in fp32, and the tensors that they are cast from
         for node in reader.parts(graph, NODE):
             kind, inputs = reader.texts(node, KIND)[0], reader.texts(node, INPUT)
             if kind == "Cast":
@@ -93,24 +95,25 @@ def layer_weights(path: Path) -> dict[str, StoredWeight]:
             weight = inputs[0 if kind == TABLE else 1]
             stored = casts.get(weight, weight)
             layer = layer_name(stored)
-            if stored not in tensors or (kind == TABLE and not is_table(layer or "")):
+            if stored not in tensors or (kind == TABLE and not is_token_table(layer or "")):
                 continue
             if layer is None:
-                nameless.append(stored)
+                unnamed.append(stored)
                 continue
-            is_turned = kind == "MatMul" or (kind == "Gemm" and not reader.integer(node, "transB"))
-            found[layer] = _stored(reader, path, tensors[stored], is_turned)
-    check_named(path, nameless)
-    return found
+            is_gemm = kind == "Gemm" and not reader.integer(node, "transB")
+            is_transposed = kind == "MatMul" or is_gemm
+            weights[layer] = _stored(reader, path, tensors[stored], is_transposed)
+    check_layer_names(path, unnamed)
+    return weights
 
 
 def resized(path: Path, weight: StoredWeight, shape: tuple[int, ...]) -> bytes:
-    """The file's content where one weight has another shape; its numbers have to be given."""
-    made = external(weight.name, weight.kind, shape, weight.file.name)
+    """The file's content with another shape for one weight, whose numbers the session is given."""
+    initializer = external(weight.name, weight.kind, shape, weight.file.name)
     with opened(path) as reader:
         (graph,) = reader.parts(reader.whole, GRAPH)
         fields = [
-            made
+            initializer
             if field == INITIALIZER and reader.texts(content, TENSOR_NAME) == [weight.name]
             else raw
             for field, content, raw in reader.fields(graph)
@@ -119,9 +122,9 @@ def resized(path: Path, weight: StoredWeight, shape: tuple[int, ...]) -> bytes:
 
 
 def convolution_sizes(path: Path) -> dict[str, int]:
-    """Multiply-adds for one value of its result, for each convolution by its name."""
+    """Multiply-adds per value of the result, for each convolution by its name."""
     shapes: dict[str, list[int]] = {}
-    stored: dict[str, str] = {}  # weights in float, and what they are in the file
+    stored: dict[str, str] = {}  # weights in float, and the tensors that they are made from
     weights: dict[str, str] = {}
     with opened(path) as reader:
         (graph,) = reader.parts(reader.whole, GRAPH)
@@ -133,13 +136,13 @@ def convolution_sizes(path: Path) -> dict[str, int]:
                 stored[reader.texts(node, OUTPUT)[0]] = inputs[0]
             elif kind == ["Conv"]:
                 weights["".join(reader.texts(node, NAME))] = inputs[1]
-    found = {name: shapes.get(stored.get(tensor, tensor)) for name, tensor in weights.items()}
-    return {name: prod(shape[1:]) for name, shape in found.items() if shape}
+    known = {name: shapes.get(stored.get(tensor, tensor)) for name, tensor in weights.items()}
+    return {name: prod(shape[1:]) for name, shape in known.items() if shape}
 
 
-def _stored(reader: Reader, path: Path, tensor: Span, is_turned: bool) -> StoredWeight:
-    """An initializer whose numbers lie beside the file."""
-    said = dict(
+def _stored(reader: Reader, path: Path, tensor: Span, is_transposed: bool) -> StoredWeight:
+    """An initializer whose numbers are in another file."""
+    location = dict(
         (reader.texts(entry, KEY)[0], reader.texts(entry, VALUE)[0])
         for entry in reader.parts(tensor, EXTERNAL)
     )
@@ -147,7 +150,7 @@ def _stored(reader: Reader, path: Path, tensor: Span, is_turned: bool) -> Stored
         name=reader.texts(tensor, TENSOR_NAME)[0],
         kind=reader.numbers(tensor, TYPE)[0],
         shape=tuple(reader.numbers(tensor, DIMENSION)),
-        is_turned=is_turned,
-        file=path.with_name(said["location"]),
-        offset=int(said.get("offset", "0")),
+        is_transposed=is_transposed,
+        file=path.with_name(location["location"]),
+        offset=int(location.get("offset", "0")),
     )

@@ -1,7 +1,7 @@
-"""Does OpenVINO compute rightly in bf16 on this machine? Small layers in bf16, against fp32.
+"""Self-test of OpenVINO's bf16 on this machine: small layers in bf16, compared with fp32.
 
 OpenVINO's bf16 is not right everywhere (openvino#38256 reports matrix products on a Zen 5 with
-errors larger than the results). So it is tried before it is trusted: once for each processor and
+errors larger than the results). So it is tested before it is trusted, once for each processor and
 version of the engine; the verdict is kept in the user's cache.
 """
 
@@ -19,61 +19,60 @@ import numpy as np
 import openvino as ov
 from openvino import opset13
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.errors import WriteError
 from sdrt.files.atomic import whole_file
 from sdrt.files.cache import cache_folder
 from sdrt.machine import instruction_sets, processor
-from sdrt.snr import snr_db
 
-VERSION = 1  # of the layers below: another one asks for another verdict
-# Rounding the inputs of one layer leaves 49 dB or more, wherever it is done; 30 dB is 3 % of error.
-FLOOR_DB = 30.0
+VERSION = 1  # of the layers below; verdicts on other versions do not count
+FLOOR_DB = 30.0  # 3 % of error; rounding the inputs of one layer leaves 49 dB or more
 ROWS, WIDTH, SIDE, HEADS = 64, 320, 16, 8
 
 Settings = Mapping[str, str | int]
 
 
 @dataclass(frozen=True)
-class Layer:
-    """A small graph and what it is run on."""
+class ProbeLayer:
+    """A small graph and its inputs."""
 
     model: ov.Model
     feeds: Mapping[str, Array]
 
 
-RunLayer = Callable[[ov.Core, str, Settings, Layer], Array]
-"""Runs a layer on a device with settings, and gives its one output."""
+RunLayer = Callable[[ov.Core, str, Settings, ProbeLayer], Array]
+"""Runs a layer on a device with settings, and returns its only output."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What a verdict depends on."""
+    """Everything that a verdict depends on."""
 
     device: str
     engine: str
     processor: str = field(default_factory=processor)
     instruction_sets: tuple[str, ...] = field(default_factory=instruction_sets)
-    # oneDNN's own way to leave instruction sets unused.
     limit: str = field(default_factory=lambda: os.environ.get("ONEDNN_MAX_CPU_ISA", ""))
+    """oneDNN's setting that excludes instruction sets."""
     version: int = VERSION
 
     @property
     def file(self) -> Path:
-        """Where the verdict is kept."""
+        """The file of the verdict."""
         digest = hashlib.sha256(repr(self).encode()).hexdigest()
         return cache_folder() / "selftest" / f"{digest}.json"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the self-test found: for each layer the signal-to-noise ratio of bf16, dB."""
+    """The result of the self-test."""
 
     figures: Mapping[str, float]
+    """The signal-to-noise ratio of each layer in bf16, dB."""
 
     @property
     def wrong(self) -> dict[str, float]:
-        """Those that rounding does not explain; NaN is one of them."""
+        """The figures of layers whose error is more than rounding, or NaN."""
         return {name: db for name, db in self.figures.items() if not db >= FLOOR_DB}
 
     @property
@@ -82,26 +81,27 @@ class Verdict:
         return not self.wrong
 
     def describe(self, name: str) -> str:
-        """One layer's figure, for people."""
+        """A layer's figure as text."""
         return f"{'WRONG' if name in self.wrong else 'right'}: {self.figures[name]:.1f} dB"
 
 
 def recall(setup: Setup, measure: Callable[[], Verdict]) -> Verdict:
-    """The verdict that was found before on such a machine, or else the one that is found now."""
+    """The verdict remembered for this setup, or else the one measured now."""
     return _read(setup) or remember(setup, measure())
 
 
-def remember(setup: Setup, found: Verdict) -> Verdict:
-    """Keep a verdict for the next process, if that is possible, and give it back."""
-    # Whoever cannot write there only tests again the next time.
+def remember(setup: Setup, verdict: Verdict) -> Verdict:
+    """Keep a verdict for later processes, if possible, and return it."""
+    # Where the cache cannot be written, the next process tests again.
     with suppress(OSError, WriteError, RuntimeError):
         file = setup.file
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(file) as target:
             target.write_text(
-                json.dumps({**asdict(setup), "figures": found.figures}, indent=1), encoding="utf-8"
+                json.dumps({**asdict(setup), "figures": verdict.figures}, indent=1),
+                encoding="utf-8",
             )
-    return found
+    return verdict
 
 
 def _read(setup: Setup) -> Verdict | None:
@@ -110,7 +110,7 @@ def _read(setup: Setup) -> Verdict | None:
         if set(figures) == set(LAYERS):
             return Verdict({name: float(figures[name]) for name in LAYERS})
     except (OSError, RuntimeError, ValueError, TypeError, KeyError):
-        pass  # not there, not readable, not JSON or not ours: as if there were none
+        pass  # missing, unreadable, not JSON or not ours: as if there were none
     return None
 
 
@@ -125,12 +125,12 @@ def examine(core: ov.Core, device: str, settings: Settings, run_layer: RunLayer)
                 for hint in ("f32", "bf16")
             )
             figures[name] = snr_db(expected, found)
-        except RuntimeError:  # an engine that cannot run such a layer is no engine for bf16
+        except RuntimeError:  # an engine that cannot run the layer cannot be trusted with bf16
             figures[name] = -math.inf
     return Verdict(figures)
 
 
-def run_layer(core: ov.Core, device: str, settings: Settings, layer: Layer) -> Array:
+def run_layer(core: ov.Core, device: str, settings: Settings, layer: ProbeLayer) -> Array:
     """Compile a layer and run it."""
     request = core.compile_model(layer.model, device, dict(settings)).create_infer_request()
     request.infer(dict(layer.feeds))
@@ -138,16 +138,16 @@ def run_layer(core: ov.Core, device: str, settings: Settings, layer: Layer) -> A
     return result
 
 
-def _convolution() -> Layer:
-    """As in a U-Net's first level."""
+def _convolution() -> ProbeLayer:
+    """A convolution as in a U-Net's first level."""
     x = _normal(1, WIDTH, SIDE, SIDE)
     weights = _stored(_normal(WIDTH, WIDTH, 3, 3), ov.Type.bf16)
     node = _input(x)
-    one = [1, 1]
-    return _layer(opset13.convolution(node, weights, one, one, one, one), {"x": x}, [node])
+    ones = [1, 1]  # strides, padding at both ends, dilations
+    return _layer(opset13.convolution(node, weights, ones, ones, ones, ones), {"x": x}, [node])
 
 
-def _product(length: int, stored: ov.Type) -> Layer:
+def _product(length: int, stored: ov.Type) -> ProbeLayer:
     """Rows times constant weights, summed over `length` terms."""
     x = _normal(1, ROWS, length)
     node = _input(x)
@@ -155,7 +155,7 @@ def _product(length: int, stored: ov.Type) -> Layer:
     return _layer(opset13.matmul(node, weights, False, False), {"x": x}, [node])
 
 
-def _attention() -> Layer:
+def _attention() -> ProbeLayer:
     shape = (1, HEADS, ROWS, WIDTH // HEADS)
     arrays = {name: _normal(*shape, seed=seed) for seed, name in enumerate("qkv")}
     nodes = [_input(array, name) for name, array in arrays.items()]
@@ -173,17 +173,17 @@ def _input(array: Array, name: str = "x") -> ov.Node:
 
 
 def _stored(weights: Array, stored: ov.Type) -> ov.Node:
-    """Weights as artifacts hold them: in bf16 they are widened inside the graph."""
+    """Weights as artifacts store them: bf16 is widened inside the graph."""
     constant = opset13.constant(weights, stored)
     return constant if stored == ov.Type.f32 else opset13.convert(constant, "f32")
 
 
-def _layer(result: ov.Node, feeds: Mapping[str, Array], inputs: list[ov.Node]) -> Layer:
-    return Layer(ov.Model([opset13.result(result)], inputs, "layer"), feeds)
+def _layer(result: ov.Node, feeds: Mapping[str, Array], inputs: list[ov.Node]) -> ProbeLayer:
+    return ProbeLayer(ov.Model([opset13.result(result)], inputs, "layer"), feeds)
 
 
-# Sums as long as those of Stable Diffusion's networks: engines choose kernels by them.
-LAYERS: dict[str, Callable[[], Layer]] = {
+# Sums of the lengths in Stable Diffusion's networks, by which engines choose kernels.
+LAYERS: dict[str, Callable[[], ProbeLayer]] = {
     "3x3 convolution": _convolution,
     "matrix product of 320": partial(_product, 320, ov.Type.bf16),
     "matrix product of 1280": partial(_product, 1280, ov.Type.bf16),

@@ -1,8 +1,8 @@
-"""What OpenVINO made of a network: its kernels, read from the compiled graph.
+"""The kernels of a network that OpenVINO compiled, read from the compiled graph.
 
-A kernel's arithmetic is in its name ("brgconv_avx512_bf16"). How many multiply-adds it has follows
-from its shapes, but for attention: that is fused into kernels of any kind and shape, which are
-known by the names of the layers that went into them.
+A kernel's name tells its arithmetic ("brgconv_avx512_bf16"), and its shapes tell its multiply-adds.
+Attention alone is fused into kernels of any kind and shape; these are recognised by the names of
+the layers that were fused into them.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from sdrt.backends.executed import Kernel
 
 PRECISIONS = {"f32": "fp32", "f16": "fp16", "I8": "int8"}
 INSTRUCTION_SETS = ("sse42", "avx", "avx2", "avx512", "vnni", "amx", "neon", "asimd", "sve")
-ENDS = ("Input", "Output")
+NOT_KERNELS = ("Input", "Output")
 
 
 def layer_macs(model: ov.Model) -> dict[str, int]:
-    """Multiply-adds of the layers that may become part of another kernel, by their names.
+    """Multiply-adds of the layers that may be fused into other kernels, by name.
 
-    For a model of known shapes, before it is compiled.
+    Takes a model of known shapes, before it is compiled.
     """
     macs = {}
     for node in model.get_ops():
@@ -30,31 +30,31 @@ def layer_macs(model: ov.Model) -> dict[str, int]:
         left, right = (node.input_value(i).get_shape() for i in range(2))
         out = node.get_output_shape(0)
         if kind == "MatMul":
-            is_turned = node.get_attributes()["transpose_a"]
-            macs[node.get_friendly_name()] = prod(out) * left[-2 if is_turned else -1]
+            is_transposed = node.get_attributes()["transpose_a"]
+            macs[node.get_friendly_name()] = prod(out) * left[-2 if is_transposed else -1]
         else:  # queries and keys are multiplied, then their product and the values
             macs[node.get_friendly_name()] = (prod(left) + prod(out)) * right[-2]
     return macs
 
 
 def read_kernels(compiled: ov.CompiledModel, layers: dict[str, int]) -> Iterator[Kernel]:
-    """Kernels of a compiled model, of which `layers` may be a part.
+    """Kernels of a compiled model, into which `layers` (see `layer_macs`) may be fused.
 
-    They have times if it was compiled with PERF_COUNT and has run.
+    They have times if the model was compiled with PERF_COUNT and has run.
     """
     constants: set[str] = set()
     for node in compiled.get_runtime_model().get_ordered_ops():
         info = {name: str(value.value) for name, value in node.get_rt_info().items()}
-        sources = {one.get_node().get_friendly_name() for one in node.input_values()}
-        if info["layerType"] != "Input" and sources <= constants:  # made once, when compiled
+        sources = {source.get_node().get_friendly_name() for source in node.input_values()}
+        if info["layerType"] != "Input" and sources <= constants:  # computed when compiled
             constants.add(node.get_friendly_name())
-        if node.get_friendly_name() in constants or info["layerType"] in ENDS:
+        if node.get_friendly_name() in constants or info["layerType"] in NOT_KERNELS:
             continue
         words = info["primitiveType"].split("_")
         microseconds = info["execTimeMcs"]
         yield Kernel(
             kind=info["layerType"],
-            # `runtimePrecision` may be that of weights which the kernel expands as it goes.
+            # `runtimePrecision` may be that of weights which the kernel widens as it runs.
             precision=PRECISIONS.get(words[-1], words[-1]),
             macs=_macs(node, info, layers),
             isa="_".join(word for word in words if word in INSTRUCTION_SETS),

@@ -1,9 +1,9 @@
-"""Give back the memory of weight files that an engine has mapped and no longer needs.
+"""Frees the memory of weight files that an engine has mapped and no longer needs.
 
 OpenVINO maps a weight file, copies the weights into the layout of its kernels, and keeps the
-mapping. From then on half of the process's resident memory is a copy that nobody reads: for
-Stable Diffusion 1.5 in fp32, 3.4 of 6.9 GB. The pages of a read-only mapping can be dropped at any
-time; should anybody read them again, the system fetches them from the file.
+mapping. From then on half of the process's resident memory is an unused copy: for Stable Diffusion
+1.5 in fp32, 3.4 of 6.9 GB. The pages of a read-only mapping can be dropped at any time; if they are
+read again, the system loads them from the file.
 """
 
 import ctypes
@@ -37,7 +37,7 @@ def dropping_pages(files: Sequence[Path]) -> Iterator[None]:
 
 
 def drop_pages(files: Sequence[Path]) -> int:
-    """Drop the resident pages of read-only mappings of these files; gives how many mappings."""
+    """Drop the resident pages of read-only mappings of these files; returns their number."""
     if not MAPS.exists():
         return 0
     names = {str(file.resolve()) for file in files}

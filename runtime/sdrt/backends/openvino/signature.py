@@ -1,4 +1,4 @@
-"""Inputs, outputs and types of weights of an OpenVINO IR; its weights are mapped and not loaded."""
+"""Inputs, outputs and weight types of an OpenVINO IR; its weights are mapped and not loaded."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sdrt.manifest import TensorSpec
 
 DTYPES = {"f32": "float32", "i32": "int32", "i64": "int64", "boolean": "bool"}
 TYPES = ("f64", "f32", "f16", "bf16", "i8", "u8", "i4", "u4")
-"""Of weights; numbers of others are shapes and indices."""
+"""Types of weights; constants of other types are shapes and indices."""
 ROUNDING = "FakeQuantize"
 
 
@@ -39,7 +39,7 @@ def read_openvino_signature(path: Path) -> Signature:
         outputs=_tensors(path, model.outputs),
         weights=weights,
         is_quantized=is_quantized,
-        beside=(path.with_suffix(".bin").name,),
+        weight_files=(path.with_suffix(".bin").name,),
         made_with=_versions(model),
     )
 
@@ -64,7 +64,7 @@ def _tensor(path: Path, port: Any) -> TensorSpec:
 
 
 def _versions(model: Any) -> dict[str, str]:
-    """What the exporter wrote down; optimum-intel writes `optimum_intel_version` and others."""
+    """Versions that the exporter recorded; optimum-intel: `optimum_intel_version` and others."""
     versions = {}
     if model.has_rt_info(["optimum"]):
         for key, value in model.get_rt_info(["optimum"]).astype(dict).items():

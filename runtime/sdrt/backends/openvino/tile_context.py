@@ -1,4 +1,7 @@
-"""What norms and attention see of a picture, given out of OpenVINO's graphs or taken into them."""
+"""The context of tiles in OpenVINO's graphs: norms and attention get it as inputs, or give it.
+
+See `sdrt.backends.tile_context`.
+"""
 
 from collections.abc import Iterator
 
@@ -7,89 +10,89 @@ import openvino as ov
 from openvino import opset13
 
 from sdrt.backends.graph import Network
-from sdrt.backends.tile_context import KEY, MEAN, VALUE, VARIANCE, name_of
+from sdrt.backends.tile_context import KEY, MEAN, VALUE, VARIANCE, tensor_name
 
 NORMS = ("GroupNormalization", "MVN")
 ATTENTION = ("ScaledDotProductAttention",)
-BETWEEN = ("Multiply", "Divide", "Convert")  # of an attention in single steps, around its softmax
+BETWEEN = ("Multiply", "Divide", "Convert")
+"""Operations around the softmax of an attention that is made of single operations."""
 
 
 def context_names(model: ov.Model) -> tuple[str, ...]:
-    """Names of all that can be given or taken."""
+    """Names of the context's tensors in a model."""
     return tuple(
-        name_of(place, part)
+        tensor_name(place, tensor)
         for place, node in enumerate(_places(model))
-        for part in ((MEAN, VARIANCE) if node.get_type_name() in NORMS else (KEY, VALUE))
+        for tensor in ((MEAN, VARIANCE) if node.get_type_name() in NORMS else (KEY, VALUE))
     )
 
 
 def apply_context(model: ov.Model, network: Network) -> None:
-    """Change a model, in place, into one that gives its context or takes another's."""
-    if network.gives:
-        _give(model)
-    if network.takes:
-        _take(model)
+    """Add a network's context to the outputs or the inputs of its model, in place."""
+    if network.context_outputs:
+        _add_outputs(model)
+    if network.context_inputs:
+        _add_inputs(model)
 
 
-def _give(model: ov.Model) -> None:
-    made: dict[str, ov.Output] = {}
+def _add_outputs(model: ov.Model) -> None:
+    outputs: dict[str, ov.Output] = {}
     for place, node in enumerate(_places(model)):
         if node.get_type_name() in NORMS:
             mean, variance = _statistics(node)
-            made[name_of(place, MEAN)] = mean.output(0)
-            made[name_of(place, VARIANCE)] = variance.output(0)
+            outputs[tensor_name(place, MEAN)] = mean.output(0)
+            outputs[tensor_name(place, VARIANCE)] = variance.output(0)
         else:
             key, value = _key_and_value(node)
-            made[name_of(place, KEY)] = key.get_source_output()
-            made[name_of(place, VALUE)] = value.get_source_output()
-    for name, output in made.items():
+            outputs[tensor_name(place, KEY)] = key.get_source_output()
+            outputs[tensor_name(place, VALUE)] = value.get_source_output()
+    for name, output in outputs.items():
         output.add_names({name})
-    # Operations run in the order in which results need them: what is only seen comes first, for
-    # otherwise everything that is seen would stay in memory to the end.
+    # Operations run in the order in which results need them. The context comes first, because all
+    # of it would otherwise stay in memory to the end.
     last = model.get_results()
     for result in last:
         model.remove_result(result)
-    model.add_results([*(opset13.result(output) for output in made.values()), *last])
+    model.add_results([*(opset13.result(output) for output in outputs.values()), *last])
     model.validate_nodes_and_infer_types()
 
 
-def _take(model: ov.Model) -> None:
-    made: list[ov.Node] = []
+def _add_inputs(model: ov.Model) -> None:
+    parameters: list[ov.Node] = []
 
-    def taken(place: int, part: str, shape: ov.PartialShape) -> ov.Node:
-        parameter = opset13.parameter(shape, ov.Type.f32, name_of(place, part))
-        parameter.output(0).set_names({name_of(place, part)})
-        made.append(parameter)
+    def add(place: int, tensor: str, shape: ov.PartialShape) -> ov.Node:
+        parameter = opset13.parameter(shape, ov.Type.f32, tensor_name(place, tensor))
+        parameter.output(0).set_names({tensor_name(place, tensor)})
+        parameters.append(parameter)
         return parameter
 
     for place, node in enumerate(list(_places(model))):
         if node.get_type_name() in NORMS:
             shape = ov.PartialShape([1, -1, 1])
-            mean, variance = taken(place, MEAN, shape), taken(place, VARIANCE, shape)
+            mean, variance = add(place, MEAN, shape), add(place, VARIANCE, shape)
             node.output(0).replace(_normalized(node, mean, variance).output(0))
         else:
-            for part, target in zip((KEY, VALUE), _key_and_value(node), strict=True):
+            for tensor, target in zip((KEY, VALUE), _key_and_value(node), strict=True):
                 rank = target.get_source_output().get_partial_shape().rank.get_length()
-                target.replace_source_output(
-                    taken(place, part, ov.PartialShape([-1] * rank)).output(0)
-                )
-    model.add_parameters(made)
+                shape = ov.PartialShape([-1] * rank)
+                target.replace_source_output(add(place, tensor, shape).output(0))
+    model.add_parameters(parameters)
     model.validate_nodes_and_infer_types()
 
 
 def _statistics(node: ov.Node) -> tuple[ov.Node, ov.Node]:
-    """Mean and variance of what a norm is given: of channels at first, in the layout they have."""
+    """Mean and variance of a norm's input: of each channel first, which keeps its layout."""
     data = node.input_value(0)
     rank = data.get_partial_shape().rank.get_length()
-    places = list(range(2, rank))
-    sizes = opset13.gather(opset13.shape_of(data), places, 0)
+    axes = list(range(2, rank))
+    sizes = opset13.gather(opset13.shape_of(data), axes, 0)
     count = opset13.convert(opset13.reduce_prod(sizes, [0], keep_dims=True), "f32")
-    length = opset13.reduce_l2(data, places, keep_dims=True)
-    grouping = [0, node.get_attributes().get("num_groups", 0), -1]
+    length = opset13.reduce_l2(data, axes, keep_dims=True)
+    groups = [0, node.get_attributes().get("num_groups", 0), -1]
     mean, squares = (
-        opset13.reduce_mean(opset13.reshape(one, grouping, special_zero=True), [2], keep_dims=True)
-        for one in (
-            opset13.reduce_mean(data, places, keep_dims=True),
+        opset13.reduce_mean(opset13.reshape(each, groups, special_zero=True), [2], keep_dims=True)
+        for each in (
+            opset13.reduce_mean(data, axes, keep_dims=True),
             opset13.divide(opset13.multiply(length, length), count),
         )
     )
@@ -127,20 +130,20 @@ def _key_and_value(node: ov.Node) -> list[ov.Input]:
         return [node.input(1), node.input(2)]
     if node.get_type_name() != "Softmax":
         return []
-    before, behind = _before(node), _behind(node)
-    return [before.input(1), behind.input(1)] if before and behind else []
+    scores, result = _scores(node), _result(node)
+    return [scores.input(1), result.input(1)] if scores and result else []
 
 
-def _before(softmax: ov.Node) -> ov.Node | None:
-    """The product of queries and keys."""
+def _scores(softmax: ov.Node) -> ov.Node | None:
+    """The product of queries and keys, before the softmax."""
     node = softmax.input_value(0).get_node()
     while node.get_type_name() in BETWEEN:
         node = node.input_value(0).get_node()
     return node if node.get_type_name() == "MatMul" else None
 
 
-def _behind(softmax: ov.Node) -> ov.Node | None:
-    """The product of scores and values."""
+def _result(softmax: ov.Node) -> ov.Node | None:
+    """The product of scores and values, after the softmax."""
     node = softmax
     while True:
         readers = list(node.output(0).get_target_inputs())

@@ -1,4 +1,4 @@
-"""A file of golden vectors: cases, and the arrays of their stages (docs/conformance.md)."""
+"""A file of golden vectors: cases, and the arrays of their stages (docs/embed/conformance.md)."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ from sdrt.artifact.artifact import Artifact
 from sdrt.diagnostics.conformance.tolerance import EXACT, REDUCED, Stage, Tolerance
 from sdrt.errors import ArtifactError
 from sdrt.files.safetensors import read_tensors, write_tensors
-from sdrt.manifest import MANIFEST_NAME, Model, describe
+from sdrt.manifest import MANIFEST_NAME, Model, explain_validation_error
 from sdrt.request.options import Options
 
 FORMAT, VERSION = "sdrt-conformance", "1"
@@ -147,7 +147,9 @@ def read_golden(path: Path, artifact: Artifact) -> Golden:
     try:
         checked = CASES.validate_python(cases)
     except ValidationError as error:
-        raise ArtifactError(f"{path}: {describe(error)}; write the file again") from error
+        raise ArtifactError(
+            f"{path}: {explain_validation_error(error)}; write the file again"
+        ) from error
     if not checked or len({case.name for case in checked}) < len(checked):
         raise ArtifactError(f"{path} has no cases, or two of one name; write the file again")
     return Golden(path, tuple((case, _arrays(path, case, tensors)) for case in checked))

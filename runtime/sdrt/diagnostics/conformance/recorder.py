@@ -10,9 +10,10 @@ import numpy as np
 from sdrt import validation
 from sdrt.arrays import Array
 from sdrt.diagnostics.conformance.golden import Case, write_golden
-from sdrt.diagnostics.conformance.staged_run import FEEDS, StagedRun, check_stages
+from sdrt.diagnostics.conformance.stages import FEEDS, Recording, Stages, check_stages
 from sdrt.diagnostics.conformance.tolerance import EXACT, REDUCED
 from sdrt.errors import UsageError
+from sdrt.generation.run import Run
 from sdrt.pipeline import Pipeline
 from sdrt.request.options import Options
 from sdrt.request.resolve import resolve
@@ -35,7 +36,7 @@ LONG_SEED = 2**32 + 5  # torch takes its lower half
 
 
 @dataclass(frozen=True)
-class Plan:
+class GoldenPlan:
     """Which cases to make, and where the U-Net's answers are kept."""
 
     samplers: Sequence[str] = NAMES
@@ -74,35 +75,35 @@ class Plan:
         return tuple(sorted({validation.whole("a U-Net step", i, 0, answers - 1) for i in chosen}))
 
 
-def record(pipeline: Pipeline, path: Path, plan: Plan) -> list[Case]:
+def record(pipeline: Pipeline, path: Path, plan: GoldenPlan) -> list[Case]:
     """Write a file of golden vectors; whatever cannot be is refused before any work."""
-    check_stages(pipeline.artifact.manifest)
-    runs = {}
+    check_stages(pipeline.manifest)
+    stages = {}
     for name, (prompt, options) in plan.options(pipeline).items():
-        runs[name] = StagedRun(pipeline, resolve(pipeline.artifact.manifest, prompt, options))
+        stages[name] = Stages(pipeline, resolve(pipeline.manifest, prompt, options))
         plan.kept(plan.steps)
-    cases = [_record(name, run, plan) for name, run in runs.items()]
+    cases = [_record(name, those, plan) for name, those in stages.items()]
     write_golden(path, pipeline.artifact, cases, _made_with(pipeline.backend.name))
     return [case for case, _ in cases]
 
 
-def _record(name: str, run: StagedRun, plan: Plan) -> tuple[Case, Mapping[str, Array]]:
-    tokens = run.tokens()
+def _record(name: str, stages: Stages, plan: GoldenPlan) -> tuple[Case, Mapping[str, Array]]:
+    recording = Recording()
+    run = stages.run(recording)
     latents = np.concatenate([step.latents for step in run])
     picture = np.asarray(run.result().images[0])
-    assert run.embeddings
-    answers = run.answers
+    answers = recording.answers
     denoised = np.concatenate([answer.denoised for answer in answers])
-    _, drawn = run.walk(run.noise(1), denoised)
+    _, drawn = stages.sample(stages.noise(1), denoised)
     arrays: dict[str, Array] = {}
-    for start, one, embeddings in zip(("", "negative_"), tokens, run.embeddings, strict=False):
-        arrays[f"{start}ids"], arrays[f"{start}weights"] = one.ids, one.weights
-        assert embeddings is not None
-        arrays[f"{start}embeddings"] = embeddings
+    prompts = zip(("", "negative_"), stages.tokens(), recording.embeddings, strict=False)
+    for prefix, tokens, embeddings in prompts:
+        arrays[f"{prefix}ids"], arrays[f"{prefix}weights"] = tokens.ids, tokens.weights
+        arrays[f"{prefix}embeddings"] = embeddings
     arrays |= {
-        "noise": run.noise(drawn),
-        "sigmas": np.asarray(run.steps.sigmas, np.float64),
-        "timesteps": np.asarray(run.steps.timesteps, np.float64),
+        "noise": stages.noise(drawn),
+        "sigmas": np.asarray(stages.steps.sigmas, np.float64),
+        "timesteps": np.asarray(stages.steps.timesteps, np.float64),
         "levels": np.array([answer.sigma for answer in answers], np.float64),
         "denoised": denoised,
         "latents": latents,
@@ -115,7 +116,7 @@ def _record(name: str, run: StagedRun, plan: Plan) -> tuple[Case, Mapping[str, A
     return _case(name, run, kept), arrays
 
 
-def _case(name: str, run: StagedRun, kept: tuple[int, ...]) -> Case:
+def _case(name: str, run: Run, kept: tuple[int, ...]) -> Case:
     request, networks = run.request, run.state.networks
     is_exact = all(network.executed == "fp32" for network in networks.values())
     return Case(
@@ -131,7 +132,7 @@ def _case(name: str, run: StagedRun, kept: tuple[int, ...]) -> Case:
         scheduler=request.sampler_settings.scheduler,
         guidance_scale=request.guidance.scale,
         unet_steps=kept,
-        backend=run.pipeline.backend.name,
+        backend=run.model.backend.name,
         precision=networks["unet"].executed,
         tolerances=EXACT if is_exact else REDUCED,
         reduced_tolerances=REDUCED,

@@ -1,7 +1,7 @@
 """Do each stage of golden cases again, from the golden inputs of that stage."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 from sdrt.arrays import Array
 from sdrt.diagnostics.conformance.golden import Arrays, Case, read_golden
-from sdrt.diagnostics.conformance.staged_run import FEEDS, Answer, StagedRun
+from sdrt.diagnostics.conformance.stages import FEEDS, Answer, Stages
 from sdrt.diagnostics.conformance.tolerance import STAGES, Difference, Stage
 from sdrt.errors import ArtifactError, ParityError, UsageError
 from sdrt.networks.run_state import RunState
@@ -18,7 +18,7 @@ from sdrt.pipeline import Pipeline
 from sdrt.request.resolve import resolve
 from sdrt.text.tokenizer import Tokens
 
-SIDES = ("", "negative_")
+PREFIXES = ("", "negative_")
 
 
 @dataclass(frozen=True)
@@ -100,15 +100,15 @@ class _Case:
         manifest = pipeline.artifact.manifest
         try:
             request = resolve(manifest, case.prompt, case.options)
-            self._run = StagedRun(pipeline, request)
+            self._stages = Stages(pipeline, request)
         except UsageError as error:
             raise ArtifactError(f"{arrays.where}: {error}; write the file again") from error
-        sides = SIDES[: 1 + request.is_guided]
+        prefixes = PREFIXES[: 1 + request.is_guided]
         length = manifest.text_encoders[0].length
-        self._ids = [arrays.get(f"{side}ids", "int64", None, length) for side in sides]
+        self._ids = [arrays.get(f"{prefix}ids", "int64", None, length) for prefix in prefixes]
         self._weights = [
-            arrays.get(f"{side}weights", "float32", len(ids), length)
-            for side, ids in zip(sides, self._ids, strict=True)
+            arrays.get(f"{prefix}weights", "float32", len(ids), length)
+            for prefix, ids in zip(prefixes, self._ids, strict=True)
         ]
         vocabulary = pipeline.vocabulary
         if any(ids.min() < 0 or ids.max() >= vocabulary for ids in self._ids):
@@ -119,7 +119,7 @@ class _Case:
         size = manifest.text_width if isinstance(manifest.text_width, int) else None
         tokens = max(len(ids) for ids in self._ids) * length
         self._embeddings = [
-            arrays.get(f"{side}embeddings", "float32", 1, tokens, size) for side in sides
+            arrays.get(f"{prefix}embeddings", "float32", 1, tokens, size) for prefix in prefixes
         ]
         latent = manifest.latent
         height, width = request.height, request.width
@@ -145,9 +145,21 @@ class _Case:
 
     def findings(self) -> Iterator[Finding]:
         """Each stage in order."""
+        by_stage: dict[Stage, Callable[[RunState], Iterator[tuple[Array, Array]]]] = {
+            "ids": self._ids_stage,
+            "weights": self._weights_stage,
+            "embeddings": self._embeddings_stage,
+            "noise": self._noise_stage,
+            "sigmas": self._sigmas_stage,
+            "unet": self._unet_stage,
+            "denoised": self._denoised_stage,
+            "latents": self._latents_stage,
+            "pixels": self._pixels_stage,
+            "picture": self._picture_stage,
+        }
         for stage in STAGES:
             state = RunState()
-            pairs = list(getattr(self, f"_{stage}_stage")(state))
+            pairs = list(by_stage[stage](state))
             is_reduced = any(one.executed != "fp32" for one in state.networks.values())
             tolerance = self._case.limits(is_reduced)[stage]
             differences = [tolerance.compare(golden, found) for golden, found in pairs]
@@ -182,44 +194,46 @@ class _Case:
         return Answer(sigma, feeds, out, self._denoised[i : i + 1])
 
     def _ids_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
-        yield from zip(self._ids, (tokens.ids for tokens in self._run.tokens()), strict=True)
+        yield from zip(self._ids, (tokens.ids for tokens in self._stages.tokens()), strict=True)
 
     def _weights_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
-        found = (tokens.weights for tokens in self._run.tokens())
+        found = (tokens.weights for tokens in self._stages.tokens())
         yield from zip(self._weights, found, strict=True)
 
     def _embeddings_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         tokens = [Tokens(*pair) for pair in zip(self._ids, self._weights, strict=True)]
-        yield from zip(self._embeddings, self._run.encode(tokens, state), strict=True)
+        yield from zip(self._embeddings, self._stages.encode(tokens, state), strict=True)
 
     def _noise_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
-        _, drawn = self._run.walk(self._noise, self._denoised)
-        yield self._noise, self._run.noise(drawn)
+        _, drawn = self._stages.sample(self._noise, self._denoised)
+        yield self._noise, self._stages.noise(drawn)
 
     def _sigmas_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
-        steps = self._run.steps
+        steps = self._stages.steps
         yield from zip(self._sigmas, (steps.sigmas, steps.timesteps), strict=True)
 
     def _unet_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         for answer in self._answers.values():
-            yield answer.out, self._run.ask_unet(answer.feeds, state)
+            yield answer.out, self._stages.run_unet(answer.feeds, state)
 
     def _denoised_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         artifact, backend = self._pipeline.artifact, self._pipeline.backend
         network = artifact.network("unet", backend.formats)
         for answer in self._answers.values():
-            found = self._run.denoise(network, answer, self._embeddings)
+            found = self._stages.denoise(network, answer, self._embeddings)
             yield answer.denoised, found
 
     def _latents_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
-        yield self._latents, self._run.walk(self._noise, self._denoised)[0]
+        yield self._latents, self._stages.sample(self._noise, self._denoised)[0]
 
     def _pixels_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
-        yield self._pixels, self._run.pixels(self._latents[-1], state)
+        yield self._pixels, self._stages.pixels(self._latents[-1], state)
 
     def _picture_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
-        self._run.state = state
-        yield self._pixels, np.asarray(self._run.result().images[0])
+        run = self._stages.run()
+        picture = np.asarray(run.result().images[0])
+        state.networks.update(run.state.networks)
+        yield self._pixels, picture
 
 
 def _record(finding: Finding) -> dict[str, Any]:

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from sdrt.arrays import Array
+from sdrt.arrays import Array, snr_db
 from sdrt.manifest import Model
-from sdrt.snr import snr_db
 
 Stage = Literal[
     "ids",

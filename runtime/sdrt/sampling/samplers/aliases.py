@@ -1,4 +1,4 @@
-"""The names that samplers have elsewhere: in diffusers, AUTOMATIC1111's web UI and k-diffusion."""
+"""Names of samplers in diffusers, AUTOMATIC1111's web UI and k-diffusion."""
 
 from sdrt.sampling.samplers.registry import SAMPLERS
 from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES
@@ -25,18 +25,17 @@ DIFFUSERS = {
 
 
 def find_sampler(name: str) -> tuple[str, str | None] | None:
-    """The sampler that a name means, and the scheduler if the name ends with one.
+    """The sampler of a name, and the scheduler if the name ends with one; None if unknown.
 
-    "DPM++ 2M Karras", "dpmpp_2m" and "DPMSolverMultistepScheduler" all mean `dpm++2m`. None for a
-    name that means nothing.
+    "DPM++ 2M Karras", "dpmpp_2m" and "DPMSolverMultistepScheduler" all mean `dpm++2m`.
     """
     if name in SAMPLERS:
         return name, None
     if name in DIFFUSERS:
         return DIFFUSERS[name], None
-    *front, last = name.lower().replace("_", " ").split() or [""]
-    scheduler = last if front and last in SIGMA_SCHEDULES else None
-    wanted = _squeezed(" ".join(front) if scheduler else name)
+    *words, last = name.lower().replace("_", " ").split() or [""]
+    scheduler = last if words and last in SIGMA_SCHEDULES else None
+    wanted = _squeezed(" ".join(words) if scheduler else name)
     for known, sampler in SAMPLERS.items():
         if wanted in (_squeezed(known), _squeezed(sampler.a1111)):
             return known, scheduler

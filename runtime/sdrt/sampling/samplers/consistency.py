@@ -1,4 +1,4 @@
-"""Methods for networks that were distilled to reach clean latents in a few steps."""
+"""Consistency sampling, for networks distilled to reach clean latents in a few steps."""
 
 import math
 from itertools import pairwise
@@ -26,9 +26,9 @@ def tcd(
 ) -> Trajectory:
     """Strategic stochastic sampling (Zheng et al. 2024, arXiv 2402.19159, algorithm 4).
 
-    Steps down beyond the next level, to where (1 - eta) of its time is left, and back up to it with
-    new noise. With eta = 0 there is none, with eta = 1 all is new but what
-    the first timestep's level leaves.
+    Steps down beyond the next level, to (1 - eta) of its timestep, and back up to it with new
+    noise. With eta = 0 no noise is new; with eta = 1 all of it is, except for that of the first
+    timestep's level.
     """
     last = len(sigmas) - 2
     for index, (sigma, following) in enumerate(pairwise(sigmas)):

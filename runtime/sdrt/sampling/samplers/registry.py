@@ -9,7 +9,7 @@ from sdrt.sampling.samplers.sampler import (
     SHARE,
     YES_OR_NO,
     Choice,
-    Range,
+    NumberRange,
     Sampler,
 )
 from sdrt.sampling.samplers.single_step import dpm2, dpmpp_2s_a, dpmpp_sde, euler, heun
@@ -19,7 +19,7 @@ _ETA = {"eta": SHARE}
 _ORDER = {"order": Choice((1, 2, 3)), "lower_order_final": YES_OR_NO}
 _MIDPOINT = {"solver_type": Choice(("midpoint", "heun"))}
 _MULTISTEP = {**_ORDER, **_MIDPOINT, "euler_at_final": YES_OR_NO}
-_DISTILLED = {"original_steps": Range(1, 1000, is_whole=True)}
+_DISTILLED = {"original_steps": NumberRange(1, 1000, is_whole=True)}
 SAMPLERS = {
     "ddim": Sampler(
         euler,
@@ -139,7 +139,7 @@ SAMPLERS = {
         "LCM",
         "latent consistency (Luo et al. 2023), 2 to 8 steps, for distilled models",
         "distilled",
-        {**_DISTILLED, "timestep_scaling": Range(1.0, 1000.0)},
+        {**_DISTILLED, "timestep_scaling": NumberRange(1.0, 1000.0)},
         is_stochastic=True,
         is_consistent=True,
     ),

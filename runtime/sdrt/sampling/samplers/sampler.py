@@ -1,4 +1,4 @@
-"""What a sampler is: arithmetic on latents and noise levels, nothing else."""
+"""The types of samplers: arithmetic on latents and noise levels, nothing else."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,18 +9,18 @@ from sdrt.arrays import Latents
 Sigmas = Sequence[float]
 Denoise = Callable[[Latents, float], Latents]
 Draw = Callable[[], Latents]
-"""Standard normal noise of the latents' shape, new with every call."""
+"""Draws standard normal noise of the latents' shape, new with every call."""
 Trajectory = Iterator[tuple[Latents, Latents]]
 Method = Callable[..., Trajectory]
-"""Takes `denoise, x, sigmas, draw`, and its own options by name."""
+"""Takes `denoise, x, sigmas, draw`, and its options by name; yields (x, denoised) of each step."""
 Between = Callable[[float, float, float], float]
-"""The noise level at a share of the way, in training time, from one level to a lower one."""
+"""The noise level at a share of the way, in timesteps, from one level to a lower one."""
 Option = float | str | bool
 
 
 @dataclass(frozen=True)
-class Range:
-    """Values from `low` to `high`, both included."""
+class NumberRange:
+    """Numbers from `low` to `high`, both included."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few values; whether numbers are whole and truths are truths matters."""
+    """One of a few values, where 1, 1.0 and True are different values."""
 
     values: tuple[Option, ...]
 
@@ -48,19 +48,22 @@ class Choice:
         return "one of " + ", ".join(str(value).lower() for value in self.values)
 
 
-Allowed = Range | Choice
+Allowed = NumberRange | Choice
 YES_OR_NO = Choice((False, True))
-SHARE = Range(0.0, 1.0)
+SHARE = NumberRange(0.0, 1.0)
 
 Grid = Literal["points", "intervals", "continuous", "distilled"]
-"""Which timesteps evenly spaced steps take, as its scheduler in diffusers does: so many whole ones;
-the beginnings of so many whole intervals; so many, broken where they fall; or some of those that a
-model was distilled on."""
+"""The timesteps that evenly spaced steps use, as in the sampler's class in diffusers.
+
+"points" are whole timesteps, "intervals" the beginnings of whole intervals between them,
+"continuous" timesteps may have fractions, and "distilled" are some of those that a model was
+distilled on.
+"""
 
 
 @dataclass(frozen=True)
 class Sampler:
-    """A method with what a run needs to know about it."""
+    """A sampling method, and what a run needs to know about it."""
 
     method: Method
     a1111: str
@@ -68,20 +71,20 @@ class Sampler:
     summary: str
     grid: Grid = "continuous"
     options: Mapping[str, Allowed] = field(default_factory=dict)
-    """Options of its own, with their values."""
+    """Its own options, with the values that they allow."""
     ends_at_zero: bool = True
-    """Whether the last noise level is 0, or the lowest that the model was trained on."""
+    """Whether the last noise level is 0 by default; else it is the lowest of training."""
     is_stochastic: bool = False
-    """Whether it adds noise on the way, unless an option says otherwise."""
+    """Whether it adds noise on the way, unless an option prevents that."""
     calls: int = 1
-    """How often most of its steps ask for the clean latents: what a step costs."""
+    """How often most of its steps call `denoise`, which is the cost of a step."""
     uses_time: bool = False
-    """Whether it takes `between`, because a level of its own is told by training time."""
+    """Whether it takes `between`, because it uses a level that is defined by its timestep."""
     is_consistent: bool = False
-    """Whether the network was distilled to give clean latents at once (consistency models)."""
+    """Whether it needs a network distilled to predict clean latents at once (consistency model)."""
 
 
-FEW = 15  # steps of a run, below which the order falls towards its end
+FEW = 15  # runs of fewer steps lower the order towards their end
 
 
 def usable_order(
@@ -91,7 +94,7 @@ def usable_order(
     lower_order_final: bool = True,
     euler_at_final: bool = False,
 ) -> int:
-    """Lower the order of a run's last steps, where extrapolation does harm, if it is short."""
+    """The order of a step; in short runs lower for the last steps, where extrapolation harms."""
     if euler_at_final and index == count - 1:
         return 1
     return min(order, count - index) if lower_order_final and count < FEW else order

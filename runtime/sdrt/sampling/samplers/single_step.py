@@ -1,4 +1,4 @@
-"""Methods that remember nothing between steps."""
+"""Methods that keep nothing from one step to the next."""
 
 import math
 from itertools import pairwise

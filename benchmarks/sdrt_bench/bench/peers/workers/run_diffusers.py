@@ -11,7 +11,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def run(spec: RoundSpec) -> Outcome:
-    """Measure a round; `best` is channels-last. On `torch.compile` see docs/benchmark.md."""
+    """Measure a round; `best` is channels-last. On `torch.compile` see docs/measure/peers.md."""
     torch.set_num_threads(spec.params["threads"])
     precision = spec.params["precision"]
     if precision not in DTYPES:

@@ -1,0 +1,12 @@
+// The conditioning of a request: the embeddings of its prompts for every image.
+#pragma once
+
+#include "networks/open_model.hpp"
+#include "request/request.hpp"
+#include "text/conditioning.hpp"
+
+namespace sdrt {
+
+PromptConditioning prompt_conditioning(OpenModel& model, const Request& request, RunState& state);
+
+}  // namespace sdrt

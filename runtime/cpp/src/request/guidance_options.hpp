@@ -1,0 +1,14 @@
+// Reads the guidance options.
+#pragma once
+
+#include "manifest.hpp"
+#include "request/options.hpp"
+#include "sampling/guidance.hpp"
+
+namespace sdrt {
+
+// Throws UsageError for a value out of range, or an option that a U-Net with built-in guidance
+// lacks.
+Guidance resolve_guidance(const Manifest& manifest, const Options& options);
+
+}  // namespace sdrt
