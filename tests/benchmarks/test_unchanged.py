@@ -174,7 +174,8 @@ def test_a_picture_is_described_by_its_pixels_and_texts(tmp_path: Path) -> None:
 def test_help_gives_its_options_and_measured_records_their_shape() -> None:
     text = "Options:\n  -o, --out DIR   See: sdrt info --json.\n  --a / --no-a   Both."
     assert options(text) == ["--a", "--no-a", "--out", "-o"]
-    assert shape({"a": [1, 2.5, None], "b": True}) == {"a": ["number", "NoneType"], "b": "bool"}
+    content = {"a": [{"n": 1}, {"n": 2.5}, {"n": None}, "x"], "b": True}
+    assert shape(content) == {"a": [{"n": "number"}, {"n": "NoneType"}], "b": "bool"}
 
 
 def test_cases_have_names_of_their_own_and_are_chosen_by_name_and_group() -> None:

@@ -93,6 +93,7 @@ def environment(inherited: Mapping[str, str], cache: Path, paths: Sequence[Path]
         "COLUMNS": "100",
         "TERM": "dumb",
         "NO_COLOR": "1",
+        "TQDM_DISABLE": "1",
         "LC_ALL": "C.UTF-8",
     }
 

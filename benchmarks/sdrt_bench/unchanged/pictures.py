@@ -44,7 +44,10 @@ PICTURES = [
     *on_both("inpainting-model", *_image("small.png", *SMALL_MASK), model="tiny-inpaint"),
     generate("edit", *_image("small.png", "--image-guidance", "1.8"), model="tiny-instruct"),
     # Larger, decoders, previews, sheets.
-    generate("hires", "--hires", "1.5x", "--hires-strength", "0.5", "--hires-steps", "6"),
+    generate(
+        *("hires", "--size", "64x64", "--hires", "1.5x", "--hires-strength", "0.5"),
+        *("--hires-steps", "6"),
+    ),
     generate("hires-openvino", "--hires", "2x", model="tiny", engine="openvino"),
     *on_both("tiles", *LARGE, model="tiny"),
     generate("tiles-image", *LARGE, *_image("picture.png"), model="tiny", engine="openvino"),
@@ -58,6 +61,7 @@ PICTURES = [
     ),
     generate(
         *("sheets", "--batch-count", "3", "--grid", "grid.png", "--trajectory", "trajectory.png"),
+        *("--size", "64x64"),
         engine="openvino",
     ),
     generate(

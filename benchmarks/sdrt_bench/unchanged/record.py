@@ -167,11 +167,14 @@ def options(text: str) -> list[str]:
 
 
 def shape(value: Any) -> Any:
-    """A JSON value with types in place of values; of a list, the shapes that its elements have."""
+    """A JSON value with types in place of values; of a list, the shapes of objects in it.
+
+    How many other values a list has may depend on what was measured.
+    """
     if isinstance(value, Mapping):
         return {key: shape(inner) for key, inner in value.items()}
     if isinstance(value, list):
-        shapes = [shape(inner) for inner in value]
+        shapes = [shape(inner) for inner in value if isinstance(inner, Mapping)]
         return [one for place, one in enumerate(shapes) if one not in shapes[:place]]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return "number"

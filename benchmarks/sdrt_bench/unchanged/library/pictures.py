@@ -172,7 +172,8 @@ def images(models: Path) -> Record:
     image = Image.open(models / "inputs" / "picture.png")
     mask = Image.open(models / "inputs" / "mask.png").convert("RGB")
     few: Any = {"num_inference_steps": 4}
-    several = pipe(PROMPT, image=image, strength=0.75, seed=[5, 3, 5], **few)
+    seeds: Any = {"seed": [5, 3, 5], "num_images_per_prompt": 3}
+    several = pipe(PROMPT, image=image, strength=0.75, **seeds, **few)
     painted = pipe(PROMPT, image=image, mask=mask, strength=0.75, seed=5, **few)
     larger = pipe(PROMPT, image=image.resize((64, 64)), hires=1.5, hires_strength=0.7, **SMALL)
     several.save_grid("grid.png", columns=2)
