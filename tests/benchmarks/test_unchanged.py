@@ -33,8 +33,8 @@ def recording() -> dict[str, Any]:
 
 
 def chunk(content: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = content["cases"]["a"]["files"]["picture.png"]["chunk"]
-    return found
+    parameters: dict[str, Any] = content["cases"]["a"]["files"]["picture.png"]["chunk"]
+    return parameters
 
 
 def in_schema_2(content: dict[str, Any]) -> dict[str, Any]:
@@ -101,8 +101,8 @@ def test_names_of_the_table_count_as_renamed_and_their_values_are_compared(tmp_p
     assert "renamed: part (part -> denoising_range), 2 times" in done.output
     assert "renamed: schema (1 -> 2), 1 times" in done.output
     chunk(after)["denoising_range"]["start"] = 0.6
-    found = [one for one in compare(recording(), after) if one.kind != "renamed"]
-    assert [str(one) for one in found] == [
+    differences = compare(recording(), after)
+    assert [str(difference) for difference in differences if difference.kind != "renamed"] == [
         "different: a/files/picture.png/chunk/part/start: 0.5 -> 0.6"
     ]
 
@@ -111,7 +111,7 @@ def test_a_name_of_the_table_elsewhere_is_another_name() -> None:
     before, after = recording(), recording()
     before["cases"]["a"]["commands"][0]["json"]["part"] = 1
     after["cases"]["a"]["commands"][0]["json"]["denoising_range"] = 1
-    assert [one.kind for one in compare(before, after)] == ["missing", "new"]
+    assert [difference.kind for difference in compare(before, after)] == ["missing", "new"]
 
 
 def test_other_words_may_be_allowed(tmp_path: Path) -> None:
@@ -160,15 +160,19 @@ def test_a_picture_is_described_by_its_pixels_and_texts(tmp_path: Path) -> None:
     pipe = sdrt.load(backend="onnxruntime")
     result = pipe("a boat", width=64, height=64, num_inference_steps=1, seed=1)
     (path,) = result.save(tmp_path / "a.png")
-    found = describe_file(path, NORMAL)
-    assert (found["mode"], found["size"], found["chunk"]["seed"]) == ("RGB", [64, 64], 1)
-    assert found["texts"]["parameters"].startswith("a boat\n")
-    assert found["chunk is plain JSON"]
-    assert found["chunks"] == ["IHDR", "tEXt", "iTXt", "IDAT", "IEND"]
+    described = describe_file(path, NORMAL)
+    assert (described["mode"], described["size"], described["chunk"]["seed"]) == (
+        "RGB",
+        [64, 64],
+        1,
+    )
+    assert described["texts"]["parameters"].startswith("a boat\n")
+    assert described["chunk is plain JSON"]
+    assert described["chunks"] == ["IHDR", "tEXt", "iTXt", "IDAT", "IEND"]
     other = Image.open(path)
     other.putpixel((3, 3), (1, 2, 3))
     other.save(tmp_path / "b.png")
-    assert describe_file(tmp_path / "b.png", NORMAL)["pixels"] != found["pixels"]
+    assert describe_file(tmp_path / "b.png", NORMAL)["pixels"] != described["pixels"]
 
 
 def test_help_gives_its_options_and_measured_records_their_shape() -> None:

@@ -12,7 +12,7 @@ Tensors = Mapping[str, npt.NDArray[np.float32]]
 
 RANK, ALPHA = 4, 6.0
 
-# Layers by path, with the widths that they take and give; convolutions have kernels of 3x3.
+# Layers by path, with the widths of their inputs and outputs; convolutions have kernels of 3x3.
 DEMO_LAYERS = {
     "mid_block.attentions.0.transformer_blocks.0.attn1.to_q": (192, 192),
     "mid_block.attentions.0.transformer_blocks.0.attn2.to_v": (128, 192),
@@ -128,11 +128,11 @@ def _normal(rng: np.random.Generator, *shape: int) -> npt.NDArray[np.float32]:
 def _pair(
     path: str, widths: tuple[int, int], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Both matrices of a layer's change: (rank, taken, ...) and (given, rank, ...)."""
-    taken, given = widths
+    """Both matrices of a layer's change: (rank, inputs, ...) and (outputs, rank, ...)."""
+    inputs, outputs = widths
     is_convolution = path.endswith("conv1")
     kernel, single = ((3, 3), (1, 1)) if is_convolution else ((), ())
-    return _normal(rng, RANK, taken, *kernel), _normal(rng, given, RANK, *single)
+    return _normal(rng, RANK, inputs, *kernel), _normal(rng, outputs, RANK, *single)
 
 
 def _kohya(

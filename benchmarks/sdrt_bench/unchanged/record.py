@@ -175,7 +175,7 @@ def shape(value: Any) -> Any:
         return {key: shape(inner) for key, inner in value.items()}
     if isinstance(value, list):
         shapes = [shape(inner) for inner in value if isinstance(inner, Mapping)]
-        return [one for place, one in enumerate(shapes) if one not in shapes[:place]]
+        return [first for place, first in enumerate(shapes) if first not in shapes[:place]]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return "number"
     return type(value).__name__

@@ -26,10 +26,10 @@ def tokens(models: Path) -> Record:
     for model in ("demo", "tiny-sdxl"):
         pipe = sdrt.load(models / model, "onnxruntime", threads=2)
         for prompt in prompts:
-            found = pipe.tokens(prompt)
+            row = pipe.tokens(prompt)
             record[f"{model}: {prompt}"] = {
-                "ids": digest(found.ids),
-                "weights": digest(found.weights),
+                "ids": digest(row.ids),
+                "weights": digest(row.weights),
                 "states": digest(pipe.encode(prompt)),
             }
     return record
@@ -39,17 +39,17 @@ def networks(models: Path) -> Record:
     """Which networks stay in memory, and what each was stored in and executed."""
     record: Record = {}
     for keep in (frozenset(), frozenset({"unet"}), None):
-        given: Any = {} if keep is None else {"keep": keep}
-        pipe = sdrt.load(models / "tiny-bf16", "onnxruntime", threads=2, **given)
+        options: Any = {} if keep is None else {"keep": keep}
+        pipe = sdrt.load(models / "tiny-bf16", "onnxruntime", threads=2, **options)
         result = pipe(PROMPT, **SMALL)
         loaded = sorted(pipe.loaded)
         pipe.release("unet")
         record[str(keep and sorted(keep))] = {"loaded": loaded, "later": sorted(pipe.loaded)}
         pipe.release()
         record["released"] = sorted(pipe.loaded)
-        record["networks"] = {name: one.summary() for name, one in result.networks.items()}
+        record["networks"] = {name: network.summary() for name, network in result.networks.items()}
     latents = np.linspace(-1, 1, 2 * 4 * 8 * 8, dtype=np.float32).reshape(2, 4, 8, 8)
-    return {**record, "decoded": [digest(one) for one in pipe.decode(latents)]}
+    return {**record, "decoded": [digest(array) for array in pipe.decode(latents)]}
 
 
 def fallback(models: Path) -> Record:
@@ -107,13 +107,13 @@ def refused(models: Path) -> Record:
     """Options that cannot be: the kind of error, its exit code and its message."""
     pipe = sdrt.load(models / "tiny", "onnxruntime", threads=2)
     sdxl = sdrt.load(models / "tiny-sdxl", "onnxruntime", threads=2)
-    one = pipe.encode(PROMPT)
+    states = pipe.encode(PROMPT)
     calls: dict[str, Callable[[], object]] = {
         "unknown option": lambda: pipe.start(PROMPT, steps=3),  # type: ignore[call-arg]
         "no prompt": lambda: pipe.start(),
-        "both prompts": lambda: pipe.start(PROMPT, prompt_embeds=one),
-        "embeddings' width": lambda: pipe.start(prompt_embeds=one[..., :3]),
-        "pooled of none": lambda: pipe.start(prompt_embeds=one, pooled_prompt_embeds=one[0]),
+        "both prompts": lambda: pipe.start(PROMPT, prompt_embeds=states),
+        "embeddings' width": lambda: pipe.start(prompt_embeds=states[..., :3]),
+        "pooled of none": lambda: pipe.start(prompt_embeds=states, pooled_prompt_embeds=states[0]),
         "no pooled": lambda: sdxl.start(prompt_embeds=np.zeros((77, 192), np.float32)),
         "seeds": lambda: pipe.start(PROMPT, seed=[1, 2], num_images_per_prompt=3),
         "too many": lambda: pipe.start(PROMPT, num_images_per_prompt=65),

@@ -19,9 +19,9 @@ SMALL: dict[str, Any] = {"width": 64, "height": 64, "num_inference_steps": 4, "s
 
 def digest(array: npt.ArrayLike) -> Record:
     """Type, shape and SHA-256 of an array."""
-    found = np.ascontiguousarray(array)
-    content = hashlib.sha256(found.tobytes()).hexdigest()
-    return {"dtype": str(found.dtype), "shape": list(np.shape(array)), "sha256": content}
+    values = np.ascontiguousarray(array)
+    content = hashlib.sha256(values.tobytes()).hexdigest()
+    return {"dtype": str(values.dtype), "shape": list(np.shape(array)), "sha256": content}
 
 
 def picture(image: Image.Image) -> Record:

@@ -117,23 +117,23 @@ def steps(models: Path) -> Record:
 def prompt_embeddings(models: Path) -> Record:
     """Embeddings in place of prompts: of one text encoder, of two, and one for each image."""
     pipe = sdrt.load(backend="onnxruntime", threads=2)
-    one, two = (pipe.encode(text) for text in (PROMPT, "a white cat on the grass"))
+    boat, cat = (pipe.encode(text) for text in (PROMPT, "a white cat on the grass"))
     long = pipe.encode("a boat, " * 40, clip_skip=2)
-    own = {**SMALL, "num_images_per_prompt": 2}
+    options: Any = {**SMALL, "num_images_per_prompt": 2}
     record = {
-        "states": [digest(array) for array in (one, two, long)],
-        "one": result_of(pipe(prompt_embeds=one, **SMALL), "one"),
-        "each": result_of(pipe(prompt_embeds=np.concatenate([one, two]), **own), "each"),
+        "states": [digest(array) for array in (boat, cat, long)],
+        "one": result_of(pipe(prompt_embeds=boat, **SMALL), "one"),
+        "each": result_of(pipe(prompt_embeds=np.concatenate([boat, cat]), **options), "each"),
         "negative": result_of(
-            pipe(prompt_embeds=long, negative_prompt_embeds=np.concatenate([two, two], 1), **SMALL),
+            pipe(prompt_embeds=long, negative_prompt_embeds=np.concatenate([cat, cat], 1), **SMALL),
             "negative",
         ),
     }
     pipe = sdrt.load(models / "tiny-sdxl", "onnxruntime", threads=2)
     text = pipe.encode_text(PROMPT)
     assert text.pooled is not None
-    given: dict[str, Any] = {"prompt_embeds": text.states, "pooled_prompt_embeds": text.pooled}
-    record["sdxl"] = result_of(pipe(**given, **SMALL), "sdxl")
+    embeddings: Any = {"prompt_embeds": text.states, "pooled_prompt_embeds": text.pooled}
+    record["sdxl"] = result_of(pipe(**embeddings, **SMALL), "sdxl")
     record["pooled"] = digest(text.pooled)
     return record
 
@@ -144,10 +144,10 @@ def denoising_range(models: Path) -> Record:
     run = pipe.start(PROMPT, denoising_end=0.5, **SMALL)
     left = run.latents()
     record = {"latents": digest(left), "first half": result_of(run.result(), "first")}
-    given: dict[str, Any] = {"latents": left, "denoising_start": 0.5, "num_inference_steps": 4}
-    record["second half"] = result_of(pipe(PROMPT, seed=11, **given), "second")
+    rest: Any = {"latents": left, "denoising_start": 0.5, "num_inference_steps": 4}
+    record["second half"] = result_of(pipe(PROMPT, seed=11, **rest), "second")
     refiner = sdrt.load(models / "tiny-sdxl-refiner", "onnxruntime", threads=2)
-    refined = refiner(PROMPT, seed=11, aesthetic_score=8.0, **given)
+    refined = refiner(PROMPT, seed=11, aesthetic_score=8.0, **rest)
     record["refined"] = result_of(refined, "refined")
     return record
 
@@ -155,15 +155,14 @@ def denoising_range(models: Path) -> Record:
 def size_conditioning(models: Path) -> Record:
     """Sizes, crops and scores, of the prompt and of the negative prompt."""
     pipe = sdrt.load(models / "tiny-sdxl", "openvino", threads=2)
-    own = {"original_size": (300, 200), "crops_coords_top_left": (16, 8), "target_size": (96, 80)}
-    negative = {f"negative_{name}": (side + 8, 40) for name, (side, _) in own.items()}
-    options: dict[str, Any] = {**own, **negative, **SMALL}
+    sizes = {"original_size": (300, 200), "crops_coords_top_left": (16, 8), "target_size": (96, 80)}
+    negative = {f"negative_{name}": (side + 8, 40) for name, (side, _) in sizes.items()}
+    options: dict[str, Any] = {**sizes, **negative, **SMALL}
     record = {"sdxl": result_of(pipe(PROMPT, **options), "sdxl")}
     refiner = sdrt.load(models / "tiny-sdxl-refiner", "openvino", threads=2)
     options = {"aesthetic_score": 9.0, "negative_aesthetic_score": 1.0, "strength": 0.5}
-    small: Any = {"num_inference_steps": 4, "seed": 11}
-    given = {"image": models / "inputs" / "small.png", **options, **small}
-    return {**record, "refiner": result_of(refiner(PROMPT, **given), "refiner")}
+    options |= {"image": models / "inputs" / "small.png", "num_inference_steps": 4, "seed": 11}
+    return {**record, "refiner": result_of(refiner(PROMPT, **options), "refiner")}
 
 
 def images(models: Path) -> Record:
@@ -192,14 +191,15 @@ def adapters(models: Path) -> Record:
     prompt = f"{PROMPT}, ink"
     for engine in ("onnxruntime", "openvino"):
         pipe = sdrt.load(backend=engine, threads=2, loras=[f"{inputs}/demo-kohya.safetensors"])
-        made = {"at load": pipe(prompt, **SMALL)}
+        results = {"at load": pipe(prompt, **SMALL)}
         pipe.use_loras(f"{inputs}/demo-diffusers.safetensors:2", f"{inputs}/demo-kohya.safetensors")
         pipe.use_embeddings(f"{inputs}/ink-style.safetensors:ink")
-        made["both"] = pipe(prompt, **SMALL)
+        results["both"] = pipe(prompt, **SMALL)
         pipe.use_loras()
-        made["embedding"] = pipe(prompt, **SMALL)
+        results["embedding"] = pipe(prompt, **SMALL)
         pipe.use_embeddings()
-        made["neither"] = pipe(prompt, **SMALL)
-        results = made.items()
-        record[engine] = {name: result_of(one, f"{engine}-{name}") for name, one in results}
+        results["neither"] = pipe(prompt, **SMALL)
+        record[engine] = {
+            name: result_of(result, f"{engine}-{name}") for name, result in results.items()
+        }
     return record
