@@ -69,8 +69,8 @@ void check_paths(const fs::path& root, const Manifest& manifest) {
     }
 }
 
-// Refuses an ONNX graph that would make an engine read a file that is not listed and so not
-// checked.
+// Refuses an ONNX graph that would make an engine read a file that
+// is not listed and so not checked.
 void check_external_data(const fs::path& graph, const std::vector<std::string>& listed,
                          const Manifest& manifest) {
     const fs::path folder = fs::path(listed.front()).parent_path();

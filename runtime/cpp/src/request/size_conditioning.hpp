@@ -1,5 +1,5 @@
-// The size and crop conditioning of Stable Diffusion XL (Podell et al. 2023, arXiv 2307.01952,
-// sections 2.2 and 2.3).
+// The size and crop conditioning of Stable Diffusion XL (Podell et al. 2023, arXiv
+// 2307.01952, sections 2.2 and 2.3).
 #pragma once
 
 #include "arrays.hpp"

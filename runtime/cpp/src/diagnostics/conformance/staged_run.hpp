@@ -45,8 +45,8 @@ public:
     std::vector<Tensor> encode(const std::vector<Tokens>& tokens, RunState& state) const;
     // The first draws of the run's noise: (draws, channels, h, w).
     Tensor noise(std::size_t draws) const;
-    // Samples with given noise and clean latents. The last row is repeated if the sampler needs
-    // more.
+    // Samples with given noise and clean latents. The last row is
+    // repeated if the sampler needs more.
     SampledPath sample(const Tensor& noise, const Tensor& denoised) const;
     // The U-Net's output for the inputs of a call.
     Tensor run_unet(const UNetCall& call, RunState& state) const;
