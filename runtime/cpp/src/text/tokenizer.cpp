@@ -35,7 +35,7 @@ constexpr const char* kWords = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\
 // words includes the special tokens.
 bool read_pre_tokenizer(const Json& tokenizer) {
     Fields fields(tokenizer, "");
-    if (fields.get("normalizer") != Json::parse(kNormalizer)) {
+    if (fields.get("normalizer") != parse_json(kNormalizer, "CLIP's normalizer")) {
         refuse("normalizer");
     }
     const Json& splitter = fields.get("pre_tokenizer");
