@@ -4,13 +4,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+PIP := $(BIN)/python $(INSTALL)
 
 PROMPT ?= a red boat on the sea at sunset
 SEED ?= 7
 PICTURE ?= picture.png
 
-.PHONY: picture cpp test check benchmark compat clean
+# `make quick` takes the environment that has everything where there is one, else a light one.
+QUICK := $(or $(wildcard $(VENV)/ready-to-develop),.venv-quick/ready)
+
+.PHONY: picture cpp test quick check benchmark compat clean
 
 picture: $(VENV)/ready-to-run
 	$(BIN)/sdrt generate "$(PROMPT)" --seed $(SEED) --output $(PICTURE)
@@ -22,12 +26,18 @@ cpp: $(VENV)/ready-to-run
 test: $(VENV)/ready-to-develop
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# Under a minute on two cores, and without torch: the tests that need neither the exporter nor C++.
+quick: $(QUICK)
+	$(dir $(QUICK))bin/python -m pytest --numprocesses 2 --dist loadfile \
+		-m "not export and not cpp and not slow"
+
 check: $(VENV)/ready-to-develop
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Half an hour and 50 GB of disk: the record in benchmarks/results, its report, and README's table.
+# Half an hour and 50 GB of disk: the record in benchmarks/results, its report, and the tables
+# of README.md and docs/measure/results.md.
 RESULTS := benchmarks/results
 PEERS := diffusers,optimum-intel,openvino-genai,optimum-onnx,stable-diffusion.cpp:f16
 SD15 := $(foreach precision,fp32 bf16 int8,models/sd15-$(precision))
@@ -35,21 +45,22 @@ SD15 := $(foreach precision,fp32 bf16 int8,models/sd15-$(precision))
 benchmark: $(SD15)
 	$(BIN)/sdrt bench $(SD15) --sampler ddim --threads 2 --repeat 1 --peers $(PEERS) --no-pictures \
 		--output $(RESULTS)/sd15.json --html $(RESULTS)/sd15.html
-	$(BIN)/python -m sdrt_bench.bench.readme $(RESULTS)/sd15.json README.md
+	$(BIN)/python -m sdrt_bench.docs.readme_table $(RESULTS)/sd15.json README.md docs/measure/results.md
 	$(BIN)/sdrt bench $(SD15) --sweep size --size 256,384,512 --precision bf16,int8 --backend openvino \
 		--sampler ddim --threads 2 --repeat 1 --no-fidelity --no-probe --no-pictures \
 		--output $(RESULTS)/sd15-sizes.json --html $(RESULTS)/sd15-sizes.html
 
-# Model folders of sdrt in other tools and theirs in sdrt: the tables of docs/compatibility.md. Makes
-# the tools' environments first, 4 GB.
+# Opens sdrt's model folders in other tools and theirs in sdrt, and writes the tables of
+# docs/measure/compatibility.md. Makes the tools' environments first, 4 GB.
 compat: | $(VENV)/ready-to-develop
-	$(BIN)/python -m sdrt_bench.compat.command $(RESULTS)/exchange/record.json docs/compatibility.md
+	$(BIN)/python -m sdrt_bench.docs.compatibility $(RESULTS)/exchange/record.json \
+		docs/measure/compatibility.md
 
 models/sd15-%: | $(VENV)/ready-to-develop
 	$(BIN)/sdrt export --random sd15 $@ --precision $*
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) .venv-quick
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -62,4 +73,9 @@ $(VENV)/ready-to-run: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/ready-to-develop: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[all,dev]'
+	touch $@
+
+.venv-quick/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-quick
+	.venv-quick/bin/python $(INSTALL) --editable '.[openvino,bench,quick]'
 	touch $@

@@ -1,8 +1,12 @@
-"""Models that the tests share. Nothing is downloaded: the exporter makes them here."""
+"""What the tests share: markers, and models, of which none is downloaded.
+
+This file imports neither torch nor the exporter, which most of the tests do without.
+"""
 
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,11 +15,65 @@ from filelock import FileLock
 
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.manifest import Precision
+from tests.data.archive import unpack
 
 Maker = Callable[[Path], object]
 
+TESTS = Path(__file__).parent
+MARKERS = {
+    "export": "export",
+    "parity": "export",
+    "benchmarks/bench/peers": "export",
+    "benchmarks/compat": "export",
+    "benchmarks/demo_model": "export",
+    "cpp": "cpp",
+}
+"""Folders whose tests have a marker; see `[tool.pytest.ini_options]` in pyproject.toml."""
+EXPORTING = {"exported_tiny", "tiny_sdxl", "tiny_sd2_v", "unet_twins", "int8_demo"}
+"""Fixtures that give their tests the marker `export`."""
+ABSENT = ("diffusers", "onnx_ir", "safetensors", "skimage", "torch", "transformers", "yaml")
+"""What tests without the marker `export` have to do without."""
 
-def pytest_configure() -> None:
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Settle the processors of this process, and what it may import."""
+    _take_own_processors()
+    if "export" in _left_out(config):
+        # As where they are not installed, so that a test that needs one of them and is not marked
+        # fails in every environment.
+        sys.modules.update(dict.fromkeys(ABSENT))  # type: ignore[arg-type]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out folders whose tests would be deselected, as their imports may be missing."""
+    return True if _marker(collection_path) in _left_out(config) else None
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by their folders and by the models that they use."""
+    for item in items:
+        marker = _marker(item.path)
+        if marker:
+            item.add_marker(marker)
+        if EXPORTING.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("export")
+
+
+def _marker(path: Path) -> str | None:
+    """The marker of a folder and of what is in it."""
+    markers = (mark for folder, mark in MARKERS.items() if path.is_relative_to(TESTS / folder))
+    return next(markers, None)
+
+
+def _left_out(config: pytest.Config) -> set[str]:
+    """The markers without which tests are wanted: a and b for `-m "not a and not b"`."""
+    terms = str(config.getoption("markexpr")).split(" and ")
+    left_out = {term.removeprefix("not ") for term in terms if term.startswith("not ")}
+    return left_out if len(left_out) == len(terms) else set()
+
+
+def _take_own_processors() -> None:
     """Give each test process processors of its own.
 
     Threads of engines wait for each other in loops, and where two processes share the processors,
@@ -78,27 +136,32 @@ def demo() -> Artifact:
 
 @pytest.fixture(scope="session")
 def tiny_exports(made_once: Callable[[str, Maker], Path]) -> dict[str, Path]:
-    """The preset `tiny` with random weights, in both precisions and formats."""
-    from sdrt_export.checkpoint import RandomCheckpoint
-    from sdrt_export.config import read_preset
-    from sdrt_export.exporter import export
+    """The model in `tests/data/tiny`, in both precisions, each in both formats."""
 
-    name, preset = read_preset("tiny")
-    checkpoint = RandomCheckpoint.of(name, preset)
+    def unpacked(precision: str) -> Path:
+        archive = TESTS / "data" / "tiny" / f"{precision}.tar.xz"
+        return made_once(f"tiny-{precision}", lambda folder: unpack(archive, folder))
 
-    def make(precision: Precision) -> Path:
-        settings = precision, preset.formats, preset.defaults
-        return made_once(f"tiny-{precision}", lambda folder: export(checkpoint, folder, *settings))
+    return {precision: unpacked(precision) for precision in ("fp32", "bf16")}
 
-    return {precision: make(precision) for precision in ("fp32", "bf16")}
+
+@pytest.fixture(scope="session")
+def exported_tiny(made_once: Callable[[str, Maker], Path]) -> dict[str, Path]:
+    """The same model as the exporter makes it now."""
+    from tests.data.make_tiny import PRECISIONS, export_tiny
+
+    def exported(precision: Precision) -> Path:
+        return made_once(f"exported-{precision}", lambda folder: export_tiny(folder, precision))
+
+    return {precision: exported(precision) for precision in PRECISIONS}
 
 
 @pytest.fixture(scope="session")
 def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
     """The preset `tiny-sdxl` with random weights in fp32, in both formats."""
-    from sdrt_export.checkpoint import RandomCheckpoint
-    from sdrt_export.config import read_preset
     from sdrt_export.exporter import export
+    from sdrt_export.presets import read_preset
+    from sdrt_export.sources.random_weights import RandomCheckpoint
 
     checkpoint = RandomCheckpoint.of(*read_preset("tiny-sdxl"))
     return made_once("tiny-sdxl", lambda folder: export(checkpoint, folder))
@@ -107,42 +170,49 @@ def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
 @pytest.fixture(scope="session")
 def tiny_sd2_v(made_once: Callable[[str, Maker], Path]) -> Artifact:
     """A Stable Diffusion 2 that predicts v, from one file in the original naming, in fp32."""
-    from sdrt_export import cli
-    from tests.export.ldm.twins import ldm_yaml, save, write_yaml
+    from sdrt_export.cli.run_export import run_export
+    from sdrt_export.export_options import ExportOptions, SourceOptions
+    from tests.export.sources.single_file.twins import ldm_yaml, save, write_yaml
 
     def make(folder: Path) -> None:
         root = folder.with_name("tiny-sd2-v-source")
         root.mkdir()
         file = save("sd2-v", root / "tiny.safetensors")
-        said = {"config": str(write_yaml(root / "v.yaml", ldm_yaml("sd2-v")))}
-        report = cli.run_export([file, folder], None, None, None, None, quiet=True, said=said)
-        assert ": fp32, v_prediction, " in cli.summary(report)
-        record = cli.record(report)
+        source = SourceOptions(config=str(write_yaml(root / "v.yaml", ldm_yaml("sd2-v"))))
+        report = run_export([file, folder], ExportOptions(source=source, quiet=True))
+        assert ": fp32, v_prediction, " in report.summary()
+        record = report.record()
         assert (record["family"], record["prediction"]) == ("sd2", "v_prediction")
 
     return open_artifact(made_once("tiny-sd2-v", make))
 
 
 @pytest.fixture(scope="session")
-def unet_twins(
-    tiny_exports: dict[str, Path], made_once: Callable[[str, Maker], Path]
-) -> Callable[[str], Artifact]:
+def unet_twins(made_once: Callable[[str, Maker], Path]) -> Callable[[str], Artifact]:
     """By the name of a preset that differs from `tiny` in its U-Net: its export in fp32.
 
-    Only the U-Net is exported, and only once; the other networks are those of `tiny`.
+    One of them is exported whole, of the others only the U-Net; they share the other networks.
     """
+    from sdrt_export.exporter import export
+    from sdrt_export.presets import read_preset
+    from sdrt_export.sources.random_weights import RandomCheckpoint
+    from tests.export.export_parts import export_parts
 
-    from sdrt_export.checkpoint import RandomCheckpoint
-    from sdrt_export.config import read_preset
-    from tests.export_parts import export_parts
+    def export_whole(folder: Path) -> None:
+        name, preset = read_preset("tiny-inpaint")
+        checkpoint = RandomCheckpoint.of(name, preset)
+        export(checkpoint, folder, "fp32", preset.formats, preset.defaults)
 
     def made(name: str) -> Artifact:
-        def make(folder: Path) -> None:
-            preset = read_preset(name)[1]
-            checkpoint = RandomCheckpoint.of(name, preset)
-            export_parts(["unet"], checkpoint, preset, folder, tiny_exports["fp32"])
+        whole = made_once("tiny-inpaint", export_whole)
+        if name == "tiny-inpaint":
+            return open_artifact(whole)
 
-        return open_artifact(made_once(name, make))
+        def export_unet(folder: Path) -> None:
+            preset = read_preset(name)[1]
+            export_parts(["unet"], RandomCheckpoint.of(name, preset), preset, folder, whole)
+
+        return open_artifact(made_once(name, export_unet))
 
     return made
 
@@ -151,11 +221,13 @@ def unet_twins(
 def int8_demo(made_once: Callable[[str, Maker], Path]) -> Artifact:
     """The embedded model in int8, in both formats, calibrated with little."""
     from sdrt_export.exporter import export
-    from sdrt_export.quantization.artifact import Settings
-    from sdrt_export.quantization.calibration import Sampling
+    from sdrt_export.quantization.calibration import CalibrationSettings
+    from sdrt_export.quantization.int8_artifact import Int8Settings
 
     def make(folder: Path) -> None:
-        settings = Settings(Sampling(samples=3, steps=4), folder.with_name("statistics.json"))
+        settings = Int8Settings(
+            CalibrationSettings(samples=3, steps=4), folder.with_name("statistics.json")
+        )
         export("demo", folder, "int8", settings=settings)
 
     return open_artifact(made_once("demo-int8", make))

@@ -81,7 +81,7 @@ def test_the_wheel_holds_the_packages_the_presets_and_the_embedded_model(tmp_pat
     assert {Path(n).name for n in names if n.startswith("sdrt_export/presets/")} == presets
     for name in (
         *("sdrt/py.typed", "sdrt/demo/manifest.json", "sdrt/demo/unet/model.onnx_data"),
-        "sdrt/styles.json",
+        "sdrt/text/styles.json",
         *(f"sdrt_export/clip_vocabulary/{name}" for name in ("merges.txt", "LICENSE")),
     ):
         assert name in names

@@ -1,13 +1,13 @@
-"""What is painted in a comparison: prompts of a file, or a built-in list that fits the models."""
+"""Prompts of a comparison: those of a file, or a built-in list that fits the models."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdrt import checks
+from sdrt import validation
 from sdrt.errors import MissingExtraError
 from sdrt.manifest import Manifest
-from sdrt.prompt_file import read_prompts
+from sdrt.text.prompt import read_prompts
 from sdrt_bench.similarity import Pixels
 
 Judge = Callable[[Pixels], dict[str, bool]]
@@ -47,30 +47,32 @@ ORDINARY = (
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text; where the right answer is known, also a function that reads it off a picture."""
+    """A text; where the right answer is known, also a function that checks an image."""
 
     text: str
     judge: Judge | None = None
 
 
 def choose_prompts(
-    asked: str, models: Sequence[Manifest], width: int, height: int
+    choice: str, models: Sequence[Manifest], width: int, height: int
 ) -> Sequence[Prompt]:
-    """A number of prompts from the built-in list, or the lines of a file of that name.
+    """Take a number of prompts from the built-in list, or the lines of a file of that name.
 
     Captions of scenes for the embedded model and what descends from it, ordinary prompts for
     others. Raises `UsageError`, or `MissingExtraError` where the checker's packages are not there.
     """
-    if not asked.isdecimal():
-        return [Prompt(text) for text in read_prompts(Path(asked), BUILT_IN)]
+    if not choice.isdecimal():
+        return [Prompt(text) for text in read_prompts(Path(choice), BUILT_IN)]
     if all(paints_scenes(model) for model in models):
-        return _scenes(checks.whole("number of prompts", int(asked), 1, MAX_SCENES), width, height)
-    count = checks.whole("number of prompts", int(asked), 1, len(ORDINARY))
+        return _scenes(
+            validation.whole("number of prompts", int(choice), 1, MAX_SCENES), width, height
+        )
+    count = validation.whole("number of prompts", int(choice), 1, len(ORDINARY))
     return [Prompt(text) for text in ORDINARY[:count]]
 
 
 def paints_scenes(model: Manifest) -> bool:
-    """Whether this is the embedded model, or was exported from its weights."""
+    """Say whether this is the embedded model, or was exported from its weights."""
     return EMBEDDED in (model.name, model.source.id)
 
 
@@ -82,4 +84,6 @@ def _scenes(count: int, width: int, height: int) -> list[Prompt]:
         raise MissingExtraError(str(error.name), "bench") from error
     # The checker knows where things are in pictures of the size that it draws.
     is_judged = (width, height) == (SIZE, SIZE)
-    return [Prompt(one.text, one.judge if is_judged else None) for one in scene_prompts(count)]
+    return [
+        Prompt(scene.text, scene.judge if is_judged else None) for scene in scene_prompts(count)
+    ]

@@ -1,4 +1,4 @@
-"""How far pictures and latents are from their reference, and how such figures spread."""
+"""PSNR and SSIM of images and latents against a reference, and how such figures spread."""
 
 import math
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ K1, K2 = 0.01, 0.03
 WHITE = 255
 
 
-def psnr_db(expected: npt.ArrayLike, found: npt.ArrayLike, peak: float = WHITE) -> float:
+def psnr_db(expected: npt.ArrayLike, measured: npt.ArrayLike, peak: float = WHITE) -> float:
     """Peak signal-to-noise ratio: 10 log10(peak^2 / mean((expected - found)^2)).
 
     `peak` is the largest signal: by default that of 8-bit pictures. Infinite for equal arrays.
     """
-    signal, copy = np.asarray(expected, np.float64), np.asarray(found, np.float64)
+    signal, copy = np.asarray(expected, np.float64), np.asarray(measured, np.float64)
     _check_shapes(signal, copy)
     error = float(((signal - copy) ** 2).mean())
     if error == 0:
@@ -28,23 +28,23 @@ def psnr_db(expected: npt.ArrayLike, found: npt.ArrayLike, peak: float = WHITE) 
     return 10 * math.log10(peak**2 / error) if peak > 0 else -math.inf
 
 
-def latent_psnr_db(expected: npt.ArrayLike, found: npt.ArrayLike) -> float:
+def latent_psnr_db(expected: npt.ArrayLike, measured: npt.ArrayLike) -> float:
     """PSNR of latents; the peak is the range of the expected ones, their maximum less minimum.
 
     Latents have no largest value of their own. The range makes the figure independent of the
     convention by which a step's latents are scaled.
     """
     signal = np.asarray(expected, np.float64)
-    return psnr_db(signal, found, float(signal.max() - signal.min()))
+    return psnr_db(signal, measured, float(signal.max() - signal.min()))
 
 
-def ssim(expected: Pixels, found: Pixels) -> float:
+def ssim(expected: Pixels, measured: Pixels) -> float:
     """Mean structural similarity, 1 for equal pictures: Wang et al. 2004, equation 13.
 
     Moments are weighted by a Gaussian of 11x11 pixels with deviation 1.5, as in the paper, where
     the window lies inside the picture; red, green and blue are averaged. Pictures are 8-bit.
     """
-    x, y = np.asarray(expected, np.float64), np.asarray(found, np.float64)
+    x, y = np.asarray(expected, np.float64), np.asarray(measured, np.float64)
     _check_shapes(x, y)
     if min(x.shape[:2]) < WINDOW:
         raise ValueError(f"SSIM takes pictures from {WINDOW}x{WINDOW} pixels on, not {x.shape}")
@@ -66,9 +66,9 @@ def _weighted(values: Floats) -> Floats:
     return values
 
 
-def _check_shapes(expected: Floats, found: Floats) -> None:
-    if expected.shape != found.shape:
-        raise ValueError(f"cannot compare shapes {expected.shape} and {found.shape}")
+def _check_shapes(expected: Floats, measured: Floats) -> None:
+    if expected.shape != measured.shape:
+        raise ValueError(f"cannot compare shapes {expected.shape} and {measured.shape}")
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Of one value or more, infinite ones among them."""
+        """Summarize one value or more, which may be infinite."""
         ordered = sorted(values)
         return cls(*(_quantile(ordered, share) for share in (0, 0.1, 0.5, 0.9, 1)))
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """As numpy's, which gives NaN between infinite values."""
+    """Like numpy's, which gives NaN between infinite values."""
     whole, part = divmod(share * (len(ordered) - 1), 1)
     low = ordered[int(whole)]
     high = ordered[math.ceil(share * (len(ordered) - 1))]

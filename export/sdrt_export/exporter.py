@@ -1,4 +1,4 @@
-"""Checkpoint -> artifact, one network after the other: trace, store, convert, verify, publish."""
+"""Checkpoint -> artifact, one network after another: trace, store, convert, verify, publish."""
 
 import logging
 import time
@@ -6,38 +6,47 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from sdrt.arrays import Latents
 from sdrt.artifact import Artifact, is_artifact, open_artifact
+from sdrt.artifact.diffusers_config import TOKENIZERS, text_layer
+from sdrt.images.latent_preview import CHANNELS as PREVIEW_CHANNELS
+from sdrt.images.latent_preview import fit_preview
+from sdrt.machine import give_back_memory, peak_memory_bytes
 from sdrt.manifest import (
     FORMATS,
     Defaults,
     Format,
+    GraphSpec,
+    Latent,
     Manifest,
     Precision,
     Storage,
     TextEncoder,
 )
-from sdrt_export.artifact import Stage, staged
-from sdrt_export.checkpoint import TOKENIZERS, Checkpoint
-from sdrt_export.config import chosen_formats
-from sdrt_export.finish import Written, finish
-from sdrt_export.layout import write_layout
-from sdrt_export.memory import give_back_memory
-from sdrt_export.networks import ExportableNetwork, networks
-from sdrt_export.onnx_files import signature
-from sdrt_export.prediction import SIDE as PROBED_SIDE
-from sdrt_export.prediction import beside_embeddings, decided, probe
-from sdrt_export.preview import with_preview
-from sdrt_export.quantization.artifact import Settings, check_float, quantize_artifact
-from sdrt_export.report import Report, peak_bytes
-from sdrt_export.sources import open_checkpoint
-from sdrt_export.to_onnx import trace, write_onnx
-from sdrt_export.verify import check_floor, reference_cases
+from sdrt_export.artifact.diffusers_layout import write_layout
+from sdrt_export.artifact.report import Report
+from sdrt_export.artifact.staging import Stage, staged
+from sdrt_export.graphs.convert_and_check import WrittenNetwork, convert_and_check
+from sdrt_export.graphs.networks import ExportableNetwork, networks
+from sdrt_export.graphs.onnx_storage import signature
+from sdrt_export.graphs.parity import check_floor, reference_cases
+from sdrt_export.graphs.to_onnx import trace, write_onnx
+from sdrt_export.presets import chosen_formats
+from sdrt_export.quantization.int8_artifact import Int8Settings, check_float, quantize_artifact
+from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.opening import open_checkpoint
+from sdrt_export.sources.prediction_probe import SIDE as PROBED_SIDE
+from sdrt_export.sources.prediction_probe import added_inputs, probe, with_probed_prediction
 
 logger = logging.getLogger(__name__)
 
 BYTES_PER_WEIGHT: dict[Storage, int] = {"fp32": 4, "bf16": 2, "int8": 1}
-# Until it is rounded, a model lies on disk in fp32 as graphs of separate layers; and also as its
-# float export, unless that was the source.
+# While it is being rounded, a model also takes disk space in fp32 as graphs of separate layers, and
+# as its float export unless that was the source.
 LAYERS_BYTES_PER_WEIGHT = FLOAT_BYTES_PER_WEIGHT = 4
 
 
@@ -47,14 +56,14 @@ def export(
     precision: Precision = "fp32",
     formats: Sequence[Format] = FORMATS,
     defaults: Defaults | None = None,
-    settings: Settings | None = None,
+    settings: Int8Settings | None = None,
 ) -> Report:
     """Export a model and publish it only if every graph computes what torch computes.
 
-    `source` is a diffusers folder or a single file of Stable Diffusion, or a `Checkpoint`;
-    for int8, which `settings` belong to, also an artifact in fp32 or bf16. Raises `ArtifactError`,
-    `UnsupportedError`, `ParityError`, `WriteError`, `LockedError` or `UsageError`; then the
-    destination is as it was before.
+    `source` is a diffusers folder or a single file of Stable Diffusion, or a `Checkpoint`; for int8
+    also an artifact in fp32 or bf16. `settings` are for int8. Raises `ArtifactError`,
+    `UnsupportedError`, `ParityError`, `WriteError`, `LockedError` or `UsageError`, and then leaves
+    the destination as it was.
     """
     started = time.perf_counter()
     chosen = chosen_formats(precision, formats)
@@ -66,7 +75,7 @@ def export(
         with staged(Path(destination), needed) as stage:
             manifest = stage.publish(_fill(stage, checkpoint, precision, chosen, defaults))
         path = stage.destination
-    return Report(path, manifest, time.perf_counter() - started, peak_bytes())
+    return Report(path, manifest, time.perf_counter() - started, peak_memory_bytes())
 
 
 def _export_int8(
@@ -74,16 +83,16 @@ def _export_int8(
     destination: Path,
     formats: Sequence[Format],
     defaults: Defaults | None,
-    settings: Settings | None,
+    settings: Int8Settings | None,
 ) -> tuple[Manifest, Path]:
     """Make a float artifact, unless the source is one, and round it."""
-    settings = settings or Settings()
-    given = None
+    settings = settings or Int8Settings()
+    float_artifact = None
     if not isinstance(source, Checkpoint) and is_artifact(source):
-        given = open_artifact(source)
-        check_float(given)
-        settings.check(given.manifest.latent.downscale)
-        weights, work = weights_of(given), LAYERS_BYTES_PER_WEIGHT
+        float_artifact = open_artifact(source)
+        check_float(float_artifact)
+        settings.check(float_artifact.manifest.latent.downscale)
+        weights, work = weights_of(float_artifact), LAYERS_BYTES_PER_WEIGHT
     else:
         checkpoint = _checkpoint(source)
         settings.check(checkpoint.latent.downscale)
@@ -91,14 +100,14 @@ def _export_int8(
         work = LAYERS_BYTES_PER_WEIGHT + FLOAT_BYTES_PER_WEIGHT
     needed = _needed_bytes(weights, "int8", len(formats), work)
     with staged(destination, needed) as stage:
-        if given is None:
+        if float_artifact is None:
             inner = stage.inner("float")
             manifest = inner.complete(_fill(inner, checkpoint, "fp32", ("onnx",), defaults, False))
-            given = Artifact(inner.folder, manifest)
+            float_artifact = Artifact(inner.folder, manifest)
             del checkpoint
             give_back_memory()
         folder = stage.inner("work").folder
-        rounded = quantize_artifact(given, stage, folder, formats, settings)
+        rounded = quantize_artifact(float_artifact, stage, folder, formats, settings)
         if defaults:
             rounded = rounded.model_copy(update={"defaults": defaults})
         return stage.publish(rounded), stage.destination
@@ -116,31 +125,57 @@ def _fill(
     defaults: Defaults | None,
     is_final: bool = True,
 ) -> Manifest:
-    """Write everything but the manifest, which is given, and lists no files yet."""
+    """Write everything but the manifest, which is returned, and lists no files yet."""
     manifest_of(checkpoint, precision)  # what cannot be sampled is refused before the work
-    graphs, latent = {}, checkpoint.latent
+    # Two facts are read off the networks themselves, each off the only one that shows it.
+    probed, latent = checkpoint, checkpoint.latent
+    graphs: dict[str, GraphSpec] = {}
     for network in networks(checkpoint):
-        if network.name == "unet":
-            width, conditions = network.config["cross_attention_dim"], checkpoint.conditions
-            more = beside_embeddings(network.example, PROBED_SIDE * latent.downscale)
-            noise = checkpoint.schedule
-            found = probe(network.module, latent.channels, width, noise, conditions, more)
-            checkpoint = decided(checkpoint, found)
-        if network.name == "vae_decoder":
-            latent = with_preview(latent, network.module)
-        written = _trace(network, checkpoint, stage, precision)
+        match network.name:
+            case "unet":
+                probed = _with_prediction(checkpoint, network)
+            case "vae_decoder":
+                latent = with_preview(checkpoint.latent, network.module)
+        written = _trace(network, checkpoint.latent.downscale, stage, precision)
         del network  # its weights, before an engine maps or copies what was written
         give_back_memory()
-        graphs[written.name] = finish(written, stage.folder, formats, is_final=is_final)
+        graphs[written.name] = convert_and_check(written, stage.folder, formats, is_final=is_final)
         check_floor(written.name, precision, graphs[written.name].parity_db)
-    write_layout(stage, checkpoint)
-    manifest = manifest_of(checkpoint, precision)
+    write_layout(stage, probed)
+    manifest = manifest_of(probed, precision)
     update = {"latent": latent, "graphs": graphs, "defaults": defaults or manifest.defaults}
     return manifest.model_copy(update=update)
 
 
+def _with_prediction(checkpoint: Checkpoint, unet: ExportableNetwork) -> Checkpoint:
+    """The checkpoint with what its U-Net is found to predict."""
+    latent = checkpoint.latent
+    answers = probe(
+        unet.module,
+        latent.channels,
+        unet.config["cross_attention_dim"],
+        checkpoint.schedule,
+        checkpoint.conditions,
+        added_inputs(unet.example, PROBED_SIDE * latent.downscale),
+    )
+    return with_probed_prediction(checkpoint, answers)
+
+
+def with_preview(latent: Latent, decoder: torch.nn.Module) -> Latent:
+    """Add a linear map from latents to colours, fitted to the decoder, where there can be one."""
+    if latent.channels != PREVIEW_CHANNELS:
+        return latent
+
+    @torch.no_grad()
+    def decode(latents: Latents) -> npt.NDArray[np.float32]:
+        images = [decoder(torch.from_numpy(row[None]) / latent.scale) for row in latents]
+        return torch.cat(images).numpy()
+
+    return latent.model_copy(update={"preview": fit_preview(latent, decode)})
+
+
 def manifest_of(checkpoint: Checkpoint, precision: Precision) -> Manifest:
-    """What a checkpoint's manifest says, without its graphs; loads no weights."""
+    """A checkpoint's manifest without its graphs; loads no weights."""
     return Manifest(
         name=checkpoint.name,
         family=checkpoint.family,
@@ -153,7 +188,7 @@ def manifest_of(checkpoint: Checkpoint, precision: Precision) -> Manifest:
             TextEncoder(
                 graph=name,
                 tokenizer=TOKENIZERS[name],
-                layer="last" if checkpoint.family == "sd1" else "penultimate",
+                layer=text_layer(checkpoint.family),
             )
             for name in checkpoint.text_encoders
         ),
@@ -165,20 +200,20 @@ def manifest_of(checkpoint: Checkpoint, precision: Precision) -> Manifest:
 
 
 def _trace(
-    network: ExportableNetwork, checkpoint: Checkpoint, stage: Stage, precision: Precision
-) -> Written:
+    network: ExportableNetwork, downscale: int, stage: Stage, precision: Precision
+) -> WrittenNetwork:
     started = time.perf_counter()
-    cases = reference_cases(network, checkpoint.latent.downscale)
+    cases = reference_cases(network, downscale)
     model = trace(network)
     inputs, outputs = signature(model)
     stage.write_json(f"{network.name}/config.json", network.config)
     files = write_onnx(model, stage.folder / network.name, precision)
     logger.info("%s: traced and written in %.0f s", network.name, time.perf_counter() - started)
-    return Written(network.name, precision, files, inputs, outputs, cases)
+    return WrittenNetwork(network.name, precision, files, inputs, outputs, cases)
 
 
 def weights_of(artifact: Artifact) -> int:
-    """How many weights an artifact stores, about: its ONNX files hold little else."""
+    """About how many weights an artifact stores: its ONNX files hold little else."""
     manifest = artifact.manifest
     return sum(
         manifest.files[file].size // BYTES_PER_WEIGHT[manifest.stored(name)]
@@ -188,8 +223,8 @@ def weights_of(artifact: Artifact) -> int:
 
 
 def _needed_bytes(weights: int, precision: Precision, formats: int, work: int = 0) -> int:
-    """Disk space of the weights in all formats, ONNX always on the way, and a tenth more.
+    """Disk space of the weights in all formats, always with an intermediate ONNX, and a tenth more.
 
-    `work` is what else each weight takes meanwhile.
+    `work` are the bytes that each weight takes besides during the export.
     """
     return int(weights * (BYTES_PER_WEIGHT[precision] * max(formats, 2) + work) * 1.1)

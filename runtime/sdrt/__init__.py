@@ -11,22 +11,22 @@ Importing this package loads neither an engine nor numpy; that happens at the fi
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sdrt.version import __version__
+
 if TYPE_CHECKING:
     from sdrt.errors import SdrtError as SdrtError
+    from sdrt.generation.result import Result as Result
+    from sdrt.generation.result import Step as Step
+    from sdrt.generation.run import Run as Run
     from sdrt.pipeline import Pipeline as Pipeline
     from sdrt.pipeline import load as load
-    from sdrt.result import Result as Result
-    from sdrt.result import Step as Step
-    from sdrt.run import Run as Run
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Pipeline": "sdrt.pipeline",
-    "Result": "sdrt.result",
-    "Run": "sdrt.run",
+    "Result": "sdrt.generation.result",
+    "Run": "sdrt.generation.run",
     "SdrtError": "sdrt.errors",
-    "Step": "sdrt.result",
+    "Step": "sdrt.generation.result",
     "load": "sdrt.pipeline",
 }
 

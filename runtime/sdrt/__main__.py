@@ -1,6 +1,6 @@
 """`python -m sdrt` is the command `sdrt`."""
 
-from sdrt.cli import main
+from sdrt.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""What sdrt raises on purpose, each with the exit code of the command line.
+"""The exceptions that sdrt raises on purpose, each with its exit code on the command line.
 
 SdrtError                   1
 ├── UsageError              2   an argument, a prompt option or a config is wrong
@@ -7,18 +7,21 @@ SdrtError                   1
 ├── WriteError              5   disk full, or no permission to write
 ├── NonFiniteError          6   a network gave NaN or infinity
 ├── OutOfMemoryError        7
-├── UnsupportedError        9   an architecture, precision or device that sdrt cannot do
+├── UnsupportedError        9   an architecture, precision or device that is not supported
 │   └── MissingExtraError   9   a package is not installed
 ├── CancelledError         10
-├── LockedError            12   somebody else is writing to the same place
+├── LockedError            12   another process is writing to the same place
 └── RegressionError        13   a benchmark is slower than the one that it is compared with
 
-A message says what was found, what was expected and what to do, in one sentence or two.
+A message says what was found, what was expected and what to do, in one or two sentences.
 """
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class SdrtError(Exception):
-    """Base of everything that sdrt raises on purpose."""
+    """Base class of all exceptions that sdrt raises on purpose."""
 
     exit_code = 1
 
@@ -42,7 +45,7 @@ class ParityError(SdrtError):
 
 
 class WriteError(SdrtError):
-    """A file could not be written: no space, or no permission."""
+    """A file cannot be written: there is no space, or no permission."""
 
     exit_code = 5
 
@@ -54,37 +57,46 @@ class NonFiniteError(SdrtError):
 
 
 class OutOfMemoryError(SdrtError, MemoryError):
-    """An engine could not allocate what it needs."""
+    """An engine could not allocate the memory that it needs."""
 
     exit_code = 7
 
 
 class UnsupportedError(SdrtError):
-    """An architecture, precision or device that sdrt or this machine cannot do."""
+    """An architecture, precision or device that sdrt or this machine does not support."""
 
     exit_code = 9
 
 
 class MissingExtraError(UnsupportedError):
-    """A package is needed that only comes with an extra; the message has the install command."""
+    """A package of an extra is not installed; the message has the command that installs it."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} is not installed; install it with: pip install 'sdrt[{extra}]'")
 
 
+@contextmanager
+def needs_extra(extra: str) -> Iterator[None]:
+    """Raise `MissingExtraError` where an import inside does not find a package."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), extra) from error
+
+
 class CancelledError(SdrtError):
-    """Somebody cancelled a run."""
+    """A run was cancelled."""
 
     exit_code = 10
 
 
 class LockedError(SdrtError):
-    """Somebody else is writing to the same place."""
+    """Another process is writing to the same place."""
 
     exit_code = 12
 
 
 class RegressionError(SdrtError):
-    """A new benchmark is worse than an old one by more than what was allowed."""
+    """A new benchmark is worse than an old one by more than the allowed difference."""
 
     exit_code = 13

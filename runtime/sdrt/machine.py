@@ -1,6 +1,7 @@
-"""What this machine is: processor, instruction sets, usable cores, memory."""
+"""Facts about this machine: processor, instruction sets, usable cores, memory."""
 
 import ctypes
+import gc
 import math
 import os
 import platform
@@ -8,7 +9,6 @@ import re
 import sys
 from pathlib import Path
 
-# Flags of /proc/cpuinfo that decide which kernels engines choose.
 DECISIVE_FLAGS = (
     "avx2",
     "fma",
@@ -21,23 +21,24 @@ DECISIVE_FLAGS = (
     "amx_bf16",
     "amx_int8",
 )
-M_MMAP_THRESHOLD = -3  # of malloc.h
-# What engines that do not name their kernels choose by, best first.
+"""Flags of /proc/cpuinfo that decide which kernels engines choose."""
+M_MMAP_THRESHOLD = -3  # mallopt's parameter, from malloc.h
 BY_PRECISION = {
     "fp32": ("avx512f", "avx2"),
     "bf16": ("amx_bf16", "avx512_bf16", "avx512f", "avx2"),
     "int8": ("amx_int8", "avx512_vnni", "avx_vnni", "avx512f", "avx2"),
 }
+"""Instruction sets that engines prefer for a precision, best first."""
 
 
 def processor() -> str:
-    """Name of the processor, as the system gives it."""
+    """Name of the processor, as the system reports it."""
     match = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
     return match.group(1) if match else platform.processor() or platform.machine()
 
 
 def instruction_sets() -> tuple[str, ...]:
-    """The decisive instruction sets that this processor has; empty where Linux does not tell."""
+    """The decisive instruction sets of this processor; empty where the system reports none."""
     match = re.search(r"^flags\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
     flags = set(match.group(1).split()) if match else set()
     return tuple(flag for flag in DECISIVE_FLAGS if flag in flags)
@@ -45,22 +46,22 @@ def instruction_sets() -> tuple[str, ...]:
 
 def widest_instruction_set(precision: str) -> str:
     """The instruction set that good kernels of a precision use on this processor, or "unknown"."""
-    found = instruction_sets()
-    return next((name for name in BY_PRECISION.get(precision, ()) if name in found), "unknown")
+    available = instruction_sets()
+    return next((name for name in BY_PRECISION.get(precision, ()) if name in available), "unknown")
 
 
 def has_bf16() -> bool:
-    """Whether this processor computes in bf16; others imitate it, slower than fp32."""
+    """Whether this processor has bf16 arithmetic; others emulate it, slower than fp32."""
     return bool({"avx512_bf16", "amx_bf16"} & set(instruction_sets()))
 
 
 def has_int8() -> bool:
-    """Whether this processor sums products of 8-bit numbers in 32 bits; others lose the overflow.
+    """Whether this processor sums products of 8-bit numbers in 32 bits; others may overflow.
 
-    True also where Linux does not tell.
+    True also where the system reports no instruction sets.
     """
-    found = set(instruction_sets())
-    return not found or bool({"avx512_vnni", "avx_vnni", "amx_int8"} & found)
+    available = set(instruction_sets())
+    return not available or bool({"avx512_vnni", "avx_vnni", "amx_int8"} & available)
 
 
 def usable_cores() -> int:
@@ -77,7 +78,7 @@ def usable_cores() -> int:
 def memory_bytes() -> tuple[int, int]:
     """Total and available memory of the machine, or of the container if that has less.
 
-    Zeros where Linux does not tell.
+    Zeros where the system does not report them.
     """
     text = _read("/proc/meminfo")
 
@@ -91,14 +92,14 @@ def memory_bytes() -> tuple[int, int]:
 
 
 def resident_bytes() -> int:
-    """What this process has in memory now; 0 where the system does not tell."""
+    """Resident set of this process now; 0 where the system does not report it."""
     return _own_memory("VmRSS")
 
 
 def peak_memory_bytes() -> int:
-    """Largest resident set of this process so far; 0 where the system does not tell."""
+    """Largest resident set of this process so far; 0 where the system does not report it."""
     if peak := _own_memory("VmHWM"):
-        return peak  # the figure below may be that of the process which started this one
+        return peak  # the figure below may include the process that started this one
     try:
         import resource
     except ImportError:  # Windows
@@ -108,24 +109,30 @@ def peak_memory_bytes() -> int:
 
 
 def give_back_freed_arrays() -> bool:
-    """From now on give arrays of a megabyte and more back to the system once they are freed.
+    """From now on return arrays of a megabyte and more to the system as soon as they are freed.
 
-    glibc keeps freed blocks of up to 32 MB that it expects to need again, in pieces that do not
-    fit the next ones: ONNX Runtime's peaks are up to twice as high. Holds for the whole process,
-    and takes some time. False where there is no glibc, which changes nothing.
+    glibc keeps freed blocks of up to 32 MB for later use, in pieces that often do not fit: ONNX
+    Runtime's peaks are up to twice as high. This holds for the whole process, and costs some time.
+    False where there is no glibc, and nothing has changed.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     return bool(mallopt and mallopt(M_MMAP_THRESHOLD, 2**20))
 
 
 def give_back_freed_blocks() -> None:
-    """Give what is free in the process's heap back to the system; nothing where it is not glibc's.
+    """Return the free blocks of the process's heap to the system; does nothing without glibc.
 
-    Engines free what they needed for loading and compiling to the heap, which keeps it.
+    The heap keeps what engines needed for loading and compiling after they have freed it.
     """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)
+
+
+def give_back_memory() -> None:
+    """Collect garbage and return what it held to the system, before the next large allocation."""
+    gc.collect()
+    give_back_freed_blocks()
 
 
 def _own_memory(name: str) -> int:
@@ -140,7 +147,7 @@ def _allowed_processors() -> set[int]:
 
 
 def _container_quota() -> float | None:
-    """Processors' worth of time that a control group allows, if it limits at all."""
+    """The number of processors that a control group allows; None without a limit."""
     parts = _read("/sys/fs/cgroup/cpu.max").split()
     if len(parts) == 2 and parts[0] != "max":
         return float(parts[0]) / float(parts[1])
@@ -152,14 +159,14 @@ def _container_quota() -> float | None:
 
 
 def _container_memory() -> tuple[int, int] | None:
-    """Bytes that a control group allows, and how many of them are left, if it limits at all."""
+    """Bytes that a control group allows, and how many are left; None without a limit."""
     for folder, limit_name, used_name in (
         ("/sys/fs/cgroup", "memory.max", "memory.current"),
         ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
     ):
         limit, used = _read(f"{folder}/{limit_name}"), _read(f"{folder}/{used_name}")
         if limit.isdigit() and used.isdigit():
-            # Pages of files that nobody used lately are given back when needed.
+            # Pages of files that were not used lately are freed when memory is needed.
             stat = _read(f"{folder}/memory.stat")
             match = re.search(r"^(?:total_)?inactive_file (\d+)$", stat, re.MULTILINE)
             spare = int(match.group(1)) if match else 0

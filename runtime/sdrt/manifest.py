@@ -1,7 +1,5 @@
-"""What an artifact holds, as one typed file: the contract of export, runtime and other hosts."""
+"""The manifest of an artifact, as typed models: the contract of export, runtime and other hosts."""
 
-import json
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -14,18 +12,18 @@ from pydantic import (
     model_validator,
 )
 
-from sdrt.errors import ArtifactError
+GUIDANCE_INPUT = "timestep_cond"
+"""Input of networks distilled with guidance: the guidance scale, as an embedding."""
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA: Literal[1] = 1
-MAX_BYTES = 4_000_000  # a manifest of a large model has some tens of kilobytes
 
 Family = Literal["sd1", "sd2", "sdxl"]
 Precision = Literal["fp32", "bf16", "int8"]
 Storage = Precision | Literal["fp16", "int8-weights", "int4-weights"]
-"""How weights are stored: a precision of sdrt, or what only others write.
+"""How weights are stored: in a precision of sdrt, or in one that only other tools write.
 
-Of the last two the weights alone are integers, and what is computed with them is not.
+In the last two the weights alone are integers; the arithmetic is in floating point.
 """
 Format = Literal["onnx", "openvino"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
@@ -33,29 +31,30 @@ Curve = Literal["linear", "scaled_linear", "squaredcos_cap_v2"]
 Spacing = Literal["leading", "trailing", "linspace"]
 Positive = Annotated[int, Field(gt=0, lt=2**63)]  # other hosts count in 64 bits
 Dimension = Positive | str  # a name stands for any size
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "int8")
 FORMATS: tuple[Format, ...] = ("onnx", "openvino")
+PREDICTIONS: tuple[Prediction, ...] = ("epsilon", "v_prediction", "sample")
 SPACINGS: tuple[Spacing, ...] = ("leading", "trailing", "linspace")
 
 LAYER_STATES = "layer_states"
-"""Output of a text encoder: (batch, layers, tokens, width), each layer through the last norm."""
+"""Output of a text encoder: (batch, layers, tokens, width), each layer after the last norm."""
 HIDDEN_STATES = "hidden_states."
-"""Beginning of outputs of SDXL's text encoders: (batch, tokens, width), each without the last norm.
+"""Prefix of outputs of SDXL's text encoders: (batch, tokens, width), before the last norm.
 
-0 is what enters the first layer, N what leaves the Nth.
+Number 0 is the input of the first layer, number N the output of the Nth.
 """
 POOLED = "text_embeds"
-"""An embedding of a whole text (batch, width): output of a text encoder, input of a U-Net."""
+"""The embedding of a whole text (batch, width): output of a text encoder, input of a U-Net."""
 PICTURE = "time_ids"
 """Input of a U-Net: original height and width, top and left of the crop, target height and width.
 
-That is (batch, 6); of a refiner it is (batch, 5), with an aesthetic score in place of the last two.
+Its shape is (batch, 6); a refiner's is (batch, 5), with an aesthetic score instead of the last two.
 Podell et al. 2023, arXiv 2307.01952, sections 2.2 and 2.3.
 """
-
 TINY_DECODER = "vae_decoder_tiny"
-"""A graph that may stand in for `vae_decoder`: the same latents, a rougher picture, less work."""
+"""A graph that can replace `vae_decoder`: the same latents, less work, a rougher picture."""
 
 
 class Model(BaseModel):
@@ -67,10 +66,10 @@ class Model(BaseModel):
 
 
 class Lora(Model):
-    """A LoRA that was merged into the weights, and how much of it."""
+    """A LoRA that was merged into the weights, and the weight that it was merged with."""
 
     file: str
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
     weight: float
 
 
@@ -83,7 +82,7 @@ class Source(Model):
 
     @model_serializer(mode="wrap")
     def _without_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Say nothing about LoRAs where there are none: artifacts keep their text and hash."""
+        """Leave an empty list of LoRAs out, so that older manifests keep their text and hash."""
         written: dict[str, Any] = handler(self)
         if not self.loras:
             del written["loras"]
@@ -91,7 +90,7 @@ class Source(Model):
 
 
 class Schedule(Model):
-    """The noise that the model was trained on, and how its authors space the steps."""
+    """The noise levels that the model was trained on, and its authors' spacing of the steps."""
 
     train_steps: Annotated[int, Field(gt=0, le=100_000)] = 1000
     beta_start: Annotated[float, Field(gt=0, lt=1)] = 0.00085
@@ -106,7 +105,7 @@ class Preview(Model):
     """A linear map from the U-Net's space to red, green and blue in -1..1: x @ matrix + bias."""
 
     matrix: tuple[tuple[float, float, float], ...]
-    """One row for each channel."""
+    """A row of three weights for each channel."""
     bias: tuple[float, float, float]
 
 
@@ -117,7 +116,7 @@ class Latent(Model):
     downscale: Positive
     scale: float
     preview: Preview | None = None
-    """Shows latents without the decoder; where it is missing, the runtime fits one."""
+    """The map for previews without the decoder; where it is missing, the runtime fits one."""
 
     @model_validator(mode="after")
     def _check_preview(self) -> "Latent":
@@ -128,16 +127,18 @@ class Latent(Model):
 
 
 class TextEncoder(Model):
-    """One text encoder: its graph, the folder of its tokenizer, tokens a chunk, which layer."""
+    """A text encoder and its use."""
 
     graph: str
     tokenizer: str
+    """The folder of its tokenizer."""
     length: Positive = 77
+    """How many tokens a chunk of a prompt has."""
     layer: Literal["last", "penultimate"] = "last"
-    """Which of the trained network's layers the U-Net takes.
+    """The layer of the trained network whose states the U-Net takes.
 
-    It is the last of the graph, and the rest is not in it; but where the graph has the outputs
-    `hidden_states.N`, they are all there, and this one has not gone through the last norm.
+    The graph ends with this layer, unless it has outputs `hidden_states.N`: then it has all layers,
+    and the states are those before the last norm.
     """
 
 
@@ -150,34 +151,34 @@ class TensorSpec(Model):
 
 
 class Quantization(Model):
-    """How a network was brought to int8."""
+    """How a network was quantized to int8."""
 
     sqnr_db: dict[str, float]
-    """Signal to error of the network's output, dB, when that layer alone is rounded."""
+    """Signal-to-error ratio of the network's output, dB, with this layer alone quantized."""
     kept: tuple[str, ...]
-    """Layers that stayed in float."""
+    """Layers that stayed in floating point."""
     share: Annotated[float, Field(ge=0, le=1)]
-    """Of the layers' multiplications, that are in int8."""
+    """The share of the layers' multiplications that are in int8."""
     samples: int
     steps: int
     seed: int
 
 
 class GraphSpec(Model):
-    """One network: its files per format (the first is the one to open), inputs and outputs."""
+    """A network: its files in each format (the first is the one to open), inputs and outputs."""
 
     files: dict[Format, tuple[str, ...]]
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     precision: Storage | None = None
-    """How its weights are stored, where that is not the artifact's precision."""
+    """How its weights are stored, if not in the artifact's precision."""
     quantization: Quantization | None = None
     parity_db: dict[str, float] = {}
-    """Signal-to-noise ratio against torch fp32 per backend, dB: the worst of all tried inputs."""
+    """Signal-to-noise ratio against torch fp32 by backend, dB: the worst over all test inputs."""
 
 
 class Defaults(Model):
-    """What a picture is made with when the caller does not say."""
+    """The options of a picture for which the caller gives no value."""
 
     width: Positive = 512
     height: Positive = 512
@@ -192,11 +193,11 @@ class FileRecord(Model):
     """Size in bytes and SHA-256 of one file."""
 
     size: Annotated[int, Field(ge=0, lt=2**63)]
-    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    sha256: Sha256
 
 
 class Manifest(Model):
-    """Everything the runtime needs to know about a model beside its weights."""
+    """Everything that the runtime needs to know about a model besides its weights."""
 
     schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
     name: str
@@ -213,9 +214,9 @@ class Manifest(Model):
     made_with: dict[str, str] = {}
     """Versions of the packages that made the artifact."""
     zeros_for_empty_prompt: bool = False
-    """Whether an empty negative prompt is zeros, in place of what the text encoders say of it.
+    """Whether an empty negative prompt has zeros as its embeddings, and is not encoded.
 
-    Written where it is true only, so that manifests of models without it stay what they were.
+    Written only where true, so that manifests of other models keep their text and hash.
     """
 
     @model_serializer(mode="wrap")
@@ -231,10 +232,7 @@ class Manifest(Model):
 
     @property
     def text_layers(self) -> int:
-        """How many layers of the text encoders can be taken; 1 where a graph gives only the last.
-
-        Artifacts of older exporters do.
-        """
+        """How many layers of the text encoders can be used: 1 in artifacts of older exporters."""
         return min(self._layers(encoder) for encoder in self.text_encoders)
 
     @property
@@ -244,7 +242,7 @@ class Manifest(Model):
 
     @property
     def text_tokens(self) -> Dimension:
-        """How many tokens' embeddings the U-Net takes: a name where it takes any number."""
+        """How many tokens' embeddings the U-Net takes; a name where it takes any number."""
         shape = self._unet_input("encoder_hidden_states")
         return shape[1] if len(shape) == 3 else "tokens"
 
@@ -261,7 +259,7 @@ class Manifest(Model):
 
     @property
     def conditions(self) -> int:
-        """Channels that the U-Net takes beside the latents': of most models none."""
+        """Channels that the U-Net takes besides the latents'; most models have none."""
         match self._unet_input("sample"):
             case (_, int(channels), *_):
                 return channels - self.latent.channels
@@ -269,12 +267,12 @@ class Manifest(Model):
 
     @property
     def takes_mask(self) -> bool:
-        """Whether it is an inpainting model: given a mask, and the picture around it."""
+        """Whether it is an inpainting model, with a mask and the masked picture as inputs."""
         return self.conditions == self.latent.channels + 1
 
     @property
     def edits(self) -> bool:
-        """Whether it changes a picture, which it is given, as the prompt says: InstructPix2Pix."""
+        """Whether it edits a picture as the prompt instructs, like InstructPix2Pix."""
         return self.conditions == self.latent.channels
 
     def _layers(self, encoder: TextEncoder) -> int:
@@ -282,7 +280,7 @@ class Manifest(Model):
         outputs = graph.outputs if graph else ()
         states = sum(output.name.startswith(HIDDEN_STATES) for output in outputs)
         if states and encoder.layer == "penultimate":
-            return states - 2  # without the embeddings and the last
+            return states - 2  # without the embeddings and the last layer
         for output in outputs:
             match output.name, output.shape:
                 case (name, (_, int(layers), _, _)) if name == LAYER_STATES:
@@ -300,61 +298,20 @@ class Manifest(Model):
         return next((tensor.shape for tensor in inputs if tensor.name == name), ())
 
     def to_json(self) -> str:
-        """Text of `manifest.json`."""
+        """The text of `manifest.json`."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
-def read_manifest(path: Path) -> Manifest:
-    """Read `manifest.json`; raises `ArtifactError` that names the first wrong field."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ArtifactError(f"{path} has more than {MAX_BYTES} bytes: this is no manifest")
-        text = path.read_text(encoding="utf-8")
-        data = json.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"cannot read {path}: {error}") from error
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ArtifactError(
-            f"{path} is not valid JSON ({error}); export the model again"
-        ) from error
-    _check_schema(path, data)
-    _check_precisions(path, data)
-    try:
-        return Manifest.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        raise ArtifactError(f"{path}: {describe(error)}; export the model again") from error
-
-
-def _check_schema(path: Path, data: Any) -> None:
-    if not isinstance(data, dict) or "schema" not in data:
-        raise ArtifactError(f"{path} is not a manifest of sdrt: it has no field 'schema'")
-    if data["schema"] != SCHEMA:
-        raise ArtifactError(
-            f"{path} has schema {data['schema']!r}, this sdrt reads schema {SCHEMA}; "
-            "install the sdrt release that wrote it, or export the model again"
-        )
-
-
-def _check_precisions(path: Path, data: Any) -> None:
-    """Refuse what others store weights in: no export of sdrt does, and no other host knows it."""
-    graphs = data.get("graphs")
-    parts = graphs if isinstance(graphs, dict) else {}
-    for name, part in {
-        "": data,
-        **{f"graphs.{name}.": part for name, part in parts.items()},
-    }.items():
-        found = part.get("precision") if isinstance(part, dict) else None
-        if isinstance(found, str) and found not in PRECISIONS:
-            raise ArtifactError(
-                f"{path}: {name}precision: input should be 'fp32', 'bf16' or 'int8'; export the "
-                "model again"
-            )
-
-
-def describe(error: ValidationError) -> str:
+def explain_validation_error(error: ValidationError) -> str:
     """Every problem of a pydantic error, in one line."""
     problems = []
     for problem in error.errors(include_url=False):
-        where = ".".join(str(part) for part in problem["loc"]) or "the file"
-        problems.append(f"{where}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
+        place = ".".join(str(part) for part in problem["loc"]) or "the file"
+        problems.append(f"{place}: {problem['msg'][0].lower()}{problem['msg'][1:]}")
     return "; ".join(problems)
+
+
+def guidance_width(unet: GraphSpec | None) -> int:
+    """Width of the guidance embedding that a U-Net takes; 0 if it takes none, or is missing."""
+    inputs = unet.inputs if unet else ()
+    return next((int(spec.shape[1]) for spec in inputs if spec.name == GUIDANCE_INPUT), 0)

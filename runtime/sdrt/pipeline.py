@@ -1,51 +1,24 @@
-"""Prompt -> picture. Reads like a table of contents; each verb lives in a module of its own."""
+"""Prompt to picture: the face of the package.
 
-import time
+A pipeline is an open model (`sdrt.networks`) with a budget of memory; a run (`sdrt.generation`)
+stands on it.
+"""
+
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-import numpy.typing as npt
-from PIL import Image
-
-import sdrt
-from sdrt import machine
-from sdrt.artifact import Artifact, open_artifact
-from sdrt.backends import Backend, Graph, Network, Shapes, open_backend
-from sdrt.backends.context import Role
-from sdrt.budget import Budget, read_bytes
-from sdrt.denoiser import Embeddings
-from sdrt.errors import ArtifactError, UnsupportedError
-from sdrt.guard import Guarded
-from sdrt.inversion import Inversions
-from sdrt.job import Job
-from sdrt.lora.adapter import Adapter
-from sdrt.lora.asked import Asked
-from sdrt.lora.fitting import changed_weights, changes_of, open_loras
-from sdrt.lora.names import PARTS
-from sdrt.manifest import POOLED, Precision, Preview, TextEncoder
-from sdrt.memory import Plan
-from sdrt.metadata import Parameters
-from sdrt.options import Options
-from sdrt.preview import fit_preview, to_previews
-from sdrt.prompt import Prompt, parse
-from sdrt.request import DECODERS, Request, checked_clip_skip, resolve
-from sdrt.result import Result, Step
-from sdrt.run import Run
-from sdrt.samplers import Latents
-from sdrt.schedule import Steps, TrainingNoise
-from sdrt.start import Posterior
-from sdrt.text import Text, states_of
-from sdrt.tokenizer import Tokenizer, Tokens, weighted
-from sdrt.two_passes import TwoPasses
-from sdrt.vae import Half
-
-Decoded = npt.NDArray[np.float32]  # (3, height, width) in -1..1, of several (images, 3, ...)
-
-KEPT = frozenset({"unet", *DECODERS.values()})
+from sdrt.artifact.artifact import Artifact, open_artifact
+from sdrt.backends.backend import Backend, open_backend
+from sdrt.errors import ArtifactError
+from sdrt.generation.hires_run import hires_run
+from sdrt.generation.result import Result, Step
+from sdrt.generation.run import Run
+from sdrt.manifest import Precision
+from sdrt.memory.budget import Budget, read_bytes
+from sdrt.networks.open_model import KEPT, OpenModel
+from sdrt.request.options import Options
+from sdrt.request.resolve import resolve
 
 
 def load(
@@ -81,20 +54,8 @@ def load(
     return pipe
 
 
-@dataclass(frozen=True)
-class _Open:
-    """A network in memory."""
-
-    graph: Graph
-    backend: Backend
-    role: Role | None
-
-    def is_for(self, backend: Backend, role: Role | None) -> bool:
-        return self.backend is backend and self.role == role
-
-
-class Pipeline:
-    """An open model on an engine. Networks are loaded when they are first needed."""
+class Pipeline(OpenModel):
+    """An open model on a backend, ready to generate within a budget of memory."""
 
     def __init__(
         self,
@@ -105,22 +66,10 @@ class Pipeline:
         check_memory: bool = True,
         max_memory: int | str | None = None,
     ) -> None:
-        self.artifact, self.backend = artifact, backend
-        self.retry_precision = retry_precision
+        """The arguments are those of `load`."""
         limit = read_bytes(max_memory) if isinstance(max_memory, str) else max_memory
-        self.budget = Budget(limit, heeds_machine=check_memory)
-        self._keep = frozenset(keep)
-        self._graphs: dict[str, _Open] = {}
-        self._loras: tuple[Adapter, ...] = ()
-        self._inversions = Inversions()
-        self._noise = TrainingNoise.of(artifact.manifest.schedule)
-        self._encoders = artifact.manifest.text_encoders
-        for encoder in self._encoders:
-            self._check_tokenizer(encoder.tokenizer)
-        self._tokenizers = [
-            Tokenizer(artifact.root / encoder.tokenizer, encoder.length)
-            for encoder in self._encoders
-        ]
+        self.budget = Budget(limit, respects_machine=check_memory)
+        super().__init__(artifact, backend, keep, retry_precision)
 
     def __call__(
         self,
@@ -139,258 +88,13 @@ class Pipeline:
                 callback(step)
         return run.result()
 
-    def use_loras(self, *loras: str) -> None:
-        """Add these LoRAs to the model's weights in place of those before; none takes all away.
-
-        Each is `FILE[:WEIGHT]`, as on the command line. Files of the model stay as they are;
-        networks are loaded anew when they are next needed, so change nothing while a run is under
-        way. Raises `ArtifactError`, `UnsupportedError` or `UsageError` for what does not fit the
-        model, down to one tensor; then all is as before.
-        """
-        asked = [Asked.parse(text) for text in loras]
-        self._loras = open_loras(self.artifact, self.backend, asked)
-        self.release(*PARTS)
-
-    def use_embeddings(self, *embeddings: str) -> None:
-        """Know the words of these textual inversions in place of those before; none forgets all.
-
-        Each is `FILE[:WORD]`, as on the command line; see `use_loras` for what it does and raises.
-        """
-        self._inversions = Inversions.open(self.artifact, self.backend, embeddings)
-        self.release(*(encoder.graph for encoder in self._encoders))
-
     def start(self, prompt: str | None = None, **options: Unpack[Options]) -> Run:
         """Prepare a run that the caller steps through; nothing heavy happens yet."""
-        if "unet" not in self.artifact.manifest.graphs:
+        if "unet" not in self.manifest.graphs:
             raise ArtifactError(
-                f"{self.artifact.root} has no unet; it has: "
-                f"{', '.join(self.artifact.manifest.graphs)}; a single graph is run by itself "
-                "(docs/single-graph.md), so give the model folder that it was made from"
+                f"{self.artifact.root} has no unet; it has: {', '.join(self.manifest.graphs)}; a "
+                "single graph is run by itself (docs/export/single-graph.md), so give the model "
+                "folder that it was made from"
             )
-        request = resolve(self.artifact.manifest, prompt, options)
-        return TwoPasses(self, request) if request.hires else Run(self, request)
-
-    def encode(
-        self,
-        prompt: str | Prompt,
-        clip_skip: int = 1,
-        job: Job | None = None,
-    ) -> Embeddings:
-        """Turn a prompt into embeddings (1, tokens, width): 77 tokens for each of its chunks.
-
-        Raises `UsageError` or `UnsupportedError` for a layer that the text encoder does not give.
-        """
-        return self.encode_text(prompt, clip_skip, job).states
-
-    def encode_text(
-        self,
-        prompt: str | Prompt,
-        clip_skip: int = 1,
-        job: Job | None = None,
-    ) -> Text:
-        """Turn a prompt into all that the U-Net takes of it; raises as `encode` does.
-
-        Of SDXL that is an embedding of the whole prompt too: of its first chunk, as in
-        AUTOMATIC1111's web UI.
-        """
-        prompt = parse(prompt) if isinstance(prompt, str) else prompt
-        job = job or Job()
-        return Text.joined(
-            [
-                self._encode(encoder, self._tokens(place, prompt), clip_skip, job)
-                for place, encoder in enumerate(self._encoders)
-            ]
-        )
-
-    def tokens(self, prompt: str | Prompt) -> Tokens:
-        """Turn a prompt into the first encoder's token ids and weights, a row for each chunk."""
-        return self._tokens(0, parse(prompt) if isinstance(prompt, str) else prompt)
-
-    def encode_tokens(
-        self, tokens: Tokens, clip_skip: int = 1, job: Job | None = None
-    ) -> Embeddings:
-        """Turn tokens into the first encoder's embeddings, with the errors of `encode`."""
-        return self._encode(self._encoders[0], tokens, clip_skip, job or Job()).states
-
-    def _tokens(self, place: int, prompt: Prompt) -> Tokens:
-        """What one of the encoders is given of a prompt."""
-        ids = self._inversions.ids(self._encoders[place].graph)
-        return self._tokenizers[place].encode(prompt, ids)
-
-    def _encode(self, encoder: TextEncoder, tokens: Tokens, clip_skip: int, job: Job) -> Text:
-        layer = checked_clip_skip(self.artifact.manifest, clip_skip)
-        graph = Guarded(self, encoder.graph, {"input_ids": (1, tokens.ids.shape[1])}, job)
-        started = time.perf_counter()
-        chunks = [graph.run({"input_ids": ids[None]}, job.stop) for ids in tokens.ids]
-        states = [
-            weighted(states_of(chunk, encoder, layer), weights)
-            for chunk, weights in zip(chunks, tokens.weights, strict=True)
-        ]
-        job.timings.text_encoder_s += time.perf_counter() - started
-        graph.record()
-        return Text(np.concatenate(states, axis=1), chunks[0].get(POOLED))
-
-    def encode_image(self, pictures: Decoded, job: Job | None = None) -> Posterior:
-        """Turn pictures, (images, 3, height, width) in -1..1, into the distributions of latents.
-
-        Raises `UnsupportedError` for a model without the encoder.
-        """
-        job = job or Job()
-        if "vae_encoder" not in self.artifact.manifest.graphs:
-            raise UnsupportedError(f"{self.artifact.manifest.name!r} has no vae_encoder")
-        latent = self.artifact.manifest.latent
-        half = Half(self, job, "vae_encoder", "sample", "latent_parameters", latent.downscale)
-        parameters = half.run(pictures, ["image"] * len(pictures))
-        job.timings.vae_encoder_s += half.seconds
-        return Posterior.of(np.stack(parameters), latent.scale)
-
-    def decode(self, latents: Latents, job: Job | None = None) -> list[Decoded]:
-        """Turn latents into pictures, one by one: memory does not grow with their number.
-
-        With `Job(tiles_vae=True)` it does not grow with their size either, but for the pictures.
-        """
-        job, latent = job or Job(), self.artifact.manifest.latent
-        half = Half(self, job, job.decoder, "latent_sample", "sample", scale=1)
-        places = [f"image {number} of {len(latents)}" for number in range(1, len(latents) + 1)]
-        pictures = half.run(latents / np.float32(latent.scale), places)
-        job.timings.vae_decoder_s += half.seconds
-        return pictures
-
-    def preview(self, latents: Latents) -> list[Image.Image]:
-        """Show latents in rough colours and full size, in no time and without the decoder.
-
-        Raises `UnsupportedError` where the latents have no such map.
-        """
-        return to_previews(latents, self.artifact.manifest.latent, self._preview_map)
-
-    def graph(self, name: str, shapes: Shapes, job: Job, role: Role | None = None) -> Graph:
-        """A network ready for these input shapes: from memory, or loaded and compiled now.
-
-        With a role it gives its `context`, or takes another's.
-        """
-        started = time.perf_counter()
-        backend = self.backend_of(name, job)
-        if name in self._graphs and not self._graphs[name].is_for(backend, role):
-            self.release(name)
-        if name not in self._graphs:
-            network = self._changed(self.artifact.network(name, backend.formats))
-            if role:
-                network = network.in_role(role, backend.context(network))
-            self._graphs[name] = _Open(backend.open(network), backend, role)
-        graph = self._graphs[name].graph
-        graph.prepare(shapes)
-        spent = time.perf_counter() - started
-        job.timings.load_s[name] = job.timings.load_s.get(name, 0.0) + spent
-        return graph
-
-    def context(self, name: str, job: Job) -> tuple[str, ...]:
-        """Names of what tiles through a network have to be told of the whole picture."""
-        backend = self.backend_of(name, job)
-        return backend.context(self.artifact.network(name, backend.formats))
-
-    def backend_of(self, name: str, job: Job) -> Backend:
-        """What runs a network in this job."""
-        return job.fallbacks.get(name, self.backend)
-
-    @property
-    def vocabulary(self) -> int:
-        """How many token ids there are."""
-        return self._tokenizers[0].vocabulary
-
-    @property
-    def loaded(self) -> set[str]:
-        """Names of the networks that are in memory."""
-        return set(self._graphs)
-
-    def release(self, *names: str) -> None:
-        """Free the memory of these networks, or of all; they load again when needed."""
-        held = [name for name in names or tuple(self._graphs) if name in self._graphs]
-        for name in held:
-            del self._graphs[name]
-        if held:
-            machine.give_back_freed_blocks()
-
-    def release_after_use(self, name: str, job: Job | None = None) -> None:
-        """Free a network unless it was asked to stay, and may stay in this job."""
-        if name not in self._keep or (job and job.releases):
-            self.release(name)
-
-    def check_memory(self, request: Request) -> Plan:
-        """How a request is to be run, with what it leaves open decided.
-
-        Raises `OutOfMemoryError` if it needs more memory than there is, or than it may take.
-        """
-        plan = Plan.of(self.artifact, self.backend, request, self._keep, frozenset(self._graphs))
-        plan = replace(plan, changed={part: changed_weights(self._loras, part) for part in PARTS})
-        plan = self.budget.fit(plan, may_tile=request.vae_tiling == "auto")
-        self.budget.check(plan)
-        return plan
-
-    def steps(self, request: Request) -> Steps:
-        """The noise levels that a request goes through, to the end of what it is a part of."""
-        count, share = request.num_inference_steps, request.share
-        steps = request.recipe.steps(self._noise, count, share)
-        return request.part.begun(steps.last(request.steps_to_run))
-
-    def parameters(self, request: Request, seed: int, job: Job) -> Parameters:
-        """What to write beside a picture, once its networks have run."""
-        manifest = self.artifact.manifest
-        init = None if manifest.edits else request.init  # an edit has neither strength nor mask
-        return Parameters(
-            prompt=request.prompt,
-            negative_prompt=request.negative_prompt,
-            seed=seed,
-            width=request.width,
-            height=request.height,
-            num_inference_steps=request.num_inference_steps,
-            clip_skip=request.clip_skip,
-            style=request.style,
-            embeddings=request.digests,
-            init_image=request.init.digests if request.init else {},
-            strength=init.strength if init else None,
-            paste=init.pastes if init else None,
-            vae_tiling=job.tiles_vae,
-            hires=asdict(request.hires) if request.hires else None,
-            part=request.part.record,
-            framing=request.framings,
-            sampler=request.recipe.sampler,
-            scheduler=request.recipe.scheduler,
-            spacing=request.recipe.spacing,
-            steps_offset=request.recipe.offset,
-            sampler_options=dict(request.recipe.options),
-            guidance_scale=request.guidance.scale,
-            image_guidance_scale=request.guidance.image_scale if manifest.edits else None,
-            guidance_rescale=request.guidance.rescale,
-            guidance_start=request.guidance.start,
-            guidance_end=request.guidance.end,
-            model=manifest.name,
-            model_hash=self.artifact.hash,
-            loras=[adapter.record.model_dump() for adapter in self._loras],
-            words=[one.record for one in self._inversions.files],
-            stored_precision=job.networks["unet"].stored,
-            executed_precision=job.networks["unet"].executed,
-            networks=dict(job.networks),
-            backend=self.backend.name,
-            threads=self.backend.threads,
-            version=sdrt.__version__,
-        )
-
-    def _changed(self, network: Network) -> Network:
-        """The network with what was added to the model."""
-        added = changes_of(self._loras, network.name)
-        words = self._inversions.changes(network.name)
-        return replace(network, changes={**added, **words})
-
-    @cached_property
-    def _preview_map(self) -> Preview:
-        latent = self.artifact.manifest.latent
-        if latent.preview:
-            return latent.preview
-        fitted = fit_preview(latent, lambda latents: np.stack(self.decode(latents)))
-        self.release_after_use("vae_decoder")
-        return fitted
-
-    def _check_tokenizer(self, folder: str) -> None:
-        for file in self.artifact.manifest.files:
-            if file.startswith(f"{folder}/"):
-                self.artifact.check(file)
+        request = resolve(self.manifest, prompt, options)
+        return (hires_run if request.hires else Run)(self, request, self.budget)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sdrt_bench.scenes.captions import NOT_SAID, caption
+from sdrt_bench.scenes.captions import UNSTATED, caption
 from sdrt_bench.scenes.checker import accuracy, check
 from sdrt_bench.scenes.grammar import ATTRIBUTES, FUR, OBJECT_COLORS, Scene, sample_scene
 from sdrt_bench.scenes.prompts import drawn, scene_prompts
@@ -62,9 +62,9 @@ def test_captions_state_what_they_report() -> None:
         text, said = caption(scene, rng, noise=0.0)
         assert list(said) == list(ATTRIBUTES)
         for name, index in said.items():
-            if index != NOT_SAID[name]:
+            if index != UNSTATED[name]:
                 assert ATTRIBUTES[name][index] == getattr(scene, name)
-        is_named = said["color"] != NOT_SAID["color"]
+        is_named = said["color"] != UNSTATED["color"]
         if is_named and scene.color not in ("orange", "none"):
             assert scene.color in text
 
@@ -73,7 +73,7 @@ def test_words_without_a_meaning_change_no_statement() -> None:
     for seed, scene in enumerate(scenes(50, seed=9)):
         plain, said = caption(scene, np.random.default_rng(seed), noise=0.0)
         assert plain
-        assert all(0 <= said[name] <= NOT_SAID[name] for name in said)
+        assert all(0 <= said[name] <= UNSTATED[name] for name in said)
 
 
 def test_shares_are_of_what_was_asked() -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, open_backend
-from sdrt.conformance.record import NAMES, Plan, record
-from sdrt.conformance.tolerance import STAGES
+from sdrt.backends import open_backend
+from sdrt.diagnostics.conformance.recorder import NAMES, GoldenPlan, record
+from sdrt.diagnostics.conformance.tolerance import STAGES
 from sdrt.machine import has_bf16
 from sdrt.pipeline import Pipeline
-from tests.runtime.test_conformance import changed, edited, removed, replaced, with_case
+from tests.runtime.diagnostics.test_conformance import changed, edited, removed, replaced, with_case
 
 Check = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -37,7 +38,7 @@ def check(sanitized_build: Path, clean_environment: Mapping[str, str], demo: Art
 def all_samplers(demo: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("golden") / "all.safetensors"
     pipe = Pipeline(demo, open_backend("onnxruntime", precision="fp32"))
-    record(pipe, path, Plan(NAMES, steps=3, size=(64, 64)))
+    record(pipe, path, GoldenPlan(NAMES, steps=3, size=(64, 64)))
     return path
 
 
@@ -46,7 +47,7 @@ def golden(demo: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file of few cases."""
     path = tmp_path_factory.mktemp("golden") / "golden.safetensors"
     pipe = Pipeline(demo, open_backend("onnxruntime", precision="fp32"))
-    record(pipe, path, Plan(("euler_a",), steps=3, size=(64, 64)))
+    record(pipe, path, GoldenPlan(("euler_a",), steps=3, size=(64, 64)))
     return path
 
 

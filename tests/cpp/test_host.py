@@ -15,10 +15,10 @@ from PIL import Image
 
 import sdrt
 from sdrt.artifact import Artifact
-from sdrt.cli import main
+from sdrt.cli.main import main
+from sdrt.images.metadata import read_png
 from sdrt.machine import has_bf16
 from sdrt.manifest import MANIFEST_NAME
-from sdrt.metadata import read_png
 from sdrt.pipeline import Pipeline
 from sdrt_bench.similarity import psnr_db
 

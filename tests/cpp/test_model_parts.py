@@ -19,15 +19,15 @@ from PIL import Image
 
 from sdrt import errors
 from sdrt.artifact import Artifact, open_artifact
-from sdrt.foreign import describe
-from sdrt.image import check_target, to_image
+from sdrt.artifact.detect import describe
+from sdrt.artifact.peer_folder import is_peer_folder
+from sdrt.backends.executed import NetworkRecord, Retry
+from sdrt.images.metadata import Parameters, read_png
+from sdrt.images.png import check_target, to_image
 from sdrt.manifest import Manifest
-from sdrt.metadata import Parameters, read_png
-from sdrt.peer_folder import is_peer_folder
-from sdrt.record import NetworkRecord, Retry
-from sdrt.request import resolve
-from sdrt.samplers import SAMPLERS
-from sdrt.samplers.names import DIFFUSERS, find_sampler
+from sdrt.request.resolve import resolve
+from sdrt.sampling.samplers.aliases import DIFFUSERS, find_sampler
+from sdrt.sampling.samplers.registry import SAMPLERS
 from tests.cpp.conftest import Ask, Command, asking
 
 HERE = ("ddim", "euler", "euler_a", "dpm++2m", "unipc", "lcm")  # samplers of the host
@@ -519,7 +519,7 @@ def resolved(manifest: Manifest, options: Mapping[str, Any]) -> dict[str, Any]:
     except errors.SdrtError as error:
         name = type(error).__name__
         return {"error": name, "code": error.exit_code, "message": str(error)}
-    guidance, recipe = found.guidance, found.recipe
+    guidance, sampler_settings = found.guidance, found.sampler_settings
     shares = [guidance.scale, guidance.rescale, guidance.start, guidance.end, guidance.is_split]
     return {
         "result": {
@@ -530,11 +530,11 @@ def resolved(manifest: Manifest, options: Mapping[str, Any]) -> dict[str, Any]:
             "steps": found.num_inference_steps,
             "guidance": shares,
             "is_guided": found.is_guided,
-            "sampler": recipe.sampler,
-            "scheduler": recipe.scheduler,
-            "spacing": recipe.spacing,
-            "offset": recipe.offset,
-            "options": dict(recipe.options),
+            "sampler": sampler_settings.sampler,
+            "scheduler": sampler_settings.scheduler,
+            "spacing": sampler_settings.spacing,
+            "offset": sampler_settings.offset,
+            "options": dict(sampler_settings.options),
             "seeds": list(found.seeds),
             "clip_skip": found.clip_skip,
             "warnings": list(found.warnings),
@@ -675,14 +675,14 @@ def parameters() -> Parameters:
         num_inference_steps=20,
         clip_skip=2,
         style=None,
-        embeddings={},
+        prompt_embeddings={},
         init_image={},
         strength=None,
         paste=None,
         vae_tiling=False,
         hires=None,
-        part=None,
-        framing={},
+        denoising_range=None,
+        size_conditioning={},
         sampler="dpm++2m",
         scheduler="karras",
         spacing="trailing",
@@ -696,7 +696,7 @@ def parameters() -> Parameters:
         model="demo, v1",
         model_hash="0123456789abcdef" * 4,
         loras=[],
-        words=[],
+        textual_inversions=[],
         stored_precision="bf16",
         executed_precision="bf16",
         networks={"unet": record, "vae_decoder": failed},

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sdrt.cli import main
+from sdrt.cli.main import main
 
 COUNT = 200
 Json = dict[str, Any]

@@ -9,17 +9,17 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
+from sdrt.arrays import Array, Embeddings, Latents
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
-from sdrt.denoiser import Denoiser, Embeddings, Guidance
 from sdrt.errors import UsageError
 from sdrt.manifest import Curve, Prediction, Schedule, Spacing
-from sdrt.noise import MAX_SEED, Noise
-from sdrt.prompt import parse
-from sdrt.recipe import OF_LEVELS, Recipe
-from sdrt.samplers import Latents
-from sdrt.schedule import TrainingNoise
-from sdrt.tokenizer import Tokenizer, weighted
+from sdrt.networks.denoiser import Denoiser
+from sdrt.sampling.guidance import Guidance
+from sdrt.sampling.noise import MAX_SEED, Noise
+from sdrt.sampling.sampler_settings import SCHEDULE_OPTIONS, SamplerSettings
+from sdrt.sampling.schedule import TrainingNoise
+from sdrt.text.prompt import parse
+from sdrt.text.tokenizer import Tokenizer, weighted
 from tests.cpp.conftest import Ask, Command, asking
 from tests.cpp.prompts import thousand
 
@@ -126,14 +126,14 @@ def test_levels_and_timesteps_are_equal(ask: Ask) -> None:
         {"sampler": sampler, "options": options, "schedule": schedule, "count": count, **spacing}
         for sampler, choices in SAMPLERS.items()
         for options in choices
-        if not options or options.keys() & OF_LEVELS
+        if not options or options.keys() & SCHEDULE_OPTIONS
         for schedule in schedules
         for count in ((1, 4, 50) if sampler == "lcm" else (1, 7, 20, 100, 500))
         for spacing in _spacings()
     ]
     answers = ask(*({"verb": "levels", **command} for command in commands))
     for command, answer in zip(commands, answers, strict=True):
-        noise = TrainingNoise.of(Schedule.model_validate(command["schedule"]))
+        noise = TrainingNoise.from_schedule(Schedule.model_validate(command["schedule"]))
         steps = _recipe(command).steps(noise, command["count"])
         np.testing.assert_allclose(answer["training"], noise.sigmas, rtol=1e-12)
         np.testing.assert_allclose(answer["sigmas"], steps.sigmas, rtol=1e-11, err_msg=str(command))
@@ -168,10 +168,10 @@ def test_trajectories_agree(ask: Ask, sampler: str) -> None:
     ]
     answers = ask(*({"verb": "trajectory", **command} for command in commands))
     for command, answer in zip(commands, answers, strict=True):
-        recipe, noise = _recipe(command), Noise([1, 2])
-        steps = recipe.steps(TrainingNoise.of(Schedule()), command["count"])
+        sampler_settings, noise = _recipe(command), Noise([1, 2])
+        steps = sampler_settings.steps(TrainingNoise.from_schedule(Schedule()), command["count"])
         x = noise.draw(shape) * np.float32(np.sqrt(1 + steps.sigmas[0] ** 2))
-        path = list(recipe.trajectory(_analytic, x, steps, partial(noise.draw, shape)))
+        path = list(sampler_settings.trajectory(_analytic, x, steps, partial(noise.draw, shape)))
         assert [step["index"] for step in answer["path"]] == list(range(len(path)))
         for step, (expected, denoised) in zip(answer["path"], path, strict=True):
             np.testing.assert_allclose(
@@ -201,11 +201,16 @@ def test_denoisers_agree(ask: Ask, prediction: Prediction) -> None:
         for sampler, width in (("euler", 0), ("lcm", 6), ("lcm", 7))
         for is_guided in (True, False)
     ]
-    noise, sigmas, commands, expected = TrainingNoise.of(Schedule()), [14.0, 2.5, 0.3], [], []
+    noise, sigmas, commands, expected = (
+        TrainingNoise.from_schedule(Schedule()),
+        [14.0, 2.5, 0.3],
+        [],
+        [],
+    )
     for guidance, options, sampler, width, is_guided in cases:
         command: dict[str, Any] = {"sampler": sampler, "options": options, "count": 4}
-        recipe = _recipe(command)
-        steps = recipe.steps(noise, 4)
+        sampler_settings = _recipe(command)
+        steps = sampler_settings.steps(noise, 4)
         levels = [*steps.sigmas[:-1], *sigmas]
         denoise = Denoiser(
             unet=_FakeUNet(width),
@@ -214,8 +219,8 @@ def test_denoisers_agree(ask: Ask, prediction: Prediction) -> None:
             positive=positive,
             negative=negative if is_guided else None,
             guidance=guidance,
-            clipping=recipe.clipping,
-            timestep_scaling=recipe.timestep_scaling,
+            clipping=sampler_settings.clipping,
+            timestep_scaling=sampler_settings.timestep_scaling,
         )
         expected.append([denoise(x, sigma).ravel() for sigma in levels])
         command |= {"verb": "denoised", "prediction": prediction, "guidance": vars(guidance)}
@@ -264,12 +269,12 @@ def _levels_or_noise(command: Command) -> None:
     if command["verb"] == "drawn":
         Noise(command["seeds"])
     else:
-        _recipe(command).steps(TrainingNoise.of(Schedule()), command["count"])
+        _recipe(command).steps(TrainingNoise.from_schedule(Schedule()), command["count"])
 
 
-def _recipe(command: Command) -> Recipe:
+def _recipe(command: Command) -> SamplerSettings:
     known = ("sampler", "scheduler", "spacing", "offset", "options")
-    return Recipe(**{name: command[name] for name in known if name in command})
+    return SamplerSettings(**{name: command[name] for name in known if name in command})
 
 
 def _array(array: Array) -> dict[str, Any]:

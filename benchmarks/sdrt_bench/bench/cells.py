@@ -1,31 +1,31 @@
-"""From what was asked to the cells of the table: the full cross product, less what cannot be."""
+"""The cells of the table: every combination of the requested values that can be executed."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from sdrt import checks
+from sdrt import validation
 from sdrt.artifact import Artifact
 from sdrt.backends import BACKENDS, usable_backends
 from sdrt.errors import MissingExtraError, UnsupportedError, UsageError
 from sdrt.machine import has_bf16, has_int8, usable_cores
 from sdrt.manifest import PRECISIONS, Storage
-from sdrt.options import Options
-from sdrt.request import check_prompt_alone, resolve
+from sdrt.request.options import Options
+from sdrt.request.resolve import check_prompt_alone, resolve
 from sdrt_bench.bench.record import Params
 
 PROMPT = "a red boat on the sea at sunset"
 BATCHES = (1, 2, 4)
 STEPS = (5, 10, 20, 30)
-SIDES = (0.5, 0.75, 1.0, 1.25, 1.5)  # of the model's own
+SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)  # of the model's default size
 
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The axes of the table; None where the user named nothing."""
+class TableAxes:
+    """The requested values along each axis of the table; None where none were named."""
 
     precisions: Sequence[str] | None = None
     backends: Sequence[str] | None = None
@@ -36,13 +36,13 @@ class Asked:
     threads: Sequence[int] | None = None
     samplers: Sequence[str] | None = None
     sweep: str | None = None
-    """An axis that gets a ladder of values where none were named."""
+    """This axis gets a series of values where none were named."""
     seed: int = 0
     prompt: str = PROMPT
 
 
 FLOATS: tuple[Storage, ...] = ("fp32", "bf16", "fp16", "int8-weights", "int4-weights")
-"""Stored so, a model is computed in float."""
+"""Models that are stored in one of these are computed in floating point."""
 
 
 @dataclass(frozen=True)
@@ -54,57 +54,57 @@ class Models:
 
     @classmethod
     def of(cls, artifacts: Sequence[Artifact]) -> "Models":
-        """Raises `UsageError` where two of them store the same, or are of several models.
+        """Sort exports by precision.
 
-        Raises `UnsupportedError` for models that take a picture.
+        Raises `UsageError` where two of them store the same, or are of several models, and
+        `UnsupportedError` for models that take a picture.
         """
         for artifact in artifacts:
             check_prompt_alone(artifact.manifest, "the benchmark has none to give")
-        names = sorted({one.manifest.name for one in artifacts})
+        names = sorted({artifact.manifest.name for artifact in artifacts})
         if len(names) > 1:
             raise UsageError(
                 f"these are exports of several models, {', '.join(names)}; measure one model at "
                 "a time, so that its cells can be compared"
             )
-        if len({one.manifest.source.loras for one in artifacts}) > 1:
+        if len({artifact.manifest.source.loras for artifact in artifacts}) > 1:
             raise UsageError(
                 f"these exports of {names[0]} have different LoRAs in them; give exports with the "
                 "same, so that their pictures can be compared"
             )
-        found: dict[str, Artifact] = {}
+        by_stored: dict[str, Artifact] = {}
         for artifact in artifacts:
-            other = found.setdefault(artifact.manifest.stored("unet"), artifact)
+            other = by_stored.setdefault(artifact.manifest.stored("unet"), artifact)
             if other is not artifact:
                 stored = artifact.manifest.stored("unet")
                 raise UsageError(
                     f"{other.root} and {artifact.root} are both stored in {stored}; give one "
                     "export of each precision"
                 )
-        return cls(names[0], found)
+        return cls(names[0], by_stored)
 
     @property
     def first(self) -> Artifact:
-        """The one that stands for the model."""
+        """The export whose defaults are those of the model."""
         return next(iter(self.by_stored.values()))
 
     def executing(self, precision: str) -> Artifact | None:
-        """The export to execute a precision from: stored so, or else another float one."""
+        """Give the export to execute a precision from: stored in it, or in another float type."""
         floats = FLOATS if precision in ("fp32", "bf16") else ()
-        return next(
-            (self.by_stored[one] for one in (precision, *floats) if one in self.by_stored), None
-        )
+        usable = (stored for stored in (precision, *floats) if stored in self.by_stored)
+        return next((self.by_stored[stored] for stored in usable), None)
 
 
-def cells(models: Models, asked: Asked) -> list[Params]:
-    """All cells in the order of the table; raises `UsageError` or `UnsupportedError`.
+def cells(models: Models, axes: TableAxes) -> list[Params]:
+    """Give all cells in the order of the table; raises `UsageError` or `UnsupportedError`.
 
-    What an engine cannot do is left out where precision or engine were not named; where both
-    were, it is an error, and so is a named value of which nothing is left.
+    What an engine cannot execute is left out unless both precision and engine were named; then it
+    is an error, and so is a named value without any cell.
     """
-    _check_names(asked)
-    backends = asked.backends or list(usable_backends())
-    precisions = asked.precisions or PRECISIONS
-    is_exact = asked.precisions is not None and asked.backends is not None
+    _check_names(axes)
+    backends = axes.backends or list(usable_backends())
+    precisions = axes.precisions or PRECISIONS
+    is_exact = axes.precisions is not None and axes.backends is not None
     possible = []
     for precision, backend in itertools.product(precisions, backends):
         why = impossible(models, backend, precision)
@@ -112,19 +112,23 @@ def cells(models: Models, asked: Asked) -> list[Params]:
             possible.append((backend, precision))
         elif is_exact:
             raise UnsupportedError(f"{models.name} {backend} {precision}: {why}")
-    _check_used("precision", asked.precisions, [one for _, one in possible], models, backends)
-    _check_used("backend", asked.backends, [one for one, _ in possible], models, precisions)
+    _check_all_used(
+        "precision", axes.precisions, [precision for _, precision in possible], models, backends
+    )
+    _check_all_used(
+        "backend", axes.backends, [backend for backend, _ in possible], models, precisions
+    )
     if not possible:
         raise UnsupportedError(f"no installed engine can run {models.first.root}")
     return [
         params
         for backend, precision in possible
-        for params in _of_engine(models, backend, precision, asked)
+        for params in _engine_cells(models, backend, precision, axes)
     ]
 
 
 def impossible(models: Models, backend: str, precision: str) -> str | None:
-    """Why an engine cannot execute a precision of this model; None where it can."""
+    """Say why an engine cannot execute a precision of this model; None where it can."""
     if models.executing(precision) is None:
         stored = ", ".join(models.by_stored)
         return f"the model is stored in {stored}; add an export with --precision {precision}"
@@ -138,7 +142,7 @@ def impossible(models: Models, backend: str, precision: str) -> str | None:
 
 
 def cell_name(params: Params) -> str:
-    """Tells each cell of a table from the others, peers' too."""
+    """Give a name that no other cell of a table has, peers' cells included."""
     tool = "" if params.tool == "sdrt" else f"{params.tool} "
     settings = "" if params.settings == "ours" else f" {params.settings}"
     return (
@@ -148,7 +152,7 @@ def cell_name(params: Params) -> str:
 
 
 def group_name(params: Params) -> str:
-    """Of cells that do the same work, so that their times can be compared."""
+    """Give the name shared by cells that do the same work, so that their times can be compared."""
     guided = "guided" if params.guidance else "unguided"
     return (
         f"{params.model} {params.width}x{params.height} batch {params.batch} {guided} "
@@ -156,30 +160,32 @@ def group_name(params: Params) -> str:
     )
 
 
-def _of_engine(models: Models, backend: str, precision: str, asked: Asked) -> Iterator[Params]:
+def _engine_cells(
+    models: Models, backend: str, precision: str, axes: TableAxes
+) -> Iterator[Params]:
     artifact = models.executing(precision)
     assert artifact is not None
     defaults = models.first.manifest.defaults
-    sides = asked.sizes or _sizes(defaults.width, defaults.height, models.first, asked)
-    axes = (
-        sides,
-        asked.batches or (BATCHES if asked.sweep == "batch" else (1,)),
-        asked.guidance or (defaults.guidance_scale > 1,),
-        asked.steps or (STEPS if asked.sweep == "steps" else (defaults.num_inference_steps,)),
-        asked.samplers or (defaults.sampler,),
-        asked.threads or (_threads() if asked.sweep == "threads" else (usable_cores(),)),
+    sizes = axes.sizes or _sizes(defaults.width, defaults.height, models.first, axes)
+    values = (
+        sizes,
+        axes.batches or (BATCHES if axes.sweep == "batch" else (1,)),
+        axes.guidance or (defaults.guidance_scale > 1,),
+        axes.steps or (STEPS if axes.sweep == "steps" else (defaults.num_inference_steps,)),
+        axes.samplers or (defaults.sampler,),
+        axes.threads or (_threads() if axes.sweep == "threads" else (usable_cores(),)),
     )
     scale = defaults.guidance_scale if defaults.guidance_scale > 1 else 7.5
-    for (width, height), batch, guided, steps, sampler, threads in itertools.product(*axes):
+    for (width, height), batch, guided, steps, sampler, threads in itertools.product(*values):
         options: Options = {
             "width": width,
             "height": height,
             "num_images_per_prompt": batch,
             "num_inference_steps": steps,
             "sampler": sampler,
-            "seed": asked.seed,
+            "seed": axes.seed,
         }
-        request = resolve(artifact.manifest, asked.prompt, options)  # refuses what cannot be
+        request = resolve(artifact.manifest, axes.prompt, options)  # refuses invalid values
         yield Params(
             model=models.name,
             backend=backend,
@@ -190,22 +196,22 @@ def _of_engine(models: Models, backend: str, precision: str, asked: Asked) -> It
             guidance=guided,
             guidance_scale=scale,
             steps=steps,
-            sampler=request.recipe.sampler,
-            threads=checks.whole("threads", threads, 1, 1024),
-            seed=asked.seed,
-            prompt=asked.prompt,
+            sampler=request.sampler_settings.sampler,
+            threads=validation.whole("threads", threads, 1, 1024),
+            seed=axes.seed,
+            prompt=axes.prompt,
         )
 
 
-def _sizes(width: int, height: int, artifact: Artifact, asked: Asked) -> list[Size]:
-    if asked.sweep != "size":
+def _sizes(width: int, height: int, artifact: Artifact, axes: TableAxes) -> list[Size]:
+    if axes.sweep != "size":
         return [(width, height)]
-    unit = artifact.manifest.latent.downscale * checks.MIN_LATENT
-    ladder = [
+    unit = artifact.manifest.latent.downscale * validation.MIN_LATENT
+    sizes = [
         cast(Size, tuple(max(unit, round(side * share / unit) * unit) for side in (width, height)))
-        for share in SIDES
+        for share in SCALES
     ]
-    return list(dict.fromkeys(ladder))
+    return list(dict.fromkeys(sizes))
 
 
 def _threads() -> list[int]:
@@ -214,16 +220,16 @@ def _threads() -> list[int]:
     return sorted({*itertools.takewhile(lambda n: n < cores, (2**i for i in range(20))), cores})
 
 
-def _check_names(asked: Asked) -> None:
-    for backend in asked.backends or ():
-        checks.known("backend", backend, BACKENDS)
+def _check_names(axes: TableAxes) -> None:
+    for backend in axes.backends or ():
+        validation.known("backend", backend, BACKENDS)
         if backend not in usable_backends():
             raise MissingExtraError(backend, "openvino" if backend == "openvino" else "all")
-    for precision in asked.precisions or ():
-        checks.known("precision", precision, PRECISIONS)
+    for precision in axes.precisions or ():
+        validation.known("precision", precision, PRECISIONS)
 
 
-def _check_used(
+def _check_all_used(
     axis: str,
     named: Sequence[str] | None,
     used: Sequence[str],

@@ -2,7 +2,7 @@
 
 Its top level is that of pytest-benchmark (`machine_info`, `commit_info`, `benchmarks`, `datetime`,
 `version`, and in each benchmark `name`, `group`, `params`, `stats`), so that tools which compare
-such files read ours. `sdrt bench --schema` prints its JSON Schema.
+such files read ours. `sdrt bench --schema` prints its JSON Schema. Schema 1 is read, too.
 """
 
 import json
@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from sdrt.errors import UsageError
-from sdrt.manifest import Model, describe
+from sdrt.manifest import Model, explain_validation_error
 
-SCHEMA: Literal[1] = 1
+SCHEMA: Literal[2] = 2
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
@@ -22,22 +22,22 @@ Bytes = Annotated[int, Field(ge=0)]
 
 
 class Params(Model):
-    """What makes one cell of the table: everything that was asked for."""
+    """The parameters of one cell of the table, as requested."""
 
     model: str
-    """Name of the artifact or geometry: "sd15", "demo"."""
+    """This is the name of the artifact or geometry: "sd15", "demo"."""
     tool: str = "sdrt"
-    """ "sdrt", or a peer: "diffusers", "optimum-intel", "openvino-genai", ..."""
+    """It is "sdrt", or a peer: "diffusers", "optimum-intel", "openvino-genai", ..."""
     backend: str
-    """Engine: "onnxruntime", "openvino", "torch", "ggml"."""
+    """This is the engine: "onnxruntime", "openvino", "torch", "ggml"."""
     precision: str
-    """Asked to be executed: "fp32", "bf16", "int8"; of a peer also its own word, such as "f16"."""
+    """It is requested as "fp32", "bf16", "int8", or by a peer's own name, such as "f16"."""
     settings: Literal["ours", "default", "best"] = "ours"
-    """Of a peer: as it comes, or tuned as its documentation says."""
+    """A peer runs with its default settings, or with the best ones that its documentation names."""
     width: int
     height: int
     batch: int = 1
-    """Pictures at once."""
+    """So many images are made at once."""
     guidance: bool = True
     """Whether each step evaluates the U-Net with and without the prompt."""
     guidance_scale: float = 7.5
@@ -49,29 +49,29 @@ class Params(Model):
 
 
 class Precision(Model):
-    """Three facts that are not the same."""
+    """The precision that was requested, the one of the weights on disk, and the one executed."""
 
     requested: str
     stored: str
     executed: str
-    """What most multiply-adds of the U-Net ran in; "unknown" where a peer does not tell."""
+    """Most multiply-adds of the U-Net ran in it; "unknown" where a peer does not report it."""
     shares: dict[str, Share] = {}
-    """Of the U-Net's multiply-adds, by the precision that they ran in."""
+    """These are the shares of the U-Net's multiply-adds by the precision that they ran in."""
     layer_shares: dict[str, Share] = {}
-    """The same of convolutions and linear layers alone, without attention."""
+    """These are the same shares of convolutions and linear layers alone, without attention."""
     isa: str = "unknown"
     isa_from: str = "processor"
     evidence: str = ""
-    """Where it was read: "runtime model", "profile", "parameters' dtype"."""
+    """It was read from here: "runtime model", "profile", "parameters' dtype"."""
 
 
-class Noise(Model):
-    """How quiet the machine was during a round; None where the system does not tell."""
+class SystemLoad(Model):
+    """What else the machine did during a round; None where the system does not report it."""
 
     steal_share: Share | None = None
-    """Of the processors' time, what the hypervisor gave to others."""
-    other_share: Share | None = None
-    """Of the processors' time, what other processes here took."""
+    """The hypervisor gave this share of the processors' time to others."""
+    other_processes_share: Share | None = None
+    """Other processes of this system took this share of the processors' time."""
     mhz_before: float | None = None
     mhz_after: float | None = None
 
@@ -80,26 +80,26 @@ class Round(Model):
     """One process that ran one cell once: nothing in it is averaged."""
 
     load_s: dict[str, Seconds] = {}
-    """Reading and compiling by network; of a peer "pipeline"."""
+    """Reading and compiling took so long, by network; a peer has "pipeline" alone."""
     first_step_end_s: Seconds | None = None
-    """From the start of loading to the end of the first step: the time until something moves."""
+    """The first step ended so long after the start of loading."""
     text_encoder_s: Seconds | None = None
     warmup_step_s: tuple[Seconds, ...] = ()
-    """Steps that were run before those that count."""
+    """These steps were run before those that count."""
     step_s: tuple[Seconds, ...] = ()
-    """Each step, sampler included, in order; the first is apart in all statistics."""
+    """Each step took so long, sampler included; statistics leave the first one out."""
     sampler_s: Seconds | None = None
-    """Of all steps together, what was spent outside the U-Net."""
+    """All steps together spent so long outside the U-Net."""
     vae_decoder_s: Seconds | None = None
     image_s: Seconds | None = None
-    """Prompt to pixels with everything loaded; extrapolated where `steps_run` < steps."""
+    """An image takes so long with everything loaded; extrapolated where `steps_run` < steps."""
     steps_run: int | None = None
     peak_rss: Bytes | None = None
     steady_rss: Bytes | None = None
-    """Resident after the last step, before the decoder was loaded."""
+    """So much was resident after the last step, before the decoder was loaded."""
     peak_pss: Bytes | None = None
-    """Largest of the samples taken after loading, after each step and at the end."""
-    noise: Noise = Noise()
+    """This is the largest of the samples after loading, after each step and at the end."""
+    system_load: SystemLoad = SystemLoad()
 
 
 class Stats(Model):
@@ -116,39 +116,39 @@ class Stats(Model):
     p10: Seconds
     p90: Seconds
     mad: Seconds
-    """Median of the absolute deviations from the median."""
+    """This is the median of the absolute deviations from the median."""
     ops: float
-    """Steps per second, of the mean."""
+    """These are the steps per second at the mean time of a step."""
 
 
-class Work(Model):
-    """How much one step computes, counted from the graph, and how fast it went."""
+class Compute(Model):
+    """How many operations a step has, counted from the graph, and how fast they were done."""
 
     gflop_per_step: float
-    """Two for each multiply-add of convolutions, matrix products and attention."""
+    """Each multiply-add of convolutions, matrix products and attention counts as two."""
     gflop_attention: float = 0.0
     achieved_gflops: float | None = None
     peak_gflops: float | None = None
-    """What this machine's probe reached in the executed precision; of mixed work the harmonic mean
-    by shares."""
+    """Single layers reached this in the executed precision; of a mix it is the harmonic mean."""
     share_of_peak: float | None = None
 
 
-class Fidelity(Model):
-    """How far a cell is from its reference at the same noise; None where pictures are equal."""
+class CellFidelity(Model):
+    """How far a cell is from its reference at the same noise; None where both are equal."""
 
     reference: str
-    """Name of the cell that it is compared with."""
+    """This is the name of the cell that it is compared with."""
     latent_psnr_db: tuple[float | None, ...] = ()
-    """After each step."""
+    """Latents after each step have this PSNR."""
     image_psnr_db: float | None = None
     image_ssim: float | None = None
     sqnr_db: dict[str, float | None] = {}
-    """Signal to error of each network."""
+    """The outputs of each network have this ratio of signal to error."""
     prompts: int = 0
-    attributes_right: Share | None = None
-    """Of the embedded model: attributes painted as the prompts say."""
-    prompts_right: Share | None = None
+    attribute_accuracy: Share | None = None
+    """The embedded model paints this share of the attributes as the prompts say."""
+    prompt_accuracy: Share | None = None
+    """It paints all attributes of this share of the prompts."""
 
 
 class Cell(Model):
@@ -159,9 +159,9 @@ class Cell(Model):
     params: Params
     status: Literal["ok", "failed", "skipped"] = "ok"
     error: str | None = None
-    """Of a failed or skipped cell, in one sentence."""
+    """One sentence says why a cell failed or was skipped."""
     error_kind: str | None = None
-    """Class of that error: "UnsupportedError"; where it is one of sdrt's."""
+    """This is the name of the error's class, such as "UnsupportedError", if it is one of sdrt's."""
     options: dict[str, Any] = {}
     versions: dict[str, str] = {}
     precision: Precision | None = None
@@ -169,12 +169,12 @@ class Cell(Model):
     rounds: tuple[Round, ...] = ()
     stats: Stats | None = None
     images_per_hour: float | None = None
-    work: Work | None = None
-    fidelity: Fidelity | None = None
-    noisy: tuple[str, ...] = ()
-    """Why this cell's times are not to be trusted; empty where they are."""
-    picture: str | None = None
-    """PNG in base64."""
+    compute: Compute | None = None
+    fidelity: CellFidelity | None = None
+    timing_warnings: tuple[str, ...] = ()
+    """Each sentence says why this cell's times cannot be trusted."""
+    image: str | None = None
+    """The first image is a PNG file in base64."""
 
 
 class Peak(Model):
@@ -188,17 +188,17 @@ class Peak(Model):
     threads: int | None = None
 
 
-class Growth(Model):
+class ScalingFit(Model):
     """A line through a sweep: seconds = constant + slope * x."""
 
-    over: Literal["size", "batch", "threads", "steps"]
+    axis: Literal["size", "batch", "threads", "steps"]
     cells: tuple[str, ...]
     x: tuple[float, ...]
-    """Pixels, images, threads or steps."""
+    """These are pixels, images, threads or steps."""
     y: tuple[Seconds, ...]
     y_label: str
     exponent: float | None = None
-    """Of y ~ x**exponent; of threads -1 would be perfect."""
+    """It is that of y ~ x**exponent; -1 would be perfect for threads."""
     constant: float
     slope: float
     r_squared: float
@@ -229,18 +229,18 @@ class CommitInfo(Model):
 class Record(Model):
     """Everything that one `sdrt bench` measured."""
 
-    schema_version: Literal[1] = Field(default=SCHEMA, alias="schema")
+    schema_version: Literal[2] = Field(default=SCHEMA, alias="schema")
     version: str
-    """Of sdrt."""
+    """This is the version of sdrt."""
     datetime: str
     command: tuple[str, ...] = ()
     machine_info: MachineInfo
     commit_info: CommitInfo = CommitInfo()
     benchmarks: tuple[Cell, ...] = ()
-    growth: tuple[Growth, ...] = ()
+    scaling: tuple[ScalingFit, ...] = ()
 
     def to_json(self) -> str:
-        """Text of the file."""
+        """Give the text of the file."""
         return self.model_dump_json(by_alias=True, indent=1) + "\n"
 
 
@@ -254,13 +254,41 @@ def read_record(path: Path) -> Record:
         raise UsageError(
             f"{path} is not valid JSON ({error}); expected a record that sdrt bench wrote"
         ) from error
-    found = data.get("schema") if isinstance(data, dict) else None
-    if found != SCHEMA:
+    schema = data.get("schema") if isinstance(data, dict) else None
+    if schema not in (1, SCHEMA):
         raise UsageError(
-            f"{path} has schema {found!r}, this sdrt reads schema {SCHEMA} of records; "
+            f"{path} has schema {schema!r}, this sdrt reads schemas 1 and {SCHEMA} of records; "
             "measure again, or compare with the release that wrote it"
         )
     try:
+        if schema == 1:
+            data = {**_from_schema_1(data), "schema": SCHEMA}
         return Record.model_validate(data)
     except ValidationError as error:
-        raise UsageError(f"{path}: {describe(error)}; measure again") from error
+        raise UsageError(f"{path}: {explain_validation_error(error)}; measure again") from error
+
+
+# Keys of schema 1 and their names in schema 2, by the place of the object that has them.
+RENAMED = {
+    "": {"growth": "scaling"},
+    ".benchmarks": {"work": "compute", "noisy": "timing_warnings", "picture": "image"},
+    ".benchmarks.rounds": {"noise": "system_load"},
+    ".benchmarks.rounds.noise": {"other_share": "other_processes_share"},
+    ".benchmarks.fidelity": {
+        "attributes_right": "attribute_accuracy",
+        "prompts_right": "prompt_accuracy",
+    },
+    ".growth": {"over": "axis"},
+}
+
+
+def _from_schema_1(value: Any, place: str = "") -> Any:
+    """The same values under the keys of schema 2."""
+    if isinstance(value, list):
+        return [_from_schema_1(item, place) for item in value]
+    if not isinstance(value, dict):
+        return value
+    names = RENAMED.get(place, {})
+    return {
+        names.get(key, key): _from_schema_1(child, f"{place}.{key}") for key, child in value.items()
+    }

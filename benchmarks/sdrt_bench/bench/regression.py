@@ -1,4 +1,4 @@
-"""Two records of the same cells: which became slower, by more than chance explains."""
+"""Comparison of two records of the same cells: which became slower by more than chance explains."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,22 +18,22 @@ Verdict = Literal["better", "same", "worse", "unknown"]
 
 
 @dataclass(frozen=True)
-class Change:
-    """One cell on both sides."""
+class CellChange:
+    """One cell in both records."""
 
     params: Params
     verdict: Verdict
-    """Of the time of a step alone, and whether the cell ran at all."""
+    """It is about the time of a step alone, and about whether the cell ran at all."""
     ratio: float | None = None
-    """New median over old median."""
+    """This is the new median over the old one."""
     interval: tuple[float, float] | None = None
-    """Where that ratio lies with 95 % confidence."""
+    """The ratio lies between these with 95 % confidence."""
     memory_ratio: float | None = None
     psnr_change_db: float | None = None
     notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
-        """One line."""
+        """Describe the change in one line."""
         parts = [f"{self.verdict:8} {label(self.params)}, {_shape(self.params)}"]
         if self.ratio is not None:
             parts.append(f"step x {self.ratio:.3f}")
@@ -48,23 +48,25 @@ class Change:
 
 @dataclass(frozen=True)
 class Regression:
-    """What became of every cell."""
+    """The changes of all cells."""
 
     threshold: float
-    changes: tuple[Change, ...]
+    changes: tuple[CellChange, ...]
     only_old: tuple[Params, ...]
     only_new: tuple[Params, ...]
 
     @property
-    def worse(self) -> list[Change]:
-        """Cells that are slower than allowed, or do not run any more."""
+    def worse(self) -> list[CellChange]:
+        """Cells that are slower than allowed, or no longer run."""
         return [change for change in self.changes if change.verdict == "worse"]
 
     def to_text(self) -> str:
-        """A line for each cell, and one that sums up."""
+        """Write a line for each cell, and one that sums up."""
         lines = [change.to_text() for change in self.changes]
         for side, params in (("old", self.only_old), ("new", self.only_new)):
-            lines += [f"only {side} {label(one)}, {_shape(one)}" for one in params]
+            lines += [
+                f"only {side} {label(cell_params)}, {_shape(cell_params)}" for cell_params in params
+            ]
         verdicts = [change.verdict for change in self.changes]
         counts = ", ".join(
             f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts)
@@ -73,7 +75,7 @@ class Regression:
         return "\n".join([*lines, f"{counts or 'no cell is in both'}; {allowed}"])
 
     def check(self) -> None:
-        """Raise `RegressionError` that names the cells which are worse."""
+        """Raise `RegressionError`, which names the cells that are worse, if there are any."""
         if self.worse:
             names = "; ".join(
                 change.to_text().removeprefix("worse").strip() for change in self.worse
@@ -88,7 +90,7 @@ class Regression:
 def compare(
     old: Record, new: Record, threshold: float, is_other_machine: bool = False
 ) -> Regression:
-    """Match cells by what was asked for; raises `UsageError` for records of unlike machines."""
+    """Match cells by their parameters; raises `UsageError` for records of unlike machines."""
     if threshold < 0:
         raise UsageError(f"the threshold is {threshold:g}; expected a share from 0, such as 5%")
     if not is_other_machine:
@@ -104,7 +106,7 @@ def compare(
 
 
 def read_threshold(text: str) -> float:
-    """A share from "5%" or "0.05"."""
+    """Read a share such as "5%" or "0.05"; raises `UsageError`."""
     number = text.strip()
     try:
         share = float(number[:-1]) / 100 if number.endswith("%") else float(number)
@@ -118,7 +120,7 @@ def read_threshold(text: str) -> float:
 def ratio_interval(
     old: Sequence[Sequence[float]], new: Sequence[Sequence[float]]
 ) -> tuple[float, float]:
-    """Where new median over old median lies with 95 % confidence; of steps by round.
+    """Give the 95 % confidence interval of new median over old median, for steps by round.
 
     A hierarchical bootstrap: rounds are drawn first and steps inside them, because steps of one
     process are more alike than those of two.
@@ -133,7 +135,7 @@ def ratio_interval(
 def _medians(
     rounds: Sequence[Sequence[float]], chance: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Of resamples, each with as many steps of a drawn round as the longest round has."""
+    """Medians of resamples, each with as many steps of a drawn round as the longest round has."""
     lengths = np.array([len(steps) for steps in rounds])
     samples = np.zeros((len(rounds), lengths.max()))
     for row, steps in zip(samples, rounds, strict=True):
@@ -146,19 +148,19 @@ def _medians(
 
 
 def _by_params(record: Record) -> dict[tuple[str, int], Cell]:
-    """Also by their order where several cells were asked for alike, as of two artifacts."""
-    found: dict[tuple[str, int], Cell] = {}
+    """Cells by their parameters, and by their order where several have the same."""
+    cells: dict[tuple[str, int], Cell] = {}
     for cell in record.benchmarks:
         key = cell.params.model_dump_json()
-        found[key, sum(known == key for known, _ in found)] = cell
-    return found
+        cells[key, sum(other == key for other, _ in cells)] = cell
+    return cells
 
 
-def _change(old: Cell, new: Cell, threshold: float) -> Change:
+def _change(old: Cell, new: Cell, threshold: float) -> CellChange:
     notes = _notes(old, new)
     if old.status != "ok" or new.status != "ok":
         verdict: Verdict = "worse" if old.status == "ok" and new.status == "failed" else "unknown"
-        return Change(new.params, verdict, notes=notes)
+        return CellChange(new.params, verdict, notes=notes)
     ratio, interval, verdict = None, None, "unknown"
     before, after = steady_steps(old), steady_steps(new)
     if before and after:
@@ -169,13 +171,13 @@ def _change(old: Cell, new: Cell, threshold: float) -> Change:
     elif ratio is not None:
         interval = ratio_interval(before, after)
         verdict = _verdict(interval, threshold)
-    return Change(
+    return CellChange(
         new.params, verdict, ratio, interval, _memory_ratio(old, new), _psnr_change(old, new), notes
     )
 
 
 def _verdict(interval: tuple[float, float], threshold: float) -> Verdict:
-    """Only an interval that lies wholly beyond the threshold says anything."""
+    """A cell changed only if the whole interval lies beyond the threshold."""
     low, high = interval
     if low > 1 + threshold:
         return "worse"
@@ -188,7 +190,7 @@ def _memory_ratio(old: Cell, new: Cell) -> float | None:
 
 
 def _psnr_change(old: Cell, new: Cell) -> float | None:
-    """None where either picture is equal to its reference, or unknown."""
+    """None where either image is equal to its reference, or unknown."""
     figures = [cell.fidelity.image_psnr_db if cell.fidelity else None for cell in (old, new)]
     before, after = figures
     return after - before if before is not None and after is not None else None
@@ -199,7 +201,7 @@ def _notes(old: Cell, new: Cell) -> tuple[str, ...]:
     for side, cell in (("old", old), ("new", new)):
         if cell.status != "ok":
             notes.append(f"{side} {cell.status}: {cell.error or 'no reason given'}")
-        elif cell.noisy:
+        elif cell.timing_warnings:
             notes.append(f"{side} is noisy")
     ran = [executed(cell.precision) if cell.precision else None for cell in (old, new)]
     kinds = [cell.precision.executed if cell.precision else None for cell in (old, new)]

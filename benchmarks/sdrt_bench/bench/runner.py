@@ -1,6 +1,7 @@
 """Runs the rounds of all cells, each in a fresh process, in turn: A B C A B C.
 
-So memory belongs to one cell alone, and a slow minute of the machine hits all of them.
+So the memory that is measured belongs to one cell alone, and a slow minute of the machine affects
+all of them.
 """
 
 import json
@@ -17,45 +18,52 @@ import sdrt.errors
 from sdrt.errors import SdrtError
 from sdrt_bench.bench.cells import Models, cell_name
 from sdrt_bench.bench.record import Cell, Params
-from sdrt_bench.bench.rounds import OUTCOME, Failure, Result, Source, Spec, Start
+from sdrt_bench.bench.round_protocol import (
+    OUTCOME,
+    CellRunner,
+    RoundCommand,
+    RoundFailure,
+    RoundResult,
+    RoundSpec,
+)
 
 OURS = "sdrt"
-LAST_LINES = 3  # of what a process said that ended without a result
+LAST_LINES = 3  # of the output of a process that ended without a result
 KILLED = -9
 
 
 @dataclass(frozen=True)
-class OwnSource:
+class SdrtRunner:
     """Runs cells on sdrt itself."""
 
     models: Models
     ignore_memory: bool = False
 
-    def start(self, params: Params) -> Start:
-        """The worker, with this interpreter and these sources."""
+    def command(self, params: Params) -> RoundCommand:
+        """Start the worker, with this interpreter and these sources."""
         artifact = self.models.executing(params.precision)
-        assert artifact is not None  # cells() saw to it
+        assert artifact is not None  # cells() makes no others
         options = {"artifact": str(artifact.root), "ignore_memory": self.ignore_memory}
-        return Start(python("sdrt_bench.bench.worker"), environment(), options)
+        return RoundCommand(python("sdrt_bench.bench.worker"), environment(), options)
 
 
 def python(module: str, *arguments: str) -> list[str]:
-    """A command that runs a module on this interpreter."""
+    """Give a command that runs a module on this interpreter."""
     return [sys.executable, "-W", "ignore", "-m", module, *arguments]
 
 
 def environment() -> dict[str, str]:
-    """This process's own, in which Python finds the same sources."""
+    """Give this process's environment, in which Python finds the same sources."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def rounds(
     cells: Sequence[Cell],
-    sources: Mapping[str, Source],
+    runners: Mapping[str, CellRunner],
     repeat: int,
     measure: Callable[[Params], int],
     folder: Path,
-) -> Iterator[tuple[int, Result | Failure]]:
+) -> Iterator[tuple[int, RoundResult | RoundFailure]]:
     """Run what is missing of `repeat` rounds; yields the cell's index and its outcome.
 
     `measure` says how many steps to run. A cell that failed or was skipped is not run again. Files
@@ -68,65 +76,69 @@ def rounds(
                 continue
             outcome = run_round(
                 cell.params,
-                sources[cell.params.tool],
+                runners[cell.params.tool],
                 measure(cell.params),
                 folder / str(index) / str(number),
             )
-            if isinstance(outcome, Failure):
+            if isinstance(outcome, RoundFailure):
                 failed.add(index)
             yield index, outcome
 
 
-def run_round(params: Params, source: Source, measure: int, folder: Path) -> Result | Failure:
-    """One round in its own process, whose files stay in a folder of its own."""
+def run_round(
+    params: Params, runner: CellRunner, measure: int, folder: Path
+) -> RoundResult | RoundFailure:
+    """Run one round in its own process, whose files stay in a folder of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     name, file = cell_name(params), folder / "result.json"
     file.unlink(missing_ok=True)
     try:
-        start = source.start(params)
+        command = runner.command(params)
     except SdrtError as error:
-        return Failure(error=str(error), kind=type(error).__name__)
-    spec = Spec(
+        return RoundFailure(error=str(error), kind=type(error).__name__)
+    spec = RoundSpec(
         name=name,
         params=params,
         measure=measure,
         result=file,
         folder=folder,
-        options=dict(start.options),
+        options=dict(command.options),
     )
-    said = _run(start, spec.model_dump_json(), file)
-    return OUTCOME.validate_json(file.read_bytes()) if said is None else Failure(error=said)
+    problem = _run(command, spec.model_dump_json(), file)
+    if problem is not None:
+        return RoundFailure(error=problem)
+    return OUTCOME.validate_json(file.read_bytes())
 
 
-def run_aside(name: str, arguments: Mapping[str, Any], quiet: bool = True) -> Any:
-    """Do something beside the rounds in a process of its own; raises what it raises."""
+def run_side_job(name: str, arguments: Mapping[str, Any], quiet: bool = True) -> Any:
+    """Run a job that is no round in a process of its own; raises what the job raises."""
     with TemporaryDirectory(prefix="sdrt-bench-") as folder:
         file = Path(folder) / "result.json"
         text = json.dumps({**arguments, "result": str(file)})
-        start = Start(python("sdrt_bench.bench.aside", name), environment())
-        said = _run(start, text, file, quiet)
-        if said is not None:
-            raise SdrtError(f"{name}: {said}")
+        command = RoundCommand(python("sdrt_bench.bench.side_jobs", name), environment())
+        problem = _run(command, text, file, quiet)
+        if problem is not None:
+            raise SdrtError(f"{name}: {problem}")
         outcome = json.loads(file.read_text(encoding="utf-8"))
     if "error" in outcome:
-        raise error_of(outcome["kind"])(outcome["error"])
+        raise error_class(outcome["kind"])(outcome["error"])
     return outcome["value"]
 
 
-def error_of(kind: str) -> Callable[[str], SdrtError]:
-    """The class of an error by its name."""
-    found = getattr(sdrt.errors, kind, None)
-    if isinstance(found, type) and issubclass(found, SdrtError) and kind != "MissingExtraError":
-        return found
-    # Its message is whole already.
-    return sdrt.errors.UnsupportedError if kind == "MissingExtraError" else SdrtError
+def error_class(name: str) -> Callable[[str], SdrtError]:
+    """Give the class of an error by its name."""
+    cls = getattr(sdrt.errors, name, None)
+    if isinstance(cls, type) and issubclass(cls, SdrtError) and name != "MissingExtraError":
+        return cls
+    # Its message is complete, and its class would make another one of it.
+    return sdrt.errors.UnsupportedError if name == "MissingExtraError" else SdrtError
 
 
-def _run(start: Start, text: str, file: Path, quiet: bool = True) -> str | None:
+def _run(command: RoundCommand, text: str, file: Path, quiet: bool = True) -> str | None:
     """Run a process to its end; says what happened where it left no result."""
     with subprocess.Popen(
-        list(start.argv),
-        env=None if start.env is None else dict(start.env),
+        list(command.argv),
+        env=None if command.env is None else dict(command.env),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE if quiet else None,
@@ -134,7 +146,7 @@ def _run(start: Start, text: str, file: Path, quiet: bool = True) -> str | None:
         errors="replace",
     ) as process:
         try:
-            _, said = process.communicate(text)
+            _, output = process.communicate(text)
         except BaseException:
             process.kill()
             raise
@@ -142,5 +154,5 @@ def _run(start: Start, text: str, file: Path, quiet: bool = True) -> str | None:
         return None
     if process.returncode == KILLED:
         return "the process was killed, probably because the machine ran out of memory"
-    lines = [line.strip() for line in (said or "").splitlines() if line.strip()][-LAST_LINES:]
+    lines = [line.strip() for line in (output or "").splitlines() if line.strip()][-LAST_LINES:]
     return f"the process ended with code {process.returncode} and no result: {'; '.join(lines)}"

@@ -1,1 +1,1 @@
-"""Do sdrt and other tools open each other's model folders, and make the same pictures?"""
+"""Exchange of model folders with other tools, and comparison of the images."""

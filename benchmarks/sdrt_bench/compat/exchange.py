@@ -1,4 +1,4 @@
-"""Every exchange: who exported, who opens it besides sdrt, and how near the pictures are."""
+"""Exchanges of model folders: the exporter, the tool that opens them, and both images."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -8,33 +8,33 @@ from pathlib import Path
 from sdrt.artifact import Artifact
 from sdrt.errors import SdrtError
 from sdrt.manifest import Format, Precision
-from sdrt_bench.bench.peers.environments import Environment, prepare, recipes
+from sdrt_bench.bench.peers.environments import Environment, environment_specs, prepare
 from sdrt_bench.bench.peers.weights import Weights
-from sdrt_bench.compat.models import (
-    DEMO,
-    Stored,
-    folder_of,
-    for_genai,
-    open_weights,
+from sdrt_bench.compat.models import DEMO, Export, folder_of, for_genai, open_weights
+from sdrt_bench.compat.painting import (
+    GENAI,
+    OPTIMUM,
+    ImageRequest,
+    paint_with_sdrt,
+    paint_with_tool,
 )
-from sdrt_bench.compat.painting import GENAI, OPTIMUM, Wish, paint_ours, paint_theirs
 from sdrt_bench.similarity import Pixels, psnr_db
 
 ENOUGH_DB = 50.0
-"""In fp32, of pictures in 8 bits; narrower arithmetic differs by what the tools keep out of it."""
+"""8-bit images in fp32 have at least this PSNR; tools differ in what they compute in less."""
 EXACT: Precision = "fp32"
 
 
 @dataclass(frozen=True)
 class Tool:
-    """One that reads model folders."""
+    """A tool that reads model folders."""
 
     name: str
     environment: str
     worker: str
     format: Format
     packages: Sequence[str]
-    """Whose versions are told."""
+    """The record has the versions of these."""
 
 
 TOOLS = (
@@ -42,47 +42,47 @@ TOOLS = (
     Tool("openvino-genai", "openvino", GENAI, "openvino", ("openvino-genai", "openvino")),
     Tool("optimum-onnx", "onnx", OPTIMUM, "onnx", ("optimum-onnx", "onnxruntime")),
 )
-OPTIMUM_EXPORTS: Sequence[tuple[Stored, Precision]] = (
-    (Stored("optimum", "openvino", "fp32"), "fp32"),
-    (Stored("optimum", "openvino", "fp16"), "bf16"),
-    (Stored("optimum", "openvino", "int8"), "fp32"),
-    (Stored("optimum", "onnx", "fp32"), "fp32"),
+OPTIMUM_EXPORTS: Sequence[tuple[Export, Precision]] = (
+    (Export("optimum", "openvino", "fp32"), "fp32"),
+    (Export("optimum", "openvino", "fp16"), "bf16"),
+    (Export("optimum", "openvino", "int8"), "fp32"),
+    (Export("optimum", "onnx", "fp32"), "fp32"),
 )
-"""With the precision that is executed; int8 is of the weights alone there."""
-OWN_EXPORTS: Sequence[tuple[Stored, Precision]] = (
-    (Stored("sdrt", "openvino", "fp32"), "fp32"),
-    (Stored("sdrt", "openvino", "bf16"), "bf16"),
-    (Stored("sdrt", "openvino", "int8"), "int8"),
-    (Stored("sdrt", "onnx", "fp32"), "fp32"),
-    (Stored("sdrt", "onnx", "bf16"), "fp32"),
-    (Stored("sdrt", "onnx", "int8"), "int8"),
+"""Each has the precision that is executed; int8 is that of the weights alone."""
+OWN_EXPORTS: Sequence[tuple[Export, Precision]] = (
+    (Export("sdrt", "openvino", "fp32"), "fp32"),
+    (Export("sdrt", "openvino", "bf16"), "bf16"),
+    (Export("sdrt", "openvino", "int8"), "int8"),
+    (Export("sdrt", "onnx", "fp32"), "fp32"),
+    (Export("sdrt", "onnx", "bf16"), "fp32"),
+    (Export("sdrt", "onnx", "int8"), "int8"),
 )
 TRAINED_ONLY = ("int8",)
-"""Of our exports: ranges of random weights say nothing."""
+"""sdrt exports these of trained weights only: ranges of random ones mean nothing."""
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """One folder that two tools are to open."""
+    """One folder that sdrt and another tool open."""
 
     model: str
-    stored: Stored
+    stored: Export
     executed: Precision
     tool: Tool
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it."""
+    """The result of an exchange."""
 
     exchange: Exchange
     psnr_db: float | None
-    """Of the two pictures, in 8 bits; infinite for equal ones."""
+    """The 8-bit images have this PSNR; infinite for equal ones."""
     error: str = ""
 
 
 def exchanges(models: Sequence[str]) -> Iterator[Exchange]:
-    """All of them."""
+    """Give all exchanges of some models."""
     for model in models:
         for stored, executed in (*OPTIMUM_EXPORTS, *OWN_EXPORTS):
             if stored.exporter == "sdrt" and stored.precision in TRAINED_ONLY and model != DEMO:
@@ -93,46 +93,57 @@ def exchanges(models: Sequence[str]) -> Iterator[Exchange]:
 
 
 @dataclass(frozen=True)
-class Ready:
-    """An exchange whose folder is there, and painted by sdrt."""
+class PreparedExchange:
+    """An exchange whose folder exists, with sdrt's image."""
 
     exchange: Exchange
-    wish: Wish
+    request: ImageRequest
     artifact: Artifact
     picture: Pixels
 
 
 def run(chosen: Sequence[Exchange], cache: Path, threads: int) -> Iterator[Outcome]:
-    """Make what is missing of environments, weights and exports, and paint: tool after tool."""
+    """Make missing environments, weights and exports, and paint, tool after tool."""
     weights: dict[str, Weights] = {}
     for tool in TOOLS:
-        ready: list[Ready] = []
-        for one in (one for one in chosen if one.tool == tool):
+        ready: list[PreparedExchange] = []
+        for exchange in (exchange for exchange in chosen if exchange.tool == tool):
             try:
-                if one.model not in weights:
-                    weights[one.model] = open_weights(one.model, cache)
-                environment = prepare(recipes()[tool.environment], cache)
-                ready.append(_prepared(one, weights[one.model], environment, threads))
+                if exchange.model not in weights:
+                    weights[exchange.model] = open_weights(exchange.model, cache)
+                environment = prepare(environment_specs()[tool.environment], cache)
+                ready.append(_prepare(exchange, weights[exchange.model], environment, threads))
             except SdrtError as error:
-                yield Outcome(one, None, f"{type(error).__name__}: {error}")
+                yield Outcome(exchange, None, f"{type(error).__name__}: {error}")
         if ready:
-            yield from _compared(ready, tool, environment)
+            yield from _compare(ready, tool, environment)
 
 
-def _prepared(one: Exchange, weights: Weights, environment: Environment, threads: int) -> Ready:
-    folder = folder_of(weights, one.stored, environment)
-    picture, artifact = paint_ours(Wish(folder, one.stored.format, one.executed, threads))
-    if one.stored.exporter == "sdrt" and one.tool.worker == GENAI:
+def _prepare(
+    exchange: Exchange, weights: Weights, environment: Environment, threads: int
+) -> PreparedExchange:
+    folder = folder_of(weights, exchange.stored, environment)
+    picture, artifact = paint_with_sdrt(
+        ImageRequest(folder, exchange.stored.format, exchange.executed, threads)
+    )
+    if exchange.stored.exporter == "sdrt" and exchange.tool.worker == GENAI:
         folder = for_genai(folder, environment)
-    return Ready(one, Wish(folder, one.stored.format, one.executed, threads), artifact, picture)
+    return PreparedExchange(
+        exchange,
+        ImageRequest(folder, exchange.stored.format, exchange.executed, threads),
+        artifact,
+        picture,
+    )
 
 
-def _compared(ready: Sequence[Ready], tool: Tool, environment: Environment) -> Iterator[Outcome]:
-    wishes = [(one.wish, one.artifact) for one in ready]
+def _compare(
+    ready: Sequence[PreparedExchange], tool: Tool, environment: Environment
+) -> Iterator[Outcome]:
+    requests = [(prepared.request, prepared.artifact) for prepared in ready]
     with tempfile.TemporaryDirectory(prefix="sdrt-compat-") as work:
-        painted = paint_theirs(wishes, tool.worker, environment, Path(work))
-    for one, theirs in zip(ready, painted, strict=True):
+        painted = paint_with_tool(requests, tool.worker, environment, Path(work))
+    for prepared, theirs in zip(ready, painted, strict=True):
         if theirs.picture is None:
-            yield Outcome(one.exchange, None, theirs.error)
+            yield Outcome(prepared.exchange, None, theirs.error)
         else:
-            yield Outcome(one.exchange, psnr_db(one.picture, theirs.picture))
+            yield Outcome(prepared.exchange, psnr_db(prepared.picture, theirs.picture))

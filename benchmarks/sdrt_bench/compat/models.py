@@ -12,23 +12,25 @@ from sdrt.errors import UsageError
 from sdrt.manifest import Format
 from sdrt_bench.bench.peers.environments import Environment
 from sdrt_bench.bench.peers.weights import Layout, Weights
-from sdrt_export.checkpoint import Checkpoint, FolderCheckpoint, RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_export.artifact.openvino_genai import CONVERTER, export_for_genai
 from sdrt_export.exporter import export
-from sdrt_export.genai import CONVERTER, export_for_genai
-from sdrt_export.quantization.artifact import Settings
-from sdrt_export.quantization.calibration import Sampling
+from sdrt_export.presets import read_preset
+from sdrt_export.quantization.calibration import CalibrationSettings
+from sdrt_export.quantization.int8_artifact import Int8Settings
+from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 Exporter = Literal["sdrt", "optimum"]
 DEMO = "demo"
 RANDOM = ("tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl")
 MODELS = (DEMO, *RANDOM)
-SAMPLING = Sampling(samples=3, steps=4)  # enough for equal pictures, which is all that is asked
+CALIBRATION = CalibrationSettings(samples=3, steps=4)  # enough, as only equal images are required
 
 
 @dataclass(frozen=True)
-class Stored:
-    """One export: by whom, in which format, and how its weights are stored."""
+class Export:
+    """One kind of export: the exporter, the format, and the precision of the weights."""
 
     exporter: Exporter
     format: Format
@@ -36,14 +38,14 @@ class Stored:
 
     @property
     def layout(self) -> Layout:
-        """Name of optimum's folder."""
+        """The layout that optimum writes."""
         if self.format == "onnx":
             return "onnx"
         return f"openvino-{self.precision}"  # type: ignore[return-value]
 
 
 def open_weights(name: str, cache: Path) -> Weights:
-    """The weights of a model: of the embedded one its own, of a preset random ones."""
+    """Open the weights of a model: the embedded one's, or random ones of a preset."""
     if name in RANDOM:
         return Weights(RandomCheckpoint.of(*read_preset(name)), cache)
     if name != DEMO:
@@ -51,8 +53,8 @@ def open_weights(name: str, cache: Path) -> Weights:
     return Weights(_demo(cache), cache)
 
 
-def folder_of(weights: Weights, stored: Stored, environment: Environment) -> Path:
-    """An export; made if it is not there yet. Raises what the exporters raise."""
+def folder_of(weights: Weights, stored: Export, environment: Environment) -> Path:
+    """Give an export; makes it if it does not exist. Raises what the exporters raise."""
     if stored.exporter == "optimum":
         return weights.layout(stored.layout, environment)
     folder = weights.folder / f"sdrt-{stored.precision}"
@@ -62,20 +64,20 @@ def folder_of(weights: Weights, stored: Stored, environment: Environment) -> Pat
 
 
 def for_genai(folder: Path, environment: Environment) -> Path:
-    """One of our exports as OpenVINO GenAI reads it."""
-    made = folder.with_name(f"{folder.name}-genai")
-    if not made.exists():
-        export_for_genai(open_artifact(folder), made, environment.scripts / CONVERTER)
-    return made
+    """Convert an export of sdrt to what OpenVINO GenAI reads."""
+    folder_for_genai = folder.with_name(f"{folder.name}-genai")
+    if not folder_for_genai.exists():
+        export_for_genai(open_artifact(folder), folder_for_genai, environment.scripts / CONVERTER)
+    return folder_for_genai
 
 
 def _export(checkpoint: Checkpoint, folder: Path, precision: str) -> None:
-    settings = Settings(SAMPLING, publish_anyway=True)
+    settings = Int8Settings(CALIBRATION, publish_anyway=True)
     export(checkpoint, folder, precision, settings=settings)  # type: ignore[arg-type]
 
 
 def _demo(cache: Path) -> Checkpoint:
-    """The embedded model as a diffusers folder; what restores it comes with a checkout only."""
+    """Restore the embedded model as a diffusers folder, which only a checkout can."""
     artifact = open_artifact(DEMO)
     folder = cache / "weights" / f"{DEMO}-{artifact.hash[:8]}" / DEMO
     if not folder.exists():
@@ -86,8 +88,9 @@ def _demo(cache: Path) -> Checkpoint:
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise UsageError(
-                "the embedded model is restored by export/demo_model, which only a checkout has "
-                f"({done.stderr.strip().splitlines()[-1]}); name other models: {', '.join(RANDOM)}"
+                "the embedded model is restored by benchmarks/demo_model, which only a checkout "
+                f"has ({done.stderr.strip().splitlines()[-1]}); name other models: "
+                f"{', '.join(RANDOM)}"
             )
         partial.rename(folder)
     return FolderCheckpoint.open(folder)

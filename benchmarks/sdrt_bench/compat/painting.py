@@ -1,4 +1,4 @@
-"""One picture by sdrt and one by another tool: same folder, prompt, noise, sampler and steps."""
+"""One image by sdrt and one by another tool: same folder, prompt, noise, sampler and steps."""
 
 import json
 import os
@@ -14,9 +14,9 @@ from PIL import Image
 import sdrt
 from sdrt.artifact import Artifact
 from sdrt.manifest import Format, Precision
-from sdrt.noise import Noise
+from sdrt.sampling.noise import Noise
+from sdrt_bench.bench.peers.catalogue import WORKERS
 from sdrt_bench.bench.peers.environments import Environment, peer_environment
-from sdrt_bench.bench.peers.peers import WORKERS
 from sdrt_bench.similarity import Pixels
 
 ENGINES: dict[Format, str] = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -26,51 +26,56 @@ OPTIMUM, GENAI = "same_noise_optimum.py", "same_noise_genai.py"
 
 
 @dataclass(frozen=True)
-class Wish:
-    """What a tool is asked for."""
+class ImageRequest:
+    """What a tool shall paint from."""
 
     folder: Path
     format: Format
     precision: Precision
-    """Of the arithmetic; OpenVINO rounds what an int8 model leaves in float to bf16."""
+    """The arithmetic has this precision; OpenVINO rounds the float layers of int8 to bf16."""
     threads: int
 
 
 @dataclass(frozen=True)
-class Painted:
-    """A picture, or why there is none."""
+class PaintResult:
+    """An image, or why there is none."""
 
     picture: Pixels | None
     error: str = ""
 
 
-def paint_ours(wish: Wish) -> tuple[Pixels, Artifact]:
-    """With sdrt, on the engine of the folder's format."""
-    pipe = sdrt.load(wish.folder, ENGINES[wish.format], None, wish.threads, wish.precision)
+def paint_with_sdrt(request: ImageRequest) -> tuple[Pixels, Artifact]:
+    """Paint with sdrt, on the engine of the folder's format."""
+    pipe = sdrt.load(
+        request.folder, ENGINES[request.format], None, request.threads, request.precision
+    )
     result = pipe(PROMPT, seed=SEED, num_inference_steps=STEPS, sampler=SAMPLER)
     return np.asarray(result.images[0]), pipe.artifact
 
 
-def paint_theirs(
-    wishes: Sequence[tuple[Wish, Artifact]], worker: str, environment: Environment, work: Path
-) -> list[Painted]:
-    """With another tool, in a process of its own environment; `work` is an empty folder.
+def paint_with_tool(
+    requests: Sequence[tuple[ImageRequest, Artifact]],
+    worker: str,
+    environment: Environment,
+    work: Path,
+) -> list[PaintResult]:
+    """Paint with another tool, in a process of its environment; `work` is an empty folder.
 
     Where the process ends in the middle of a picture, another one goes on with the next.
     """
-    specs = [_spec(work / str(i), *one) for i, one in enumerate(wishes)]
-    painted: list[Painted] = []
+    specs = [_spec(work / str(i), *request) for i, request in enumerate(requests)]
+    painted: list[PaintResult] = []
     while left := specs[len(painted) :]:
-        words = _serve(left, worker, environment)
-        done = [one for one in left if Path(one["result"]).exists()]
-        painted += [_read(Path(one["result"])) for one in done]
+        message = _serve(left, worker, environment)
+        done = [spec for spec in left if Path(spec["result"]).exists()]
+        painted += [_read(Path(spec["result"])) for spec in done]
         if len(done) < len(left):
-            painted.append(Painted(None, words))
+            painted.append(PaintResult(None, message))
     return painted
 
 
 def _serve(specs: Sequence[Mapping[str, Any]], worker: str, environment: Environment) -> str:
-    """Start the process, and wait for it; its last words."""
+    """Run the process to its end; gives the last of its output."""
     done = subprocess.run(
         [str(environment.python), str(WORKERS / worker)],
         input=json.dumps(specs),
@@ -81,8 +86,8 @@ def _serve(specs: Sequence[Mapping[str, Any]], worker: str, environment: Environ
     return f"ended with {done.returncode}: {' '.join(done.stderr.split())[-SHOWN_ERROR:]}"
 
 
-def _spec(folder: Path, wish: Wish, artifact: Artifact) -> dict[str, Any]:
-    """As `sdrt_bench.bench.rounds` has it."""
+def _spec(folder: Path, request: ImageRequest, artifact: Artifact) -> dict[str, Any]:
+    """Make a specification as in `sdrt_bench.bench.round_protocol`."""
     folder.mkdir()
     noise, defaults = folder / "noise.npy", artifact.manifest.defaults
     np.save(noise, _noise(artifact))
@@ -95,9 +100,9 @@ def _spec(folder: Path, wish: Wish, artifact: Artifact) -> dict[str, Any]:
         "height": defaults.height,
         "guidance": True,
         "guidance_scale": defaults.guidance_scale,
-        "threads": wish.threads,
-        "format": wish.format,
-        "precision": wish.precision,
+        "threads": request.threads,
+        "format": request.format,
+        "precision": request.precision,
         "noise": str(noise),
         "settings": "default",
     }
@@ -106,16 +111,16 @@ def _spec(folder: Path, wish: Wish, artifact: Artifact) -> dict[str, Any]:
         "measure": STEPS,
         "folder": str(folder),
         "result": str(folder / "result.json"),
-        "options": {"model": str(wish.folder)},
+        "options": {"model": str(request.folder)},
     }
 
 
-def _read(result: Path) -> Painted:
+def _read(result: Path) -> PaintResult:
     outcome: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
     if "error" in outcome:
-        return Painted(None, outcome["error"])
+        return PaintResult(None, outcome["error"])
     with Image.open(outcome["picture"]) as image:
-        return Painted(np.asarray(image.convert("RGB")))
+        return PaintResult(np.asarray(image.convert("RGB")))
 
 
 def _noise(artifact: Artifact) -> Any:

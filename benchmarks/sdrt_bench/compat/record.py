@@ -1,4 +1,4 @@
-"""What exchanges came to, kept between runs: each run replaces the rows that it measured anew."""
+"""Record of exchanges, kept between runs: each run replaces the rows that it measured."""
 
 import json
 import math
@@ -8,13 +8,13 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from sdrt.errors import UsageError
-from sdrt.files import whole_file
-from sdrt.manifest import Model, describe
-from sdrt_bench.bench.peers.environments import alone
+from sdrt.files.atomic import whole_file
+from sdrt.manifest import Model, explain_validation_error
+from sdrt_bench.bench.peers.environments import file_lock
 from sdrt_bench.compat.exchange import ENOUGH_DB, EXACT, Outcome
 
 
-class Row(Model):
+class ExchangeRow(Model):
     """One exchange."""
 
     model: str
@@ -24,15 +24,15 @@ class Row(Model):
     executed: str
     tool: str
     psnr_db: float | None = None
-    """Of the two pictures, in 8 bits; None where they are equal, or one is missing."""
+    """The 8-bit images have this PSNR; None where they are equal, or one is missing."""
     error: str = ""
-    """Why one is missing."""
+    """It says why an image is missing."""
     versions: str = ""
-    """Of both sides."""
+    """Both sides have these versions."""
 
     @classmethod
-    def of(cls, outcome: Outcome, versions: str) -> "Row":
-        """What is kept of an outcome."""
+    def of(cls, outcome: Outcome, versions: str) -> "ExchangeRow":
+        """Make the row of an outcome."""
         exchange, db = outcome.exchange, outcome.psnr_db
         return cls(
             model=exchange.model,
@@ -48,12 +48,12 @@ class Row(Model):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """What was exchanged."""
+        """What was exchanged, as a key."""
         return self.exporter, self.format, self.stored, self.executed, self.tool, self.model
 
     @property
     def name(self) -> str:
-        """The same for people."""
+        """What was exchanged, in words."""
         return (
             f"{self.model}, {self.exporter}'s {self.format} {self.stored} in {self.executed}, "
             f"{self.tool}"
@@ -61,36 +61,38 @@ class Row(Model):
 
     @property
     def shown(self) -> str:
-        """For a table."""
+        """The cell of a table."""
         if self.error:
             return "fails"
         return "equal" if self.psnr_db is None else f"{self.psnr_db:.1f} dB"
 
     @property
     def is_right(self) -> bool:
-        """Whether there are two pictures, and the same where the arithmetic is."""
+        """Whether there are two images, which are alike where the arithmetic is the same."""
         is_near = self.psnr_db is None or self.psnr_db >= ENOUGH_DB
         return not self.error and (is_near or self.executed != EXACT)
 
 
-ROWS: TypeAdapter[list[Row]] = TypeAdapter(list[Row])
+ROWS: TypeAdapter[list[ExchangeRow]] = TypeAdapter(list[ExchangeRow])
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Those of a record; none if there is no file yet. Raises `UsageError` for another file."""
+def read_rows(path: Path) -> list[ExchangeRow]:
+    """Read the rows of a record; none if there is no file. Raises `UsageError` for another file."""
     if not path.exists():
         return []
     try:
         return ROWS.validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        text = describe(error) if isinstance(error, ValidationError) else str(error)
+        text = explain_validation_error(error) if isinstance(error, ValidationError) else str(error)
         raise UsageError(f"{path} is no record of exchanges: {text}") from error
 
 
-def merge(path: Path, rows: Iterable[Row], order: Sequence[tuple[str, ...]]) -> list[Row]:
-    """Put rows into a record, in place of those of the same exchange; all of them, in order."""
+def merge(
+    path: Path, rows: Iterable[ExchangeRow], order: Sequence[tuple[str, ...]]
+) -> list[ExchangeRow]:
+    """Write rows into a record, in place of those of the same exchange; gives all, in order."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with alone(path):
+    with file_lock(path):
         merged = {row.key: row for row in [*read_rows(path), *rows]}
         kept = [merged[key] for key in order if key in merged]
         with whole_file(path) as partial:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from sdrt.arrays import Floats
 from sdrt_bench.scenes.grammar import SIZE, Color
 
 SUPERSAMPLING = 3
@@ -20,7 +20,6 @@ LIGHT = {
 }
 
 Point = tuple[float, float]
-Floats = npt.NDArray[np.float32]
 
 
 def gradient(stops: Sequence[tuple[float, Color]], rows: int) -> Floats:

@@ -1,4 +1,4 @@
-"""Scene -> words: many wordings for one scene, and which attributes each of them states."""
+"""Captions of scenes: many wordings for a scene, and the attributes that each of them states."""
 
 from collections.abc import Sequence
 
@@ -67,18 +67,18 @@ FILLERS = tuple(
 )
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 
-NOT_SAID = {name: len(values) for name, values in ATTRIBUTES.items()}
+UNSTATED = {name: len(values) for name, values in ATTRIBUTES.items()}
 
 
 def caption(scene: Scene, rng: Rng, noise: float = 0.25) -> tuple[str, dict[str, int]]:
-    """Word a scene; also the class index of each attribute, or the number of classes if unsaid.
+    """Word a scene; also the class index of each attribute, or the number of classes if unstated.
 
     `noise` is the share of captions that carry words without a meaning here.
     """
-    said = dict(NOT_SAID)
+    stated = dict(UNSTATED)
     brevity = 0.45 if rng.random() < 0.18 else 1.0
-    head = _head(scene, rng, brevity, said)
-    tail = _tail(scene, rng, brevity, said)
+    head = _head(scene, rng, brevity, stated)
+    tail = _tail(scene, rng, brevity, stated)
     text = " ".join(head)
     if head and scene.object != "none" and rng.random() < 0.7:
         text = ("an " if text[0] in "aeiou" else "a ") + text
@@ -88,28 +88,28 @@ def caption(scene: Scene, rng: Rng, noise: float = 0.25) -> tuple[str, dict[str,
     if rng.random() < noise:
         parts = _with_fillers(parts, rng)
     separator = ", " if rng.random() < 0.2 else " "
-    return separator.join(parts) or "a picture", said
+    return separator.join(parts) or "a picture", stated
 
 
-def _head(scene: Scene, rng: Rng, brevity: float, said: dict[str, int]) -> list[str]:
+def _head(scene: Scene, rng: Rng, brevity: float, stated: dict[str, int]) -> list[str]:
     """Size, colour and name of the object; empty when the caption leaves it out."""
     if scene.object != "none" and brevity == 1.0 and rng.random() > 0.97:
         return []
     words = []
     if scene.size in SIZE_WORDS and rng.random() < 0.85 * brevity:
-        words.append(_say(scene, "size", rng, SIZE_WORDS[scene.size], said))
+        words.append(_say(scene, "size", rng, SIZE_WORDS[scene.size], stated))
     if scene.object != "none" and rng.random() < 0.92 * brevity:
         names = COLOR_WORDS.get(scene.color, (scene.color,))
-        words.append(_say(scene, "color", rng, names, said))
-    words.append(_say(scene, "object", rng, OBJECT_WORDS[scene.object], said))
+        words.append(_say(scene, "color", rng, names, stated))
+    words.append(_say(scene, "object", rng, OBJECT_WORDS[scene.object], stated))
     if scene.object == "none" and rng.random() < 0.4:
         words.insert(0, _pick(rng, ("a", "the")))
     return words
 
 
-def _tail(scene: Scene, rng: Rng, brevity: float, said: dict[str, int]) -> list[str]:
+def _tail(scene: Scene, rng: Rng, brevity: float, stated: dict[str, int]) -> list[str]:
     """Ground, time, side and background, in any order."""
-    has_object = scene.object != "none" and said["object"] != NOT_SAID["object"]
+    has_object = scene.object != "none" and stated["object"] != UNSTATED["object"]
     flies = scene.object == "balloon" and has_object and rng.random() < 0.7
     side = 0.0 if not has_object else 0.12 if scene.side == "center" else 0.75
     background = 0.8 if scene.background in BACKGROUND_WORDS else 0.0
@@ -120,7 +120,7 @@ def _tail(scene: Scene, rng: Rng, brevity: float, said: dict[str, int]) -> list[
         "background": (background, BACKGROUND_WORDS.get(scene.background, ())),
     }
     tail = [
-        _say(scene, name, rng, words, said)
+        _say(scene, name, rng, words, stated)
         for name, (chance, words) in chances.items()
         if rng.random() < chance * brevity
     ]
@@ -141,8 +141,8 @@ def _invented(rng: Rng) -> str:
     return "".join(_pick(rng, LETTERS) for _ in range(rng.integers(2, 9)))
 
 
-def _say(scene: Scene, name: str, rng: Rng, words: Sequence[str], said: dict[str, int]) -> str:
-    said[name] = ATTRIBUTES[name].index(getattr(scene, name))
+def _say(scene: Scene, name: str, rng: Rng, words: Sequence[str], stated: dict[str, int]) -> str:
+    stated[name] = ATTRIBUTES[name].index(getattr(scene, name))
     return _pick(rng, words)
 
 

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from sdrt_bench.scenes.canvas import LIGHT, Floats, gradient
+from sdrt.arrays import Floats
+from sdrt_bench.scenes.canvas import LIGHT, gradient
 from sdrt_bench.scenes.grammar import (
     COLORS,
     GROUNDS,
@@ -180,10 +181,10 @@ def _silhouette(view: _View, color: str) -> _Silhouette | None:
 
 
 def _find_object(silhouette: _Silhouette | None) -> str:
-    """Vote among the five nearest known silhouettes."""
+    """Vote among the five nearest examples."""
     if silhouette is None:
         return "none"
-    scored = sorted((silhouette.distance(known), name) for name, known in _known_silhouettes())
+    scored = sorted((silhouette.distance(example), name) for name, example in _examples())
     votes: Counter[str] = Counter()
     for distance, name in scored[:5]:
         votes[name] += 1 / (distance + 0.02)  # type: ignore[assignment]
@@ -191,10 +192,10 @@ def _find_object(silhouette: _Silhouette | None) -> str:
 
 
 @cache
-def _known_silhouettes() -> list[tuple[str, _Silhouette]]:
+def _examples() -> list[tuple[str, _Silhouette]]:
     """Eighty drawn examples of each object, from a seed of their own."""
     rng = np.random.default_rng(4321)
-    known = []
+    examples = []
     for name in OBJECTS[:-1]:
         for _ in range(80):
             ground = "sea" if name == "boat" else str(rng.choice(GROUNDS[1:]))
@@ -209,20 +210,20 @@ def _known_silhouettes() -> list[tuple[str, _Silhouette]]:
             picture = render(scene, rng)
             rows = np.median(picture.astype(np.float32), axis=1)
             view = _View.of(picture, rows, scene.time, scene.ground)
-            found = _silhouette(view, scene.color)
-            if found:
-                known.append((name, found))
-    return known
+            silhouette = _silhouette(view, scene.color)
+            if silhouette:
+                examples.append((name, silhouette))
+    return examples
 
 
 def accuracy(answers: Sequence[Mapping[str, bool]]) -> dict[str, float]:
     """Shares of right answers of `check`: per attribute, over all attributes, of whole prompts."""
     right: Counter[str] = Counter()
-    asked: Counter[str] = Counter()
+    stated: Counter[str] = Counter()
     for answer in answers:
-        asked.update(answer.keys())
+        stated.update(answer.keys())
         right.update(name for name, is_right in answer.items() if is_right)
-    shares = {name: right[name] / asked[name] for name in CHECKED if asked[name]}
-    shares["all_attributes"] = right.total() / asked.total()
+    shares = {name: right[name] / stated[name] for name in CHECKED if stated[name]}
+    shares["all_attributes"] = right.total() / stated.total()
     shares["whole_prompt"] = sum(all(answer.values()) for answer in answers) / len(answers)
     return shares

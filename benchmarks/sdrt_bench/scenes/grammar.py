@@ -82,10 +82,10 @@ ON_LAND = {
 def sample_scene(rng: np.random.Generator) -> Scene:
     """Draw a scene; white objects never stand on snow, where nobody could see them."""
     ground = _pick(rng, {"sea": 0.26, "meadow": 0.22, "desert": 0.14, "beach": 0.20, "snow": 0.18})
-    what = _pick(rng, AT_SEA if ground == "sea" else ON_LAND)
+    thing = _pick(rng, AT_SEA if ground == "sea" else ON_LAND)
     color, side, size = "none", "center", "medium"
-    if what != "none":
-        color = str(rng.choice(OBJECT_COLORS[what]))
+    if thing != "none":
+        color = str(rng.choice(OBJECT_COLORS[thing]))
         side = _pick(rng, {"left": 0.27, "center": 0.46, "right": 0.27})
         size = _pick(rng, {"small": 0.2, "medium": 0.6, "big": 0.2})
         if color == "white" and ground == "snow":
@@ -93,7 +93,7 @@ def sample_scene(rng: np.random.Generator) -> Scene:
     return Scene(
         time=_pick(rng, {"day": 0.32, "sunset": 0.26, "night": 0.26, "dawn": 0.16}),
         ground=ground,
-        object=what,
+        object=thing,
         color=color,
         side=side,
         size=size,

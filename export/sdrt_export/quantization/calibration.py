@@ -1,41 +1,41 @@
-"""Prompts x timesteps x guidance through the runtime's own sampler loop, watched on the way.
+"""Calibration runs: prompts x timesteps x guidance through the runtime's own sampler loop.
 
-Each prompt runs with timesteps of its own: those of the model's spacing, moved by the prompt's
-share of the way to the next, so that all prompts together cover all of training's timesteps evenly.
-Guided steps hold both halves, with the prompt and without. Then the latents are decoded, and the
-pictures encoded, so that every network sees what it will see. Models that take a picture get one of
-soft and sharp shapes with each prompt.
+Each prompt runs with timesteps of its own: those of the model's spacing, each moved towards the
+next by a share that grows from prompt to prompt, so that all prompts together cover the timesteps
+of training evenly. Guided steps have both halves, with and without the prompt. Afterwards the
+latents are decoded and the images encoded, so that every network sees realistic inputs. Models that
+take an image get one with soft and sharp shapes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array, Backend, Network
-from sdrt.backends.ort import OrtBackend, OrtGraph
-from sdrt.job import Job
+from sdrt.backends import Backend
+from sdrt.generation.denoising_pass import DenoisingPass
+from sdrt.generation.run import Run
+from sdrt.machine import give_back_memory
 from sdrt.manifest import Manifest
-from sdrt.options import Options
+from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
-from sdrt.request import Request
-from sdrt.schedule import Steps
-from sdrt.stop import Stop
-from sdrt_export.memory import give_back_memory
-from sdrt_export.quantization.observation import ObservedGraph, Statistics
-from sdrt_export.verify import Case
+from sdrt.request.options import Options
+from sdrt.request.resolve import resolve
+from sdrt.sampling.schedule import Steps
+from sdrt_export.graphs.parity import ReferenceCase
+from sdrt_export.quantization.watched_networks import Observer, Recorder
 
 DECODED_PIXELS = 512 * 512
-"""As many pictures as have these are decoded and encoded: the autoencoder sees little else."""
+"""Images are decoded and encoded until they have this many pixels together."""
 VERIFIED_SIDE = 256
-"""Of the picture, or its middle, in pixels, that autoencoders are verified with: each engine runs
-each form of them, in int8 and maybe in bf16, which takes longer than the U-Net's few steps."""
+"""Side in pixels of the image, or its middle, that autoencoders are verified with: each engine runs
+each form of them, in int8 and perhaps in bf16, which takes longer than the U-Net's few steps."""
 
-# Things, places, light, people, styles: what the range of activations depends on is variety.
+# Things, places, light, people, styles: the ranges of activations depend on variety.
 PROMPTS = (
     "a red boat on the sea at sunset",
     "portrait photo of an old fisherman, sharp focus, natural light",
@@ -55,138 +55,104 @@ PROMPTS = (
     "macro photo of a green beetle on a leaf",
 )
 HELD_OUT = "a purple ball in a green field in the morning"
-"""Watched by nobody: what the rounded graphs are verified with."""
+"""The prompt that the rounded graphs are verified with; it takes no part in the calibration."""
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How much is run for statistics."""
+class CalibrationSettings:
+    """The runs that statistics are collected from."""
 
     samples: int = 8
-    """Prompts; the list starts anew, with other seeds, when it is at its end."""
+    """The number of runs; when the list of prompts ends, it starts anew with other seeds."""
     steps: int = 3
-    """U-Net evaluations, each guided, for each prompt."""
+    """The number of guided U-Net evaluations in each run."""
     prompts: tuple[str, ...] = PROMPTS
+    """The prompts of the runs."""
     seed: int = 0
+    """The seed of the first run; the others follow it."""
     size: tuple[int, int] | None = None
-    """Width and height of the pictures, which decide how long it takes; None: the model's own."""
+    """Width and height of the images, on which the time depends; None is the model's own size."""
 
     def size_for(self, manifest: Manifest) -> tuple[int, int]:
-        """Width and height of the pictures that this model makes."""
+        """Width and height of the images that this model makes."""
         return self.size or (manifest.defaults.width, manifest.defaults.height)
 
 
-@dataclass(frozen=True)
-class Observer(OrtBackend):
-    """Watches what it runs: what a pipeline of samples runs on."""
+def moved_steps(steps: Steps, share: float) -> Steps:
+    """Move each timestep towards the next by a share of their distance.
 
-    observed: Mapping[str, tuple[Path, list[str]]] = field(default_factory=dict)
-    """Per network: its observed graph, and the tensors that it tells of."""
-    statistics: dict[str, dict[str, Statistics]] = field(default_factory=dict)
-
-    def open(self, network: Network) -> OrtGraph:
-        """The observed graph in place of the network's own."""
-        graph, names = self.observed[network.name]
-        known = self.statistics.setdefault(network.name, {})
-        return ObservedGraph(network, graph, names, self.threads, known)
-
-
-@dataclass(frozen=True)
-class Recorder(OrtBackend):
-    """Keeps what went into each network, and what came out."""
-
-    cases: dict[str, list[Case]] = field(default_factory=dict)
-
-    def open(self, network: Network) -> OrtGraph:
-        """The network, recorded."""
-        return _RecordedGraph(network, self.threads, self.cases.setdefault(network.name, []))
-
-
-class _RecordedGraph(OrtGraph):
-    def __init__(self, network: Network, threads: int, cases: list[Case]) -> None:
-        super().__init__(network, threads)
-        self._cases = cases
-
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        outputs = super()._execute(feeds, stop)
-        self._cases.append(Case(dict(feeds), outputs))
-        return outputs
-
-
-class _Stratified(Pipeline):
-    """Moves all timesteps but the first, where the noise starts, by a share of their distance."""
-
-    share = 0.0
-
-    def steps(self, request: Request) -> Steps:
-        """The request's own steps, moved."""
-        own = super().steps(request)
-        ends = np.append(own.timesteps[1:], 0.0)
-        moved = own.timesteps - self.share * (own.timesteps - ends)
-        moved[0] = own.timesteps[0]
-        return Steps.at_timesteps(own.noise, moved, float(own.sigmas[-1]))
+    The first stays, because the noise starts there.
+    """
+    following = np.append(steps.timesteps[1:], 0.0)
+    timesteps = steps.timesteps - share * (steps.timesteps - following)
+    timesteps[0] = steps.timesteps[0]
+    return Steps.at_timesteps(steps.noise, timesteps, float(steps.sigmas[-1]))
 
 
 def observe_samples(
-    artifact: Artifact, observer: Observer, sampling: Sampling, show_progress: bool
+    artifact: Artifact, observer: Observer, settings: CalibrationSettings, show_progress: bool
 ) -> None:
     """Run all samples; the statistics are in the observer afterwards."""
-    samples = list(_samples(sampling))
+    samples = list(_samples(settings))
     with tqdm(
-        total=len(samples) * sampling.steps, desc="calibrating", disable=not show_progress
+        total=len(samples) * settings.steps, desc="calibrating", disable=not show_progress
     ) as bar:
-        _run_all(artifact, observer, samples, sampling, bar.update)
+        _run_all(artifact, observer.backend, samples, settings, bar.update)
 
 
-def record_held_out(artifact: Artifact, sampling: Sampling, threads: int) -> dict[str, list[Case]]:
-    """Run a prompt that is not among the samples; gives what each network took and made of it."""
+def record_held_out(
+    artifact: Artifact, settings: CalibrationSettings, threads: int
+) -> dict[str, list[ReferenceCase]]:
+    """Run a prompt that is not among the samples; returns inputs and outputs of each network."""
     recorder = Recorder(threads)
-    held_out = [(HELD_OUT, sampling.seed + 1_000_000, 0.5)]
+    held_out = [(HELD_OUT, settings.seed + 1_000_000, 0.5)]
     most = VERIFIED_SIDE // artifact.manifest.latent.downscale
-    _run_all(artifact, recorder, held_out, sampling, lambda: None, most)
+    _run_all(artifact, recorder.backend, held_out, settings, lambda: None, most)
     return recorder.cases
 
 
-def _samples(sampling: Sampling) -> Iterator[tuple[str, int, float]]:
-    """Prompt, seed, and share of the distance that the timesteps are moved by."""
-    for i in range(sampling.samples):
-        prompt = sampling.prompts[i % len(sampling.prompts)]
-        yield prompt, sampling.seed + i, i / sampling.samples
+def _samples(settings: CalibrationSettings) -> Iterator[tuple[str, int, float]]:
+    """Prompt, seed, and the share that the timesteps are moved by."""
+    for i in range(settings.samples):
+        prompt = settings.prompts[i % len(settings.prompts)]
+        yield prompt, settings.seed + i, i / settings.samples
 
 
 def _run_all(
     artifact: Artifact,
     backend: Backend,
     samples: Iterable[tuple[str, int, float]],
-    sampling: Sampling,
+    settings: CalibrationSettings,
     tick: Callable[[], object],
     most: int | None = None,
 ) -> None:
-    """One network after the other is in memory, never two.
+    """Run samples through each network; memory holds one network at a time.
 
-    Of latents with a side over `most` the middle is decoded.
+    Of latents with a side over `most` only the middle is decoded.
     """
-    pipeline = _Stratified(artifact, backend, keep={"unet"})
-    width, height = sampling.size_for(artifact.manifest)
+    pipeline = Pipeline(artifact, backend, keep={"unet"})
+    width, height = settings.size_for(artifact.manifest)
     latents = []
     for prompt, seed, share in samples:
-        pipeline.share = share
-        options = beside_the_prompt(artifact.manifest, seed, (width, height))
-        options["seed"], options["num_inference_steps"] = seed, sampling.steps
+        options = image_options(artifact.manifest, seed, (width, height))
+        options["seed"], options["num_inference_steps"] = seed, settings.steps
         options["width"], options["height"] = width, height
-        for step in pipeline.start(prompt, **options):
+        request = resolve(artifact.manifest, prompt, options)
+        steps = moved_steps(request.steps(pipeline.training_noise), share)
+        denoising = DenoisingPass(pipeline, request, pipeline.budget, own_steps=steps)
+        for step in Run(pipeline, request, passes=denoising):
             last = step.latents
             tick()
         latents.append(last)
     pipeline.release()
     give_back_memory()
     count = max(1, DECODED_PIXELS // (width * height))
-    pictures = [pipeline.decode(middle(one, most))[0] for one in latents[:count]]
+    pictures = [pipeline.decode(middle(sample, most))[0] for sample in latents[:count]]
     pipeline.release()
     give_back_memory()
     if "vae_encoder" in artifact.manifest.graphs:
         shape = {"sample": (1, *pictures[0].shape)}
-        encoder = pipeline.graph("vae_encoder", shape, Job())
+        encoder = pipeline.networks.graph("vae_encoder", shape, RunState())
         for picture in pictures:
             encoder.run({"sample": picture[None]})
         del encoder
@@ -194,10 +160,10 @@ def _run_all(
     give_back_memory()
 
 
-def beside_the_prompt(manifest: Manifest, seed: int, size: tuple[int, int]) -> Options:
-    """A picture (width, height) for models that take one, and for inpainting models a mask on it.
+def image_options(manifest: Manifest, seed: int, size: tuple[int, int]) -> Options:
+    """An image of (width, height) for models that take one, with a mask for inpainting models.
 
-    Its colours flow into each other on the left, and have sharp edges on the right.
+    Its colours blend on the left, and have sharp edges on the right.
     """
     if not manifest.conditions:
         return {}
@@ -215,7 +181,7 @@ def beside_the_prompt(manifest: Manifest, seed: int, size: tuple[int, int]) -> O
 
 
 def middle(array: Array, most: int | None) -> Array:
-    """The middle of pictures or latents (rows, channels, height, width), if they are larger."""
+    """The middle of images or latents (rows, channels, height, width) with sides over `most`."""
     if most is None:
         return array
     top, left = (max(0, (side - most) // 2) for side in array.shape[2:])

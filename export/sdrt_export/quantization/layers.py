@@ -8,14 +8,15 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from sdrt.backends.weight_patches import layer_name
 from sdrt.errors import UnsupportedError
-from sdrt_export.precision import KEPT
+from sdrt_export.graphs.onnx_storage import FLOAT_LAYERS
 
 MIN_WEIGHTS = 1024  # below, rounding the input costs more than the layer
 
 
 @dataclass(frozen=True)
-class Layer:
+class OnnxLayer:
     """One layer with constant weights: y = x * w + b."""
 
     name: str
@@ -23,7 +24,7 @@ class Layer:
 
     @property
     def input(self) -> ir.Value:
-        """What the layer is applied to."""
+        """The tensor that the layer is applied to."""
         return _given(self.node, 0)
 
     @property
@@ -49,15 +50,15 @@ class Layer:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the weight."""
+        """Shape of the weight."""
         return tuple(constant(self.weight).shape.numpy())
 
     def macs(self, positions: int) -> int:
-        """Multiplications for so many rows of pixels or tokens in the result."""
+        """Multiplications for this number of pixels or tokens in the result."""
         return positions * int(np.prod(self.shape))
 
 
-def find_layers(graph: ir.Graph) -> list[Layer]:
+def find_layers(graph: ir.Graph) -> list[OnnxLayer]:
     """All layers that can run in integers, in the order of the graph.
 
     The first and last convolutions of a network are not among them: they are a thousandth of the
@@ -66,25 +67,26 @@ def find_layers(graph: ir.Graph) -> list[Layer]:
     return _layers(graph, ("Conv", "MatMul"))
 
 
-def find_vector_layers(graph: ir.Graph) -> list[Layer]:
-    """Linear layers that see one vector for each picture, as those of the time do.
+def find_vector_layers(graph: ir.Graph) -> list[OnnxLayer]:
+    """Linear layers that see one vector per image, such as those of the time embedding.
 
     They are a thousandth of a U-Net's work and a thirtieth of its weights.
     """
     return _layers(graph, ("Gemm",))
 
 
-def _layers(graph: ir.Graph, kinds: Collection[str]) -> list[Layer]:
+def _layers(graph: ir.Graph, kinds: Collection[str]) -> list[OnnxLayer]:
     return [
-        Layer(layer_name(str(_given(node, 1).name)), node)
+        OnnxLayer(_name(_given(node, 1)), node)
         for node in graph
         if node.op_type in kinds and _is_heavy(node.inputs[1])
     ]
 
 
-def layer_name(weight: str) -> str:
-    """`down_blocks.0.resnets.0.conv1` of the weight's name."""
-    return weight.removeprefix("network.").removesuffix(".weight")
+def _name(weight: ir.Value) -> str:
+    """The layer's name among the modules, or that of a weight that does not bear one."""
+    name = str(weight.name)
+    return layer_name(name) or name
 
 
 def constant(value: ir.Value) -> ir.TensorProtocol:
@@ -96,7 +98,7 @@ def constant(value: ir.Value) -> ir.TensorProtocol:
 def split_concats(graph: ir.Graph) -> None:
     """Turn each convolution of a concatenation into a sum of convolutions, one for each part.
 
-    In the upward half of a U-Net a shortcut sees the skip connection beside the network's own
+    In the upward half of a U-Net a shortcut sees the skip connection next to the network's own
     state. Their ranges differ, and one scale for both would be coarse for one of them
     (Li et al. 2023, arXiv 2302.04304, section 3.3).
     """
@@ -106,7 +108,7 @@ def split_concats(graph: ir.Graph) -> None:
             _split(graph, layer, concat)
 
 
-def _split(graph: ir.Graph, layer: Layer, concat: ir.Node) -> None:
+def _split(graph: ir.Graph, layer: OnnxLayer, concat: ir.Node) -> None:
     weights = constant(layer.weight).numpy()
     parts = [value for value in concat.inputs if value is not None]
     ends = np.cumsum([channels(value) for value in parts])
@@ -131,7 +133,7 @@ def _split(graph: ir.Graph, layer: Layer, concat: ir.Node) -> None:
 
 
 def channels(value: ir.Value) -> int:
-    """Channels of a feature map, read off the layer that made it; or `UnsupportedError`."""
+    """Channels of a feature map, read off the layer that made it; raises `UnsupportedError`."""
     node = value.producer()
     match node:
         case ir.Node(op_type="Conv"):
@@ -143,15 +145,15 @@ def channels(value: ir.Value) -> int:
         case ir.Node(op_type="Add" | "Resize" | "Slice" | "Mul" | "Transpose" | "Reshape"):
             return channels(_given(node, 0))
     raise UnsupportedError(
-        f"{value.name} does not tell how many channels it has, which int8 needs of what is joined; "
+        f"cannot tell how many channels {value.name} has, which int8 needs of what is joined; "
         "expected a network as sdrt exports it"
     )
 
 
 def initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
-    """The constant of that name, made from `array` unless it was before.
+    """The constant of that name, made from `array` unless the graph has it already.
 
-    One name is one meaning: give names that only what made the constant has.
+    Names must therefore be unique to what they are made from.
     """
     if name in graph.initializers:
         return graph.initializers[name]
@@ -177,7 +179,7 @@ def replace(old: ir.Node, new: ir.Node) -> None:
 
 
 def drop_unused(graph: ir.Graph) -> None:
-    """Forget constants that no node takes any more."""
+    """Remove constants that no node takes any more."""
     used = {value for node in graph for value in node.inputs}
     for name, value in list(graph.initializers.items()):
         if value not in used:
@@ -193,7 +195,7 @@ def uses(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
 def _is_heavy(weight: ir.Value | None) -> bool:
     if weight is None or weight.const_value is None:
         return False
-    is_end = any(kept in str(weight.name) for kept in KEPT)
+    is_end = any(layer in str(weight.name) for layer in FLOAT_LAYERS)
     return weight.const_value.size >= MIN_WEIGHTS and not is_end
 
 

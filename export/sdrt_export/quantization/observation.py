@@ -1,56 +1,53 @@
-"""What tensors held while a network ran on real inputs: exact ends, and a histogram of samples.
+"""Statistics of tensors in a running network: exact extremes, and a histogram of samples.
 
 The observed graph is the network with one more output for each tensor: its least and greatest
-value, and values from places drawn once. Nothing but these few numbers leaves the engine, so that
-observing takes as much memory as running.
+value, and values from places that are drawn once. Nothing but these few numbers leaves the engine,
+so that observing takes no more memory than running.
 """
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from sdrt.backends import Array, Network
-from sdrt.backends.ort import OrtGraph
+from sdrt.arrays import Array, Doubles
 from sdrt.errors import UsageError
-from sdrt.files import whole_file
-from sdrt.manifest import TensorSpec
-from sdrt.stop import Stop
+from sdrt.files.atomic import whole_file
+from sdrt.files.text_file import read_text
 from sdrt_export.quantization.layers import initializer
 
-SAMPLES = 1 << 14  # of each tensor and run; smaller tensors give values more than once
+SAMPLES = 1 << 14  # per tensor and run; smaller tensors give values more than once
 BINS = 1024
 SCHEMA = 1
 MAX_BYTES = 100_000_000
 
-SEEN, SHAPE = "/seen", "/shape"  # ends of the names of added outputs
-
-Doubles = npt.NDArray[np.float64]
+SEEN, SHAPE = "/seen", "/shape"  # suffixes of the names of added outputs
 
 
 @dataclass
 class Statistics:
-    """Of one tensor over all runs."""
+    """Statistics of one tensor over all runs."""
 
     low: float
+    """The least value."""
     high: float
+    """The greatest value."""
     counts: Doubles
-    """Values in each of `BINS` equal parts of low to high."""
+    """The number of samples in each of `BINS` equal parts of the range."""
     shape: tuple[int, ...]
-    """In the last run."""
+    """The tensor's shape in the last run."""
 
     @classmethod
-    def of(cls, seen: Array, shape: Sequence[int]) -> "Statistics":
-        """Of one run: least, greatest, samples."""
+    def from_samples(cls, seen: Array, shape: Sequence[int]) -> "Statistics":
+        """Statistics of one run, from its least value, its greatest and its samples."""
         low, high = float(seen[0]), float(seen[1])
-        # The ends are the only values that are certain not to be missed. They count as what they
-        # are: one each of all the tensor's, of which the samples are a part.
+        # The extremes are the only values that are certain not to be missed. Each counts as one
+        # value of the whole tensor, of which the samples are a part.
         samples = len(seen) - 2
         weights = np.ones(len(seen))
         weights[:2] = min(1.0, samples / math.prod(shape))
@@ -58,14 +55,14 @@ class Statistics:
 
     @property
     def centers(self) -> Doubles:
-        """The middle of each part."""
+        """The middle of each part of the range."""
         middles: Doubles = np.arange(BINS, dtype=np.float64) + 0.5
         return self.low + middles * _width(self.low, self.high)
 
     def add(self, other: "Statistics") -> "Statistics":
-        """Of the runs of both."""
+        """Statistics of the runs of both."""
         low, high = min(self.low, other.low), max(self.high, other.high)
-        counts = [_counts(one.centers, low, high, one.counts) for one in (self, other)]
+        counts = [_counts(s.centers, low, high, s.counts) for s in (self, other)]
         return Statistics(low, high, counts[0] + counts[1], other.shape)
 
     def mean_square(self) -> float:
@@ -74,7 +71,7 @@ class Statistics:
 
 
 def _width(low: float, high: float) -> float:
-    """Of one part; a constant tensor's have some width too."""
+    """Width of one part; not 0 even for a constant tensor."""
     return max(high - low, 1e-12) / BINS
 
 
@@ -84,7 +81,7 @@ def _counts(values: Array, low: float, high: float, weights: Doubles | None = No
 
 
 def observe(model: ir.Model, values: Iterable[ir.Value]) -> None:
-    """Add outputs that tell of these tensors."""
+    """Add outputs with extremes, samples and shape of these tensors."""
     graph = model.graph
     places = np.sort(np.random.default_rng(0).random(SAMPLES))
     share = initializer(graph, "observation/places", places)
@@ -120,61 +117,36 @@ def _add_output(graph: ir.Graph, node: ir.Node, name: str, dtype: ir.DataType) -
     graph.outputs.append(output)
 
 
-class ObservedGraph(OrtGraph):
-    """A network that takes note of its tensors while it runs."""
-
-    def __init__(
-        self,
-        network: Network,
-        observed: Path,
-        names: Sequence[str],
-        threads: int,
-        statistics: dict[str, Statistics],
-    ) -> None:
-        told = [
-            *(TensorSpec(name=f"{name}{SEEN}", dtype="float32", shape=("n",)) for name in names),
-            *(TensorSpec(name=f"{name}{SHAPE}", dtype="int64", shape=("n",)) for name in names),
-        ]
-        spec = network.spec.model_copy(update={"outputs": (*network.spec.outputs, *told)})
-        files = (observed, *network.files[1:])
-        super().__init__(replace(network, spec=spec, files=files), threads, in_order=True)
-        self._names, self._statistics = names, statistics
-
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
-        outputs = super()._execute(feeds, stop)
-        for name in self._names:
-            shape = outputs.pop(f"{name}{SHAPE}").tolist()
-            found = Statistics.of(outputs.pop(f"{name}{SEEN}"), shape)
-            known = self._statistics.get(name)
-            self._statistics[name] = known.add(found) if known else found
-        return outputs
-
-
 @dataclass(frozen=True)
 class Calibration:
-    """Statistics of every observed tensor of every network, and how they came about."""
+    """Statistics of every observed tensor of every network, and the runs that they are from."""
 
     model: str
-    """Hash of the float networks: the statistics of one model say nothing of another."""
+    """A hash of the float networks, because statistics are of no use for another model."""
     prompts: tuple[str, ...]
+    """The prompts that ran."""
     samples: int
+    """The number of runs."""
     steps: int
+    """The number of steps of each run."""
     seed: int
+    """The seed of the first run."""
     networks: dict[str, dict[str, Statistics]] = field(default_factory=dict)
+    """The statistics by network and tensor."""
 
     def to_json(self) -> str:
-        """As the file that `read_calibration` reads."""
+        """The content of the file that `read_calibration` reads."""
         networks = {
             name: {
                 tensor: {
-                    "low": one.low,
-                    "high": one.high,
-                    "shape": list(one.shape),
-                    "counts": one.counts.round(3).tolist(),
+                    "low": seen.low,
+                    "high": seen.high,
+                    "shape": list(seen.shape),
+                    "counts": seen.counts.round(3).tolist(),
                 }
-                for tensor, one in found.items()
+                for tensor, seen in tensors.items()
             }
-            for name, found in self.networks.items()
+            for name, tensors in self.networks.items()
         }
         record = {
             "schema": SCHEMA,
@@ -195,14 +167,10 @@ def write_calibration(calibration: Calibration, path: Path) -> None:
 
 
 def read_calibration(path: Path) -> Calibration:
-    """Read statistics from a file; raises `UsageError` for a file that has none."""
+    """Read statistics from a file; raises `UsageError` for a file that holds none."""
+    text = read_text(path, "a calibration", MAX_BYTES)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} has more than {MAX_BYTES} bytes: this is no calibration")
-        data = json.loads(path.read_text(encoding="utf-8"))
-        return _calibration(data)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}") from error
+        return _calibration(json.loads(text))
     except (RecursionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path} is no calibration of sdrt ({type(error).__name__}: {error}); expected a file "
@@ -214,8 +182,8 @@ def _calibration(data: Any) -> Calibration:
     if data["schema"] != SCHEMA:
         raise ValueError(f"schema {data['schema']!r}, expected {SCHEMA}")
     networks = {
-        name: {tensor: _statistics(one) for tensor, one in found.items()}
-        for name, found in data["networks"].items()
+        name: {tensor: _statistics(record) for tensor, record in tensors.items()}
+        for name, tensors in data["networks"].items()
     }
     return Calibration(
         model=str(data["model"]),

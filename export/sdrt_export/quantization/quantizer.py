@@ -9,16 +9,15 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from sdrt.arrays import Array
 from sdrt.artifact import Artifact
-from sdrt.backends import Array
 from sdrt.errors import UsageError
-from sdrt.machine import usable_cores
+from sdrt.machine import give_back_memory, usable_cores
 from sdrt.manifest import Quantization
-from sdrt_export.memory import give_back_memory
-from sdrt_export.precision import widen
+from sdrt_export.graphs.onnx_storage import widen
+from sdrt_export.graphs.parity import ReferenceCase
 from sdrt_export.quantization.calibration import (
-    Observer,
-    Sampling,
+    CalibrationSettings,
     middle,
     observe_samples,
     record_held_out,
@@ -31,10 +30,15 @@ from sdrt_export.quantization.observation import (
     read_calibration,
     write_calibration,
 )
-from sdrt_export.quantization.ranges import Range, choose_range
+from sdrt_export.quantization.ranges import QuantizationRange, choose_range
 from sdrt_export.quantization.rounding import round_layers, round_weights_alone
-from sdrt_export.quantization.sensitivity import Cost, add_switches, keep_in_float, measure_costs
-from sdrt_export.verify import Case
+from sdrt_export.quantization.sensitivity import (
+    LayerCost,
+    add_switches,
+    keep_in_float,
+    measure_costs,
+)
+from sdrt_export.quantization.watched_networks import Observer
 
 logger = logging.getLogger(__name__)
 
@@ -45,23 +49,27 @@ LAYERS, WEIGHTS, OBSERVED, SWITCHED = (
     "switched.onnx",
 )
 PROBED_SIDE = 16
-"""Of the latents that sensitivity is measured with, which takes a run for each layer."""
+"""Side of the latents that sensitivity is measured with, which takes a run for each layer."""
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """One network's rounded graph, still to be written, and what it should compute."""
+    """One network's rounded graph, still to be written, and its verification."""
 
     model: ir.Model
-    ranges: dict[str, Range]
+    """The rounded graph."""
+    ranges: dict[str, QuantizationRange]
+    """The ranges of its tensors by their names."""
     quantization: Quantization
-    cases: list[Case]
+    """The manifest's entry on it."""
+    cases: list[ReferenceCase]
+    """Inputs and outputs of the float network."""
 
 
 class Quantizer:
-    """Makes int8 graphs of one float artifact; `folder` is for work, and takes 4 bytes a weight.
+    """Makes int8 graphs of one float artifact; `folder` holds 4 bytes per weight during the work.
 
-    Statistics come from `file` if it is there, and are written to it otherwise. Raises `UsageError`
+    Statistics are read from `file` if it exists, and written to it otherwise. Raises `UsageError`
     for statistics of another model.
     """
 
@@ -69,20 +77,20 @@ class Quantizer:
         self,
         artifact: Artifact,
         folder: Path,
-        sampling: Sampling,
+        settings: CalibrationSettings,
         file: Path | None = None,
         show_progress: bool = False,
     ) -> None:
-        self.artifact, self.folder, self.sampling = artifact, folder, sampling
+        self.artifact, self.folder, self.settings = artifact, folder, settings
         self._observed = {name: self._prepare(name) for name in artifact.manifest.graphs}
         self.calibration = self._calibrate(file, show_progress)
-        self._cases = record_held_out(artifact, sampling, usable_cores())
+        self._cases = record_held_out(artifact, settings, usable_cores())
 
     def quantize(self, name: str) -> Quantized:
         """Choose ranges, measure each layer, and round those that may be."""
         started = time.perf_counter()
         statistics, cases = self.calibration.networks[name], self._cases[name]
-        ranges = {tensor: choose_range(found) for tensor, found in statistics.items()}
+        ranges = {tensor: choose_range(seen) for tensor, seen in statistics.items()}
         costs = self._measure(name, statistics, ranges, cases)
         give_back_memory()
         kept = keep_in_float(costs, name)
@@ -101,7 +109,7 @@ class Quantizer:
         return Quantized(model, ranges, quantization, cases)
 
     def _prepare(self, name: str) -> tuple[Path, list[str]]:
-        """Write the graph with all weights in fp32, and the observed one beside it."""
+        """Write the graph with all weights in fp32, and next to it the observed one."""
         folder = self.folder / name
         folder.mkdir(parents=True)
         model = ir.load(self.artifact.network(name, ("onnx",)).files[0])
@@ -120,37 +128,36 @@ class Quantizer:
     def _calibrate(self, file: Path | None, show: bool) -> Calibration:
         fingerprint = self._fingerprint()
         if file is not None and file.exists():
-            found = read_calibration(file)
-            if found.model != fingerprint or set(found.networks) != set(self._observed):
+            known = read_calibration(file)
+            if known.model != fingerprint or set(known.networks) != set(self._observed):
                 raise UsageError(
                     f"{file} holds statistics of another model; give the file of this one, or the "
                     "name of a new file"
                 )
-            return found
+            return known
         started = time.perf_counter()
-        observer = Observer(usable_cores(), observed=self._observed)
-        observe_samples(self.artifact, observer, self.sampling, show)
-        sampling = self.sampling
+        observer, settings = Observer(self._observed, usable_cores()), self.settings
+        observe_samples(self.artifact, observer, settings, show)
         logger.info(
             "calibrated in %.0f s: %d samples of %d steps",
             time.perf_counter() - started,
-            sampling.samples,
-            sampling.steps,
+            settings.samples,
+            settings.steps,
         )
-        made = Calibration(
+        calibration = Calibration(
             model=fingerprint,
-            prompts=sampling.prompts[: sampling.samples],
-            samples=sampling.samples,
-            steps=sampling.steps,
-            seed=sampling.seed,
+            prompts=settings.prompts[: settings.samples],
+            samples=settings.samples,
+            steps=settings.steps,
+            seed=settings.seed,
             networks=observer.statistics,
         )
         if file is not None:
-            write_calibration(made, file)
-        return made
+            write_calibration(calibration, file)
+        return calibration
 
     def _fingerprint(self) -> str:
-        """Of every float graph and its weights."""
+        """A hash of every float graph and its weights."""
         manifest = self.artifact.manifest
         files = [file for graph in manifest.graphs.values() for file in graph.files["onnx"]]
         hashes = "\n".join(f"{file} {manifest.files[file].sha256}" for file in sorted(files))
@@ -160,9 +167,9 @@ class Quantizer:
         self,
         name: str,
         statistics: Mapping[str, Statistics],
-        ranges: Mapping[str, Range],
-        cases: Sequence[Case],
-    ) -> dict[str, Cost]:
+        ranges: Mapping[str, QuantizationRange],
+        cases: Sequence[ReferenceCase],
+    ) -> dict[str, LayerCost]:
         folder = self.folder / name
         layers = find_layers(ir.load(folder / LAYERS).graph)
         if not layers:
@@ -177,7 +184,7 @@ class Quantizer:
         switched, threads = folder / SWITCHED, usable_cores()
         return measure_costs(network, switched, layers, statistics, ranges, probe, threads)
 
-    def _describe(self, costs: Mapping[str, Cost], kept: Sequence[str]) -> Quantization:
+    def _describe(self, costs: Mapping[str, LayerCost], kept: Sequence[str]) -> Quantization:
         macs = sum(cost.macs for cost in costs.values())
         in_float = sum(costs[name].macs for name in kept)
         return Quantization(
@@ -191,7 +198,7 @@ class Quantizer:
 
 
 def _probe(array: Array, downscale: int) -> Array:
-    """One row of a batch, and of latents or a picture the middle."""
+    """The last row of a batch, and of latents or an image only the middle."""
     if array.ndim == 0:
         return array
     row = array[-1:]

@@ -8,11 +8,11 @@ import numpy.typing as npt
 from sdrt_export.quantization.observation import Statistics
 
 LEVELS = 255
-SHARES = np.geomspace(1.0, 0.05, 48)  # of an end that are tried
+SHARES = np.geomspace(1.0, 0.05, 48)  # shares of an end that are tried
 
 
 @dataclass(frozen=True)
-class Range:
+class QuantizationRange:
     """Values from `low` to `high` in 256 levels, one of which is exactly 0."""
 
     low: float
@@ -29,7 +29,7 @@ class Range:
         return np.uint8(np.rint(-self.low / self.scale).clip(0, LEVELS))
 
 
-def choose_range(statistics: Statistics) -> Range:
+def choose_range(statistics: Statistics) -> QuantizationRange:
     """The range of least mean squared error of rounding and clipping together.
 
     Zero is in it, because padding is zero. Both ends are found by trying; clipping a rare value
@@ -37,21 +37,21 @@ def choose_range(statistics: Statistics) -> Range:
     """
     low, high = min(statistics.low, 0.0), max(statistics.high, 0.0)
     if high - low < 1e-12:
-        return Range(0.0, 1.0)
-    best = Range(low, high)
+        return QuantizationRange(0.0, 1.0)
+    best = QuantizationRange(low, high)
     for _ in range(2):
         best = min(
-            (Range(best.low, high * share) for share in SHARES),
+            (QuantizationRange(best.low, high * share) for share in SHARES),
             key=lambda tried: squared_error(statistics, tried),
         )
         best = min(
-            (Range(low * share, best.high) for share in SHARES),
+            (QuantizationRange(low * share, best.high) for share in SHARES),
             key=lambda tried: squared_error(statistics, tried),
         )
     return best
 
 
-def squared_error(statistics: Statistics, tried: Range) -> float:
+def squared_error(statistics: Statistics, tried: QuantizationRange) -> float:
     """Mean squared error of a tensor in 8 bits: scale^2 / 12 inside, the distance outside."""
     values, counts = statistics.centers, statistics.counts
     scale = float(tried.scale)
@@ -64,7 +64,7 @@ def squared_error(statistics: Statistics, tried: Range) -> float:
 
 
 def weight_scales(weights: npt.NDArray[np.float32], out_axis: int) -> npt.NDArray[np.float32]:
-    """One scale for each output of a layer: its greatest weight becomes 127."""
+    """One scale for each output of a layer, whose greatest weight becomes 127."""
     others = tuple(axis for axis in range(weights.ndim) if axis != out_axis)
     greatest = np.abs(weights).max(axis=others)
     scales: npt.NDArray[np.float32] = (np.where(greatest > 0, greatest, 1) / 127).astype(np.float32)

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from sdrt_export.precision import SCALE, stored_as
+from sdrt_export.graphs.onnx_storage import SCALE, stored_as
 from sdrt_export.quantization.layers import (
-    Layer,
+    OnnxLayer,
     constant,
     drop_unused,
     find_layers,
@@ -24,10 +24,12 @@ from sdrt_export.quantization.layers import (
     initializer,
     uses,
 )
-from sdrt_export.quantization.ranges import Range, round_weights, weight_scales
+from sdrt_export.quantization.ranges import QuantizationRange, round_weights, weight_scales
 
 
-def round_layers(graph: ir.Graph, ranges: Mapping[str, Range], kept: Collection[str]) -> None:
+def round_layers(
+    graph: ir.Graph, ranges: Mapping[str, QuantizationRange], kept: Collection[str]
+) -> None:
     """Round inputs and weights of all layers but the `kept` ones, which stay in float."""
     read_back: dict[ir.Value, ir.Value] = {}
     for layer in find_layers(graph):
@@ -50,8 +52,8 @@ def round_layers(graph: ir.Graph, ranges: Mapping[str, Range], kept: Collection[
 def round_weights_alone(graph: ir.Graph) -> None:
     """Round the weights of layers that see vectors; they compute in float.
 
-    Integers would not make them faster, and the time, which they tell everything else, would be
-    told coarsely; but a byte is enough for a weight.
+    Integers would not make them faster, and would make the time embedding coarse, on which every
+    block depends; but a byte is enough for a weight.
     """
     for layer in find_vector_layers(graph):
         scales = weight_scales(constant(layer.weight).numpy(), layer.out_axis)
@@ -59,8 +61,8 @@ def round_weights_alone(graph: ir.Graph) -> None:
     drop_unused(graph)
 
 
-def round_results(graph: ir.Graph, ranges: Mapping[str, Range]) -> None:
-    """Round what each integer convolution gives."""
+def round_results(graph: ir.Graph, ranges: Mapping[str, QuantizationRange]) -> None:
+    """Round the result of each integer convolution."""
     for node in list(graph):
         if node.op_type != "Conv" or not _is_read_back(node.inputs[1]):
             continue
@@ -81,7 +83,7 @@ def round_results(graph: ir.Graph, ranges: Mapping[str, Range]) -> None:
 def round_value(
     graph: ir.Graph,
     value: ir.Value,
-    range: Range,
+    range: QuantizationRange,
     before: ir.Node | None = None,
     after: ir.Node | None = None,
 ) -> ir.Value:
@@ -105,7 +107,7 @@ def _is_read_back(weight: ir.Value | None) -> bool:
     return node is not None and node.op_type == "DequantizeLinear"
 
 
-def _rounded_weight(graph: ir.Graph, layer: Layer, scales: npt.NDArray[np.float32]) -> ir.Value:
+def _rounded_weight(graph: ir.Graph, layer: OnnxLayer, scales: npt.NDArray[np.float32]) -> ir.Value:
     name = str(layer.weight.name)
     rounded = partial(round_weights, scales=scales, out_axis=layer.out_axis)
     stored = graph.initializers.get(f"{name}/int8") or stored_as(
@@ -116,7 +118,7 @@ def _rounded_weight(graph: ir.Graph, layer: Layer, scales: npt.NDArray[np.float3
     return _read_back(graph, layer.node, [stored, scale, zero], layer.out_axis)
 
 
-def _rounded_bias(graph: ir.Graph, layer: Layer, scales: npt.NDArray[np.float32]) -> ir.Value:
+def _rounded_bias(graph: ir.Graph, layer: OnnxLayer, scales: npt.NDArray[np.float32]) -> ir.Value:
     """The bias in the unit of the layer's sums, which are input times weight."""
     bias = layer.node.inputs[2]
     assert bias is not None

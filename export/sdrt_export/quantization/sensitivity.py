@@ -1,9 +1,9 @@
-"""What each layer costs when it alone is rounded, and which layers stay in float therefore.
+"""The error of each layer when it alone is rounded, and the choice of layers that stay in float.
 
-One graph holds every layer in both forms: switches, which are an input, choose which layers are
+One graph holds every layer in both forms: switches, which are an input, choose the layers that are
 rounded, in their input and, as ONNX Runtime needs it, in a convolution's result. So the network is
-loaded once, and one run for each layer measures it; or for several, if they have one input, as
-queries, keys and values do, or one place in the blocks of a deep transformer.
+loaded once, and one run measures a layer, or several at once if they share an input, as queries,
+keys and values do, or have the same place in the blocks of a deep transformer.
 """
 
 import math
@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from sdrt.backends import Array, Network
-from sdrt.backends.ort import OrtBackend
+from sdrt.arrays import Array
+from sdrt.backends import Network
+from sdrt.backends.onnxruntime.backend import OrtBackend
+from sdrt.machine import give_back_memory
 from sdrt.manifest import TensorSpec
-from sdrt_export.memory import give_back_memory
-from sdrt_export.quantization.layers import Layer, constant, find_layers, initializer, uses
+from sdrt_export.quantization.layers import OnnxLayer, constant, find_layers, initializer, uses
 from sdrt_export.quantization.observation import Statistics
 from sdrt_export.quantization.ranges import (
-    Range,
+    QuantizationRange,
     along,
     round_weights,
     squared_error,
@@ -33,27 +34,29 @@ from sdrt_export.quantization.rounding import round_value
 
 SWITCHES = "switches"
 MIN_WORTH = 4.0
-"""A layer stays in float if its share of the error is so many times its share of the work, ..."""
+"""A layer stays in float if its share of the error is at least this many times its share of the
+work, as long as all such layers together stay below `CHEAP_SHARE`."""
 CHEAP_SHARE = 0.05
-"""... as long as all such layers together are no more of the work than this."""
+"""The largest share of the work of layers that stay in float because that is worth it."""
 TARGET_DB = {"unet": 35.0}
 TARGET_DB_ONCE = 40.0
-"""Where all rounding together would leave less of a network's output than this, more layers stay in
-float, the worst for their work first, ... The U-Net is what a run consists of; a network that runs
-once for a picture can afford more."""
+"""Where all rounding together would leave less SQNR of a network's output than this, more layers
+stay in float, those with most error for their work first, up to `DEAR_SHARE`. A run consists mostly
+of the U-Net; a network that runs once per image can afford more."""
 DEAR_SHARE = 0.25
-"""... up to this share of the work."""
+"""The largest share of the work of layers that stay in float because the output needs it."""
 STACKED = re.compile(r"\.transformer_blocks\.\d+\.")
-"""Blocks of one attention of a U-Net, which SDXL has up to ten of, one behind the other."""
+"""The blocks of one attention of a U-Net; SDXL has up to ten in a row."""
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What rounding one layer does to the network's output, and how much of the work it is."""
+class LayerCost:
+    """The error that rounding one layer causes in the network's output, and the layer's work."""
 
     error: float
     """Power of the error, relative to the output's: 10 ** (-SQNR / 10)."""
     macs: int
+    """Multiplications of the layer in one run."""
 
     @property
     def sqnr_db(self) -> float:
@@ -61,7 +64,7 @@ class Cost:
         return float(-10 * np.log10(max(self.error, 1e-30)))
 
 
-def add_switches(graph: ir.Graph, ranges: Mapping[str, Range]) -> None:
+def add_switches(graph: ir.Graph, ranges: Mapping[str, QuantizationRange]) -> None:
     """Add an input with a switch for each layer, in the order of `find_layers`."""
     layers = find_layers(graph)
     switches = ir.Value(
@@ -99,20 +102,20 @@ def _choose(switch: ir.Node, rounded: ir.Value, exact: ir.Value) -> ir.Node:
 def measure_costs(
     network: Network,
     switched: Path,
-    layers: Sequence[Layer],
+    layers: Sequence[OnnxLayer],
     statistics: Mapping[str, Statistics],
-    ranges: Mapping[str, Range],
+    ranges: Mapping[str, QuantizationRange],
     feeds: Mapping[str, Array],
     threads: int,
-) -> dict[str, Cost]:
-    """Round one layer after the other, on one set of inputs; those of `groups_of` together.
+) -> dict[str, LayerCost]:
+    """Round one layer after another, or the layers of a group together, on one set of inputs.
 
-    Of an error that layers make together, each has its share of their work.
+    An error that layers cause together is divided by their work.
     The rounding of a layer's weights is independent of that of its input and result and passes
     through the same rest of the network, so its share is scaled from the errors' ratio.
     """
-    told = TensorSpec(name=SWITCHES, dtype="bool", shape=(len(layers),))
-    spec = network.spec.model_copy(update={"inputs": (*network.spec.inputs, told)})
+    switches_input = TensorSpec(name=SWITCHES, dtype="bool", shape=(len(layers),))
+    spec = network.spec.model_copy(update={"inputs": (*network.spec.inputs, switches_input)})
     files = (switched, *network.files[1:])
     graph = OrtBackend(threads).open(Network(network.name, spec, files, network.stored))
     output = network.spec.outputs[0].name
@@ -124,27 +127,27 @@ def measure_costs(
     for group in groups_of(layers):
         names = {layer.name for layer in group}
         switches = np.array([layer.name in names for layer in layers])
-        found = graph.run({**feeds, SWITCHES: switches})[output]
-        error = float(((found - exact) ** 2).sum()) / power
-        errors |= {name: error * macs[name] / sum(macs[one] for one in names) for name in names}
+        rounded = graph.run({**feeds, SWITCHES: switches})[output]
+        error = float(((rounded - exact) ** 2).sum()) / power
+        errors |= {name: error * macs[name] / sum(macs[n] for n in names) for name in names}
     del graph  # before the weights are read once more
     give_back_memory()
     costs = {}
     for layer in layers:
         measured = sum(_relative_error(value, statistics, ranges) for value in layer.rounded)
         error = errors[layer.name] * (1 + _weight_error(layer) / max(measured, 1e-12))
-        costs[layer.name] = Cost(error, macs[layer.name])
+        costs[layer.name] = LayerCost(error, macs[layer.name])
     return costs
 
 
-def groups_of(layers: Sequence[Layer]) -> list[list[Layer]]:
-    """Layers that are measured together: those that follow each other and have one input.
+def groups_of(layers: Sequence[OnnxLayer]) -> list[list[OnnxLayer]]:
+    """Layers that are measured together: neighbours with one input.
 
-    Of keys and values of the text, which all have one input, those of one attention. Where an
-    attention has several blocks behind each other, the layers of one place in all of them are one
-    group: their inputs are alike, and SDXL's U-Net takes 157 runs in place of 570.
+    Keys and values of the text, which all have one input, are grouped by attention. Where an
+    attention has several blocks in a row, the layers of one place in all of them are one group:
+    their inputs are alike, and SDXL's U-Net takes 157 runs in place of 570.
     """
-    groups: dict[tuple[str, ...], list[Layer]] = {}
+    groups: dict[tuple[str, ...], list[OnnxLayer]] = {}
     for _, group in groupby(layers, lambda layer: layer.input):
         together = list(group)
         places = tuple(STACKED.sub(".transformer_blocks.", layer.name) for layer in together)
@@ -152,8 +155,8 @@ def groups_of(layers: Sequence[Layer]) -> list[list[Layer]]:
     return list(groups.values())
 
 
-def keep_in_float(costs: Mapping[str, Cost], network: str) -> list[str]:
-    """The layers that cause most error for their work, as long as they are little of the work.
+def keep_in_float(costs: Mapping[str, LayerCost], network: str) -> list[str]:
+    """The layers that cause most error for their work, up to a share of the work.
 
     Errors of layers are independent, so that their powers add up.
     """
@@ -174,14 +177,14 @@ def keep_in_float(costs: Mapping[str, Cost], network: str) -> list[str]:
 
 
 def _relative_error(
-    value: ir.Value, statistics: Mapping[str, Statistics], ranges: Mapping[str, Range]
+    value: ir.Value, statistics: Mapping[str, Statistics], ranges: Mapping[str, QuantizationRange]
 ) -> float:
     """Power of the rounding of a tensor, relative to the tensor's."""
     seen = statistics[str(value.name)]
     return squared_error(seen, ranges[str(value.name)]) / max(seen.mean_square(), 1e-30)
 
 
-def _weight_error(layer: Layer) -> float:
+def _weight_error(layer: OnnxLayer) -> float:
     """Power of the rounding of a layer's weights, relative to the weights'."""
     weights = constant(layer.weight).numpy()
     scales = weight_scales(weights, layer.out_axis)
@@ -190,8 +193,8 @@ def _weight_error(layer: Layer) -> float:
     return float(((read_back - weights) ** 2).sum() / (weights**2).sum())
 
 
-def _positions(layer: Layer, statistics: Mapping[str, Statistics]) -> int:
-    """Pixels or tokens that a layer made in the last run."""
+def _positions(layer: OnnxLayer, statistics: Mapping[str, Statistics]) -> int:
+    """The number of pixels or tokens in a layer's result in the last run."""
     if layer.is_conv:
         batch, _, height, width = statistics[str(layer.node.outputs[0].name)].shape
         return batch * height * width

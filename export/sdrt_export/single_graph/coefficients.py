@@ -1,33 +1,32 @@
-"""What a whole run does to latents, as tables of numbers, from the runtime's own samplers.
+"""A whole run as tables of coefficients, computed with the runtime's own samplers.
 
 Samplers, the scales around the U-Net and the kinds of prediction are all linear in the latents and
-the U-Net's answers. So run them once on vectors of a basis, and what comes out are the
-coefficients: they cannot be out of step with the code that they come from.
+the U-Net's outputs. Running them once on the vectors of a basis gives the coefficients, which can
+therefore never differ from the runtime's code.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from sdrt.backends import Array, Network
-from sdrt.denoiser import Clipping, Denoiser
+from sdrt.arrays import Array, Doubles, Latents
+from sdrt.backends import Network
+from sdrt.backends.cancellation import Cancellation
 from sdrt.errors import UnsupportedError
+from sdrt.generation.initial_latents import from_unit_variance, to_unit_variance
 from sdrt.manifest import Manifest
-from sdrt.recipe import Recipe
-from sdrt.samplers import Latents
-from sdrt.schedule import Steps, TrainingNoise
-from sdrt.start import of_growing_variance, of_one_variance
-from sdrt.stop import Stop
+from sdrt.networks.denoiser import Denoiser
+from sdrt.sampling.guidance import Clipping
+from sdrt.sampling.sampler_settings import SamplerSettings
+from sdrt.sampling.schedule import Steps, TrainingNoise
 
-Doubles = npt.NDArray[np.float64]
 START = 1  # rows of the basis before the draws
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """A run of `calls` questions to the U-Net, as sums over the rows of a basis.
+    """A run of `calls` evaluations of the U-Net, as sums over the rows of a basis.
 
     The rows are the first noise, `draws` of more noise, then the clean latents of each call.
     """
@@ -35,34 +34,34 @@ class Coefficients:
     latents: Doubles
     """(calls + 1, rows): x at each call, in the form x0 + sigma * noise; last, the result."""
     scales: Doubles
-    """(calls,): what x is multiplied by for the U-Net."""
+    """(calls,): the factor of x in the U-Net's input."""
     timesteps: Doubles
-    """(calls,)"""
+    """(calls,): the timestep of each call."""
     of_x: Doubles
-    """(calls,): clean latents are x times this,"""
+    """(calls,): the factor of x in the clean latents."""
     of_answer: Doubles
-    """(calls,): plus the U-Net's answer times this."""
+    """(calls,): the factor of the U-Net's output in the clean latents."""
     draws: int
-    """How often the sampler draws noise on the way."""
+    """The number of times that the sampler draws noise on the way."""
 
     @property
     def calls(self) -> int:
-        """How often the U-Net runs."""
+        """The number of evaluations of the U-Net."""
         return len(self.timesteps)
 
 
-def coefficients(manifest: Manifest, recipe: Recipe, count: int) -> Coefficients:
+def coefficients(manifest: Manifest, sampler_settings: SamplerSettings, count: int) -> Coefficients:
     """Tables of a run of `count` steps; raises `UsageError`, or `UnsupportedError`."""
-    if recipe.clipping != Clipping():
+    if sampler_settings.clipping != Clipping():
         raise UnsupportedError(
             "clip and thresholding are not linear, and one graph cannot hold them; leave them out"
         )
-    steps = recipe.steps(TrainingNoise.of(manifest.schedule), count)
-    counted = _walk(recipe, steps, 0, 1)  # only to see how often it asks and draws
+    steps = sampler_settings.steps(TrainingNoise.from_schedule(manifest.schedule), count)
+    counted = _walk(sampler_settings, steps, 0, 1)  # only to count evaluations and draws
     draws = counted.drawn
-    walked = _walk(recipe, steps, draws, len(counted.sigmas))
+    walked = _walk(sampler_settings, steps, draws, len(counted.sigmas))
     sigmas = walked.sigmas
-    denoisers = [_linear(manifest, recipe, steps, sigma) for sigma in sigmas]
+    denoisers = [_linear(manifest, sampler_settings, steps, sigma) for sigma in sigmas]
     return Coefficients(
         latents=walked.latents,
         scales=1 / np.sqrt(1 + np.square(sigmas)),
@@ -80,10 +79,10 @@ class _Walk:
     drawn: int
 
 
-def _walk(recipe: Recipe, steps: Steps, draws: int, calls: int) -> _Walk:
-    """Sample with vectors of a basis; those that it has no room for are its last."""
+def _walk(sampler_settings: SamplerSettings, steps: Steps, draws: int, calls: int) -> _Walk:
+    """Sample with vectors of a basis, with the last one for all that it has no room for."""
     basis = np.eye(START + draws + calls)
-    asked: list[Doubles] = []
+    inputs: list[Doubles] = []
     sigmas: list[float] = []
     drawn = 0
 
@@ -92,7 +91,7 @@ def _walk(recipe: Recipe, steps: Steps, draws: int, calls: int) -> _Walk:
         return chosen
 
     def denoise(x: Latents, sigma: float) -> Latents:
-        asked.append(x.reshape(-1).astype(np.float64))
+        inputs.append(x.reshape(-1).astype(np.float64))
         sigmas.append(sigma)
         return vector(draws + len(sigmas))
 
@@ -101,31 +100,33 @@ def _walk(recipe: Recipe, steps: Steps, draws: int, calls: int) -> _Walk:
         drawn += 1
         return vector(drawn)
 
-    x = of_growing_variance(vector(0), float(steps.sigmas[0]))
-    for after, _ in recipe.trajectory(denoise, x, steps, draw):
+    x = from_unit_variance(vector(0), float(steps.sigmas[0]))
+    for after, _ in sampler_settings.trajectory(denoise, x, steps, draw):
         x = after
-    result = of_one_variance(x, float(steps.sigmas[-1])).reshape(-1)
-    return _Walk(sigmas, np.stack([*asked, result]), drawn)
+    result = to_unit_variance(x, float(steps.sigmas[-1])).reshape(-1)
+    return _Walk(sigmas, np.stack([*inputs, result]), drawn)
 
 
-def _linear(manifest: Manifest, recipe: Recipe, steps: Steps, sigma: float) -> tuple[float, float]:
-    """How much of x and of the U-Net's answer is in the clean latents."""
-    found = []
+def _linear(
+    manifest: Manifest, sampler_settings: SamplerSettings, steps: Steps, sigma: float
+) -> tuple[float, float]:
+    """The factors of x and of the U-Net's output in the clean latents."""
+    factors = []
     for x, answer in ((1.0, 0.0), (0.0, 1.0)):
         denoiser = Denoiser(
             unet=_Constant(manifest, answer),
             steps=steps,
             prediction=manifest.prediction,
             positive=np.zeros((1, 1, 1), np.float32),
-            timestep_scaling=recipe.timestep_scaling,
+            timestep_scaling=sampler_settings.timestep_scaling,
         )
-        found.append(float(denoiser(np.full((1, 1, 1, 1), x), sigma).item()))
-    return found[0], found[1]
+        factors.append(float(denoiser(np.full((1, 1, 1, 1), x), sigma).item()))
+    return factors[0], factors[1]
 
 
 @dataclass(frozen=True)
 class _Constant:
-    """A U-Net that always answers the same."""
+    """A U-Net with a constant output."""
 
     manifest: Manifest
     answer: float
@@ -134,5 +135,7 @@ class _Constant:
     def network(self) -> Network:
         return Network("unet", self.manifest.graphs["unet"], (), self.manifest.stored("unet"))
 
-    def run(self, feeds: Mapping[str, Array], stop: Stop | None = None) -> dict[str, Array]:
+    def run(
+        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
+    ) -> dict[str, Array]:
         return {"out_sample": np.full((1, 1, 1, 1), self.answer)}

@@ -5,12 +5,14 @@ graph. The U-Net is the body of a `Loop`, which looks its numbers up in tables.
 """
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
-from sdrt.backends import Array
+from sdrt.arrays import Array
 from sdrt.manifest import Manifest
 from sdrt_export.single_graph.coefficients import Coefficients
-from sdrt_export.single_graph.part import Part
+from sdrt_export.single_graph.subgraph import Subgraph
+
+Shape = list[int | str]
 
 NAME = "pipeline"
 LEAST_IR = 10
@@ -23,45 +25,33 @@ def build(
     size: tuple[int, int] | None,
 ) -> ModelProto:
     """Join the networks, by their names, around the tables; their weights stay where they are."""
-    parts = {name: Part(name, model.graph) for name, model in models.items()}
+    networks = {name: Subgraph(name, model.graph) for name, model in models.items()}
     latent = manifest.latent
-    sides: list[int | str] = ["height", "width"]
-    pixels: list[int | str] = ["image_height", "image_width"]
-    batch: int | str = "batch"
+    sides: Shape = ["height", "width"]
+    pixels: Shape = ["image_height", "image_width"]
     if size:
         pixels = [size[1], size[0]]
         sides = [side // latent.downscale for side in (size[1], size[0])]
-    channels = latent.channels
-    length = manifest.text_encoders[0].length
-    noise = [batch, channels, *sides]
-    inputs = [
-        helper.make_tensor_value_info("ids", TensorProto.INT64, ["chunks", length]),
-        helper.make_tensor_value_info("negative_ids", TensorProto.INT64, ["chunks", length]),
-        helper.make_tensor_value_info("noise", TensorProto.FLOAT, noise),
-        helper.make_tensor_value_info("guidance_scale", TensorProto.FLOAT, []),
-    ]
-    if tables.draws:
-        shape = [tables.draws, *noise]
-        inputs.append(helper.make_tensor_value_info("step_noise", TensorProto.FLOAT, shape))
-    outputs = [helper.make_tensor_value_info("image", TensorProto.FLOAT, [batch, 3, *pixels])]
+    noise: Shape = ["batch", latent.channels, *sides]
+    image = _tensor("image", TensorProto.FLOAT, ["batch", 3, *pixels])
     constants = _constants(tables, latent.scale)
     nodes = [
-        *_encode(parts["text_encoder"]),
+        *_encode(networks["text_encoder"]),
         *_start(tables),
-        *_loop(parts["unet"], tables, noise),
-        *_decode(parts["vae_decoder"]),
+        *_loop(networks["unet"], tables, noise),
+        *_decode(networks["vae_decoder"]),
     ]
     graph = helper.make_graph(
         nodes,
         NAME,
-        inputs,
-        outputs,
+        _inputs(manifest.text_encoders[0].length, noise, tables.draws),
+        [image],
         [
             *(numpy_helper.from_array(array, name) for name, array in constants.items()),
-            *(weight for part in parts.values() for weight in part.weights),
+            *(weight for network in networks.values() for weight in network.weights),
         ],
     )
-    opsets = {one.domain: one for model in models.values() for one in model.opset_import}
+    opsets = {opset.domain: opset for model in models.values() for opset in model.opset_import}
     return helper.make_model(
         graph,
         opset_imports=list(opsets.values()),
@@ -70,7 +60,24 @@ def build(
     )
 
 
-def _encode(encoder: Part) -> list[NodeProto]:
+def _inputs(length: int, noise: Shape, draws: int) -> list[ValueInfoProto]:
+    """Inputs of the whole run; `length` is that of a chunk of token ids."""
+    inputs = [
+        _tensor("ids", TensorProto.INT64, ["chunks", length]),
+        _tensor("negative_ids", TensorProto.INT64, ["chunks", length]),
+        _tensor("noise", TensorProto.FLOAT, noise),
+        _tensor("guidance_scale", TensorProto.FLOAT, []),
+    ]
+    if draws:
+        inputs.append(_tensor("step_noise", TensorProto.FLOAT, [draws, *noise]))
+    return inputs
+
+
+def _tensor(name: str, dtype: int, shape: Shape) -> ValueInfoProto:
+    return helper.make_tensor_value_info(name, dtype, shape)
+
+
+def _encode(encoder: Subgraph) -> list[NodeProto]:
     """The negative and the positive prompt in one batch: (2, tokens, width)."""
     return [
         helper.make_node("Concat", ["negative_ids", "ids"], [encoder.at("input_ids")], axis=0),
@@ -109,7 +116,7 @@ def _sum(row: str, rows: str, result: str) -> list[NodeProto]:
     ]
 
 
-def _loop(unet: Part, tables: Coefficients, noise: list[int | str]) -> list[NodeProto]:
+def _loop(unet: Subgraph, tables: Coefficients, noise: Shape) -> list[NodeProto]:
     unet.open_group_norms()
     constant, nodes = unet.split()
     looked_up = ["latent_row", "scale", "timestep", "of_x", "of_answer", "place"]
@@ -140,17 +147,13 @@ def _loop(unet: Part, tables: Coefficients, noise: list[int | str]) -> list[Node
         ],
         "step",
         [
-            helper.make_tensor_value_info("call", TensorProto.INT64, []),
-            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info(
-                "rows_before", TensorProto.FLOAT, [tables.latents.shape[1], *noise]
-            ),
+            _tensor("call", TensorProto.INT64, []),
+            _tensor("go_on", TensorProto.BOOL, []),
+            _tensor("rows_before", TensorProto.FLOAT, [tables.latents.shape[1], *noise]),
         ],
         [
-            helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []),
-            helper.make_tensor_value_info(
-                "rows_after", TensorProto.FLOAT, [tables.latents.shape[1], *noise]
-            ),
+            _tensor("goes_on", TensorProto.BOOL, []),
+            _tensor("rows_after", TensorProto.FLOAT, [tables.latents.shape[1], *noise]),
         ],
     )
     return [
@@ -159,7 +162,7 @@ def _loop(unet: Part, tables: Coefficients, noise: list[int | str]) -> list[Node
     ]
 
 
-def _decode(decoder: Part) -> list[NodeProto]:
+def _decode(decoder: Subgraph) -> list[NodeProto]:
     """The last sum, decoded, to 0..1."""
     return [
         *_sum("result_row", "rows", "latents"),

@@ -1,13 +1,15 @@
-"""What an engine really ran: its kernels, and in which precision they did how much of the work."""
+"""The precision that an engine really executed, read from its kernels, and the record of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sdrt.machine import widest_instruction_set
+from sdrt.manifest import Storage
 
+SMALL_SHARE = 0.005  # smaller shares are left out of summaries
 UNKNOWN = "unknown"
-DIGITS = 4  # of a share
+DIGITS = 4  # of the shares in records
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,15 @@ class Kernel:
     """One node of a compiled graph."""
 
     kind: str
-    """The engine's word for what it computes: "Convolution", "QLinearConv"."""
+    """The engine's name of its operation: "Convolution", "QLinearConv"."""
     precision: str
-    """Of its arithmetic, which may not be that of its weights: "fp32", "bf16", "int8"."""
+    """Precision of its arithmetic, which may differ from its weights': "fp32", "bf16", "int8"."""
     macs: int = 0
     """Multiply-adds of one run; only convolutions, matrix products and attention have any."""
     isa: str = ""
     """Instruction set, where the engine names it."""
     seconds: float = 0.0
-    """Time in one run, where it was taken."""
+    """Time of one run, where it was measured."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,17 @@ class Executed:
     """What an engine ran, read from the engine and not from the artifact."""
 
     precision: str
-    """What most multiply-adds ran in; "unknown" where there are none."""
+    """The precision of most multiply-adds; "unknown" where there are none."""
     shares: dict[str, float]
     """Share of the multiply-adds that ran in each precision, largest first."""
     isa: str
     """Instruction set of most multiply-adds."""
     isa_from: Literal["kernels", "processor"]
-    """Whether the engine names it, or only the processor tells which one engines choose on it."""
+    """Whether the engine names it, or it is the one that engines choose on this processor."""
     time_shares: dict[str, float]
-    """Share of the kernels' time that was spent in each precision; empty unless it was taken."""
+    """Share of the kernels' time that was spent in each precision; empty unless measured."""
     kernels: tuple[Kernel, ...] = ()
-    """Empty where an engine has but one arithmetic for a network, so that nobody has to look."""
+    """The kernels; empty where an engine has only one arithmetic for a network."""
 
 
 def executed(kernels: Iterable[Kernel]) -> Executed:
@@ -61,16 +63,57 @@ def executed(kernels: Iterable[Kernel]) -> Executed:
 
 
 def executed_only(precision: str) -> Executed:
-    """What an engine ran that has no other arithmetic for a network."""
+    """The same for an engine that has only this arithmetic for a network."""
     isa = widest_instruction_set(precision)
     return Executed(precision, {precision: 1.0}, isa, "processor", {})
 
 
 def _shares(parts: Iterable[tuple[str, float]]) -> dict[str, float]:
-    """Add up the parts by name, and divide by their sum; the largest first, those of 0 left out."""
+    """Share of each name in the sum of all parts, largest first; shares of 0 are left out."""
     sums: dict[str, float] = {}
     for name, part in parts:
         sums[name] = sums.get(name, 0) + part
     total = sum(sums.values())
     ordered = sorted(sums.items(), key=lambda item: -item[1])
     return {name: round(part / total, DIGITS) for name, part in ordered if part > 0}
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A network had to be run again in fp32."""
+
+    failed: str
+    """The precision in which it gave NaN or infinity."""
+    at: str
+    """Where in the run that was: "step 3 of 20"."""
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """The stored and the executed precision of a network; the other fields are `Executed`'s."""
+
+    stored: str
+    """How its weights are stored."""
+    executed: str
+    """The precision of most multiply-adds."""
+    shares: dict[str, float] = field(default_factory=dict)
+    isa: str = "unknown"
+    isa_from: str = "processor"
+    retried: Retry | None = None
+    """The failure after which it ran in fp32; None where all of the run was executed alike."""
+
+    @classmethod
+    def from_executed(
+        cls, stored: Storage, executed: Executed, retried: Retry | None
+    ) -> "NetworkRecord":
+        """Keep what is written into a picture's parameters."""
+        return cls(
+            stored, executed.precision, executed.shares, executed.isa, executed.isa_from, retried
+        )
+
+    def summary(self) -> str:
+        """The executed precisions as text: "int8 93 %, bf16 7 %"."""
+        shares = {name: share for name, share in self.shares.items() if share >= SMALL_SHARE}
+        parts = [f"{name} {share * 100:.0f} %" for name, share in shares.items()]
+        executed = ", ".join(parts) if len(parts) > 1 else self.executed
+        return f"{executed} ({self.retried.failed} failed)" if self.retried else executed

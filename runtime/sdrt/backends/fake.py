@@ -1,4 +1,4 @@
-"""An engine made of a Python function: for tests of sdrt, and of programs that use it."""
+"""A fake engine around a Python function, for tests of sdrt and of programs that use it."""
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -7,37 +7,39 @@ from typing import Any
 
 import numpy as np
 
-from sdrt.backends import Array, Graph, Network, Shapes
+from sdrt.arrays import Array
+from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed, executed_only
+from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.errors import CancelledError
 from sdrt.manifest import Format, Precision, Storage
-from sdrt.stop import Stop
 
 Compute = Callable[[str, Mapping[str, Array]], Mapping[str, Array]]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Where a network goes wrong, as a narrow precision does when numbers overflow."""
+    """A wrong result, such as a narrow precision gives when numbers overflow."""
 
     network: str
     call: int = 0
-    """Which of the network's runs, the first is 0; those that are made again count too."""
+    """The number of the network's run, counted from 0; repeated runs count too."""
     value: float = np.nan
+    """The value that replaces the right ones."""
     where: Any = ...
-    """Index of the values that become it; all of them."""
+    """Index of the replaced values; by default all of them."""
     output: str | None = None
-    """In which output; in all of them."""
+    """Name of the output; None for all outputs."""
     precisions: Sequence[str] = ("bf16", "int8")
-    """Executed in others, the network does well."""
+    """The precisions in which it occurs; executed in others, the network is right."""
 
 
 @dataclass
 class FakeBackend:
-    """Calls `compute(graph_name, feeds)` instead of an engine, and keeps what it was asked.
+    """Calls `compute(graph_name, feeds)` instead of an engine, and records the calls.
 
     Inputs are checked as for real engines, so a program that runs on the fake feeds real graphs
-    rightly.
+    correctly.
     """
 
     compute: Compute
@@ -46,34 +48,36 @@ class FakeBackend:
     threads: int = 1
     precision: Precision | None = None
     executes: Precision | None = None
-    """What it says that it executed, where that is not what it was asked."""
+    """The precision that it reports as executed, where that is not `precision`."""
     devices: tuple[str, ...] = ("CPU",)
     faults: Sequence[Fault] = ()
     opened: list[str] = field(default_factory=list)
+    """Names of the networks that were opened, in order."""
     ran: list[str] = field(default_factory=list)
+    """Names of the networks that ran, in order."""
     contexts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By networks, names of what `compute` gives more or takes more."""
+    """Names of the context's tensors that `compute` handles, for each network."""
 
     def layers(self, network: Network) -> Shapes:
-        """None: a function has no weights."""
+        """No layers: a function has no weights."""
         return {}
 
     def context(self, network: Network) -> tuple[str, ...]:
-        """What the test says."""
+        """Those of `contexts`."""
         return self.contexts.get(network.name, ())
 
     def executed(self, network: Network) -> Storage:
-        """What a network runs in: as the backend was told, as it was asked, or as is stored."""
+        """The precision that a network is reported to run in."""
         return self.executes or self.precision or network.stored
 
     def in_fp32(self, network: Network) -> "FakeBackend | None":
-        """One that shares the lists of what was opened and ran."""
+        """A backend in fp32 that shares the lists `opened` and `ran`."""
         if self.executed(network) == "fp32":
             return None
         return replace(self, precision="fp32", executes=None)
 
     def open(self, network: Network) -> "FakeGraph":
-        """Note that a network was opened; its files are not read."""
+        """Record that a network was opened; its files are not read."""
         self.opened.append(network.name)
         return FakeGraph(network, self)
 
@@ -85,11 +89,11 @@ class FakeGraph(Graph):
         super().__init__(network)
         self._backend = backend
 
-    def _execute(self, feeds: Mapping[str, Array], stop: Stop) -> dict[str, Array]:
+    def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
         interrupted = threading.Event()
         call = self._backend.ran.count(self.name)
         self._backend.ran.append(self.name)
-        with stop.interrupts(interrupted.set):
+        with cancellation.interrupts(interrupted.set):
             outputs = dict(self._backend.compute(self.name, feeds))
         if interrupted.is_set():
             raise CancelledError(f"{self.name} was cancelled")
@@ -107,10 +111,10 @@ class FakeGraph(Graph):
         return outputs
 
     def executed(self) -> Executed:
-        """All in one precision, which changes nothing in what is computed."""
+        """A single precision, which has no effect on what is computed."""
         return executed_only(self._backend.executed(self.network))
 
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
-        """Compute once more; Python has no kernels whose time could be taken."""
+        """Compute once; Python has no kernels whose time could be measured."""
         self._backend.compute(self.name, feeds)
         return self.executed()

@@ -1,11 +1,10 @@
-"""What a graph's file says of itself: its inputs and outputs, and how its weights are stored."""
+"""Inputs, outputs and weight storage of a graph, as its file declares them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from sdrt.errors import UnsupportedError
-from sdrt.manifest import Format, Storage, TensorSpec
+from sdrt.manifest import Storage, TensorSpec
 
 STORAGES: Mapping[str, Storage] = {
     "f32": "fp32",
@@ -16,22 +15,22 @@ STORAGES: Mapping[str, Storage] = {
     "i4": "int4-weights",
     "u4": "int4-weights",
 }
-"""By OpenVINO's name of a type."""
+"""Storage precisions by OpenVINO's names of types."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Read from a file, without loading its weights."""
+    """What a file declares, read without loading its weights."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    """With the file's own names of what is free."""
+    """The outputs; free dimensions have the names that the file gives them."""
     weights: Mapping[str, int]
     """How many numbers it stores of each type, named as in OpenVINO."""
     is_quantized: bool
-    """Whether it rounds what it computes to integers, and not its weights alone."""
-    beside: tuple[str, ...] = ()
-    """Names of files beside it that hold weights."""
+    """Whether activations are rounded to integers too, and not the weights alone."""
+    weight_files: tuple[str, ...] = ()
+    """Names of the files in the same folder that hold its weights."""
     made_with: Mapping[str, str] = field(default_factory=dict)
     """Versions of the packages that made it."""
 
@@ -45,17 +44,3 @@ class Signature:
             )
         stored = STORAGES[most]
         return "int8" if stored == "int8-weights" and self.is_quantized else stored
-
-
-def read_signature(format: Format, path: Path) -> Signature:
-    """Read a graph's file; raises `ArtifactError` for one that is none.
-
-    Raises `MissingExtraError` where it takes an engine that is not installed.
-    """
-    if format == "onnx":
-        from sdrt.backends.onnx_signature import read_onnx_signature
-
-        return read_onnx_signature(path)
-    from sdrt.backends.openvino_signature import read_openvino_signature
-
-    return read_openvino_signature(path)

@@ -10,16 +10,16 @@ from PIL import Image
 
 from sdrt_bench.bench.record import (
     Cell,
-    Fidelity,
-    Growth,
+    CellFidelity,
+    Compute,
     MachineInfo,
     Params,
     Peak,
     Precision,
     Record,
     Round,
+    ScalingFit,
     Stats,
-    Work,
 )
 
 GIGA = 10**9
@@ -161,8 +161,8 @@ def full_record() -> Record:
         for size in (64, 128, 256, 320)
     ]
     cells = [*_ours(), *_peers(), *_without_result(), *sweep]
-    growth = Growth(
-        over="size",
+    fit = ScalingFit(
+        axis="size",
         cells=tuple(one.name for one in sweep),
         x=tuple(float(one.params.width**2) for one in sweep),
         y=tuple(one.stats.median for one in sweep if one.stats),
@@ -172,7 +172,7 @@ def full_record() -> Record:
         slope=7.2e-6,
         r_squared=0.998,
     )
-    return record(*cells, growth=(growth,))
+    return record(*cells, scaling=(fit,))
 
 
 def _ours() -> list[Cell]:
@@ -193,21 +193,21 @@ def _ours() -> list[Cell]:
                         layer_shares={"int8": 0.97} if ran == "int8" else {ran: 1.0},
                     ),
                     "artifact_bytes": int(disk * GIGA),
-                    "work": Work(
+                    "compute": Compute(
                         gflop_per_step=GFLOP,
                         gflop_attention=190,
                         achieved_gflops=GFLOP / step,
                         peak_gflops=GFLOP / step / share,
                         share_of_peak=share,
                     ),
-                    "fidelity": Fidelity(
+                    "fidelity": CellFidelity(
                         reference="sdrt onnxruntime fp32 ours 512x512 b1",
                         image_psnr_db=psnr,
                         image_ssim=1.0 if psnr is None else 0.98,
                         sqnr_db={"unet": psnr},
                     ),
-                    "noisy": ("steal time 4 %",) if number == 3 else (),
-                    "picture": picture((40 * number, 120, 255 - 40 * number)),
+                    "timing_warnings": ("steal time 4 %",) if number == 3 else (),
+                    "image": png((40 * number, 120, 255 - 40 * number)),
                 }
             )
         )
@@ -242,7 +242,7 @@ def _without_result() -> list[Cell]:
     ]
 
 
-def picture(color: tuple[int, int, int]) -> str:
+def png(color: tuple[int, int, int]) -> str:
     """PNG in base64."""
     paper = io.BytesIO()
     Image.new("RGB", (64, 64), color).save(paper, "PNG")

@@ -8,7 +8,7 @@ from sdrt.artifact import Artifact
 from sdrt.errors import SdrtError, UnsupportedError, UsageError
 from sdrt.manifest import Lora
 from sdrt_bench.bench import cells as module
-from sdrt_bench.bench.cells import Asked, Models, cell_name, cells
+from sdrt_bench.bench.cells import Models, TableAxes, cell_name, cells
 from sdrt_bench.bench.record import Params
 
 
@@ -38,14 +38,14 @@ def engines(found: list[Params]) -> list[tuple[str, str]]:
 
 def test_every_engine_runs_every_precision_that_it_can(models: Models) -> None:
     expected = [("openvino", "fp32"), ("onnxruntime", "fp32"), ("openvino", "bf16")]
-    assert engines(cells(models, Asked())) == expected
+    assert engines(cells(models, TableAxes())) == expected
     both = Models.of([models.first, stored_in(models.first, "int8")])
     int8 = [("openvino", "int8"), ("onnxruntime", "int8")]
-    assert engines(cells(both, Asked())) == [*expected, *int8]
+    assert engines(cells(both, TableAxes())) == [*expected, *int8]
 
 
 def test_axes_are_crossed_and_each_cell_has_a_name_of_its_own(models: Models) -> None:
-    asked = Asked(
+    asked = TableAxes(
         precisions=["fp32"],
         sizes=[(64, 64), (128, 96)],
         batches=[1, 2],
@@ -60,7 +60,7 @@ def test_axes_are_crossed_and_each_cell_has_a_name_of_its_own(models: Models) ->
 
 
 def test_what_was_not_named_is_the_models_own(models: Models) -> None:
-    (one,) = cells(models, Asked(precisions=["fp32"], backends=["openvino"]))
+    (one,) = cells(models, TableAxes(precisions=["fp32"], backends=["openvino"]))
     defaults = models.first.manifest.defaults
     assert (one.width, one.height) == (defaults.width, defaults.height)
     assert (one.steps, one.sampler) == (defaults.num_inference_steps, defaults.sampler)
@@ -78,7 +78,7 @@ def test_what_was_not_named_is_the_models_own(models: Models) -> None:
     ],
 )
 def test_a_sweep_has_a_ladder(models: Models, sweep: str, values: list[int]) -> None:
-    found = cells(models, Asked(precisions=["fp32"], backends=["openvino"], sweep=sweep))
+    found = cells(models, TableAxes(precisions=["fp32"], backends=["openvino"], sweep=sweep))
     field = "width" if sweep == "size" else sweep
     spaced = [getattr(one, field) for one in found]
     if sweep == "size":
@@ -89,7 +89,7 @@ def test_a_sweep_has_a_ladder(models: Models, sweep: str, values: list[int]) -> 
 
 
 def test_values_that_were_named_take_the_ladders_place(models: Models) -> None:
-    asked = Asked(precisions=["fp32"], backends=["openvino"], sweep="steps", steps=[3, 7])
+    asked = TableAxes(precisions=["fp32"], backends=["openvino"], sweep="steps", steps=[3, 7])
     assert [one.steps for one in cells(models, asked)] == [3, 7]
 
 
@@ -97,28 +97,32 @@ def test_values_that_were_named_take_the_ladders_place(models: Models) -> None:
     ("asked", "kind", "words"),
     [
         (
-            Asked(precisions=["fp32", "bf16"], backends=["onnxruntime"]),
+            TableAxes(precisions=["fp32", "bf16"], backends=["onnxruntime"]),
             UnsupportedError,
             "demo onnxruntime bf16: onnxruntime has no bf16 arithmetic",
         ),
-        (Asked(precisions=["int8"]), UnsupportedError, "int8: the model is stored in bf16; add"),
         (
-            Asked(precisions=["int8"], backends=["openvino"]),
+            TableAxes(precisions=["int8"]),
+            UnsupportedError,
+            "int8: the model is stored in bf16; add",
+        ),
+        (
+            TableAxes(precisions=["int8"], backends=["openvino"]),
             UnsupportedError,
             "demo openvino int8: the model is stored in bf16",
         ),
-        (Asked(precisions=["fp7"]), UsageError, "unknown precision 'fp7'"),
-        (Asked(backends=["tpu"]), UsageError, "unknown backend 'tpu'"),
-        (Asked(sizes=[(65, 64)]), UsageError, "width is 65"),
-        (Asked(steps=[0]), UsageError, "steps is 0"),
-        (Asked(batches=[0]), UsageError, "images is 0"),
-        (Asked(threads=[0]), UsageError, "threads is 0"),
-        (Asked(samplers=["eular"]), UsageError, "did you mean 'euler'"),
-        (Asked(seed=-1), UsageError, "seed is -1"),
+        (TableAxes(precisions=["fp7"]), UsageError, "unknown precision 'fp7'"),
+        (TableAxes(backends=["tpu"]), UsageError, "unknown backend 'tpu'"),
+        (TableAxes(sizes=[(65, 64)]), UsageError, "width is 65"),
+        (TableAxes(steps=[0]), UsageError, "steps is 0"),
+        (TableAxes(batches=[0]), UsageError, "images is 0"),
+        (TableAxes(threads=[0]), UsageError, "threads is 0"),
+        (TableAxes(samplers=["eular"]), UsageError, "did you mean 'euler'"),
+        (TableAxes(seed=-1), UsageError, "seed is -1"),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_cells_name(
-    models: Models, asked: Asked, kind: type[SdrtError], words: str
+    models: Models, asked: TableAxes, kind: type[SdrtError], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
         cells(models, asked)
@@ -128,9 +132,9 @@ def test_a_processor_without_bf16_has_no_such_cells(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "has_bf16", lambda: False)
-    assert {one.precision for one in cells(models, Asked())} == {"fp32"}
+    assert {one.precision for one in cells(models, TableAxes())} == {"fp32"}
     with pytest.raises(UnsupportedError, match="this processor has no bf16"):
-        cells(models, Asked(precisions=["bf16"], backends=["openvino"]))
+        cells(models, TableAxes(precisions=["bf16"], backends=["openvino"]))
 
 
 def test_a_precision_runs_from_the_export_that_is_stored_in_it(demo: Artifact) -> None:

@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from sdrt.errors import SdrtError, UsageError
-from sdrt_bench.bench.cli import bench, listed, parse_size
+from sdrt_bench.bench.cli import bench
+from sdrt_bench.bench.options import read_list, read_size
 from sdrt_bench.bench.record import read_record
 
 ROOT = Path(__file__).parents[3]
@@ -41,9 +42,9 @@ def test_the_embedded_model_in_every_precision_on_every_engine(tmp_path: Path) -
         assert cell.status == "ok"
         assert cell.precision is not None
         assert cell.precision.executed == cell.params.precision
-        assert cell.picture
-        assert cell.work is not None
-        assert (cell.work.achieved_gflops or 0) > 0
+        assert cell.image
+        assert cell.compute is not None
+        assert (cell.compute.achieved_gflops or 0) > 0
         assert cell.fidelity is not None
         assert cell.fidelity.reference == cells[0].name
         assert len(cell.fidelity.latent_psnr_db) == 3
@@ -65,11 +66,11 @@ def test_a_sweep_of_one_engine_with_peaks_networks_and_its_line(tmp_path: Path) 
         ("onnxruntime", "fp32", "gemm"),
         ("onnxruntime", "fp32", "conv"),
     }
-    (line,) = record.growth
+    (line,) = record.scaling
     assert line.x == (1, 2)
     for cell in record.benchmarks:
-        assert cell.work is not None
-        assert 0 < (cell.work.share_of_peak or 0)
+        assert cell.compute is not None
+        assert 0 < (cell.compute.share_of_peak or 0)
         assert cell.fidelity is not None
         assert set(cell.fidelity.sqnr_db) == {"text_encoder", "unet", "vae_decoder"}
         assert min(db for db in cell.fidelity.sqnr_db.values() if db is not None) > 60
@@ -134,12 +135,12 @@ def test_a_cell_that_does_not_fit_is_skipped_with_the_figure(tmp_path: Path) -> 
     [("64", (64, 64)), ("64x96", (64, 96)), ("64X96", (64, 96))],
 )
 def test_a_size_is_one_number_or_two(text: str, expected: tuple[int, int]) -> None:
-    assert parse_size(text) == expected
+    assert read_size(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "1,,2", "1;2"])
 def test_a_list_has_something_between_its_commas(text: str) -> None:
     with pytest.raises(UsageError, match="--batch is .*; expected a list such as 1,4"):
-        listed("batch", text, int)
-    kept: Any = listed("batch", "2,1,2", int)
+        read_list("batch", text, int)
+    kept: Any = read_list("batch", "2,1,2", int)
     assert kept == [2, 1]

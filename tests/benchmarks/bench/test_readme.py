@@ -1,64 +1,126 @@
-"""README's table is that of the committed record."""
+"""The tables of README and of the results page are those of the committed record."""
 
 from pathlib import Path
 
 import pytest
 
-from sdrt_bench.bench.readme import BEGIN, END, main, with_table
-from sdrt_bench.bench.record import read_record
-
-from .records import cell, full_record, record
+from sdrt.errors import UsageError
+from sdrt_bench.bench.record import Cell, CellFidelity, read_record
+from sdrt_bench.docs.markdown_blocks import markers
+from sdrt_bench.docs.readme_table import CELLS, SUMMARY, main, summary, with_cells, with_summary
+from tests.benchmarks.bench.records import cell, full_record, record
 
 ROOT = Path(__file__).parents[3]
+RECORD = ROOT / "benchmarks" / "results" / "sd15.json"
+UPDATE = (
+    "run: python -m sdrt_bench.docs.readme_table benchmarks/results/sd15.json README.md "
+    "docs/measure/results.md"
+)
 
 
-def is_up_to_date(readme: Path, results: Path) -> bool:
-    """Whether the table is that of one of the records, where there are any."""
-    records = [read_record(path) for path in sorted(results.glob("*.json"))]
-    text = readme.read_text(encoding="utf-8")
-    if BEGIN not in text:
-        return not records
-    return any(with_table(text, one) == text for one in records)
+def place(name: str, content: str = "old") -> str:
+    begin, end = markers(name)
+    return f"# It\n\n{begin}\n\n{content}\n{end}\n\nMore.\n"
 
 
-def test_the_table_of_this_readme_is_that_of_the_committed_record() -> None:
-    assert is_up_to_date(ROOT / "README.md", ROOT / "benchmarks" / "results"), (
-        "write it with: python -m sdrt_bench.bench.readme benchmarks/results/RECORD.json README.md"
+def test_the_four_rows_of_this_readme_are_those_of_the_committed_record() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_summary(text, read_record(RECORD), "benchmarks/results/sd15.json") == text, UPDATE
+
+
+def test_the_results_page_has_every_cell_of_the_committed_record() -> None:
+    text = (ROOT / "docs" / "measure" / "results.md").read_text(encoding="utf-8")
+    assert with_cells(text, read_record(RECORD)) == text, UPDATE
+
+
+def exact(
+    step: float, peak: float, precision: str, psnr: float | None = None, **params: str
+) -> Cell:
+    """A cell whose steps all take `step` seconds, with `peak` GB at most."""
+    made = cell(step, {"precision": precision, **params}, {"spread": 0.0, "peak": int(peak * 1e9)})
+    fidelity = CellFidelity(
+        reference="it", image_psnr_db=psnr, image_ssim=0.9, sqnr_db={"unet": 30.5}
     )
+    return made if psnr is None else made.model_copy(update={"fidelity": fidelity})
+
+
+def noisy(one: Cell) -> Cell:
+    return one.model_copy(update={"noisy": ("steal time 4 %",)})
+
+
+def test_the_summary_has_the_fastest_quiet_cell_of_each_precision_and_the_fastest_peer() -> None:
+    cells = [
+        exact(5.4, 7.0, "fp32"),
+        exact(6.0, 4.6, "fp32", 88.0),
+        exact(2.5, 3.9, "bf16", 43.1),
+        noisy(exact(2.0, 3.9, "bf16", 43.1)),
+        exact(3.9, 2.6, "int8", 24.5, backend="onnxruntime"),
+        exact(1.6, 2.0, "int8", 25.24),
+        exact(9.0, 5.6, "fp32", tool="diffusers", settings="default"),
+        exact(2.47, 4.6, "bf16", tool="openvino-genai", settings="best"),
+    ]
+    lines = summary(record(*cells), "results/it.json").splitlines()
+    assert lines[2:] == [
+        "| sdrt fp32 | 5.40 s | 7.0 GB | reference | reference |",
+        "| sdrt bf16 | 2.50 s | 3.9 GB | 43.1 dB | 30.5 dB |",
+        "| sdrt int8 | 1.60 s | 2.0 GB | 25.2 dB | 30.5 dB |",
+        "| fastest peer: openvino-genai bf16, best settings | 2.47 s | 4.6 GB | - | - |",
+        "",
+        "sd15, 512x512, guidance 7.5, 8 steps of ddim, 2 threads; AMD EPYC 9005, 2 cores, 16.0 GB; "
+        "2026-11-25, [record](results/it.json).",
+    ]
+
+
+def test_a_noisy_cell_is_in_the_summary_only_where_there_is_no_other_and_is_marked() -> None:
+    slow, quick = exact(2.0, 1, "bf16"), noisy(exact(1.0, 1, "bf16"))
+    assert "| sdrt bf16 | 2.00 s |" in summary(record(quick, slow), "it.json")
+    assert "| sdrt bf16 (noisy) | 1.00 s |" in summary(record(quick), "it.json")
+
+
+def test_a_record_without_any_measured_cell_has_no_summary() -> None:
+    failed = cell().model_copy(update={"status": "failed", "stats": None, "rounds": ()})
+    for nothing in (record(), record(failed)):
+        with pytest.raises(UsageError, match="no cell that was measured"):
+            summary(nothing, "it.json")
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A README with markers and a record beside it."""
-    (tmp_path / "README.md").write_text(f"# It\n\n{BEGIN}\nold\n{END}\n\nMore.\n")
+def project(tmp_path: Path) -> list[str]:
+    """The arguments: a record, a README and a page with their markers."""
     (tmp_path / "one.json").write_text(full_record().to_json())
-    return tmp_path
+    (tmp_path / "README.md").write_text(place(SUMMARY))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "results.md").write_text(place(CELLS))
+    return [str(tmp_path / name) for name in ("one.json", "README.md", "docs/results.md")]
 
 
-def test_a_readme_that_disagrees_is_found_and_repaired(project: Path) -> None:
-    readme = project / "README.md"
-    assert not is_up_to_date(readme, project)
-    assert main([str(project / "one.json"), str(readme)]) == 0
-    assert is_up_to_date(readme, project)
-    text = readme.read_text()
-    assert text.startswith(f"# It\n\n{BEGIN}\n")
-    assert text.endswith(f"{END}\n\nMore.\n")
-    assert "| openvino int8 |" in text
-    (project / "one.json").write_text(record(cell(9.0)).to_json())
-    assert not is_up_to_date(readme, project)
+def test_both_files_are_rewritten_between_their_markers(project: list[str]) -> None:
+    assert main(project) == 0
+    readme, page = (Path(path).read_text(encoding="utf-8") for path in project[1:])
+    for text, name in ((readme, SUMMARY), (page, CELLS)):
+        begin, end = markers(name)
+        assert text.startswith(f"# It\n\n{begin}\n")
+        assert text.endswith(f"{end}\n\nMore.\n")
+        assert "old" not in text
+    assert "[record](one.json)" in readme
+    assert "| openvino int8 |" in page
+    assert main(project) == 0
+    assert Path(project[1]).read_text(encoding="utf-8") == readme
 
 
-def test_a_record_without_its_place_in_the_readme_is_found(project: Path) -> None:
-    (project / "README.md").write_text("# It\n")
-    assert not is_up_to_date(project / "README.md", project)
-
-
-@pytest.mark.parametrize("text", ["# It\n", f"{BEGIN}\n", f"{END}\n{BEGIN}\n"])
-def test_a_readme_without_markers_is_left_alone(
-    project: Path, text: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("wrong", [1, 2])
+@pytest.mark.parametrize("text", ["# It\n", "<!-- benchmark: begin -->\n"])
+def test_neither_file_is_touched_where_one_lacks_its_markers(
+    project: list[str], wrong: int, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    readme = project / "README.md"
-    readme.write_text(text)
-    assert main([str(project / "one.json"), str(readme)]) == 2
-    assert readme.read_text() == text
-    assert BEGIN in capsys.readouterr().err
+    before = [Path(path).read_text(encoding="utf-8") for path in project]
+    before[wrong] = text
+    Path(project[wrong]).write_text(text)
+    assert main(project) == 2
+    assert [Path(path).read_text(encoding="utf-8") for path in project] == before
+    assert f"{project[wrong]}: no place for the table" in capsys.readouterr().err
+
+
+def test_a_wrong_number_of_arguments_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["one.json", "README.md"]) == 2
+    assert "RESULTS.md" in capsys.readouterr().err

@@ -5,8 +5,7 @@ import pytest
 from sdrt.errors import RegressionError, UsageError
 from sdrt_bench.bench.record import MachineInfo
 from sdrt_bench.bench.regression import compare, ratio_interval, read_threshold
-
-from .records import cell, record, rounds_of
+from tests.benchmarks.bench.records import cell, record, rounds_of
 
 
 def noisy(step: float, seed: int) -> dict[str, object]:

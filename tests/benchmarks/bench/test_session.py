@@ -13,10 +13,11 @@ from sdrt.artifact import Artifact
 from sdrt.errors import SdrtError, UnsupportedError, UsageError
 from sdrt_bench.bench.cells import Models
 from sdrt_bench.bench.record import Params, Record, read_record
-from sdrt_bench.bench.rounds import Start
-from sdrt_bench.bench.runner import error_of, rounds, run_aside
-from sdrt_bench.bench.session import Session, Settings
+from sdrt_bench.bench.round_protocol import RoundCommand
+from sdrt_bench.bench.runner import error_class, rounds, run_side_job
+from sdrt_bench.bench.session import Session, SessionSettings
 
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 # Stands for a tool: notes that it was called, and leaves a result or does not.
 TOOL = """
 import json, sys, pathlib
@@ -38,19 +39,21 @@ else:
     }
 pathlib.Path(spec["result"]).write_text(json.dumps(outcome))
 """
-SETTINGS = Settings(probe_seconds=0, with_fidelity=False)
+SETTINGS = SessionSettings(peak_seconds=0, with_fidelity=False)
 
 
 class Tool:
-    """A source of rounds whose precisions behave as they are told to."""
+    """A runner of cells whose precisions fail as the test needs it."""
 
     def __init__(self, log: Path, **modes: str) -> None:
         self.log, self.modes = log, modes
 
-    def start(self, params: Params) -> Start:
+    def command(self, params: Params) -> RoundCommand:
         if self.modes.get(params.precision) == "missing":
             raise UnsupportedError("cannot be installed")
-        return Start([sys.executable, "-c", TOOL, str(self.log)], None, {"modes": self.modes})
+        return RoundCommand(
+            [sys.executable, "-c", TOOL, str(self.log)], None, {"modes": self.modes}
+        )
 
 
 def params(precision: str, **fields: Any) -> Params:
@@ -116,7 +119,7 @@ def test_a_failed_cell_of_ours_is_an_error_with_its_own_exit_code(
     demo: Artifact, tmp_path: Path
 ) -> None:
     work = session(demo, tmp_path, Tool(tmp_path / "log"))
-    failed = work.record.benchmarks[0].model_copy(
+    failed = work.file.cells[0].model_copy(
         update={
             "status": "failed",
             "error": "the cell: executed fp32",
@@ -124,7 +127,7 @@ def test_a_failed_cell_of_ours_is_an_error_with_its_own_exit_code(
             "params": params("a", tool="sdrt"),
         }
     )
-    work.record = work.record.model_copy(update={"benchmarks": (failed,)})
+    work.file.change(benchmarks=(failed,))
     with pytest.raises(UnsupportedError, match="the cell: executed fp32"):
         work.raise_failure()
 
@@ -166,8 +169,8 @@ def test_what_was_noisy_is_measured_anew_where_that_is_asked_for(
     demo: Artifact, tmp_path: Path, redo_noisy: bool, measured: list[str]
 ) -> None:
     record = session(demo, tmp_path, Tool(tmp_path / "log")).run()
-    quiet, *others = (one.model_copy(update={"noisy": ()}) for one in record.benchmarks)
-    noisy = others[0].model_copy(update={"noisy": ("others took 9 %",)})
+    quiet, *others = (one.model_copy(update={"timing_warnings": ()}) for one in record.benchmarks)
+    noisy = others[0].model_copy(update={"timing_warnings": ("others took 9 %",)})
     record = record.model_copy(update={"benchmarks": (quiet, noisy, others[1])})
     tool = Tool(tmp_path / "again")
     again = session(demo, tmp_path, tool, resumed=record, redo_noisy=redo_noisy).run()
@@ -186,18 +189,59 @@ def test_another_machines_record_is_not_gone_on_with(demo: Artifact, tmp_path: P
         session(demo, tmp_path, Tool(tmp_path / "log"), resumed=older)
 
 
-def test_an_aside_raises_what_it_raised(demo: Artifact) -> None:
+def test_a_side_job_raises_what_it_raised(demo: Artifact) -> None:
     fields = params("bf16", tool="sdrt", backend="onnxruntime", sampler="ddim").model_dump()
     arguments = {"artifact": str(demo.root), "cells": [fields], "ignore_memory": False}
     with pytest.raises(UnsupportedError, match="onnxruntime bf16 demo 64x64 .* executes fp32"):
-        run_aside("check", arguments)
+        run_side_job("check", arguments)
 
 
 def test_errors_are_found_by_their_names() -> None:
-    assert error_of("UsageError") is UsageError
-    assert error_of("MissingExtraError") is UnsupportedError
-    assert error_of("os") is SdrtError
-    assert error_of("") is SdrtError
+    assert error_class("UsageError") is UsageError
+    assert error_class("MissingExtraError") is UnsupportedError
+    assert error_class("os") is SdrtError
+    assert error_class("") is SdrtError
+
+
+def test_records_of_schema_1_are_read_under_the_present_names(tmp_path: Path) -> None:
+    path = RESULTS / "sd15.json"
+    old = json.loads(path.read_text())
+    assert old["schema"] == 1
+    record = read_record(path)
+    assert len(record.benchmarks) == len(old["benchmarks"])
+    for cell, before in zip(record.benchmarks, old["benchmarks"], strict=True):
+        compute = cell.compute.model_dump() if cell.compute else None
+        assert compute == before["work"]
+        assert list(cell.timing_warnings) == before["noisy"]
+        assert cell.image == before["picture"]
+        assert [one.system_load.other_processes_share for one in cell.rounds] == [
+            one["noise"]["other_share"] for one in before["rounds"]
+        ]
+        if cell.fidelity:
+            assert cell.fidelity.attribute_accuracy == before["fidelity"]["attributes_right"]
+            assert cell.fidelity.prompt_accuracy == before["fidelity"]["prompts_right"]
+    new = tmp_path / "record.json"
+    new.write_text(record.to_json())
+    assert json.loads(new.read_text())["schema"] == 2
+    assert read_record(new) == record
+    (fit, *_) = read_record(RESULTS / "sd15-sizes.json").scaling
+    assert fit.axis == "size"
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"schema": 3}, "has schema 3, this sdrt reads schemas 1 and 2"),
+        ([], "has schema None"),
+        ({"schema": 1, "benchmarks": 5, "version": "1", "datetime": ""}, "benchmarks"),
+        ({"schema": 2, "growth": []}, "growth"),
+    ],
+)
+def test_other_files_are_no_records(data: object, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(UsageError, match=words):
+        read_record(path)
 
 
 def test_the_schema_is_one_of_json(demo: Artifact, tmp_path: Path) -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sdrt_bench.bench.record import Noise, Round
-from sdrt_bench.bench.summary import images_per_hour, noisy, stats_of
+from sdrt_bench.bench.record import Round, SystemLoad
+from sdrt_bench.bench.summary import images_per_hour, stats_of, timing_warnings
 
 
 def test_the_first_step_of_each_round_does_not_count() -> None:
@@ -21,7 +21,7 @@ def test_the_first_step_of_each_round_does_not_count() -> None:
 
 def test_one_step_has_no_statistics() -> None:
     assert stats_of([Round(step_s=(1,)), Round(step_s=(1,))]) is None
-    assert noisy([Round(step_s=(1,))]) == ()
+    assert timing_warnings([Round(step_s=(1,))]) == ()
 
 
 def test_pictures_in_an_hour_are_those_of_the_median_round() -> None:
@@ -31,8 +31,10 @@ def test_pictures_in_an_hour_are_those_of_the_median_round() -> None:
 
 
 def test_a_quiet_machine_is_trusted() -> None:
-    quiet = Noise(steal_share=0.01, other_share=0.04, mhz_before=1000, mhz_after=1040)
-    assert noisy([Round(step_s=(5, 1, 1.01, 1.02), noise=quiet)] * 2) == ()
+    quiet = SystemLoad(
+        steal_share=0.01, other_processes_share=0.04, mhz_before=1000, mhz_after=1040
+    )
+    assert timing_warnings([Round(step_s=(5, 1, 1.01, 1.02), system_load=quiet)] * 2) == ()
 
 
 @pytest.mark.parametrize(
@@ -40,12 +42,15 @@ def test_a_quiet_machine_is_trusted() -> None:
     [
         ([Round(step_s=(9, 1, 1, 1.5))], "spread over 40 % of their median (limit 10 %)"),
         ([Round(step_s=(9, 1)), Round(step_s=(9, 1.07))], "rounds differ by 7 % (limit 5 %)"),
-        ([Round(noise=Noise(steal_share=0.03))], "gave 3 % of the processors' time"),
-        ([Round(noise=Noise(other_share=0.5))], "other processes took 50 %"),
-        ([Round(noise=Noise(mhz_before=1000, mhz_after=900))], "changed by 10 % (limit 5 %)"),
+        ([Round(system_load=SystemLoad(steal_share=0.03))], "gave 3 % of the processors' time"),
+        ([Round(system_load=SystemLoad(other_processes_share=0.5))], "other processes took 50 %"),
+        (
+            [Round(system_load=SystemLoad(mhz_before=1000, mhz_after=900))],
+            "changed by 10 % (limit 5 %)",
+        ),
     ],
 )
 def test_each_limit_that_is_crossed_has_a_sentence(rounds: list[Round], sentence: str) -> None:
     step = [one.model_copy(update={"step_s": one.step_s or (1, 1, 1)}) for one in rounds]
-    (found,) = noisy(step)
+    (found,) = timing_warnings(step)
     assert sentence in found

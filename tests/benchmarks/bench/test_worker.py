@@ -15,14 +15,14 @@ from sdrt.errors import UnsupportedError
 from sdrt.pipeline import load
 from sdrt_bench.bench.cells import cell_name
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.rounds import Result, Spec
+from sdrt_bench.bench.round_protocol import RoundResult, RoundSpec
 from sdrt_bench.bench.runner import environment, python
 from sdrt_bench.bench.worker import measure
-from sdrt_bench.executes import check_executed
-from tests.runtime.test_guard import compute
+from sdrt_bench.precision_check import check_executed
+from tests.runtime.fakes import pretend_demo
 
 
-def spec(folder: Path, measure: int = 3, **fields: Any) -> Spec:
+def spec(folder: Path, measure: int = 3, **fields: Any) -> RoundSpec:
     params = {
         "model": "demo",
         "backend": "fake",
@@ -35,7 +35,7 @@ def spec(folder: Path, measure: int = 3, **fields: Any) -> Spec:
         "prompt": "a boat",
         **fields,
     }
-    return Spec(
+    return RoundSpec(
         name="the cell",
         params=Params.model_validate(params),
         measure=measure,
@@ -46,7 +46,7 @@ def spec(folder: Path, measure: int = 3, **fields: Any) -> Spec:
 
 
 def fake(executes: Any = None) -> FakeBackend:
-    return FakeBackend(compute, precision="bf16", executes=executes)
+    return FakeBackend(pretend_demo, precision="bf16", executes=executes)
 
 
 def test_an_engine_that_executes_something_else_is_an_error_that_names_the_cell(
@@ -110,7 +110,7 @@ def test_in_a_process_of_its_own_it_makes_the_same_picture_as_the_runtime(tmp_pa
         timeout=120,
     )
     assert done.returncode == 0
-    found = Result.model_validate_json(asked.result.read_text())
+    found = RoundResult.model_validate_json(asked.result.read_text())
     assert found.precision.shares == {"fp32": 1}
     assert found.versions.keys() >= {"sdrt", "onnxruntime"}
     pipe = load(backend="onnxruntime", threads=1, precision="fp32")

@@ -5,20 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from sdrt_bench.compat.command import MARK, main, tables
 from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, exchanges
-from sdrt_bench.compat.models import MODELS, Stored, open_weights
-from sdrt_bench.compat.record import Row, merge, read_rows
-from sdrt_bench.marked import with_marked
+from sdrt_bench.compat.models import MODELS, Export, open_weights
+from sdrt_bench.compat.record import ExchangeRow, merge, read_rows
+from sdrt_bench.docs.compatibility import MARK, main, tables
+from sdrt_bench.docs.markdown_blocks import with_marked
 
 ROOT = Path(__file__).parents[3]
 RECORD = ROOT / "benchmarks" / "results" / "exchange" / "record.json"
 
 
-def one(model: str, stored: Stored, db: float | None, tool: int = 0, error: str = "") -> Row:
+def one(
+    model: str, stored: Export, db: float | None, tool: int = 0, error: str = ""
+) -> ExchangeRow:
     executed = "bf16" if stored.precision == "fp16" else "fp32"
     exchange = Exchange(model, stored, executed, TOOLS[tool])  # type: ignore[arg-type]
-    return Row.of(Outcome(exchange, db, error), "tool 1 on engine 2")
+    return ExchangeRow.of(Outcome(exchange, db, error), "tool 1 on engine 2")
 
 
 def test_each_tool_gets_both_sides_exports_in_its_format() -> None:
@@ -34,7 +36,7 @@ def test_each_tool_gets_both_sides_exports_in_its_format() -> None:
 
 
 def test_a_table_has_a_row_for_each_tool_and_a_column_for_each_model() -> None:
-    theirs, ours = Stored("optimum", "openvino", "fp32"), Stored("sdrt", "onnx", "bf16")
+    theirs, ours = Export("optimum", "openvino", "fp32"), Export("sdrt", "onnx", "bf16")
     text = tables(
         [
             one("tiny", theirs, 71.26),
@@ -51,22 +53,22 @@ def test_a_table_has_a_row_for_each_tool_and_a_column_for_each_model() -> None:
 @pytest.mark.parametrize(
     ("stored", "db", "error", "is_right"),
     [
-        (Stored("sdrt", "onnx", "fp32"), 50.0, "", True),
-        (Stored("sdrt", "onnx", "fp32"), math.inf, "", True),
-        (Stored("sdrt", "onnx", "fp32"), 49.8, "", False),
-        (Stored("sdrt", "onnx", "fp32"), None, "no", False),
-        (Stored("optimum", "openvino", "fp16"), 30.0, "", True),
-        (Stored("optimum", "openvino", "fp16"), None, "no", False),
+        (Export("sdrt", "onnx", "fp32"), 50.0, "", True),
+        (Export("sdrt", "onnx", "fp32"), math.inf, "", True),
+        (Export("sdrt", "onnx", "fp32"), 49.8, "", False),
+        (Export("sdrt", "onnx", "fp32"), None, "no", False),
+        (Export("optimum", "openvino", "fp16"), 30.0, "", True),
+        (Export("optimum", "openvino", "fp16"), None, "no", False),
     ],
 )
 def test_only_equal_arithmetic_has_to_give_equal_pictures(
-    stored: Stored, db: float | None, error: str, is_right: bool
+    stored: Export, db: float | None, error: str, is_right: bool
 ) -> None:
     assert one("tiny", stored, db, error=error).is_right == is_right
 
 
 def test_a_run_replaces_what_it_measured_and_keeps_the_rest(tmp_path: Path) -> None:
-    path, stored = tmp_path / "new" / "record.json", Stored("sdrt", "onnx", "fp32")
+    path, stored = tmp_path / "new" / "record.json", Export("sdrt", "onnx", "fp32")
     first, second = one("tiny", stored, 60.0), one("demo", stored, None, error="no")
     order = [second.key, first.key]
     assert merge(path, [first], order) == [first]
@@ -94,7 +96,7 @@ def test_wrong_arguments_are_found_before_the_work(
 
 
 def test_the_tables_of_the_document_are_those_of_the_committed_record() -> None:
-    text = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "measure" / "compatibility.md").read_text(encoding="utf-8")
     rows = read_rows(RECORD)
     assert rows
     assert with_marked(text, MARK, tables(rows)) == text

@@ -8,7 +8,7 @@ import pytest
 from sdrt.artifact import Artifact
 from sdrt_bench.bench.peers.environments import Environment
 from sdrt_bench.compat import painting
-from sdrt_bench.compat.painting import Wish, paint_theirs
+from sdrt_bench.compat.painting import ImageRequest, paint_with_tool
 
 WORKER = """
 import json, os, shutil, sys
@@ -36,8 +36,8 @@ def test_a_tool_that_crashes_goes_on_with_the_next(
     (tmp_path / "work").mkdir()
     monkeypatch.setattr(painting, "WORKERS", tmp_path)
     kinds = ("picture", "crash", "error", "picture")
-    wishes = [(Wish(Path(kind), "onnx", "fp32", 1), demo) for kind in kinds]
-    found = paint_theirs(wishes, "worker.py", Environment(tmp_path), tmp_path / "work")
+    requests = [(ImageRequest(Path(kind), "onnx", "fp32", 1), demo) for kind in kinds]
+    found = paint_with_tool(requests, "worker.py", Environment(tmp_path), tmp_path / "work")
     assert [one.picture is not None for one in found] == [True, False, False, True]
     assert found[1].error == "ended with 9: out of luck"
     assert found[2].error == "ValueError: no"

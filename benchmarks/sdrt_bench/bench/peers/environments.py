@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, made when it is first asked for and kept.
+"""A virtual environment for each peer, made when it is first needed, and kept.
 
 The peers' requirements exclude each other's and ours, so nothing is installed where sdrt runs.
 """
@@ -26,36 +26,36 @@ TORCH = "2.13.0"
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What an environment consists of."""
+class EnvironmentSpec:
+    """What an environment consists of, and what it must be able to import."""
 
     name: str
     requirements: tuple[str, ...]
     removed: tuple[str, ...] = ()
-    """Uninstalled again, because a requirement of a requirement does not work here."""
+    """These are uninstalled again, because a requirement of a requirement does not work here."""
     modules: tuple[str, ...] = ()
-    """Those that must import before the environment counts as made."""
+    """These must import before the environment counts as made."""
 
     @property
     def key(self) -> str:
-        """Changes with everything that the environment depends on."""
+        """A hash that changes with everything that the environment depends on."""
         text = json.dumps([asdict(self), sys.version_info[:2]])
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def torch_requirement() -> str:
-    """The torch of the running environment, so that all peers and ours compute with the same."""
+    """Require the torch of the running environment, so that all peers compute with the same."""
     try:
         return f"torch=={version('torch').partition('+')[0]}"
     except PackageNotFoundError:
         return f"torch=={TORCH}"
 
 
-def recipes() -> Mapping[str, Recipe]:
-    """Every environment, by its name; several peers may share one."""
+def environment_specs() -> Mapping[str, EnvironmentSpec]:
+    """Give every environment by its name; several peers may share one."""
     torch = torch_requirement()
-    made = (
-        Recipe(
+    specs = (
+        EnvironmentSpec(
             "diffusers",
             (
                 torch,
@@ -66,7 +66,7 @@ def recipes() -> Mapping[str, Recipe]:
             ),
             modules=("torch", "diffusers", "transformers"),
         ),
-        Recipe(
+        EnvironmentSpec(
             "openvino",
             (
                 torch,
@@ -79,7 +79,7 @@ def recipes() -> Mapping[str, Recipe]:
             removed=("torchvision",),  # optimum-intel wants it, the registry's is for CUDA's torch
             modules=("optimum.intel", "openvino_genai", "diffusers"),
         ),
-        Recipe(
+        EnvironmentSpec(
             "onnx",
             (
                 torch,
@@ -91,18 +91,18 @@ def recipes() -> Mapping[str, Recipe]:
             ),
             modules=("optimum.onnxruntime", "diffusers"),
         ),
-        Recipe(
+        EnvironmentSpec(
             "ggml",
             ("stable-diffusion-cpp-python==0.4.7", "numpy==2.4.6", "pillow==13.0.0"),
             modules=("stable_diffusion_cpp", "numpy", "PIL"),
         ),
     )
-    return {recipe.name: recipe for recipe in made}
+    return {spec.name: spec for spec in specs}
 
 
 @dataclass(frozen=True)
 class Environment:
-    """One that is ready."""
+    """A virtual environment that is complete."""
 
     folder: Path
 
@@ -118,29 +118,29 @@ class Environment:
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of everything that is installed, by name."""
-        found: dict[str, str] = json.loads((self.folder / READY).read_text(encoding="utf-8"))
-        return found
+        """Versions of everything that is installed, by name."""
+        versions: dict[str, str] = json.loads((self.folder / READY).read_text(encoding="utf-8"))
+        return versions
 
 
-def prepare(recipe: Recipe, cache: Path, pip_options: Sequence[str] = ()) -> Environment:
-    """The environment of a recipe; makes it where it is not there or was left half made.
+def prepare(spec: EnvironmentSpec, cache: Path, pip_options: Sequence[str] = ()) -> Environment:
+    """Give an environment; makes it where it does not exist or is incomplete.
 
     Packages come from wherever pip is configured to get them; `pip_options` are added to each
-    `pip install`. Raises `UnsupportedError` with the last words of pip, and `WriteError`.
+    `pip install`. Raises `UnsupportedError` with the last lines of pip's output, and `WriteError`.
     """
-    folder = cache / "environments" / f"{recipe.name}-{recipe.key}"
+    folder = cache / "environments" / f"{spec.name}-{spec.key}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with alone(folder):
+        with file_lock(folder):
             if not (folder / READY).exists():
-                _make(recipe, folder, pip_options)
+                _make(spec, folder, pip_options)
     except OSError as error:
-        raise WriteError(f"cannot make the environment of {recipe.name}: {error}") from error
+        raise WriteError(f"cannot make the environment of {spec.name}: {error}") from error
     return Environment(folder)
 
 
-def _make(recipe: Recipe, folder: Path, pip_options: Sequence[str]) -> None:
+def _make(spec: EnvironmentSpec, folder: Path, pip_options: Sequence[str]) -> None:
     """Commands in an environment hold its path, so it is made in place and marked when done."""
     shutil.rmtree(folder, ignore_errors=True)
     log = folder.with_suffix(".log")
@@ -148,20 +148,27 @@ def _make(recipe: Recipe, folder: Path, pip_options: Sequence[str]) -> None:
     venv.create(folder, with_pip=True)
     python = Environment(folder).python
     pip = (str(python), "-m", "pip", "--no-input", "--disable-pip-version-check")
-    _call((*pip, "install", *pip_options, *recipe.requirements), recipe, "install", log)
-    if recipe.removed:
-        _call((*pip, "uninstall", "--yes", *recipe.removed), recipe, "set up", log)
-    imports = "; ".join(f"import {module}" for module in recipe.modules)
-    _call((str(python), "-I", "-c", imports), recipe, "import", log)
+    _call(
+        (*pip, "install", *pip_options, *spec.requirements),
+        spec,
+        "install",
+        log,
+    )
+    if spec.removed:
+        _call((*pip, "uninstall", "--yes", *spec.removed), spec, "set up", log)
+    imports = "; ".join(f"import {module}" for module in spec.modules)
+    _call((str(python), "-I", "-c", imports), spec, "import", log)
     listed = subprocess.run((*pip, "list", "--format=json"), capture_output=True, check=True)
-    versions = {one["name"].lower(): one["version"] for one in json.loads(listed.stdout)}
+    versions = {
+        package["name"].lower(): package["version"] for package in json.loads(listed.stdout)
+    }
     log.rename(folder / LOG)
     partial = folder / f"{READY}.partial"
     partial.write_text(json.dumps(versions, indent=1), encoding="utf-8")
     partial.rename(folder / READY)
 
 
-def _call(command: Sequence[str], recipe: Recipe, doing: str, log: Path) -> None:
+def _call(command: Sequence[str], spec: EnvironmentSpec, doing: str, log: Path) -> None:
     with log.open("a", encoding="utf-8") as file:
         print("$", *command, file=file, flush=True)
         code = subprocess.run(
@@ -169,24 +176,23 @@ def _call(command: Sequence[str], recipe: Recipe, doing: str, log: Path) -> None
         ).returncode
     if code:
         raise UnsupportedError(
-            f"cannot {doing} {', '.join(recipe.requirements)}: {last_words(log)}; all of it is in "
-            f"{log}"
+            f"cannot {doing} {', '.join(spec.requirements)}: {log_tail(log)}; all of it is in {log}"
         )
 
 
-def last_words(log: Path) -> str:
-    """The last lines of a log in one line: errors first, if it has any."""
+def log_tail(log: Path) -> str:
+    """Give the last lines of a log in one line: errors only, if it has any."""
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
     lines = [line for line in lines if line and not line.startswith("[notice]")]
     errors = [line for line in lines if line.lower().startswith("error")]
     return " | ".join((errors or lines)[-SHOWN_LINES:])[:600]
 
 
-def peer_environment(environment: Environment, own: Mapping[str, str]) -> dict[str, str]:
-    """Variables for a peer's process: its own commands first, no hub, nothing of our paths."""
-    kept = {name: value for name, value in own.items() if name != "PYTHONPATH"}
+def peer_environment(environment: Environment, variables: Mapping[str, str]) -> dict[str, str]:
+    """Give variables for a peer's process: its commands first, no hub, no path of this process."""
+    kept = {name: value for name, value in variables.items() if name != "PYTHONPATH"}
     return kept | {
-        "PATH": f"{environment.scripts}{os.pathsep}{own.get('PATH', '')}",
+        "PATH": f"{environment.scripts}{os.pathsep}{variables.get('PATH', '')}",
         "VIRTUAL_ENV": str(environment.folder),
         "HF_HUB_OFFLINE": "1",
         "DO_NOT_TRACK": "1",
@@ -195,8 +201,8 @@ def peer_environment(environment: Environment, own: Mapping[str, str]) -> dict[s
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes the same folder."""
+def file_lock(folder: Path) -> Iterator[None]:
+    """Hold a lock, so that no other process makes the same folder."""
     with folder.with_name(f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

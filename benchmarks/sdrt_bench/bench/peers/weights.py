@@ -1,7 +1,7 @@
 """The same weights in the layout that each peer reads, written once and kept.
 
-Ours are written from a checkpoint, one network in memory at a time. What a peer compiles for itself
-(OpenVINO IR, ONNX) is made by its own exporter in its own environment, as its users make it.
+The layouts of diffusers and LDM are written from a checkpoint, one network in memory at a time. A
+peer's own exporter makes OpenVINO IR and ONNX in the peer's environment, as its users do.
 """
 
 import hashlib
@@ -18,43 +18,35 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from sdrt.artifact.diffusers_config import TOKENIZERS
 from sdrt.errors import UnsupportedError, UsageError, WriteError
 from sdrt.manifest import Source
-from sdrt_bench.bench.peers.environments import (
-    Environment,
-    alone,
-    last_words,
-    peer_environment,
-)
-from sdrt_export.artifact import Stage
-from sdrt_export.checkpoint import (
-    TOKENIZERS,
-    WEIGHTS,
-    Checkpoint,
-    FolderCheckpoint,
-    RandomCheckpoint,
-)
-from sdrt_export.config import presets, read_preset
-from sdrt_export.layout import write_layout
-from sdrt_export.ldm.names import Part, to_ldm
+from sdrt_bench.bench.peers.environments import Environment, file_lock, log_tail, peer_environment
+from sdrt_export.artifact.diffusers_layout import write_layout
+from sdrt_export.artifact.staging import Stage
+from sdrt_export.presets import presets, read_preset
+from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.diffusers_folder import WEIGHTS, FolderCheckpoint
+from sdrt_export.sources.random_weights import RandomCheckpoint
+from sdrt_export.sources.single_file.weight_names import NetworkName, to_ldm
 
 Layout = Literal["diffusers", "ldm", "openvino-fp32", "openvino-fp16", "openvino-int8", "onnx"]
 SINGLE_FILE = "model.safetensors"
-PARTS: tuple[Part, ...] = ("text_encoder", "unet", "vae")
+PARTS: tuple[NetworkName, ...] = ("text_encoder", "unet", "vae")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """One checkpoint's layouts below one folder of the cache."""
+    """All layouts of a checkpoint, below one folder of the cache."""
 
     checkpoint: Checkpoint
     cache: Path
 
     @classmethod
-    def of(cls, source: Source, given: Path | None, cache: Path) -> "Weights":
-        """Those that a model was exported from: `source` is what its manifest says.
+    def of(cls, source: Source, folder: Path | None, cache: Path) -> "Weights":
+        """Open the weights that a model was exported from, by the `source` in its manifest.
 
-        Random ones are made again; others have to be `given`, as a folder in diffusers' layout.
+        Random ones are made again; others must be in `folder`, in diffusers' layout.
         Raises `UsageError`, or `ArtifactError` for another folder.
         """
         if source.loras:
@@ -62,8 +54,8 @@ class Weights:
                 f"{source.loras[0].file} is merged into the model's weights, and the peers would "
                 "compute without it; measure an export without --lora, or leave --peers out"
             )
-        if given is not None:
-            return cls(_checked(FolderCheckpoint.open(given)), cache)
+        if folder is not None:
+            return cls(_checked(FolderCheckpoint.open(folder)), cache)
         kind, _, preset = source.id.partition(":")
         if kind == "random" and preset in presets():
             return cls(_checked(RandomCheckpoint.of(*read_preset(preset))), cache)
@@ -75,8 +67,10 @@ class Weights:
 
     @property
     def folder(self) -> Path:
-        """Of all layouts; its name changes with the geometry and with the weights."""
-        facts: dict[str, Any] = {part: dict(one) for part, one in self.checkpoint.configs.items()}
+        """The folder of all layouts; its name changes with the geometry and with the weights."""
+        facts: dict[str, Any] = {
+            part: dict(config) for part, config in self.checkpoint.configs.items()
+        }
         facts["seed"] = getattr(self.checkpoint, "seed", None)
         if isinstance(self.checkpoint, FolderCheckpoint):
             facts["files"] = _stamps(self.checkpoint.root)
@@ -85,10 +79,10 @@ class Weights:
         return self.cache / "weights" / f"{self.checkpoint.name}-{key}"
 
     def layout(self, layout: Layout, environment: Environment | None = None) -> Path:
-        """Folder (or file, of `ldm`) of a layout; written if it is not there yet.
+        """Give the folder of a layout, or the file of `ldm`; writes it if it does not exist.
 
         OpenVINO's and ONNX's need the environment of their exporter. Raises `UnsupportedError`
-        with the exporter's last words, and `WriteError`.
+        with the last lines of the exporter's output, and `WriteError`.
         """
         if layout == "diffusers":
             return self._once(layout, lambda folder: write_diffusers(self.checkpoint, folder))
@@ -104,7 +98,7 @@ class Weights:
         partial = folder.with_name(f"{name}.partial")
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with alone(folder):
+            with file_lock(folder):
                 if not folder.exists():
                     shutil.rmtree(partial, ignore_errors=True)
                     partial.mkdir()
@@ -124,9 +118,9 @@ def _checked(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def write_diffusers(checkpoint: Checkpoint, folder: Path) -> None:
-    """A whole pipeline in fp32, with the names that all releases of its readers know."""
+    """Write a whole pipeline in fp32, with names that all releases of its readers know."""
     write_layout(Stage(folder, folder), checkpoint)
-    for part in (one for one in WEIGHTS if one in checkpoint.configs):
+    for part in (part for part in WEIGHTS if part in checkpoint.configs):
         module = checkpoint.network(part)
         weights = module.state_dict()
         if part in TOKENIZERS:
@@ -139,19 +133,22 @@ def write_diffusers(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _old_name(name: str) -> str:
-    """Of a text encoder's weight; newer releases of transformers leave the first word out."""
+    """Give the older name of a text encoder's weight; newer releases of transformers shorten it."""
     has_word = name.startswith(("text_model.", "text_projection."))
     return name if has_word else f"text_model.{name}"
 
 
 def write_ldm(source: Path, folder: Path) -> None:
-    """All networks in one file with the original code's names, from a folder of diffusers."""
+    """Write all networks to one file with the original code's names, from a folder of diffusers."""
     weights: dict[str, torch.Tensor] = {}
     for part in PARTS:
         config = json.loads((source / part / "config.json").read_text(encoding="utf-8"))
         with safe_open(source / part / f"{WEIGHTS[part]}.safetensors", "pt") as file:
-            own = {name.removeprefix("text_model."): file.get_tensor(name) for name in file.keys()}
-        weights |= {name: weight.contiguous() for name, weight in to_ldm(part, own, config).items()}
+            tensors = {
+                name.removeprefix("text_model."): file.get_tensor(name) for name in file.keys()
+            }
+        converted = to_ldm(part, tensors, config)
+        weights |= {name: weight.contiguous() for name, weight in converted.items()}
     save_file(weights, folder / SINGLE_FILE, {"format": "pt"})
 
 
@@ -172,7 +169,7 @@ def export(layout: Layout, source: Path, folder: Path, environment: Environment)
         ).returncode
     if code:
         raise UnsupportedError(
-            f"cannot export to {layout} with optimum-cli: {last_words(log)}; all of it is in {log}"
+            f"cannot export to {layout} with optimum-cli: {log_tail(log)}; all of it is in {log}"
         )
 
 

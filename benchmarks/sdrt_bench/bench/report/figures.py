@@ -1,60 +1,64 @@
-"""Which charts a record gives; one without data is not drawn."""
+"""The charts of a record; a chart without data is not drawn."""
 
 from collections.abc import Iterable, Sequence
+from math import inf, isinf
 from statistics import median
-from typing import Literal
 
-from sdrt_bench.bench.record import Cell, Growth, Peak, Record, Round
-from sdrt_bench.bench.report.bars import Bar, Bars, Limit, Segment
-from sdrt_bench.bench.report.plane import Curve, Dot, Plane
+from sdrt_bench.bench.record import Cell, Peak, Record, Round, ScalingFit
 from sdrt_bench.bench.report.rows import (
     NOISY,
-    Block,
+    TableBlock,
     figure,
     gigabytes,
     is_equal,
     label,
     peak_rss,
     plus_minus,
+    printable,
 )
-from sdrt_bench.scale import ticks
+from sdrt_bench.charts.bars import Bar, BarChart, ReferenceLine, Segment, draw_bars
+from sdrt_bench.charts.figure import FAINT, INK, SERIES, to_svg
+from sdrt_bench.charts.lines import Line, LineChart, Style, draw_lines
+from sdrt_bench.charts.scatter import Dot, ScatterChart, Shape, draw_scatter
 
-PRECISIONS = {"fp32": 0, "bf16": 1, "int8": 2}
-OTHER = 3
-PARTS = ("load and compile", "text encoder", "steps", "VAE decoder", "the rest")
-FAR = 6  # times as long: on one straight axis the short ones would be one line
-LONG = 36  # signs of a name
-SMALL = 0.01  # of a bar: a part that is not worth drawing
-PROBES = {"gemm": ("matrix product", "whisker"), "conv": ("convolution", "front")}
+PRECISIONS = {"fp32": SERIES[0], "bf16": SERIES[1], "int8": SERIES[2]}
+OTHER = SERIES[3]
+MIXED = SERIES[4]
+PHASES = ("load and compile", "text encoder", "steps", "VAE decoder", "remainder")
+FAR = 6  # times as long: on a linear axis the short ones would be a single line
+LONG = 36  # characters of a name
+SMALL = 0.01  # of a bar: a segment that is not worth drawing
+LAYERS = {"gemm": "matrix product", "conv": "convolution"}
+STYLES: tuple[Style, ...] = ("solid", "dashed", "dotted")
 # The unit of a slope, how many of x it is, and the axis.
-GROWN = {
+AXES = {
     "size": ("million pixels", 10**6, "pixels"),
-    "batch": ("picture", 1, "pictures at once"),
+    "batch": ("image", 1, "images at once"),
     "threads": ("thread", 1, "threads"),
     "steps": ("step", 1, "steps"),
 }
 
 
-def figures(block: Block, record: Record) -> list[str]:
-    """SVG of everything that compares the cells of one block."""
+def figures(block: TableBlock, record: Record) -> list[str]:
+    """Draw everything that compares the cells of one block, as SVG."""
     cells = [row.cell for row in block.rows if row.cell.status == "ok"]
-    charts = [
-        step_times(cells),
-        times_to_image(cells),
-        memory(cells),
-        fidelity(cells),
-        traces(cells),
-        roofline(cells, record.machine_info.peaks),
-    ]
-    return [chart.to_svg() for chart in charts if chart is not None]
+    bars = [step_times(cells), times_to_image(cells), memory(cells)]
+    drawn = [draw_bars(chart) for chart in bars if chart]
+    if plot := fidelity(cells):
+        drawn.append(draw_scatter(plot))
+    if steps := traces(cells):
+        drawn.append(draw_lines(steps, 860, 360))
+    if limits := roofline(cells, record.machine_info.peaks):
+        drawn.append(draw_bars(limits))
+    return [to_svg(figure) for figure in drawn]
 
 
-def step_times(cells: Iterable[Cell]) -> Bars | None:
+def step_times(cells: Iterable[Cell]) -> BarChart | None:
     """Medians with error bars from p10 to p90."""
     bars = [
         Bar(
             _label(cell),
-            [Segment(cell.stats.median, f"fill{_color(cell)}", _precision(cell))],
+            [Segment(cell.stats.median, _color(cell), _precision(cell))],
             f"{plus_minus(cell.stats.median, cell.stats.mad)} s",
             (cell.stats.p10, cell.stats.p90),
         )
@@ -62,71 +66,66 @@ def step_times(cells: Iterable[Cell]) -> Bars | None:
         if cell.stats
     ]
     title = "Time of a step by executed precision: median, p10 to p90"
-    return Bars(title, "seconds a step", bars) if bars else None
+    return BarChart(title, "seconds a step", bars) if bars else None
 
 
-def times_to_image(cells: Iterable[Cell]) -> Bars | None:
-    """From nothing to a picture, part by part."""
+def times_to_image(cells: Iterable[Cell]) -> BarChart | None:
+    """From the start of the process to an image, phase by phase."""
     bars = []
     for cell in cells:
-        parts = _parts(cell)
-        total = sum(parts)
+        phases = _phases(cell)
+        total = sum(phases)
         if total:
             segments = [
-                Segment(value, f"fill{i}", name)
-                for i, (name, value) in enumerate(zip(PARTS, parts, strict=True))
-                if value > SMALL * total
+                Segment(seconds, color, name)
+                for color, name, seconds in zip(SERIES, PHASES, phases, strict=False)
+                if seconds > SMALL * total
             ]
             bars.append(Bar(_label(cell), segments, f"{figure(total)} s"))
-    return Bars("Time to an image, loading included", "seconds", bars) if bars else None
+    return BarChart("Time to an image, loading included", "seconds", bars) if bars else None
 
 
-def memory(cells: Iterable[Cell]) -> Bars | None:
-    """Resident after the last step, and at the peak."""
+def memory(cells: Iterable[Cell]) -> BarChart | None:
+    """Resident memory after the last step, and at the peak."""
     bars = []
     for cell in cells:
         peak = peak_rss(cell)
         if peak is None:
             continue
-        known = [one.steady_rss for one in cell.rounds if one.steady_rss is not None]
-        steady = min(max(known, default=0), peak)
-        segments = [Segment((peak - steady) / 1e9, "fill0 light", "at the peak")]
-        words = gigabytes(peak)
+        sizes = [measured.steady_rss for measured in cell.rounds if measured.steady_rss is not None]
+        steady = min(max(sizes, default=0), peak)
+        segments = [Segment((peak - steady) / 1e9, SERIES[0], "at the peak", is_pale=True)]
+        caption = gigabytes(peak)
         if steady:
-            segments.insert(0, Segment(steady / 1e9, "fill0", "steady, after the last step"))
-            words = f"{words} ({gigabytes(steady)})"
-        bars.append(Bar(_label(cell), segments, words))
-    return Bars("Resident memory of the process", "GB", bars) if bars else None
+            segments.insert(0, Segment(steady / 1e9, SERIES[0], "steady, after the last step"))
+            caption = f"{caption} ({gigabytes(steady)})"
+        bars.append(Bar(_label(cell), segments, caption))
+    return BarChart("Resident memory of the process", "GB", bars) if bars else None
 
 
-def fidelity(cells: Iterable[Cell]) -> Plane | None:
+def fidelity(cells: Iterable[Cell]) -> ScatterChart | None:
     """Speed against distance to fp32, and the cells that no other beats in both."""
-    known = [
+    compared = [
         (cell, cell.stats.median, cell.fidelity.image_psnr_db)
         for cell in cells
         if cell.stats and cell.fidelity and (is_equal(cell) or cell.fidelity.image_psnr_db)
     ]
-    finite = [psnr for cell, _, psnr in known if psnr is not None and not is_equal(cell)]
-    if len(known) < 2 or not finite:
-        return None
-    marks = ticks(min(finite), max(finite))
-    equal = marks[-1] + (marks[1] - marks[0])
     points = [
-        (time, equal if psnr is None or is_equal(cell) else psnr) for cell, time, psnr in known
+        (time, inf if psnr is None or is_equal(cell) else psnr) for cell, time, psnr in compared
     ]
+    if len(points) < 2 or all(isinf(psnr) for _, psnr in points):
+        return None
     best = pareto(points)
-    dots = [
-        Dot(x, y, f"fill{_color(cell)}", _label(cell), _shape(cell))
-        for (cell, *_), (x, y) in zip(known, points, strict=True)
-    ]
-    return Plane(
+    return ScatterChart(
         "Speed and fidelity: up and left is better, the dashed line is the Pareto front",
         "seconds a step",
-        "PSNR of the picture against fp32, dB",
-        dots,
-        [Curve(_stairs(best), "front")] if len(best) > 1 else [],
-        y_names={equal: "equal"} if any(y == equal for _, y in points) else {},
-        from_zero=False,
+        "PSNR of the image against fp32, dB",
+        [
+            Dot(time, psnr, _color(cell), _label(cell), _shape(cell))
+            for (cell, *_), (time, psnr) in zip(compared, points, strict=True)
+        ],
+        _stairs(best) if len(best) > 1 else (),
+        infinity="equal",
     )
 
 
@@ -139,86 +138,95 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return front
 
 
-def traces(cells: Iterable[Cell]) -> Plane | None:
-    """Every step of every round: what a median hides."""
-    curves = []
+def traces(cells: Iterable[Cell]) -> LineChart | None:
+    """Every step of every round, which a median hides."""
+    lines = []
     for i, cell in enumerate(cells):
-        css = f"thin stroke{i % 6}" + (" dashed" if i >= 6 else "")
-        for one in cell.rounds:
-            if len(one.step_s) > 1:
-                curves.append(Curve(list(enumerate(one.step_s, 1)), css, _label(cell)))
-    if not curves:
+        color, style = SERIES[i % len(SERIES)], STYLES[i // len(SERIES) % len(STYLES)]
+        for measured in cell.rounds:
+            times = measured.step_s
+            if len(times) > 1:
+                steps = range(1, len(times) + 1)
+                lines.append(Line(_label(cell), steps, times, color, style=style, width=1.4))
+    if not lines:
         return None
-    times = [y for curve in curves for _, y in curve.points]
-    is_log = 0 < FAR * min(times) < max(times)
-    label_y = "seconds (logarithmic)" if is_log else "seconds"
-    title = "Each step of each round"
-    return Plane(title, "step", label_y, (), curves, is_counted=True, is_log=is_log)
+    heights = [y for line in lines for y in line.y]
+    is_log = 0 < FAR * min(heights) < max(heights)
+    return LineChart(
+        "Each step of each round",
+        "step",
+        "seconds (logarithmic)" if is_log else "seconds",
+        lines,
+        is_counted=True,
+        from_zero=True,
+        is_log=is_log,
+    )
 
 
-def roofline(cells: Iterable[Cell], peaks: Sequence[Peak]) -> Bars | None:
-    """How fast each cell computes, beside what the probe reached on the same engine."""
+def roofline(cells: Iterable[Cell], peaks: Sequence[Peak]) -> BarChart | None:
+    """How fast each cell computes, next to what single layers reached on the same engine."""
     bars = []
     for cell in cells:
-        work = cell.work
-        if work is None or work.achieved_gflops is None:
+        compute = cell.compute
+        if compute is None or compute.achieved_gflops is None:
             continue
-        limits = [
-            Limit(peak.gflops, PROBES[peak.kind][1], f"probe: {PROBES[peak.kind][0]}")
+        lines = [
+            ReferenceLine(
+                peak.gflops,
+                INK if peak.kind == "gemm" else FAINT,
+                f"peak: {LAYERS[peak.kind]}",
+                is_dashed=peak.kind == "conv",
+            )
             for peak in peaks
             if (peak.backend, peak.executed) == (cell.params.backend, _precision(cell))
         ]
-        if work.peak_gflops is not None:
-            limits.append(Limit(work.peak_gflops, "stroke4 strong", "its mix of precisions"))
-        share = f" ({100 * work.share_of_peak:.0f} %)" if work.share_of_peak is not None else ""
-        color = f"fill{_color(cell)}"
-        bars.append(
-            Bar(
-                _label(cell),
-                [Segment(work.achieved_gflops, color, _precision(cell))],
-                f"{figure(work.achieved_gflops)}{share}",
-                None,
-                limits,
-            )
-        )
-    title = "Roofline: achieved, and the peaks of this machine's probe in the executed precision"
-    return Bars(title, "GFLOP/s", bars) if bars else None
+        if compute.peak_gflops is not None:
+            lines.append(ReferenceLine(compute.peak_gflops, MIXED, "its mix of precisions", 3))
+        share = compute.share_of_peak
+        caption = figure(compute.achieved_gflops)
+        if share is not None:
+            caption += f" ({100 * share:.0f} %)"
+        segment = Segment(compute.achieved_gflops, _color(cell), _precision(cell))
+        bars.append(Bar(_label(cell), [segment], caption, None, lines))
+    title = "Roofline: achieved, and this machine's peaks in the executed precision"
+    return BarChart(title, "GFLOP/s", bars) if bars else None
 
 
-def scaling(record: Record) -> list[tuple[Plane, list[str]]]:
-    """A chart for each sweep, with the lines of all cells in it, and those lines in words."""
+def scaling(record: Record) -> list[tuple[str, list[str]]]:
+    """A chart as SVG for each sweep, with the lines of all cells in it, and the lines in words."""
     labels = {cell.name: _short(label(cell.params)) for cell in record.benchmarks}
-    sweeps: dict[tuple[str, str], list[Growth]] = {}
-    for growth in record.growth:
-        sweeps.setdefault((growth.over, growth.y_label), []).append(growth)
+    sweeps: dict[tuple[str, str], list[ScalingFit]] = {}
+    for fit in record.scaling:
+        sweeps.setdefault((fit.axis, fit.y_label), []).append(fit)
     return [
-        _sweep(growths, [labels.get(growth.cells[0], growth.cells[0]) for growth in growths])
-        for growths in sweeps.values()
+        _sweep(fits, [labels.get(fit.cells[0], _short(printable(fit.cells[0]))) for fit in fits])
+        for fits in sweeps.values()
     ]
 
 
-def _sweep(growths: Sequence[Growth], names: Sequence[str]) -> tuple[Plane, list[str]]:
-    dots, curves, words = [], [], []
-    for i, (growth, name) in enumerate(zip(growths, names, strict=True)):
-        points = zip(growth.x, growth.y, strict=True)
-        dots += [Dot(x, y, f"fill{i % 6}", "") for x, y in points]
-        ends = [(x, growth.constant + growth.slope * x) for x in (min(growth.x), max(growth.x))]
-        curves.append(Curve(ends, f"stroke{i % 6}", name))
-        words.append(f"{name}: {_line_in_words(growth)}")
-    first = growths[0]
-    title = f"By {first.over}: measured, and the straight line through it"
-    return Plane(title, GROWN[first.over][2], first.y_label, dots, curves), words
+def _sweep(fits: Sequence[ScalingFit], names: Sequence[str]) -> tuple[str, list[str]]:
+    lines, words = [], []
+    for i, (fit, name) in enumerate(zip(fits, names, strict=True)):
+        color, ends = SERIES[i % len(SERIES)], (min(fit.x), max(fit.x))
+        lines.append(Line("", fit.x, fit.y, color, style="dots"))
+        heights = [fit.constant + fit.slope * x for x in ends]
+        lines.append(Line(name, ends, heights, color, width=1.8))
+        words.append(f"{name}: {_line_in_words(fit)}")
+    axis, y_label = fits[0].axis, printable(fits[0].y_label)
+    title = f"By {axis}: measured, and the straight line through it"
+    chart = LineChart(title, AXES[axis][2], y_label, lines, from_zero=True)
+    return to_svg(draw_lines(chart, 860, 380)), words
 
 
-def _line_in_words(growth: Growth) -> str:
-    unit, count, _ = GROWN[growth.over]
-    slope = f"{'-' if growth.slope < 0 else '+'} {figure(abs(growth.slope) * count)} s per {unit}"
-    exponent = "" if growth.exponent is None else f", power {growth.exponent:.2f}"
-    return f"{figure(growth.constant)} s {slope}{exponent}, R² {growth.r_squared:.3f}"
+def _line_in_words(fit: ScalingFit) -> str:
+    unit, count, _ = AXES[fit.axis]
+    slope = f"{'-' if fit.slope < 0 else '+'} {figure(abs(fit.slope) * count)} s per {unit}"
+    exponent = "" if fit.exponent is None else f", power {fit.exponent:.2f}"
+    return f"{figure(fit.constant)} s {slope}{exponent}, R² {fit.r_squared:.3f}"
 
 
 def _label(cell: Cell) -> str:
-    return _short(label(cell.params)) + (f" {NOISY}" if cell.noisy else "")
+    return _short(label(cell.params)) + (f" {NOISY}" if cell.timing_warnings else "")
 
 
 def _short(name: str) -> str:
@@ -227,17 +235,17 @@ def _short(name: str) -> str:
 
 
 def _precision(cell: Cell) -> str:
-    """What ran, or where nobody knows what was asked for."""
+    """The executed precision, or the requested one where nobody knows what was executed."""
     if cell.precision and cell.precision.executed != "unknown":
-        return cell.precision.executed
-    return cell.params.precision
+        return printable(cell.precision.executed)
+    return printable(cell.params.precision)
 
 
-def _color(cell: Cell) -> int:
+def _color(cell: Cell) -> str:
     return PRECISIONS.get(_precision(cell), OTHER)
 
 
-def _shape(cell: Cell) -> Literal["dot", "diamond"]:
+def _shape(cell: Cell) -> Shape:
     return "dot" if cell.params.tool == "sdrt" else "diamond"
 
 
@@ -249,17 +257,21 @@ def _stairs(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return corners
 
 
-def _parts(cell: Cell) -> list[float]:
-    """Medians over the rounds of `PARTS`, seconds; what a peer does not tell apart is the rest."""
-    rounds = [one for one in cell.rounds if one.image_s is not None]
-    return [median(column) for column in zip(*(_round_parts(cell, r) for r in rounds), strict=True)]
+def _phases(cell: Cell) -> list[float]:
+    """Medians over the rounds of the times of `PHASES`, in seconds.
+
+    What a peer does not measure separately is part of the remainder.
+    """
+    rounds = [measured for measured in cell.rounds if measured.image_s is not None]
+    columns = zip(*(_round_phases(cell, measured) for measured in rounds), strict=True)
+    return [median(column) for column in columns]
 
 
-def _round_parts(cell: Cell, one: Round) -> tuple[float, ...]:
-    steps = sum(one.step_s)
-    missing = cell.params.steps - len(one.step_s)
-    if one.step_s and missing > 0:
-        steps += missing * median(one.step_s[1:] or one.step_s)
-    text, decoder = one.text_encoder_s or 0.0, one.vae_decoder_s or 0.0
-    rest = max((one.image_s or 0.0) - text - steps - decoder, 0.0)
-    return sum(one.load_s.values()), text, steps, decoder, rest
+def _round_phases(cell: Cell, measured: Round) -> tuple[float, ...]:
+    steps = sum(measured.step_s)
+    missing = cell.params.steps - len(measured.step_s)
+    if measured.step_s and missing > 0:
+        steps += missing * median(measured.step_s[1:] or measured.step_s)
+    text, decoder = measured.text_encoder_s or 0.0, measured.vae_decoder_s or 0.0
+    remainder = max((measured.image_s or 0.0) - text - steps - decoder, 0.0)
+    return sum(measured.load_s.values()), text, steps, decoder, remainder

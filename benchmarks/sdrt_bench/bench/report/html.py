@@ -1,4 +1,4 @@
-"""A record as one page that needs nothing else: no network, no script, light and dark."""
+"""A record as one HTML page without scripts or other files, in light or dark colours."""
 
 import shlex
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ from sdrt_bench.bench.report.figures import figures, scaling
 from sdrt_bench.bench.report.rows import (
     LEFT,
     UNKNOWN,
-    Block,
+    TableBlock,
     blocks,
     gigabytes,
     label,
     printable,
     verdict,
 )
-from sdrt_bench.bench.report.svg import FAINT, GRID, INK, PAPER, style
+from sdrt_bench.charts.figure import DARK, FAINT, GRID, INK, PAPER, chart_css
 
 LAYOUT = """
 * { box-sizing: border-box; }
@@ -45,18 +45,18 @@ svg, figure, tr { break-inside: avoid; } h2 { break-after: avoid; }
 
 
 def to_html(record: Record) -> str:
-    """The page; it is well-formed XML, too, but for its first line."""
+    """Give the page, which is well-formed XML but for its first line."""
     title = "Benchmark of sdrt"
-    swept = {name for growth in record.growth for name in growth.cells}
+    swept = {name for fit in record.scaling for name in fit.cells}
     parts = [f"<h1>{title}</h1>", _header(record)]
     for block in blocks(record):
         parts += [f"<h2>{escape(block.title)}</h2>", _table(block)]
         if any(row.cell.name not in swept for row in block.rows):
             parts += figures(block, record)
-    if record.growth:
+    if record.scaling:
         parts.append("<h2>Scaling</h2>")
-    for plane, lines in scaling(record):
-        parts += [plane.to_svg(), _paragraph(lines)]
+    for chart, lines in scaling(record):
+        parts += [chart, _paragraph(lines)]
     parts += _pictures(record)
     body = "\n".join(parts)
     return (
@@ -69,15 +69,17 @@ def to_html(record: Record) -> str:
 
 
 def _style() -> str:
-    def colors(theme: int) -> str:
+    def colors(paper: str, ink: str, faint: str, grid: str) -> str:
         return (
-            f"body {{ background: {PAPER[theme]}; color: {INK[theme]}; }}\n"
-            f"dt, figcaption, .notes {{ color: {FAINT[theme]}; }}\n"
-            f"th, td {{ border-bottom: 1px solid {GRID[theme]}; }}"
+            f"body {{ background: {paper}; color: {ink}; }}\n"
+            f"dt, figcaption, .notes {{ color: {faint}; }}\n"
+            f"th, td {{ border-bottom: 1px solid {grid}; }}"
         )
 
-    dark = f"@media screen and (prefers-color-scheme: dark) {{\n{colors(1)}\n}}"
-    return "\n".join([LAYOUT, colors(0), dark, style()])
+    light = (PAPER, INK, FAINT, GRID)
+    dark = colors(*(DARK[color] for color in light))
+    media = f"@media screen and (prefers-color-scheme: dark) {{\n{dark}\n}}"
+    return "\n".join([LAYOUT, colors(*light), media, chart_css()])
 
 
 def _header(record: Record) -> str:
@@ -100,7 +102,7 @@ def _header(record: Record) -> str:
     return f"<dl>{''.join(rows)}</dl>"
 
 
-def _table(block: Block) -> str:
+def _table(block: TableBlock) -> str:
     head = "".join(f"<th{_side(column)}>{escape(column)}</th>" for column in block.columns)
     lines = []
     for row in block.rows:
@@ -120,7 +122,7 @@ def _table(block: Block) -> str:
     return f'<div class="wide">{table}</div>{_notes(block)}'
 
 
-def _notes(block: Block) -> str:
+def _notes(block: TableBlock) -> str:
     notes = list(block.notes)
     if block.reference:
         notes.insert(0, f"x ref: a step against {block.reference}")
@@ -137,16 +139,14 @@ def _side(column: str) -> str:
 
 
 def _pictures(record: Record) -> Iterable[str]:
-    figures = []
+    images = []
     for cell in record.benchmarks:
-        if cell.picture:
+        if cell.image:
             size = f"{cell.params.width}x{cell.params.height}"
             words = escape(f"{label(cell.params)}, {printable(cell.params.model)}, {size}")
-            source = f"data:image/png;base64,{escape(cell.picture)}"
-            figures.append(
+            source = f"data:image/png;base64,{escape(cell.image)}"
+            images.append(
                 f'<figure><img src="{source}" alt="{words}" />'
                 f"<figcaption>{words}</figcaption></figure>"
             )
-    return (
-        ["<h2>Pictures</h2>", f'<div class="pictures">{"".join(figures)}</div>'] if figures else []
-    )
+    return ["<h2>Pictures</h2>", f'<div class="pictures">{"".join(images)}</div>'] if images else []

@@ -1,13 +1,13 @@
-"""A record as rows of short texts, which terminal, Markdown and HTML lay out in their ways."""
+"""A record as rows of short texts, which the terminal, Markdown and HTML lay out."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from sdrt_bench.bench.record import Cell, Fidelity, Params, Precision, Record
+from sdrt_bench.bench.record import Cell, CellFidelity, Params, Precision, Record
 
-SMALL_SHARE = 0.005  # is not worth a word
+SMALL_SHARE = 0.005  # a smaller one is not shown
 UNKNOWN = "-"
 NOISY = "~"
 COLUMNS = (
@@ -18,32 +18,32 @@ LEFT = frozenset({"cell", "stored -> executed"})
 
 
 @dataclass(frozen=True)
-class Row:
-    """One cell."""
+class TableRow:
+    """One cell of the benchmark."""
 
     cell: Cell
     texts: Mapping[str, str]
-    """By column; of a cell that gave nothing only its name."""
+    """They are keyed by column; a cell without a result has its name alone."""
     problem: str | None
-    """Why it gave nothing: "failed: ..." or "skipped: ..."."""
+    """It says why there is no result: "failed: ..." or "skipped: ..."."""
 
 
 @dataclass(frozen=True)
-class Block:
-    """The cells that painted the same: same model, size, batch, guidance, steps and threads."""
+class TableBlock:
+    """The cells that did the same work: same model, size, batch, guidance, steps and threads."""
 
     title: str
     reference: str | None
-    """Label of the row whose step is 1.00."""
+    """This is the label of the row whose step is 1.00."""
     columns: Sequence[str]
-    """Those in which any row has something to say."""
-    rows: Sequence[Row]
+    """Only columns in which a row has a text are shown."""
+    rows: Sequence[TableRow]
     notes: Sequence[str]
-    """Why rows are marked as noisy."""
+    """Each note says why a row is marked as noisy."""
 
 
-def blocks(record: Record) -> list[Block]:
-    """Every cell in its block, in the record's order."""
+def blocks(record: Record) -> list[TableBlock]:
+    """Put every cell into its block, in the record's order."""
     shapes: dict[str, list[Cell]] = {}
     for cell in record.benchmarks:
         shapes.setdefault(_title(cell.params), []).append(cell)
@@ -51,7 +51,7 @@ def blocks(record: Record) -> list[Block]:
 
 
 def label(params: Params) -> str:
-    """What tells a cell from the others of its block: "openvino int8", "diffusers bf16 best"."""
+    """Give a name that is unique within its block: "openvino int8", "diffusers bf16 best"."""
     words = [params.backend] if params.tool == "sdrt" else [params.tool]
     words.append(params.precision)
     if params.settings != "ours":
@@ -60,27 +60,29 @@ def label(params: Params) -> str:
 
 
 def printable(text: str) -> str:
-    """One line that no terminal takes for a command, whatever a model is called."""
-    return "".join(sign if sign.isprintable() else " " for sign in text).strip()
+    """Give the text as one line without control characters, whatever a model is called."""
+    return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
 def steady_steps(cell: Cell) -> list[list[float]]:
-    """Each round's steps without its first, which warms up; a single step counts."""
-    return [list(one.step_s[1:] or one.step_s) for one in cell.rounds if one.step_s]
+    """Give each round's steps without its first, which warms up; a single step counts."""
+    rounds = [measured.step_s for measured in cell.rounds if measured.step_s]
+    return [list(steps[1:] or steps) for steps in rounds]
 
 
 def peak_rss(cell: Cell) -> int | None:
-    """The largest of all rounds, bytes."""
-    return max((one.peak_rss for one in cell.rounds if one.peak_rss is not None), default=None)
+    """Give the largest resident memory of all rounds, bytes."""
+    sizes = (measured.peak_rss for measured in cell.rounds)
+    return max((size for size in sizes if size is not None), default=None)
 
 
 def image_seconds(cell: Cell) -> float | None:
-    """Median of all rounds."""
-    return median([one.image_s for one in cell.rounds if one.image_s is not None])
+    """Give the median time of all rounds."""
+    return median([measured.image_s for measured in cell.rounds if measured.image_s is not None])
 
 
 def median(values: Sequence[float]) -> float | None:
-    """None of nothing."""
+    """Give the median, or None without any value."""
     ordered = sorted(values)
     middle = len(ordered) // 2
     if not ordered:
@@ -89,25 +91,27 @@ def median(values: Sequence[float]) -> float | None:
 
 
 def is_equal(cell: Cell) -> bool:
-    """Whether it is its own reference, or painted the very same picture."""
-    found = cell.fidelity
-    if found is None:
+    """Say whether a cell is its own reference, or made exactly the same image."""
+    fidelity = cell.fidelity
+    if fidelity is None:
         return False
-    return found.reference == cell.name or (found.image_psnr_db is None and found.image_ssim == 1)
+    return fidelity.reference == cell.name or (
+        fidelity.image_psnr_db is None and fidelity.image_ssim == 1
+    )
 
 
 def figure(value: float) -> str:
-    """Three figures, never in powers of ten."""
+    """Format a number with three figures, never in powers of ten."""
     return f"{value:.{_decimals(value)}f}"
 
 
 def plus_minus(value: float, spread: float) -> str:
-    """Both with the decimals of the value."""
+    """Format both with the decimals of the value."""
     return f"{figure(value)} ±{spread:.{_decimals(value)}f}"
 
 
 def gigabytes(value: float) -> str:
-    """Bytes for people."""
+    """Format bytes."""
     return f"{value / 1e9:.1f} GB" if value >= 1e9 else f"{value / 1e6:.0f} MB"
 
 
@@ -118,7 +122,7 @@ def _decimals(value: float) -> int:
 
 
 def provenance(record: Record) -> str:
-    """When, where and of what: one sentence."""
+    """Give version, commit, date and machine in one sentence."""
     machine, commit = record.machine_info, record.commit_info
     dirty = " with changes" if commit.dirty else ""
     return printable(
@@ -128,9 +132,9 @@ def provenance(record: Record) -> str:
 
 
 def verdict(record: Record) -> str:
-    """Whether the machine was quiet enough, in one sentence."""
+    """Say whether the machine was quiet enough, in one sentence."""
     measured = [cell for cell in record.benchmarks if cell.status == "ok"]
-    noisy = [cell for cell in measured if cell.noisy]
+    noisy = [cell for cell in measured if cell.timing_warnings]
     if not measured:
         return "Nothing was measured."
     if not noisy:
@@ -151,40 +155,42 @@ def _title(params: Params) -> str:
     )
 
 
-def _block(title: str, cells: Sequence[Cell]) -> Block:
+def _block(title: str, cells: Sequence[Cell]) -> TableBlock:
     reference = _reference(cells)
     rows = [_row(cell, reference) for cell in cells]
     used = set(chain.from_iterable(row.texts for row in rows))
     notes = [
-        printable(f"{NOISY} {label(cell.params)}: {'; '.join(cell.noisy)}")
+        printable(f"{NOISY} {label(cell.params)}: {'; '.join(cell.timing_warnings)}")
         for cell in cells
-        if cell.noisy and cell.status == "ok"
+        if cell.timing_warnings and cell.status == "ok"
     ]
     name = label(reference.params) if reference else None
-    return Block(title, name, [column for column in COLUMNS if column in used], rows, notes)
+    return TableBlock(title, name, [column for column in COLUMNS if column in used], rows, notes)
 
 
 def _reference(cells: Sequence[Cell]) -> Cell | None:
-    """The first fp32 row of ours, or else of anybody."""
+    """Give the first cell in fp32, preferably of sdrt."""
     measured = [cell for cell in cells if cell.stats and cell.params.precision == "fp32"]
     ours = [cell for cell in measured if cell.params.tool == "sdrt"]
     return next(iter(ours or measured), None)
 
 
-def _row(cell: Cell, reference: Cell | None) -> Row:
-    name = label(cell.params) + (f" {NOISY}" if cell.noisy and cell.status == "ok" else "")
+def _row(cell: Cell, reference: Cell | None) -> TableRow:
+    name = label(cell.params)
+    if cell.timing_warnings and cell.status == "ok":
+        name += f" {NOISY}"
     if cell.status != "ok":
         why = printable(cell.error or "no reason given")
-        return Row(cell, {"cell": name}, f"{cell.status}: {why}")
+        return TableRow(cell, {"cell": name}, f"{cell.status}: {why}")
     texts = {
         "cell": name,
         **_speed(cell, reference),
         **_size(cell),
         "stored -> executed": executed(cell.precision) if cell.precision else None,
-        "of peak": _percent(cell.work.share_of_peak) if cell.work else None,
+        "of peak": _percent(cell.compute.share_of_peak) if cell.compute else None,
         **(_fidelity(cell, cell.fidelity) if cell.fidelity else {}),
     }
-    return Row(cell, {column: text for column, text in texts.items() if text}, None)
+    return TableRow(cell, {column: text for column, text in texts.items() if text}, None)
 
 
 def _speed(cell: Cell, reference: Cell | None) -> dict[str, str | None]:
@@ -210,7 +216,7 @@ def _size(cell: Cell) -> dict[str, str | None]:
 
 
 def executed(precision: Precision) -> str:
-    """In a few words: "int8 -> int8 61 %, bf16 39 % (int8: 97 % of conv+linear)"."""
+    """Describe the precision: "int8 -> int8 61 %, bf16 39 % (int8: 97 % of conv+linear)"."""
     shares = {name: share for name, share in precision.shares.items() if share >= SMALL_SHARE}
     parts = sorted(shares.items(), key=lambda item: -item[1])
     ran = ", ".join(f"{name} {_percent(share)}" for name, share in parts)
@@ -222,15 +228,15 @@ def executed(precision: Precision) -> str:
     return printable(text)
 
 
-def _fidelity(cell: Cell, found: Fidelity) -> dict[str, str | None]:
-    psnr = None if found.image_psnr_db is None else f"{found.image_psnr_db:.1f}"
-    sqnr = found.sqnr_db.get("unet")
+def _fidelity(cell: Cell, fidelity: CellFidelity) -> dict[str, str | None]:
+    psnr = None if fidelity.image_psnr_db is None else f"{fidelity.image_psnr_db:.1f}"
+    sqnr = fidelity.sqnr_db.get("unet")
     return {
         "PSNR, dB": "equal" if is_equal(cell) else psnr,
         "SQNR, dB": None if sqnr is None else f"{sqnr:.1f}",
         "right": None
-        if found.attributes_right is None
-        else f"{100 * found.attributes_right:.1f} %",
+        if fidelity.attribute_accuracy is None
+        else f"{100 * fidelity.attribute_accuracy:.1f} %",
     }
 
 

@@ -15,7 +15,7 @@ from sdrt_bench.bench.report.rows import (
     LEFT,
     NOISY,
     UNKNOWN,
-    Block,
+    TableBlock,
     blocks,
     provenance,
     verdict,
@@ -31,22 +31,22 @@ Figures = dict[str, float | None]
 
 
 def to_text(record: Record) -> str:
-    """For a terminal."""
+    """Lay out a record for a terminal."""
     parts = [_text_block(block) for block in blocks(record)]
     return "\n\n".join([*parts, f"{provenance(record)}\n{verdict(record)}"]) + "\n"
 
 
 def to_markdown(record: Record, level: int = 3) -> str:
-    """For README: a heading of this level and a table for each shape."""
+    """Lay out a record as Markdown: a heading of this level and a table for each block."""
     parts = [_markdown_block(block, "#" * level) for block in blocks(record)]
     return "\n\n".join([*parts, _escaped(f"{provenance(record)}. {verdict(record)}")]) + "\n"
 
 
 def to_csv(record: Record) -> str:
-    """A line for each round and three that sum them up, with llm_bench's columns for pictures.
+    """Write a line for each round and three that sum them up, with llm_bench's columns for images.
 
     `latency(ms)` is the mean of all steps; the first step and the others have columns of their
-    own. Nobody times the tokenizer alone, so that its column is empty.
+    own. The tokenizer alone is not timed, so its column is empty.
     """
     paper = io.StringIO()
     writer = csv.DictWriter(paper, CSV_COLUMNS, lineterminator="\n")
@@ -56,7 +56,7 @@ def to_csv(record: Record) -> str:
     return paper.getvalue()
 
 
-def _text_block(block: Block) -> str:
+def _text_block(block: TableBlock) -> str:
     widths = {
         column: max(len(text) for text in [column, *(r.texts.get(column, "") for r in block.rows)])
         for column in block.columns
@@ -80,7 +80,7 @@ def _text_block(block: Block) -> str:
     return "\n".join([*lines, *_notes(block)])
 
 
-def _markdown_block(block: Block, heading: str) -> str:
+def _markdown_block(block: TableBlock, heading: str) -> str:
     lines = [f"{heading} {_escaped(block.title)}", "", _piped(block.columns)]
     lines.append(_piped(["---" if column in LEFT else "---:" for column in block.columns]))
     for row in block.rows:
@@ -91,7 +91,7 @@ def _markdown_block(block: Block, heading: str) -> str:
     return "\n".join([*lines, *(["", "  \n".join(notes)] if notes else [])])
 
 
-def _notes(block: Block) -> list[str]:
+def _notes(block: TableBlock) -> list[str]:
     if block.reference is None:
         return list(block.notes)
     return [f"x ref: a step against {block.reference}", *block.notes]
@@ -102,7 +102,7 @@ def _piped(texts: Sequence[str]) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text in which Markdown finds nothing to do; a lone tilde means nothing to it."""
+    """Escape what Markdown would interpret; a single tilde means nothing to it."""
     assert NOISY == "~"
     return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", text).replace("-\\>", "->")
 
@@ -117,9 +117,9 @@ def _csv_rows(cell: Cell) -> list[dict[str, object]]:
         "precision": cell.precision.executed if cell.precision else params.precision,
         "prompt_idx": 0,
         "batch_size": params.batch,
-        "result_md5": _md5(cell.picture),
+        "result_md5": _md5(cell.image),
     }
-    rounds = [_csv_figures(one) for one in cell.rounds]
+    rounds = [_csv_figures(measured) for measured in cell.rounds]
     if cell.status != "ok":
         return [{**_formula_free(fixed), "iteration": cell.status}]
     rows: list[tuple[object, Figures]] = list(enumerate(rounds, 1))
@@ -132,25 +132,25 @@ def _csv_rows(cell: Cell) -> list[dict[str, object]]:
     ]
 
 
-def _csv_figures(one: Round) -> Figures:
-    steps = [1000 * step for step in one.step_s]
+def _csv_figures(measured: Round) -> Figures:
+    steps = [1000 * step for step in measured.step_s]
     return {
-        "pretrain_time(s)": sum(one.load_s.values()) if one.load_s else None,
-        "generation_time(s)": one.image_s,
+        "pretrain_time(s)": sum(measured.load_s.values()) if measured.load_s else None,
+        "generation_time(s)": measured.image_s,
         "latency(ms)": fmean(steps) if steps else None,
         "1st_latency(ms)": steps[0] if steps else None,
         "2nd_avg_latency(ms)": fmean(steps[1:]) if len(steps) > 1 else None,
-        "max_rss_mem(MiB)": None if one.peak_rss is None else one.peak_rss / 2**20,
-        "max_sys_mem(MiB)": None if one.peak_pss is None else one.peak_pss / 2**20,
+        "max_rss_mem(MiB)": None if measured.peak_rss is None else measured.peak_rss / 2**20,
+        "max_sys_mem(MiB)": None if measured.peak_pss is None else measured.peak_pss / 2**20,
     }
 
 
 def _folded(rounds: Sequence[Figures], fold: Callable[[Sequence[float]], float]) -> Figures:
-    found: Figures = {}
+    folded: Figures = {}
     for name in rounds[0] if rounds else ():
-        values = [value for one in rounds if (value := one[name]) is not None]
-        found[name] = fold(values) if values else None
-    return found
+        values = [value for figures in rounds if (value := figures[name]) is not None]
+        folded[name] = fold(values) if values else None
+    return folded
 
 
 def _rounded(figures: Figures) -> dict[str, float | None]:
@@ -158,7 +158,7 @@ def _rounded(figures: Figures) -> dict[str, float | None]:
 
 
 def _formula_free(fields: Mapping[str, object]) -> dict[str, object]:
-    """Spreadsheets compute what begins like a formula, also a model's name."""
+    """Quote texts that a spreadsheet would compute as a formula, such as a model's name."""
     return {
         name: f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
         for name, value in fields.items()

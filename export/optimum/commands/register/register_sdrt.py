@@ -3,7 +3,7 @@
 from optimum.commands.base import CommandInfo
 from optimum.commands.export.base import ExportCommand
 
-from sdrt_export.optimum_command import SdrtExportCommand
+from sdrt_export.cli.optimum_command import SdrtExportCommand
 
 REGISTER_COMMANDS = [
     (

@@ -1,4 +1,4 @@
-// Reads safetensors files: arrays by name (docs/conformance.md describes the format). The header is
+// Reads safetensors files: arrays by name (docs/embed/conformance.md describes the format). The header is
 // checked before anything relies on it.
 #pragma once
 

@@ -10,14 +10,14 @@ import pytest
 from sdrt.errors import UnsupportedError
 from sdrt_bench.bench.peers.environments import (
     READY,
-    Recipe,
+    EnvironmentSpec,
+    environment_specs,
     peer_environment,
     prepare,
-    recipes,
     torch_requirement,
 )
 
-RECIPE = Recipe("standin", ("standin==1.5",), modules=("standin",))
+RECIPE = EnvironmentSpec("standin", ("standin==1.5",), modules=("standin",))
 
 
 def write_wheel(folder: Path, code: str = "") -> list[str]:
@@ -62,7 +62,7 @@ def test_what_was_left_half_made_is_made_again(tmp_path: Path) -> None:
 
 
 def test_another_requirement_is_another_environment() -> None:
-    newer = Recipe("standin", ("standin==2.0",), modules=("standin",))
+    newer = EnvironmentSpec("standin", ("standin==2.0",), modules=("standin",))
     assert newer.key != RECIPE.key
 
 
@@ -70,12 +70,12 @@ def test_all_peers_on_torch_get_the_torch_that_runs_here() -> None:
     import torch
 
     assert torch_requirement() == f"torch=={torch.__version__.partition('+')[0]}"
-    with_torch = [one for one in recipes().values() if one.name != "ggml"]
+    with_torch = [one for one in environment_specs().values() if one.name != "ggml"]
     assert all(torch_requirement() in one.requirements for one in with_torch)
 
 
 def test_everything_that_is_installed_by_name_is_pinned() -> None:
-    wanted = [name for recipe in recipes().values() for name in recipe.requirements]
+    wanted = [name for recipe in environment_specs().values() for name in recipe.requirements]
     assert all("==" in name for name in wanted)
 
 

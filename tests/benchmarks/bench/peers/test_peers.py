@@ -13,14 +13,14 @@ from PIL import Image
 
 from sdrt.errors import UsageError
 from sdrt.manifest import Lora, Source
-from sdrt_bench.bench.peers import peers
-from sdrt_bench.bench.peers.environments import READY, Environment, Recipe
-from sdrt_bench.bench.peers.peers import PEERS, WORKERS, PeerSource, cells, named
+from sdrt_bench.bench.peers import catalogue as peers
+from sdrt_bench.bench.peers.catalogue import PEERS, WORKERS, PeerRunner, cells, choose_peers
+from sdrt_bench.bench.peers.environments import READY, Environment, EnvironmentSpec
 from sdrt_bench.bench.peers.weights import Weights
 from sdrt_bench.bench.record import Params
-from sdrt_bench.bench.rounds import OUTCOME, Failure, Result, Spec
-from sdrt_export.checkpoint import RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_bench.bench.round_protocol import OUTCOME, RoundFailure, RoundResult, RoundSpec
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 ASKED = Params(
     model="tiny",
@@ -40,7 +40,7 @@ def weights(tmp_path: Path) -> Weights:
 
 
 def run(worker: Path, params: Params, model: Path, folder: Path, measure: int = 6) -> Any:
-    spec = Spec(
+    spec = RoundSpec(
         name="cell",
         params=params,
         measure=measure,
@@ -66,7 +66,7 @@ def test_diffusers_runs_the_first_steps_and_decodes(weights: Weights, tmp_path: 
     found = run(
         WORKERS / "run_diffusers.py", params, weights.layout("diffusers"), tmp_path, measure=3
     )
-    assert isinstance(found, Result)
+    assert isinstance(found, RoundResult)
     assert (found.precision.requested, found.precision.executed) == ("bf16", "bf16")
     assert found.options["channels_last"] is True
     steps = found.round.step_s
@@ -85,7 +85,7 @@ def test_diffusers_runs_the_first_steps_and_decodes(weights: Weights, tmp_path: 
 def test_a_peer_that_cannot_do_it_says_why_in_one_sentence(tmp_path: Path) -> None:
     params = cells([PEERS["diffusers"]], [ASKED])[0]
     found = run(WORKERS / "run_diffusers.py", params, tmp_path / "nothing", tmp_path)
-    assert isinstance(found, Failure)
+    assert isinstance(found, RoundFailure)
     assert "nothing" in found.error
     assert "\n" not in found.error
 
@@ -102,21 +102,21 @@ def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: P
     worker.write_text(
         f"import sys; sys.path.insert(0, {str(WORKERS)!r})\n"
         "from harness import Clock, serve\n"
-        "def run(job):\n"
-        "    clock = Clock(job.measure)\n"
+        "def run(spec):\n"
+        "    clock = Clock(spec.measure)\n"
         "    clock.start_loading()\n"
         "    clock.start_picture()\n"
         "    network = clock.timed('unet', lambda: None)\n"
         "    network()\n"
         "    while not clock.end_step():\n"
         "        network()\n"
-        "    return {'round': clock.round(job.params['steps']), 'precision': {\n"
-        "        'requested': job.params['precision'], 'stored': 'fp32', 'executed': 'unknown'},\n"
-        "        'options': {'model': job.model, 'best': job.is_best}}\n"
+        "    return {'round': clock.round(spec.params['steps']), 'precision': {\n"
+        "        'requested': spec.params['precision'], 'stored': 'fp32', 'executed': 'unknown'},\n"
+        "        'options': {'model': spec.model, 'best': spec.is_best}}\n"
         "serve(run)\n"
     )
     found = run(worker, ASKED, tmp_path / "model", tmp_path, measure=4)
-    assert isinstance(found, Result)
+    assert isinstance(found, RoundResult)
     assert found.options == {"model": str(tmp_path / "model"), "best": False}
     assert found.round.steps_run == 4
     assert (found.round.sampler_s or 0) + sum(found.round.load_s.values()) < 1
@@ -125,16 +125,16 @@ def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: P
 def test_a_round_starts_in_the_environment_of_the_peer_with_the_same_weights(
     weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def made(recipe: Recipe, cache: Path, options: Any) -> Environment:
-        folder = cache / recipe.name
+    def made(environment: EnvironmentSpec, cache: Path, options: Any) -> Environment:
+        folder = cache / environment.name
         folder.mkdir(exist_ok=True)
         (folder / READY).write_text(json.dumps({}))
         return Environment(folder)
 
     monkeypatch.setattr(peers, "prepare", made)
-    source = PeerSource(weights, tmp_path)
+    runner = PeerRunner(weights, tmp_path)
     params = cells([PEERS["stable-diffusion.cpp"]], [ASKED])[0]
-    start = source.start(params)
+    start = runner.command(params)
     assert start.argv[0] == str(tmp_path / "ggml" / "bin" / "python")
     assert Path(start.argv[1]).is_file()
     assert start.options == {"model": str(weights.layout("ldm"))}
@@ -152,12 +152,15 @@ def test_every_peer_has_a_worker_and_cells_as_it_comes_and_tuned() -> None:
 
 
 def test_unknown_peers_and_precisions_are_errors(weights: Weights, tmp_path: Path) -> None:
-    assert [one.name for one in named("diffusers, optimum-onnx")] == ["diffusers", "optimum-onnx"]
-    assert named("all") == list(PEERS.values())
+    assert [one.name for one in choose_peers("diffusers, optimum-onnx")] == [
+        "diffusers",
+        "optimum-onnx",
+    ]
+    assert choose_peers("all") == list(PEERS.values())
     with pytest.raises(UsageError, match="did you mean 'diffusers'"):
-        named("diffuser")
+        choose_peers("diffuser")
     with pytest.raises(UsageError, match="no precision 'q8_0'; expected one of fp32"):
-        PeerSource(weights, tmp_path).start(
+        PeerRunner(weights, tmp_path).command(
             ASKED.model_copy(update={"tool": "diffusers", "precision": "q8_0"})
         )
 
@@ -192,7 +195,7 @@ def test_a_model_with_loras_has_no_peers(tmp_path: Path, given: Path | None) -> 
 
 
 def test_one_precision_of_a_peer_can_be_named() -> None:
-    (peer,) = named("stable-diffusion.cpp:f16")
+    (peer,) = choose_peers("stable-diffusion.cpp:f16")
     assert [precision for precision, _ in peer.variants] == ["f16", "f16"]
     with pytest.raises(UsageError, match="has no precision 'f17'; expected one of f16, q8_0"):
-        named("stable-diffusion.cpp:f17")
+        choose_peers("stable-diffusion.cpp:f17")

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 from sdrt.errors import UnsupportedError
 from sdrt_bench.bench.peers.environments import Environment
 from sdrt_bench.bench.peers.weights import Weights
-from sdrt_export.checkpoint import FolderCheckpoint, RandomCheckpoint
-from sdrt_export.config import read_preset
+from sdrt_export.presets import read_preset
+from sdrt_export.sources.diffusers_folder import FolderCheckpoint
+from sdrt_export.sources.random_weights import RandomCheckpoint
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""What the peers' workers share. Runs in a peer's environment: the standard library only.
+"""What the peers' workers share; it runs in a peer's environment on the standard library alone.
 
-The protocol is that of `sdrt_bench.bench.rounds`: a specification as JSON on standard input, an
-outcome as JSON in the file that it names.
+The protocol is that of `sdrt_bench.bench.round_protocol`: a specification as JSON on standard
+input, an outcome as JSON in the file that it names.
 """
 
 import json
@@ -21,21 +21,21 @@ LONGEST = 400  # characters of an error
 
 
 @dataclass(frozen=True)
-class Job:
-    """A specification."""
+class RoundSpec:
+    """What one process shall measure."""
 
     params: dict[str, Any]
-    """Of the cell: width, height, steps, threads, seed, ..."""
+    """These are the cell's: width, height, steps, threads, seed, ..."""
     measure: int
-    """How many of the steps to run."""
+    """So many of the steps are run."""
     folder: Path
-    """For latents and picture."""
+    """Latents and image go to this folder."""
     model: str
-    """Where the weights are, in this peer's layout."""
+    """The weights are here, in this peer's layout."""
 
     @property
     def guidance_scale(self) -> float:
-        """1 where the prompt alone is evaluated."""
+        """The guidance scale; 1 where the prompt alone is evaluated."""
         return float(self.params["guidance_scale"]) if self.params["guidance"] else 1.0
 
     @property
@@ -44,29 +44,29 @@ class Job:
         return bool(self.params["settings"] == "best")
 
 
-def serve(run: Callable[[Job], Outcome]) -> None:
-    """Do what standard input says; whatever goes wrong becomes one sentence in the result."""
+def serve(run: Callable[[RoundSpec], Outcome]) -> None:
+    """Run the specification on standard input; an error becomes one sentence in the result."""
     _do(run, json.loads(sys.stdin.read()))
 
 
-def serve_all(run: Callable[[Job], Outcome]) -> None:
-    """The same of a list of specifications, one after the other."""
+def serve_all(run: Callable[[RoundSpec], Outcome]) -> None:
+    """Run a list of specifications, one after the other."""
     for spec in json.loads(sys.stdin.read()):
         _do(run, spec)
 
 
-def _do(run: Callable[[Job], Outcome], spec: dict[str, Any]) -> None:
-    model = spec["options"]["model"]
-    job = Job(spec["params"], spec["measure"], Path(spec["folder"]), model)
+def _do(run: Callable[[RoundSpec], Outcome], data: dict[str, Any]) -> None:
+    model = data["options"]["model"]
+    spec = RoundSpec(data["params"], data["measure"], Path(data["folder"]), model)
     try:
-        outcome = run(job)
+        outcome = run(spec)
     except Exception as error:
         import traceback
 
         traceback.print_exc()
         text = " ".join(str(error).split())[:LONGEST]
         outcome = {"error": f"{type(error).__name__}: {text}", "kind": type(error).__name__}
-    result = Path(spec["result"])
+    result = Path(data["result"])
     partial = result.with_name(f".{result.name}.partial")
     partial.write_text(json.dumps(outcome), encoding="utf-8")
     partial.rename(result)
@@ -74,61 +74,61 @@ def _do(run: Callable[[Job], Outcome], spec: dict[str, Any]) -> None:
 
 @dataclass
 class Clock:
-    """Times of one round, in seconds. What is spent on looking counts nowhere."""
+    """Times of one round, in seconds, without the time that samples of the memory take."""
 
     measure: int
     begun: float = 0.0
-    """When loading began; later when the picture was begun."""
+    """The image was begun at this time."""
     load_s: float = 0.0
     first_step_end_s: float | None = None
     step_s: list[float] = field(default_factory=list)
     spans: dict[str, float] = field(default_factory=dict)
-    """Sums by name of what `timed` wraps."""
+    """These are the sums of the times of each function that `timed` wraps, by name."""
     steady_rss: int | None = None
     peak_pss: int | None = None
     _loading: float = 0.0
     _mark: float | None = None
-    _aside: float = 0.0
+    _sampling_s: float = 0.0
 
     def start_loading(self) -> None:
-        """Everything from here to `start_picture` is loading."""
+        """Begin to count the time of loading, up to `start_picture`."""
         self._loading = time.perf_counter()
 
     def start_picture(self) -> None:
-        """Everything from here to `round` is the picture."""
-        self.look()
+        """Begin to count the time of the image, up to `round`."""
+        self.sample_memory()
         self.begun = time.perf_counter()
-        self.load_s = self.begun - self._loading - self._aside
-        self._aside = 0.0
+        self.load_s = self.begun - self._loading - self._sampling_s
+        self._sampling_s = 0.0
 
     def start_steps(self) -> None:
-        """The first step begins; later calls change nothing."""
+        """Begin the first step; later calls change nothing."""
         if self._mark is None:
             self._mark = time.perf_counter()
 
     def end_step(self, keep: Callable[[], None] = lambda: None) -> bool:
-        """A step has ended; True when it was the last one to run. `keep` runs off the clock."""
+        """End a step, and say whether it was the last to run; the time of `keep` is not counted."""
         now = time.perf_counter()
         assert self._mark is not None, "no step was begun"
         self.step_s.append(now - self._mark)
         if self.first_step_end_s is None:
-            self.first_step_end_s = self.load_s + now - self.begun - self._aside
+            self.first_step_end_s = self.load_s + now - self.begun - self._sampling_s
         keep()
-        self.look()
+        self.sample_memory()
         self._mark = time.perf_counter()
-        self._aside += self._mark - now
+        self._sampling_s += self._mark - now
         return len(self.step_s) >= self.measure
 
-    def look(self) -> None:
-        """Read the memory: some milliseconds, so between steps."""
-        found = _kilobytes("/proc/self/smaps_rollup", "Pss")
-        if found is not None:
-            self.peak_pss = max(self.peak_pss or 0, found)
+    def sample_memory(self) -> None:
+        """Sample the memory, which takes milliseconds: do it between steps."""
+        size = _kilobytes("/proc/self/smaps_rollup", "Pss")
+        if size is not None:
+            self.peak_pss = max(self.peak_pss or 0, size)
         if self.begun:
             self.steady_rss = status_bytes("VmRSS")
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function with its time added up under a name."""
+        """Give the function with its time added up under a name."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             if name == "unet":
@@ -143,11 +143,11 @@ class Clock:
         return call
 
     def round(self, steps: int) -> Outcome:
-        """The `Round` of the record; call it as soon as the picture is there."""
-        whole = time.perf_counter() - self.begun - self._aside
+        """Give the `Round` of the record; call it as soon as the image is there."""
+        whole = time.perf_counter() - self.begun - self._sampling_s
         typical = statistics.median(self.step_s[1:] or self.step_s)
         steady, unet = self.steady_rss, self.spans.get("unet")
-        self.look()
+        self.sample_memory()
         return {
             "load_s": {"pipeline": self.load_s},
             "first_step_end_s": self.first_step_end_s,
@@ -164,25 +164,25 @@ class Clock:
 
 
 def versions(*packages: str) -> dict[str, str]:
-    """Of the packages that are installed."""
-    found = {}
+    """Give the versions of those packages that are installed."""
+    installed = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def size_of(path: str) -> int:
-    """Bytes of a file, or of the files in a folder, encoders of pictures left out."""
+    """Give the bytes of a file, or of the files in a folder without encoders of images."""
     root = Path(path)
-    files = [root] if root.is_file() else [one for one in root.rglob("*") if one.is_file()]
-    return sum(os.path.getsize(one) for one in files if "vae_encoder" not in one.parts)
+    files = [root] if root.is_file() else [file for file in root.rglob("*") if file.is_file()]
+    return sum(os.path.getsize(file) for file in files if "vae_encoder" not in file.parts)
 
 
 def status_bytes(name: str) -> int | None:
-    """Resident memory of this process: now `VmRSS`, at most `VmHWM`."""
+    """Read the resident memory of this process: at present `VmRSS`, its peak `VmHWM`."""
     return _kilobytes("/proc/self/status", name)
 
 

@@ -1,20 +1,20 @@
-"""Measures any pipeline with the interface of diffusers: its own, optimum's two."""
+"""Measures any pipeline with the interface of diffusers: its own and optimum's two."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from harness import Clock, Job, Outcome
+from harness import Clock, Outcome, RoundSpec
 from pictures import Array, keep
 
 SAMPLERS = {"ddim": "DDIMScheduler", "euler": "EulerDiscreteScheduler"}
 
 
-def prepare(pipe: Any, job: Job) -> None:
-    """Give the pipeline the sampler that was asked for, with the model's own noise schedule."""
+def prepare(pipe: Any, spec: RoundSpec) -> None:
+    """Give the pipeline the requested sampler with the model's noise schedule."""
     import diffusers
 
-    sampler = job.params["sampler"]
+    sampler = spec.params["sampler"]
     if sampler not in SAMPLERS:
         raise ValueError(f"the peers are compared with {' or '.join(SAMPLERS)}, not {sampler}")
     scheduler = getattr(diffusers, SAMPLERS[sampler])
@@ -22,35 +22,35 @@ def prepare(pipe: Any, job: Job) -> None:
     pipe.set_progress_bar_config(disable=True)
 
 
-def paint(pipe: Any, job: Job, clock: Clock) -> Outcome:
-    """Make the picture with a clock on each network; the round's figures and files."""
+def paint(pipe: Any, spec: RoundSpec, clock: Clock) -> Outcome:
+    """Make the image and time each network; gives the round's figures and files."""
     latents: list[Array] = []
-    _watch(pipe, clock)
+    _time_networks(pipe, clock)
 
     def step_end(pipe: Any, index: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-        found = tensors["latents"]
-        is_last = clock.end_step(lambda: latents.append(found[0].float().numpy().copy()))
-        if is_last and index + 1 < job.params["steps"]:
-            pipe._interrupt = True  # the way that diffusers' guide stops a run: it still decodes
+        batch = tensors["latents"]
+        is_last = clock.end_step(lambda: latents.append(batch[0].float().numpy().copy()))
+        if is_last and index + 1 < spec.params["steps"]:
+            pipe._interrupt = True  # diffusers' guide stops a run so: it still decodes
         return {}
 
-    params = job.params
+    params = spec.params
     clock.start_picture()
     images = pipe(
         params["prompt"],
         width=params["width"],
         height=params["height"],
         num_inference_steps=params["steps"],
-        guidance_scale=job.guidance_scale,
+        guidance_scale=spec.guidance_scale,
         num_images_per_prompt=params["batch"],
         generator=torch.Generator().manual_seed(params["seed"]),
         callback_on_step_end=step_end,
     ).images
     figures = clock.round(params["steps"])
-    return {"round": figures} | keep(job, latents, np.asarray(images[0]))
+    return {"round": figures} | keep(spec, latents, np.asarray(images[0]))
 
 
-def _watch(pipe: Any, clock: Clock) -> None:
+def _time_networks(pipe: Any, clock: Clock) -> None:
     pipe.encode_prompt = clock.timed("text_encoder", pipe.encode_prompt)
     pipe.unet.forward = clock.timed("unet", pipe.unet.forward)
     pipe.vae.decode = clock.timed("vae_decoder", pipe.vae.decode)

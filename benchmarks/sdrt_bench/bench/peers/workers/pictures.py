@@ -1,21 +1,21 @@
-"""What a worker leaves beside its figures; every peer brings numpy and pillow."""
+"""The files of a round: latents and the image; every peer has numpy and pillow."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from harness import Job, Outcome
+from harness import Outcome, RoundSpec
 from PIL import Image
 
 Array = np.ndarray[Any, Any]
 
 
-def keep(job: Job, latents: Sequence[Array], pixels: Array) -> Outcome:
+def keep(spec: RoundSpec, latents: Sequence[Array], pixels: Array) -> Outcome:
     """Write latents (channels, h/8, w/8) of each step, and pixels (h, w, 3) as PNG."""
-    picture = job.folder / "picture.png"
+    picture = spec.folder / "picture.png"
     Image.fromarray(pixels).save(picture)
     if not latents:
         return {"picture": str(picture)}
-    path = job.folder / "latents.npz"
+    path = spec.folder / "latents.npz"
     np.savez(path, latents=np.stack(latents))
     return {"latents": str(path), "picture": str(picture)}

@@ -7,52 +7,52 @@ import numpy as np
 import openvino
 import openvino_facts
 import openvino_genai
-from harness import Clock, Job, Outcome, serve, size_of, versions
+from harness import Clock, Outcome, RoundSpec, serve, size_of, versions
 from pictures import keep
 
 SAMPLERS = {"ddim": "DDIM", "euler": "EULER_DISCRETE"}
 
 
-def run(job: Job) -> Outcome:
-    """`best` is static shapes and the hint of the precision that was asked for."""
-    config = openvino_facts.settings(job)
-    clock = Clock(job.measure)
+def run(spec: RoundSpec) -> Outcome:
+    """Measure a round; `best` is static shapes and the hint of the requested precision."""
+    config = openvino_facts.settings(spec)
+    clock = Clock(spec.measure)
     clock.start_loading()
-    pipe: Any = openvino_genai.Text2ImagePipeline(job.model)
-    set_sampler(pipe, job)
-    params = job.params
-    if job.is_best:
-        pipe.reshape(params["batch"], params["height"], params["width"], job.guidance_scale)
+    pipe: Any = openvino_genai.Text2ImagePipeline(spec.model)
+    set_sampler(pipe, spec)
+    params = spec.params
+    if spec.is_best:
+        pipe.reshape(params["batch"], params["height"], params["width"], spec.guidance_scale)
     pipe.compile("CPU", **config)
-    outcome = _paint(pipe, job, clock)
+    outcome = _paint(pipe, spec, clock)
     del pipe
     return outcome | {
-        "precision": openvino_facts.precision(job, _unet_again(job, config)),
-        "artifact_bytes": size_of(job.model),
+        "precision": openvino_facts.precision(spec, _unet_again(spec, config)),
+        "artifact_bytes": size_of(spec.model),
         "versions": versions("openvino-genai", "openvino"),
-        "options": {"static": job.is_best} | config,
+        "options": {"static": spec.is_best} | config,
     }
 
 
-def set_sampler(pipe: Any, job: Job) -> None:
-    """Give the pipeline the sampler that was asked for, with the model's own noise schedule."""
-    sampler = job.params["sampler"]
+def set_sampler(pipe: Any, spec: RoundSpec) -> None:
+    """Give the pipeline the requested sampler with the model's noise schedule."""
+    sampler = spec.params["sampler"]
     if sampler not in SAMPLERS:
         raise ValueError(f"the peers are compared with {' or '.join(SAMPLERS)}, not {sampler}")
     kind = getattr(openvino_genai.Scheduler.Type, SAMPLERS[sampler])
-    path = Path(job.model, "scheduler", "scheduler_config.json")
+    path = Path(spec.model, "scheduler", "scheduler_config.json")
     pipe.set_scheduler(openvino_genai.Scheduler.from_config(path, kind))
 
 
-def _paint(pipe: Any, job: Job, clock: Clock) -> Outcome:
-    """Steps are timed by the tool itself: it calls back late, from a thread of its own."""
-    params, latents = job.params, []
+def _paint(pipe: Any, spec: RoundSpec, clock: Clock) -> Outcome:
+    """The tool itself times steps: it calls back late, from a thread of its own."""
+    params, latents = spec.params, []
 
     def step_end(index: int, count: int, latent: Any) -> bool:
         latents.append(np.array(latent.data[:1])[0])
-        clock.look()
+        clock.sample_memory()
         # The next step has begun already, and is finished.
-        return job.measure < count and index + 2 >= job.measure
+        return spec.measure < count and index + 2 >= spec.measure
 
     clock.start_picture()
     pixels = pipe.generate(
@@ -60,7 +60,7 @@ def _paint(pipe: Any, job: Job, clock: Clock) -> Outcome:
         width=params["width"],
         height=params["height"],
         num_inference_steps=params["steps"],
-        guidance_scale=job.guidance_scale,
+        guidance_scale=spec.guidance_scale,
         num_images_per_prompt=params["batch"],
         rng_seed=params["seed"],
         callback=step_end,
@@ -77,14 +77,14 @@ def _paint(pipe: Any, job: Job, clock: Clock) -> Outcome:
     clock.step_s = [duration / 1e6 for duration in raw.iteration_durations]
     clock.first_step_end_s = clock.load_s + clock.spans["text_encoder"] + clock.step_s[0]
     figures = clock.round(params["steps"])
-    return {"round": figures} | keep(job, latents, np.array(pixels.data)[0])
+    return {"round": figures} | keep(spec, latents, np.array(pixels.data)[0])
 
 
-def _unet_again(job: Job, config: dict[str, Any]) -> Any:
-    """GenAI shows no compiled model: the same file, shape and settings once more, off the clock."""
-    core, params = openvino.Core(), job.params
-    model = core.read_model(Path(job.model, "unet", "openvino_model.xml"))
-    if job.is_best:
+def _unet_again(spec: RoundSpec, config: dict[str, Any]) -> Any:
+    """Compile the U-Net once more, untimed, because GenAI shows no compiled model."""
+    core, params = openvino.Core(), spec.params
+    model = core.read_model(Path(spec.model, "unet", "openvino_model.xml"))
+    if spec.is_best:
         rows = params["batch"] * (2 if params["guidance"] else 1)
         height, width = params["height"] // 8, params["width"] // 8
         model.reshape({"sample": [rows, 4, height, width]})

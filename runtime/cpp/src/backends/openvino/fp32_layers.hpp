@@ -1,6 +1,6 @@
 // Keeps in fp32 the first and last layers of a network that runs in bf16: the sinusoids of the time
 // embedding, the first convolutions and the last ones, whose rounding errors reach the output whole
-// (docs/precision.md has the figures; Python's fp32_layers.py gives the reasons).
+// (docs/internals/bf16.md has the figures; Python's fp32_layers.py gives the reasons).
 //
 // The network is split there when it is compiled. The split-off layers become graphs of their own
 // in fp32; the files stay as they are, and files from other exporters are treated alike.

@@ -1,4 +1,4 @@
-// A file of golden vectors: cases, and the arrays of their stages (docs/conformance.md).
+// A file of golden vectors: cases, and the arrays of their stages (docs/embed/conformance.md).
 #pragma once
 
 #include "artifact/artifact.hpp"

@@ -1,4 +1,4 @@
-// Replays golden vectors (docs/conformance.md): repeats each stage from its golden inputs.
+// Replays golden vectors (docs/embed/conformance.md): repeats each stage from its golden inputs.
 #pragma once
 
 #include "diagnostics/conformance/tolerance.hpp"

@@ -1,0 +1,123 @@
+"""Scatter plots: points with their names next to them, and curves among them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedFormatter, FixedLocator
+
+from sdrt_bench.charts import figure as base
+
+GAP, RADIUS = 9, 6
+FOOT = 52  # below the frame: ticks and the label
+Shape = Literal["dot", "diamond"]
+MARKERS: dict[Shape, tuple[str, float]] = {"dot": ("o", 9), "diamond": ("D", 8)}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One value with its name; an infinite `y` stands above all others."""
+
+    x: float
+    y: float
+    color: str
+    label: str
+    shape: Shape = "dot"
+
+
+@dataclass(frozen=True)
+class ScatterChart:
+    """A chart of points, and of dashed curves through some."""
+
+    title: str
+    x_label: str
+    y_label: str
+    dots: Sequence[Dot]
+    curve: Sequence[tuple[float, float]] = ()
+    """Corners of a dashed line; their `y` may be infinite, too."""
+    infinity: str = "infinite"
+    """This name stands at the axis where infinite values are."""
+
+
+@base.chart_settings()
+def draw_scatter(chart: ScatterChart, width: float = 860, height: float = 420) -> Figure:
+    """Draw a scatter plot; one dot or more has a finite `y`."""
+    figure = base.new_figure(width, height, chart.title)
+    rightmost = max(chart.dots, key=lambda dot: dot.x)
+    room = base.text_width(figure, rightmost.label) + GAP
+    box = (base.MARGIN, base.HEAD, width - base.MARGIN - room, height - FOOT)
+    axes = base.add_axes(figure, box)
+    axes.set_xlim(0, rightmost.x)
+    axes.set_xlim(0, max(axes.xaxis.get_major_locator().tick_values(0, rightmost.x)))
+    top = _set_heights(axes, chart)
+    base.label_axes(axes, chart.x_label, chart.y_label)
+    base.fit_left(figure, axes)
+    if chart.curve:
+        corners = [(x, min(y, top)) for x, y in chart.curve]
+        axes.plot(*zip(*corners, strict=True), color=base.FAINT, linewidth=1.5, linestyle="--")
+    for dot in chart.dots:
+        marker, size = MARKERS[dot.shape]
+        y = min(dot.y, top)
+        (shape,) = axes.plot(
+            dot.x, y, marker, markersize=size, color=dot.color, markeredgewidth=0, zorder=3
+        )
+        name = chart.infinity if math.isinf(dot.y) else f"{dot.y:.4g}"
+        base.set_tip(shape, f"{dot.label}: {dot.x:.4g}, {name}")
+    _label_dots(figure, axes, chart, top)
+    return figure
+
+
+def _set_heights(axes: Axes, chart: ScatterChart) -> float:
+    """Set the range and ticks of the y axis; gives the height of infinite values."""
+    finite = [dot.y for dot in chart.dots if math.isfinite(dot.y)]
+    low, high = min(finite), max(finite)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    ticks = [float(tick) for tick in axes.yaxis.get_major_locator().tick_values(low, high)]
+    names = [base.tick_label(tick) for tick in ticks]
+    if len(finite) < len(chart.dots):
+        ticks.append(ticks[-1] + ticks[1] - ticks[0])
+        names.append(chart.infinity)
+    axes.yaxis.set_major_locator(FixedLocator(ticks))
+    axes.yaxis.set_major_formatter(FixedFormatter(names))
+    axes.set_ylim(ticks[0], ticks[-1])
+    return ticks[-1]
+
+
+def _label_dots(figure: Figure, axes: Axes, chart: ScatterChart, top: float) -> None:
+    """Put each name to the right of its dot, or wherever near it covers nothing."""
+    frame = axes.get_window_extent()
+    places = [axes.transData.transform((dot.x, min(dot.y, top))) for dot in chart.dots]
+    taken = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y in places]
+    corners = [axes.transData.transform((x, min(y, top))) for x, y in chart.curve]
+    for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False):
+        taken.append((min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2) + 1, max(y1, y2) + 1))
+    for dot, (x, y) in zip(chart.dots, places, strict=True):
+        wide, half = base.text_width(figure, dot.label), base.SIZE / 2 + 1
+        shifts = (0, -wide - 2 * GAP, -wide / 2 - GAP)
+        spots = [(right, up) for up in (0, 14, -14, 28, -28, 42, -42) for right in shifts]
+        boxes = [
+            (x + GAP + right, y + up - half, x + GAP + right + wide, y + up + half)
+            for right, up in spots
+        ]
+        inside = [
+            box
+            for box in boxes
+            if box[0] >= frame.x0 and box[2] <= base.width_of(figure) - 4 and box[1] >= frame.y0
+        ]
+        free = [box for box in inside if not any(_overlap(box, other) for other in taken)]
+        box = next(iter(free or inside or boxes))
+        taken.append(box)
+        axes.annotate(
+            dot.label,
+            (box[0], (box[1] + box[3]) / 2),
+            xycoords="figure pixels",
+            va="center_baseline",
+        )
+
+
+def _overlap(a: base.Box, b: base.Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -1,0 +1,1 @@
+"""`sdrt compare`: precisions side by side, from the same noise."""

@@ -1,0 +1,1 @@
+"""Programs that make the tables and pictures of the documentation."""

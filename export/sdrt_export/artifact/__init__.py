@@ -1,0 +1,1 @@
+"""The folder that export writes, staged and published whole."""

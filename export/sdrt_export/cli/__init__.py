@@ -1,0 +1,1 @@
+"""The commands `sdrt export`, `sdrt models` and `optimum-cli export sdrt`."""

@@ -1,0 +1,1 @@
+"""Networks to ONNX and OpenVINO IR, each checked against torch."""

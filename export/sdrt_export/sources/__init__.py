@@ -1,0 +1,1 @@
+"""Where weights come from: diffusers folders, single files, the hub, random numbers."""

@@ -1,1 +1,0 @@
-"""Commands that need a file of their own; the others are in `sdrt.cli`."""

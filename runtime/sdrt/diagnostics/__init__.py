@@ -1,0 +1,1 @@
+"""Checks of models, machines and results; nothing here takes part in a generation."""

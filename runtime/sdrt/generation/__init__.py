@@ -1,0 +1,1 @@
+"""One generation: initial latents, the loop of steps, hires and refiner runs, the result."""

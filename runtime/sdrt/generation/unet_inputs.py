@@ -1,0 +1,89 @@
+"""What the U-Net of a run is fed: its shapes, its conditioning, and the denoiser around it."""
+
+import numpy as np
+
+from sdrt.arrays import Array, Latents
+from sdrt.errors import UsageError
+from sdrt.generation.prompt_conditioning import PromptConditioning
+from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, Manifest, guidance_width
+from sdrt.networks.denoiser import Added, Denoiser, UNet
+from sdrt.networks.fp32_fallback import GuardedGraph
+from sdrt.networks.open_model import OpenModel
+from sdrt.networks.run_state import RunState
+from sdrt.request.request import Request
+from sdrt.request.size_conditioning import SizeConditioning
+from sdrt.sampling.schedule import Steps
+from sdrt.text.conditioning import TextConditioning
+
+
+def latent_shape(manifest: Manifest, request: Request) -> tuple[int, int, int]:
+    """Channels, height and width of one image's latents."""
+    latent = manifest.latent
+    return latent.channels, request.height // latent.downscale, request.width // latent.downscale
+
+
+def open_unet(
+    model: OpenModel, request: Request, text: TextConditioning, is_split: bool, state: RunState
+) -> GuardedGraph:
+    """The U-Net, ready for a batch of this run; raises `UsageError` for a prompt too long for it.
+
+    `is_split` says that the branches of guidance run one after the other.
+    """
+    manifest, tokens = model.manifest, text.states.shape[1]
+    if manifest.text_tokens not in (tokens, "tokens"):
+        raise UsageError(
+            f"the prompt is {tokens} tokens long with its padding, and the U-Net of "
+            f"{manifest.name!r} takes {manifest.text_tokens} only; shorten it, or export the "
+            "model with: sdrt export"
+        )
+    batch = len(request.seeds) * (1 if is_split else request.sides)
+    channels, *size = latent_shape(manifest, request)
+    shapes: dict[str, tuple[int, ...]] = {
+        "sample": (batch, channels + manifest.conditions, *size),
+        "timestep": (),
+        "encoder_hidden_states": (batch, *text.states.shape[1:]),
+    }
+    for name, array in _added(manifest, text, request.size_conditioning).items():
+        shapes[name] = (batch, *array.shape[1:])
+    if width := guidance_width(manifest.graphs.get("unet")):
+        shapes[GUIDANCE_INPUT] = (batch, width)
+    return GuardedGraph(model.networks, "unet", shapes, state)
+
+
+def make_denoiser(
+    manifest: Manifest,
+    request: Request,
+    steps: Steps,
+    unet: UNet,
+    conditioning: PromptConditioning,
+    conditions: Latents | None = None,
+) -> Denoiser:
+    """The denoiser of a request, which is all of it that a sampler sees.
+
+    `conditions` are the channels that the U-Net takes in addition to the latents, if any.
+    """
+    positive, negative = conditioning.positive, conditioning.negative
+    negative_size = request.negative_size_conditioning
+    return Denoiser(
+        unet=unet,
+        steps=steps,
+        prediction=manifest.prediction,
+        positive=positive.states,
+        negative=negative.states if negative else None,
+        conditions=conditions,
+        added=_added(manifest, positive, request.size_conditioning),
+        negative_added=_added(manifest, negative, negative_size) if negative else {},
+        guidance=request.guidance,
+        clipping=request.sampler_settings.clipping,
+        timestep_scaling=request.sampler_settings.timestep_scaling,
+    )
+
+
+def _added(manifest: Manifest, text: TextConditioning, size: SizeConditioning | None) -> Added:
+    """SDXL's inputs besides embeddings: the pooled embedding, and sizes and crop."""
+    added: dict[str, Array] = {}
+    if text.pooled is not None and manifest.pooled_width is not None:
+        added[POOLED] = text.pooled
+    if size:
+        added[PICTURE] = np.repeat(size.row, len(text.states), axis=0)
+    return added

@@ -1,0 +1,1 @@
+"""How much memory a run will take, and how it is made to fit."""

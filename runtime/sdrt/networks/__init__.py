@@ -1,0 +1,1 @@
+"""The open model: loaded networks, text encoders, denoiser and autoencoder."""

@@ -1,0 +1,100 @@
+"""Compiled networks of a model: loaded at their first use, kept in memory or released after it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from sdrt import machine
+from sdrt.adapters.active import ActiveAdapters
+from sdrt.artifact.artifact import Artifact
+from sdrt.backends.backend import Backend
+from sdrt.backends.graph import Graph, Shapes
+from sdrt.backends.tile_context import ContextRole
+from sdrt.networks.run_state import RunState, Stopwatch
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A network in memory, and what it was compiled for."""
+
+    graph: Graph
+    backend: Backend
+    role: ContextRole | None
+
+    def is_for(self, backend: Backend, role: ContextRole | None) -> bool:
+        return self.backend is backend and self.role == role
+
+
+class LoadedNetworks:
+    """The networks of an artifact by name, as far as they are in memory."""
+
+    def __init__(
+        self,
+        artifact: Artifact,
+        backend: Backend,
+        keep: frozenset[str],
+        retry_precision: bool,
+        adapters: ActiveAdapters,
+    ) -> None:
+        self.artifact, self.backend, self.keep = artifact, backend, keep
+        self.retry_precision = retry_precision
+        self._adapters = adapters
+        self._compiled: dict[str, _Compiled] = {}
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """Names of the networks that are in memory."""
+        return frozenset(self._compiled)
+
+    def graph(
+        self, name: str, shapes: Shapes, state: RunState, role: ContextRole | None = None
+    ) -> Graph:
+        """A network ready for these input shapes: from memory, or loaded and compiled now.
+
+        With a role it gives its tile context, or takes that of another form of itself.
+        """
+        with Stopwatch() as watch:
+            backend = self.backend_of(name, state)
+            if name in self._compiled and not self._compiled[name].is_for(backend, role):
+                self.release(name)
+            if name not in self._compiled:
+                self._compiled[name] = self._open(name, backend, role)
+            graph = self._compiled[name].graph
+            graph.prepare(shapes)
+        load_s = state.timings.load_s
+        load_s[name] = load_s.get(name, 0.0) + watch.seconds
+        return graph
+
+    def context(self, name: str, state: RunState) -> tuple[str, ...]:
+        """Names of the statistics of the whole picture that tiles through a network take."""
+        backend = self.backend_of(name, state)
+        return backend.context(self.artifact.network(name, backend.formats))
+
+    def backend_of(self, name: str, state: RunState) -> Backend:
+        """The backend that runs a network in this run: after NaN or infinity another one."""
+        return state.fallbacks.get(name, self.backend)
+
+    @contextmanager
+    def using(self, *names: str, state: RunState | None = None) -> Iterator[None]:
+        """Release these networks after the block, unless they are to be kept in memory."""
+        try:
+            yield
+        finally:
+            for name in names:
+                if name not in self.keep or (state and state.releases):
+                    self.release(name)
+
+    def release(self, *names: str) -> None:
+        """Free the memory of these networks, or of all; they load again when needed."""
+        held = [name for name in names or tuple(self._compiled) if name in self._compiled]
+        for name in held:
+            del self._compiled[name]
+        if held:
+            machine.give_back_freed_blocks()
+
+    def _open(self, name: str, backend: Backend, role: ContextRole | None) -> _Compiled:
+        network = self.artifact.network(name, backend.formats)
+        network = replace(network, weight_patches=self._adapters.weight_patches(name))
+        if role:
+            network = network.in_role(role, backend.context(network))
+        return _Compiled(backend.open(network), backend, role)

@@ -1,0 +1,1 @@
+"""Noise, noise levels, guidance and samplers: arithmetic that knows no engine."""

@@ -1,0 +1,1 @@
+"""Prompt to conditioning: parsing, weights, tokens, embeddings, styles."""

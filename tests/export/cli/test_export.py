@@ -1,0 +1,109 @@
+"""`sdrt export` from outside: what it prints, and its exit codes."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sdrt
+from sdrt.artifact import open_artifact
+from sdrt_export.cli.run_export import run_export
+from sdrt_export.export_options import ExportOptions
+from tests.export.cli.export_command import ROOT, export_command
+
+
+def test_a_disk_that_fills_up_leaves_nothing(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk."""
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    done = export_command(
+        *("--random", "tiny", tmp_path / "out", "--format", "onnx", "-q"), preexec_fn=limit
+    )
+    assert done.returncode == 5, done.stderr
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_prints_parity_time_and_memory(tmp_path: Path) -> None:
+    done = export_command("--random", "tiny", tmp_path / "out", "--format", "openvino")
+    assert done.returncode == 0, done.stderr
+    verified = r"unet, fp32: verified in \d+ s: onnxruntime \d+\.\d dB, openvino \d+\.\d dB"
+    assert re.search(verified, done.stderr)
+    assert "GB of memory" in done.stdout
+    manifest = open_artifact(tmp_path / "out").manifest
+    assert {tuple(graph.files) for graph in manifest.graphs.values()} == {("openvino",)}
+    assert not list((tmp_path / "out").rglob("*.onnx*"))
+    assert (manifest.defaults.width, manifest.source.id) == (64, "random:tiny")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["nowhere", "out"], 3, "nowhere is nothing: the path does not exist"),
+        (["."], 2, "1 paths were given; expected: sdrt export SOURCE DEST"),
+        (["--random", "tiny"], 2, "0 paths were given; expected: sdrt export --random PRESET DEST"),
+        (
+            ["--random", "sd99", "out"],
+            2,
+            "there is no preset 'sd99'; known: demo, instruct-pix2pix, lcm",
+        ),
+        (["--random", "tiny", "--preset", "tiny", "out"], 2, "give one of them"),
+        (["--preset", "tiny", "out"], 2, "names no source"),
+        (["--random", "tiny", "out", "--precision", "fp8"], 2, "known: fp32, bf16, int8"),
+        (["--random", "tiny", "out", "--format", "onnx,pt"], 2, "known: onnx, openvino"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence_and_an_exit_code(
+    tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    done = export_command(*arguments, cwd=tmp_path)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_extra_is_named_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "sdrt_export"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(sdrt.SdrtError, match=r"pip install 'sdrt\[export\]'") as caught:
+        run_export([tmp_path / "out"], ExportOptions(random="tiny", quiet=True))
+    assert caught.value.exit_code == 9
+
+
+def test_optimum_knows_the_command_and_the_networks(tmp_path: Path) -> None:
+    from optimum.exporters.tasks import TasksManager
+
+    import sdrt_export.graphs.optimum_configs  # noqa: F401
+    from optimum.commands import optimum_cli
+
+    constructor = TasksManager.get_exporter_config_constructor(
+        exporter="sdrt",
+        task="semantic-segmentation",
+        model_type="unet-2d-condition",
+        library_name="diffusers",
+    )
+    assert constructor is not None
+    commands = optimum_cli.load_optimum_namespace_cli_commands()
+    assert "sdrt" in [command.name for command, _ in commands if hasattr(command, "name")]
+    roots = os.pathsep.join(str(ROOT / root) for root in ("runtime", "export"))
+    done = subprocess.run(
+        [sys.executable, "-m", "optimum.commands.optimum_cli", "export", "sdrt"]
+        + ["-m", str(tmp_path), str(tmp_path / "out")],
+        env={**os.environ, "PYTHONPATH": roots},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "is an empty folder; expected a diffusers folder" in done.stderr
