@@ -2,10 +2,10 @@
 
 #include "artifact/detect.hpp"
 #include "artifact/external_data.hpp"
-#include "artifact/manifest_reader.hpp"
-#include "artifact/manifest_writer.hpp"
 #include "errors.hpp"
 #include "files/checksums.hpp"
+#include "files/manifest_file.hpp"
+#include "files/manifest_writer.hpp"
 #include "files/sha256.hpp"
 #include "validation.hpp"
 

@@ -25,6 +25,6 @@ struct SizeConditioning {
 
 // The conditioning of an uncropped image of this size, for models that take one. Throws
 // UnsupportedError for a refiner or an unknown number of inputs.
-std::optional<SizeConditioning> default_size_conditioning(const Manifest& manifest, PixelPair size);
+std::optional<SizeConditioning> read_size_conditioning(const Manifest& manifest, PixelPair size);
 
 }  // namespace sdrt

@@ -11,7 +11,7 @@
 namespace sdrt {
 
 // The stages of a picture in order: "ids", "weights", "embeddings", ..., "picture".
-const std::vector<std::string>& stages();
+const std::vector<std::string>& stage_names();
 
 // A measure ("equal", "relative", "sqnr_db" or "psnr_db") and its limit, which is 0 for "equal".
 struct Tolerance {

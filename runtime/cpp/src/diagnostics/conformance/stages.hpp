@@ -1,4 +1,4 @@
-// A run whose stages can be done one by one, each from given inputs.
+// The stages of a run, each of which can be done from given inputs.
 #pragma once
 
 #include "arrays.hpp"
@@ -29,10 +29,10 @@ struct SampledPath {
     std::size_t draws = 0;
 };
 
-class StagedRun {
+class Stages {
 public:
     // `pipeline` must outlive this. Throws UsageError for an impossible number of steps.
-    StagedRun(Pipeline& pipeline, Request request);
+    Stages(Pipeline& pipeline, Request request);
 
     const Request& request() const { return request_; }
     const Steps& steps() const { return steps_; }
