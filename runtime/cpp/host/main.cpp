@@ -1,5 +1,5 @@
-// sdrt-host: runs a model folder of sdrt without Python. Every failure is a sentence and the exit
-// code of Python's program.
+// sdrt-host: runs a model folder of sdrt without Python. Every failure is a sentence and
+// the exit code of Python's program.
 #include "commands.hpp"
 
 #include "backends/open_backend.hpp"

@@ -3,9 +3,9 @@
 
 #include "artifact/artifact.hpp"
 #include "artifact/detect.hpp"
-#include "artifact/manifest_writer.hpp"
 #include "errors.hpp"
 #include "files/json_file.hpp"
+#include "files/manifest_writer.hpp"
 #include "files/sha256.hpp"
 #include "files/sha256_blocks.hpp"
 #include "images/metadata.hpp"

@@ -2,10 +2,10 @@
 
 #include "artifact/detect.hpp"
 #include "artifact/external_data.hpp"
-#include "artifact/manifest_reader.hpp"
-#include "artifact/manifest_writer.hpp"
 #include "errors.hpp"
 #include "files/checksums.hpp"
+#include "files/manifest_file.hpp"
+#include "files/manifest_writer.hpp"
 #include "files/sha256.hpp"
 #include "validation.hpp"
 
@@ -69,8 +69,8 @@ void check_paths(const fs::path& root, const Manifest& manifest) {
     }
 }
 
-// Refuses an ONNX graph that would make an engine read a file that is not listed and so not
-// checked.
+// Refuses an ONNX graph that would make an engine read a file that
+// is not listed and so not checked.
 void check_external_data(const fs::path& graph, const std::vector<std::string>& listed,
                          const Manifest& manifest) {
     const fs::path folder = fs::path(listed.front()).parent_path();

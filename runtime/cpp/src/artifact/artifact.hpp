@@ -25,9 +25,9 @@ public:
     // file, and an ONNX graph with weights in a file that the manifest does not list for it.
     Network network(const std::string& name, const std::vector<std::string>& formats) const;
 
-    // Compares a file with its record in the manifest and returns its path. A file that passed
-    // before is not hashed again while its size, time and inode stay the same, unless `remember` is
-    // false.
+    // Compares a file with its record in the manifest and returns its path. A file
+    // that passed before is not hashed again while its size, time and inode stay the
+    // same, unless `remember` is false.
     std::filesystem::path check(const std::string& file, bool remember = true) const;
 
 private:

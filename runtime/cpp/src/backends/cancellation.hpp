@@ -9,12 +9,12 @@
 
 namespace sdrt {
 
-// Once requested, a cancellation stays requested: work that shares it ends at once or does not
-// start.
+// Once requested, a cancellation stays requested: work that shares
+// it ends at once or does not start.
 class Cancellation {
 public:
-    // Interrupts the network that is running and keeps others from starting. Any thread may call
-    // this.
+    // Interrupts the network that is running and keeps others from
+    // starting. Any thread may call this.
     void request() {
         const std::lock_guard lock(mutex_);
         is_requested_ = true;
@@ -35,9 +35,9 @@ public:
         }
     }
 
-    // While a Callback lives, a request calls `interrupt`; an earlier request calls it at once. It
-    // is never called after the Callback is gone, because the next network belongs to another
-    // Callback.
+    // While a Callback lives, a request calls `interrupt`; an earlier request calls
+    // it at once. It is never called after the Callback is gone, because the next
+    // network belongs to another Callback.
     class Callback {
     public:
         Callback(Cancellation& cancellation, std::function<void()> interrupt)

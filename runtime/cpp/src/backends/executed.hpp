@@ -1,5 +1,5 @@
-// What an engine executed: its kernels, the share of the work in each precision, and the record of
-// it.
+// What an engine executed: its kernels, the share of the work in each
+// precision, and the record of it.
 #pragma once
 
 #include "manifest.hpp"
@@ -30,8 +30,8 @@ Executed executed(const std::vector<Kernel>& kernels);
 // The summary for an engine that has only one arithmetic for a network.
 Executed executed_only(const std::string& precision);
 
-// The precision in which a network gave NaN or infinity, and where: "step 3 of 20". The network
-// then continued in fp32.
+// The precision in which a network gave NaN or infinity, and where: "step 3 of 20".
+// The network then continued in fp32.
 struct Retry {
     std::string failed;
     std::string at;

@@ -17,8 +17,8 @@ std::string text_of(const Shape& shape) {
     return "(" + joined(sizes) + ")";
 }
 
-// Whether the graph takes this shape. Dimensions of one name have one size, which `sizes`
-// remembers.
+// Whether the graph takes this shape. Dimensions of one name have
+// one size, which `sizes` remembers.
 bool fits(const TensorSpec& spec, const Shape& shape, std::map<std::string, std::int64_t>& sizes) {
     if (spec.shape.size() != shape.size()) {
         return false;

@@ -24,8 +24,8 @@ struct Network {
 
 using Shapes = std::map<std::string, Shape>;
 
-// A view of an input's values, last dimension fastest. The graph's manifest entry says whether they
-// are float32 or int64.
+// A view of an input's values, last dimension fastest. The graph's manifest entry says
+// whether they are float32 or int64.
 struct Feed {
     const void* values;
     Shape shape;
@@ -48,10 +48,10 @@ public:
 
     const Network& network() const { return network_; }
 
-    // Checks the names and shapes of the feeds, runs once, and returns the named outputs. Throws
-    // ArtifactError for feeds that the graph does not take, NonFiniteError for NaN or infinity in
-    // an output, and CancelledError when cancellation is requested, which ends the run inside the
-    // network.
+    // Checks the names and shapes of the feeds, runs once, and returns the named outputs.
+    // Throws ArtifactError for feeds that the graph does not take, NonFiniteError for NaN
+    // or infinity in an output, and CancelledError when cancellation is requested, which
+    // ends the run inside the network.
     Outputs run(const Feeds& feeds, const std::vector<std::string>& outputs,
                 Cancellation& cancellation);
 

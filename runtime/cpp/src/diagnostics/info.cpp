@@ -1,7 +1,7 @@
 #include "diagnostics/info.hpp"
 
-#include "artifact/manifest_writer.hpp"
 #include "files/json_file.hpp"
+#include "files/manifest_writer.hpp"
 #include "validation.hpp"
 
 #include <sstream>

@@ -1,5 +1,5 @@
-// Reads safetensors files: arrays by name (docs/embed/conformance.md describes the format). The header is
-// checked before anything relies on it.
+// Reads safetensors files: arrays by name (docs/embed/conformance.md describes the format). The
+// header is checked before anything relies on it.
 #pragma once
 
 #include "arrays.hpp"

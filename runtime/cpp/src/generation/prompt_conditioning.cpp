@@ -8,7 +8,7 @@
 
 namespace sdrt {
 
-PromptConditioning prompt_conditioning(OpenModel& model, const Request& request, RunState& state) {
+PromptConditioning encode_prompts(OpenModel& model, const Request& request, RunState& state) {
     TextEncoders& encoders = model.text_encoders();
     const auto tokenize = [&](const std::string& name, const std::string& text) {
         const Prompt prompt = parse_prompt(text);

@@ -7,6 +7,6 @@
 
 namespace sdrt {
 
-PromptConditioning prompt_conditioning(OpenModel& model, const Request& request, RunState& state);
+PromptConditioning encode_prompts(OpenModel& model, const Request& request, RunState& state);
 
 }  // namespace sdrt

@@ -38,8 +38,8 @@ Result Run::result(const Callback& callback) {
 Tensor Run::denoise(const Callback& callback) {
     const SamplerSettings& sampler = request_.sampler_settings;
     const Steps steps = sampler.steps(model_.noise(), request_.num_inference_steps);
-    const Denoiser denoise = make_denoiser(model_, unet_of(model_, state_), steps, request_,
-                                           prompt_conditioning(model_, request_, state_));
+    const Denoiser denoise = make_denoiser(model_, open_unet(model_, state_), steps, request_,
+                                           encode_prompts(model_, request_, state_));
 
     const Shape shape = latent_shape(model_.manifest(), request_);
     Noise noise(request_.seeds);

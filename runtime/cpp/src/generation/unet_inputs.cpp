@@ -6,7 +6,12 @@
 
 namespace sdrt {
 
-UNet unet_of(OpenModel& model, RunState& state) {
+Shape latent_shape(const Manifest& manifest, const Request& request) {
+    const Latent& latent = manifest.latent;
+    return {latent.channels, request.height / latent.downscale, request.width / latent.downscale};
+}
+
+UNet open_unet(OpenModel& model, RunState& state) {
     return [&model, &state](const Tensor& sample, float timestep,
                             const TextConditioning& conditioning, const Tensor* guidance) {
         Feeds feeds = {{"sample", Feed(sample)},

@@ -13,7 +13,7 @@
 namespace sdrt {
 
 constexpr const char* kMetadataChunk = "sdrt";
-constexpr int kMetadataSchema = 1;
+constexpr int kMetadataSchema = 2;
 
 // Everything that is needed to make an image again. Features that only Python has (styles, prompt
 // embeddings, initial images, VAE tiling, hires passes, LoRAs, textual inversions) are written as

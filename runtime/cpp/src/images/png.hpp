@@ -23,8 +23,8 @@ Image to_image(const float* decoded, int height, int width);
 void save_png(const Image& image, const std::filesystem::path& path,
               const Parameters* parameters = nullptr);
 
-// Checks before a run whether its image can be written here. Throws UsageError, or WriteError for a
-// missing permission.
+// Checks before a run whether its image can be written here. Throws UsageError, or
+// WriteError for a missing permission.
 void check_target(const std::filesystem::path& path);
 
 }  // namespace sdrt

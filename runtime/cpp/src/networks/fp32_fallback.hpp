@@ -8,8 +8,8 @@
 
 namespace sdrt {
 
-// Runs networks. After NaN or infinity a network is rerun in fp32, which it keeps until the run
-// ends.
+// Runs networks. After NaN or infinity a network is rerun in fp32,
+// which it keeps until the run ends.
 class NetworkRunner {
 public:
     // `networks` must outlive this. Without `retry_in_fp32`, NaN and infinity are errors at once.

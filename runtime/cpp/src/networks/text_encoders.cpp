@@ -19,8 +19,8 @@ Tensor select_layer(const Tensor& layers, std::int64_t layer) {
     return states;
 }
 
-// The output that holds the states of a layer, counted from the layer that the U-Net was trained
-// with, which is 1.
+// The output that holds the states of a layer, counted from the layer that the
+// U-Net was trained with, which is 1.
 std::string states_output(const GraphSpec& graph, const TextEncoderSpec& encoder,
                           std::int64_t layer) {
     const std::int64_t hidden_states = graph.hidden_states();

@@ -9,7 +9,7 @@
 
 namespace sdrt {
 
-Guidance resolve_guidance(const Manifest& manifest, const Options& options) {
+Guidance read_guidance(const Manifest& manifest, const Options& options) {
     const bool is_distilled = manifest.is_guidance_distilled();
     const double scale = options.guidance_scale.value_or(manifest.defaults.guidance_scale);
     const std::string owner =

@@ -7,8 +7,8 @@
 
 namespace sdrt {
 
-// Throws UsageError for a value out of range, or an option that a U-Net with built-in guidance
-// lacks.
-Guidance resolve_guidance(const Manifest& manifest, const Options& options);
+// Throws UsageError for a value out of range, or an option that a
+// U-Net with built-in guidance lacks.
+Guidance read_guidance(const Manifest& manifest, const Options& options);
 
 }  // namespace sdrt

@@ -12,8 +12,8 @@
 
 namespace sdrt {
 
-// Throws UsageError for an option that combines two predictions, if the U-Net has built-in guidance
-// and makes only one.
+// Throws UsageError for an option that combines two predictions, if the U-Net has
+// built-in guidance and makes only one.
 void check_distilled_guidance(const std::string& model, const Guidance& guidance);
 
 // Warnings about options that have no effect because of other options.

@@ -1,7 +1,6 @@
 // A request: options that were validated and completed with the model's defaults.
 #pragma once
 
-#include "arrays.hpp"
 #include "manifest.hpp"
 #include "request/size_conditioning.hpp"
 #include "sampling/guidance.hpp"
@@ -28,8 +27,5 @@ struct Request {
     std::vector<std::string> warnings;                  // about options without effect
     std::optional<SizeConditioning> size_conditioning;  // of models that take one
 };
-
-// The shape of an image's latents: (channels, h/8, w/8).
-Shape latent_shape(const Manifest& manifest, const Request& request);
 
 }  // namespace sdrt

@@ -17,7 +17,7 @@ namespace {
 constexpr std::int64_t kMaxImages = 64;
 constexpr std::int64_t kMaxClipSkip = 64;  // if the artifact does not say how deep its encoder is
 
-std::vector<std::uint64_t> resolve_seeds(const Options& options) {
+std::vector<std::uint64_t> read_seeds(const Options& options) {
     const auto count =
         check_whole("number of images", options.num_images_per_prompt, 1, kMaxImages);
     std::int64_t first = 0;
@@ -34,7 +34,7 @@ std::vector<std::uint64_t> resolve_seeds(const Options& options) {
     return seeds;
 }
 
-std::int64_t resolve_clip_skip(const Manifest& manifest, std::int64_t value) {
+std::int64_t read_clip_skip(const Manifest& manifest, std::int64_t value) {
     if (manifest.text_layers() > 1) {
         return check_whole("clip_skip", value, 1, manifest.text_layers());
     }
@@ -75,23 +75,22 @@ Request resolve(const Manifest& manifest, const Options& options) {
     const Defaults& defaults = manifest.defaults;
     const auto downscale = manifest.latent.downscale;
     Request request;
-    request.guidance = resolve_guidance(manifest, options);
-    request.seeds = resolve_seeds(options);
+    request.guidance = read_guidance(manifest, options);
+    request.seeds = read_seeds(options);
     request.prompt = check_text("prompt", options.prompt);
     request.negative_prompt = check_text("negative_prompt", options.negative_prompt);
     check_conditions(manifest);
     request.width = check_size("width", options.width.value_or(defaults.width), downscale);
     request.height = check_size("height", options.height.value_or(defaults.height), downscale);
-    request.size_conditioning =
-        default_size_conditioning(manifest, {request.height, request.width});
+    request.size_conditioning = read_size_conditioning(manifest, {request.height, request.width});
     request.num_inference_steps =
         check_whole("steps", options.num_inference_steps.value_or(defaults.num_inference_steps), 1,
                     manifest.schedule.train_steps);
     const Guidance& guidance = request.guidance;
     request.is_guided =
         guidance.scale > 1 && guidance.start < guidance.end && !manifest.is_guidance_distilled();
-    request.sampler_settings = resolve_sampler_settings(manifest, options);
-    request.clip_skip = resolve_clip_skip(manifest, options.clip_skip);
+    request.sampler_settings = read_sampler_options(manifest, options);
+    request.clip_skip = read_clip_skip(manifest, options.clip_skip);
     request.warnings =
         ignored_option_warnings(manifest, options, guidance, request.sampler_settings);
     return request;

@@ -122,7 +122,7 @@ void check_sampler_options(const std::string& sampler, const Named<Option>& opti
     }
 }
 
-SamplerSettings resolve_sampler_settings(const Manifest& manifest, const Options& options) {
+SamplerSettings read_sampler_options(const Manifest& manifest, const Options& options) {
     const Defaults& defaults = manifest.defaults;
     const std::string name = options.sampler.value_or(defaults.sampler);
     const SamplerChoice choice = find_sampler(name);

@@ -13,6 +13,6 @@ namespace sdrt {
 void check_sampler_options(const std::string& sampler, const Named<Option>& options);
 
 // The model's default settings with what the options change. Throws UsageError or UnsupportedError.
-SamplerSettings resolve_sampler_settings(const Manifest& manifest, const Options& options);
+SamplerSettings read_sampler_options(const Manifest& manifest, const Options& options);
 
 }  // namespace sdrt

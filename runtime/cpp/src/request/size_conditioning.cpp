@@ -17,8 +17,7 @@ Tensor SizeConditioning::time_ids() const {
     return row;
 }
 
-std::optional<SizeConditioning> default_size_conditioning(const Manifest& manifest,
-                                                          PixelPair size) {
+std::optional<SizeConditioning> read_size_conditioning(const Manifest& manifest, PixelPair size) {
     const std::int64_t width = manifest.time_ids_width();
     if (width == 0) {
         return {};

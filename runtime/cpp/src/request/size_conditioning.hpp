@@ -1,5 +1,5 @@
-// The size and crop conditioning of Stable Diffusion XL (Podell et al. 2023, arXiv 2307.01952,
-// sections 2.2 and 2.3).
+// The size and crop conditioning of Stable Diffusion XL (Podell et al. 2023, arXiv
+// 2307.01952, sections 2.2 and 2.3).
 #pragma once
 
 #include "arrays.hpp"
@@ -25,6 +25,6 @@ struct SizeConditioning {
 
 // The conditioning of an uncropped image of this size, for models that take one. Throws
 // UnsupportedError for a refiner or an unknown number of inputs.
-std::optional<SizeConditioning> default_size_conditioning(const Manifest& manifest, PixelPair size);
+std::optional<SizeConditioning> read_size_conditioning(const Manifest& manifest, PixelPair size);
 
 }  // namespace sdrt

@@ -6,8 +6,8 @@
 
 namespace sdrt {
 
-// Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6); Python's guidance.py
-// explains the fields.
+// Classifier-free guidance (Ho and Salimans 2022, arXiv 2207.12598, eq. 6); Python's
+// guidance.py explains the fields.
 struct Guidance {
     double scale = 1.0;     // 1 and less mean no guidance
     double rescale = 0.0;   // 0 to 1: how far the deviation returns to that without guidance

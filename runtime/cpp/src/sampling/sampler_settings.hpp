@@ -29,8 +29,8 @@ struct SamplerSettings {
     Tensor sample(const Denoise& denoise, Tensor x, const Doubles& sigmas, const Draw& draw,
                   const OnStep& on_step) const;
 
-    // The factor of timesteps in a consistency model's boundary condition; nothing for other
-    // samplers.
+    // The factor of timesteps in a consistency model's boundary
+    // condition; nothing for other samplers.
     std::optional<double> timestep_scaling() const;
 };
 

@@ -52,8 +52,8 @@ double variance_scale(double sigma);
 // fractional timesteps, or a subset of those that a model was distilled on.
 enum class Grid { points, intervals, continuous, distilled };
 
-// `count` falling timesteps of the `total` of training (Lin et al. 2023, arXiv 2305.08891, table
-// 2).
+// `count` falling timesteps of the `total` of training (Lin et al.
+// 2023, arXiv 2305.08891, table 2).
 Doubles spaced_timesteps(std::int64_t total, std::int64_t count, const std::string& spacing,
                          std::int64_t offset = 0, Grid grid = Grid::points);
 

@@ -18,8 +18,8 @@ const std::vector<std::string>& sigma_schedule_names();
 Doubles sigma_schedule(const std::string& name, double high, double low, std::int64_t count,
                        std::optional<double> rho = {});
 
-// `count` evenly spaced values from `start` to `stop`, both included, as numpy.linspace computes
-// them.
+// `count` evenly spaced values from `start` to `stop`, both included,
+// as numpy.linspace computes them.
 Doubles linspace(double start, double stop, std::int64_t count);
 
 // Linear interpolation between points whose `places` ascend, as numpy.interp computes it.

@@ -15,8 +15,8 @@ namespace {
 constexpr std::uint64_t kMaxId = std::numeric_limits<std::int32_t>::max();
 constexpr std::size_t kNone = std::numeric_limits<std::size_t>::max();
 
-// The characters that represent bytes: printable ones represent themselves, the others are numbered
-// from U+0100.
+// The characters that represent bytes: printable ones represent themselves, the
+// others are numbered from U+0100.
 std::array<std::string, 256> byte_characters() {
     std::array<std::string, 256> characters;
     char32_t hidden = 0x100;
@@ -86,8 +86,8 @@ BytePairs::BytePairs(const Json& model) {
                suffix != nullptr && suffix->is_string() ? suffix->get<std::string>() : "");
 }
 
-// CLIP has 49,000 tokens and as many merges, so the place of a token is formatted only for an
-// error.
+// CLIP has 49,000 tokens and as many merges, so the place of a
+// token is formatted only for an error.
 void BytePairs::read_vocabulary(const Json& vocabulary) {
     if (!vocabulary.is_object()) {
         throw FieldProblem("model.vocab", "expected an object");

@@ -9,8 +9,8 @@
 
 namespace sdrt {
 
-// The conditioning of a prompt, with a row for each image. Members that a U-Net does not take are
-// empty.
+// The conditioning of a prompt, with a row for each image. Members that
+// a U-Net does not take are empty.
 struct TextConditioning {
     Tensor states;    // (images, tokens, width), those of several encoders concatenated by width
     Tensor pooled;    // (images, width), of the whole prompt
@@ -33,8 +33,8 @@ TextConditioning stacked(const TextConditioning& a, const TextConditioning& b);
 
 // Concatenates embeddings (1, tokens, width) along the tokens.
 Tensor joined_tokens(const std::vector<Tensor>& chunks);
-// Concatenates embeddings (1, tokens, width) along the width. Throws ArtifactError for different
-// numbers of tokens.
+// Concatenates embeddings (1, tokens, width) along the width. Throws ArtifactError
+// for different numbers of tokens.
 Tensor joined_widths(const std::vector<Tensor>& encoders);
 
 }  // namespace sdrt

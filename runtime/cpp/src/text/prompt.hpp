@@ -1,8 +1,8 @@
 // The prompt syntax of AUTOMATIC1111's web UI: weights in brackets, and BREAK.
 //
-// `(word)` weighs 1.1, `[word]` 1/1.1, `(word:1.3)` 1.3, nested weights multiply, a backslash
-// escapes a bracket, and the word BREAK in capitals begins a new chunk. Every UTF-8 text is a valid
-// prompt.
+// `(word)` weighs 1.1, `[word]` 1/1.1, `(word:1.3)` 1.3, nested weights multiply, a
+// backslash escapes a bracket, and the word BREAK in capitals begins a new chunk.
+// Every UTF-8 text is a valid prompt.
 #pragma once
 
 #include <string>

@@ -31,11 +31,11 @@ constexpr const char* kWords = R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\
                            " is not CLIP's, and this host knows no other; use Python's sdrt");
 }
 
-// Checks the normalizer and the pre-tokenizer; returns whether the pattern of words includes the
-// special tokens.
+// Checks the normalizer and the pre-tokenizer; returns whether the pattern of
+// words includes the special tokens.
 bool read_pre_tokenizer(const Json& tokenizer) {
     Fields fields(tokenizer, "");
-    if (fields.get("normalizer") != Json::parse(kNormalizer)) {
+    if (fields.get("normalizer") != parse_json(kNormalizer, "CLIP's normalizer")) {
         refuse("normalizer");
     }
     const Json& splitter = fields.get("pre_tokenizer");

@@ -1,5 +1,5 @@
-// UTF-8, and the character classes, NFC and lower case that the prompt parser and the tokenizer
-// need.
+// UTF-8, and the character classes, NFC and lower case that the
+// prompt parser and the tokenizer need.
 #pragma once
 
 #include <optional>

@@ -71,8 +71,8 @@ Tensor copied(const ov::Tensor& tensor, const std::string& what) {
             {values, values + tensor.get_size()}};
 }
 
-// A network for one set of shapes. In bf16 its first and last layers are graphs of their own in
-// fp32.
+// A network for one set of shapes. In bf16 its first and last layers
+// are graphs of their own in fp32.
 struct Compiled {
     Shapes shapes;
     ov::CompiledModel model;
@@ -135,8 +135,8 @@ private:
         }
         request.start_async();
         {
-            // Registered after the start, because a request that has not started cannot be
-            // cancelled.
+            // Registered after the start, because a request that has not
+            // started cannot be cancelled.
             const Cancellation::Callback callback(cancellation, [&request] { request.cancel(); });
             request.wait();
         }
@@ -186,8 +186,8 @@ private:
                 compiled.suffix = split_suffix(*settings_.core, model);
             }
             compiled.layers = layer_macs(*model);
-            // The precision is explicit, because OpenVINO would run fp32 networks in bf16 if it
-            // can.
+            // The precision is explicit, because OpenVINO would run fp32
+            // networks in bf16 if it can.
             ov::AnyMap properties = {ov::hint::performance_mode(ov::hint::PerformanceMode::LATENCY),
                                      ov::hint::inference_precision(
                                          settings_.is_bf16 ? ov::element::bf16 : ov::element::f32)};

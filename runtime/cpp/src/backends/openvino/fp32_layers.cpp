@@ -107,8 +107,8 @@ bool has_float_weights(const ov::Node* node, const char* kind, const Roots& root
     return is_float && !roots.at(input_node(node, 0).get()).empty();
 }
 
-// Outputs of the sinusoids' region, which goes from sine and cosine to the first layer with
-// weights.
+// Outputs of the sinusoids' region, which goes from sine and cosine
+// to the first layer with weights.
 ov::OutputVector after_sinusoids(const ov::Model& model, const ov::NodeVector& ordered,
                                  const Roots& roots) {
     Nodes small;
@@ -148,8 +148,8 @@ ov::OutputVector after_sinusoids(const ov::Model& model, const ov::NodeVector& o
     return boundaries;
 }
 
-// Outputs of the convolutions that are applied to an input, such as the latents, before anything
-// else.
+// Outputs of the convolutions that are applied to an input, such as
+// the latents, before anything else.
 ov::OutputVector after_first_convolutions(const ov::Model& model, const Roots& roots) {
     ov::OutputVector boundaries;
     for (const auto& parameter : model.get_parameters()) {

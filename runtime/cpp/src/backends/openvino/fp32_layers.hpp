@@ -35,17 +35,17 @@ struct Fp32Suffix {
     ov::InferRequest request;
     std::unordered_set<std::string> names;  // of the network's output
 
-    // Runs after the rest of the network and returns the output, whose memory belongs to the
-    // engine.
+    // Runs after the rest of the network and returns the output,
+    // whose memory belongs to the engine.
     ov::Tensor run(ov::InferRequest& rest);
 };
 
-// Splits the sinusoids and first convolutions off a model with static shapes, in place. Returns
-// nothing if it has none.
+// Splits the sinusoids and first convolutions off a model with static shapes, in
+// place. Returns nothing if it has none.
 std::optional<Fp32Prefix> split_prefix(ov::Core& core, const std::shared_ptr<ov::Model>& model);
 
-// Splits the last convolutions off a model with static shapes, in place. Returns nothing if it has
-// none.
+// Splits the last convolutions off a model with static shapes, in
+// place. Returns nothing if it has none.
 std::optional<Fp32Suffix> split_suffix(ov::Core& core, const std::shared_ptr<ov::Model>& model);
 
 }  // namespace sdrt

@@ -9,7 +9,7 @@
 namespace sdrt {
 namespace {
 
-const std::map<std::string, std::string> kPrecisions = {
+const std::map<std::string, std::string> kPrecisionNames = {
     {"f32", "fp32"}, {"f16", "fp16"}, {"I8", "int8"}};
 const std::set<std::string> kInstructionSets = {"sse42", "avx",  "avx2",  "avx512", "vnni",
                                                 "amx",   "neon", "asimd", "sve"};
@@ -65,8 +65,8 @@ Kernel kernel_of(const ov::Node& node, const std::string& kind, const LayerMacs&
     }
     // The graph's own precision may be that of weights, which the kernel converts while it runs.
     const std::string last = words.empty() ? "unknown" : words.back();
-    const auto renamed = kPrecisions.find(last);
-    kernel.precision = renamed == kPrecisions.end() ? last : renamed->second;
+    const auto renamed = kPrecisionNames.find(last);
+    kernel.precision = renamed == kPrecisionNames.end() ? last : renamed->second;
     kernel.macs = macs_of(node, kind, layers);
     return kernel;
 }

@@ -30,8 +30,8 @@ struct GoldenCase {
 
 constexpr std::int64_t kAnySize = -1;  // stands for every size but 0
 
-// The arrays of a case, by names without that of the case. A missing or wrong array is an
-// ArtifactError.
+// The arrays of a case, by names without that of the case. A missing or
+// wrong array is an ArtifactError.
 class GoldenArrays {
 public:
     GoldenArrays(std::string place, std::map<std::string, AnyArray> arrays)

@@ -1,7 +1,7 @@
 #include "diagnostics/conformance/replay.hpp"
 
 #include "diagnostics/conformance/golden.hpp"
-#include "diagnostics/conformance/staged_run.hpp"
+#include "diagnostics/conformance/stages.hpp"
 #include "errors.hpp"
 #include "request/resolve.hpp"
 #include "request/sampler_options.hpp"
@@ -19,8 +19,8 @@ Array<double> array_of(const Doubles& values) {
     return {{static_cast<std::int64_t>(values.size())}, values};
 }
 
-// The run of a case. A case with impossible options is an ArtifactError.
-StagedRun staged_run(Pipeline& pipeline, const GoldenCase& golden, const GoldenArrays& arrays) {
+// The stages of a case. A case with impossible options is an ArtifactError.
+Stages open_stages(Pipeline& pipeline, const GoldenCase& golden, const GoldenArrays& arrays) {
     try {
         Request request = resolve(pipeline.manifest(), golden.options);
         check_sampler_options(request.sampler_settings.sampler, golden.sampler_options);
@@ -52,7 +52,7 @@ private:
 
     Pipeline& pipeline_;
     const GoldenCase& case_;
-    StagedRun run_;
+    Stages stages_;
     std::vector<Tokens> tokens_;  // of the prompt, and of the negative prompt if it is guided
     std::vector<Tensor> embeddings_;
     Tensor noise_, denoised_, latents_;
@@ -64,7 +64,7 @@ private:
 ReplayedCase::ReplayedCase(Pipeline& pipeline, const GoldenCase& golden, const GoldenArrays& arrays)
     : pipeline_(pipeline),
       case_(golden),
-      run_(staged_run(pipeline, golden, arrays)) {
+      stages_(open_stages(pipeline, golden, arrays)) {
     read_prompts(arrays);
     read_sampling(arrays);
     read_unet_calls(arrays);
@@ -73,7 +73,7 @@ ReplayedCase::ReplayedCase(Pipeline& pipeline, const GoldenCase& golden, const G
 void ReplayedCase::read_prompts(const GoldenArrays& arrays) {
     const std::int64_t length = pipeline_.manifest().text_encoders.front().length;
     const std::int64_t vocabulary = pipeline_.text_encoders().tokenizer().vocabulary_size();
-    const std::vector<std::string> prefixes = run_.request().is_guided
+    const std::vector<std::string> prefixes = stages_.request().is_guided
                                                   ? std::vector<std::string>{"", "negative_"}
                                                   : std::vector<std::string>{""};
     std::int64_t chunks = 0;
@@ -99,9 +99,9 @@ void ReplayedCase::read_prompts(const GoldenArrays& arrays) {
 }
 
 void ReplayedCase::read_sampling(const GoldenArrays& arrays) {
-    const Request& request = run_.request();
+    const Request& request = stages_.request();
     const auto rows = [this](std::int64_t number) {
-        const Shape& shape = run_.shape();
+        const Shape& shape = stages_.shape();
         return Shape{number, shape[0], shape[1], shape[2]};
     };
     const std::int64_t steps = request.num_inference_steps;
@@ -132,7 +132,7 @@ UNetCall ReplayedCase::read_unet_call(const GoldenArrays& arrays, std::int64_t n
                                       double sigma) const {
     const std::string prefix = "unet/" + std::to_string(number) + "/";
     const auto batch = static_cast<std::int64_t>(tokens_.size());
-    const Shape shape{batch, run_.shape()[0], run_.shape()[1], run_.shape()[2]};
+    const Shape shape{batch, stages_.shape()[0], stages_.shape()[1], stages_.shape()[2]};
     const Shape& embeddings = embeddings_.front().shape;
     UNetCall call{sigma,
                   arrays.get<float>(prefix + "sample", shape),
@@ -167,11 +167,11 @@ ArrayPairs ReplayedCase::pairs(const std::string& stage, RunState& state) {
         return embedding_pairs(state);
     }
     if (stage == "noise") {
-        return {{noise_, run_.noise(run_.sample(noise_, denoised_).draws)}};
+        return {{noise_, stages_.noise(stages_.sample(noise_, denoised_).draws)}};
     }
     if (stage == "sigmas") {
-        return {{sigmas_, array_of(run_.steps().sigmas)},
-                {timesteps_, array_of(run_.steps().timesteps)}};
+        return {{sigmas_, array_of(stages_.steps().sigmas)},
+                {timesteps_, array_of(stages_.steps().timesteps)}};
     }
     if (stage == "unet") {
         return unet_pairs(state);
@@ -180,17 +180,17 @@ ArrayPairs ReplayedCase::pairs(const std::string& stage, RunState& state) {
         return denoised_pairs();
     }
     if (stage == "latents") {
-        return {{latents_, run_.sample(noise_, denoised_).latents}};
+        return {{latents_, stages_.sample(noise_, denoised_).latents}};
     }
     if (stage == "pixels") {
         const auto last = static_cast<std::size_t>(latents_.shape.front()) - 1;
-        return {{pixels_, bytes_of(run_.decode(row(latents_, last), state))}};
+        return {{pixels_, bytes_of(stages_.decode(row(latents_, last), state))}};
     }
-    return {{pixels_, bytes_of(run_.picture(state))}};
+    return {{pixels_, bytes_of(stages_.picture(state))}};
 }
 
 ArrayPairs ReplayedCase::token_pairs(bool are_ids) const {
-    const std::vector<Tokens> actual = run_.tokens();
+    const std::vector<Tokens> actual = stages_.tokens();
     ArrayPairs pairs;
     for (std::size_t i = 0; i < tokens_.size(); ++i) {
         if (are_ids) {
@@ -203,7 +203,7 @@ ArrayPairs ReplayedCase::token_pairs(bool are_ids) const {
 }
 
 ArrayPairs ReplayedCase::embedding_pairs(RunState& state) const {
-    const std::vector<Tensor> actual = run_.encode(tokens_, state);
+    const std::vector<Tensor> actual = stages_.encode(tokens_, state);
     ArrayPairs pairs;
     for (std::size_t i = 0; i < embeddings_.size(); ++i) {
         pairs.emplace_back(embeddings_[i], actual[i]);
@@ -214,7 +214,7 @@ ArrayPairs ReplayedCase::embedding_pairs(RunState& state) const {
 ArrayPairs ReplayedCase::unet_pairs(RunState& state) const {
     ArrayPairs pairs;
     for (const UNetCall& call : unet_calls_) {
-        pairs.emplace_back(call.out, run_.run_unet(call, state));
+        pairs.emplace_back(call.out, stages_.run_unet(call, state));
     }
     return pairs;
 }
@@ -222,7 +222,7 @@ ArrayPairs ReplayedCase::unet_pairs(RunState& state) const {
 ArrayPairs ReplayedCase::denoised_pairs() const {
     ArrayPairs pairs;
     for (const UNetCall& call : unet_calls_) {
-        pairs.emplace_back(call.denoised, run_.denoise(call, embeddings_));
+        pairs.emplace_back(call.denoised, stages_.denoise(call, embeddings_));
     }
     return pairs;
 }
@@ -251,7 +251,7 @@ void replay(Pipeline& pipeline, const std::filesystem::path& golden,
         replayed.emplace_back(pipeline, golden_case, arrays);
     }
     std::optional<Finding> first_failure;
-    for (const std::string& stage : stages()) {
+    for (const std::string& stage : stage_names()) {
         std::optional<Finding> worst;
         for (ReplayedCase& replayed_case : replayed) {
             const Finding finding = replayed_case.replay(stage);

@@ -67,7 +67,7 @@ std::string text_of(const std::string& measure, double value, bool is_within) {
 
 }  // namespace
 
-const std::vector<std::string>& stages() {
+const std::vector<std::string>& stage_names() {
     static const std::vector<std::string> all = {"ids",    "weights", "embeddings", "noise",
                                                  "sigmas", "unet",    "denoised",   "latents",
                                                  "pixels", "picture"};

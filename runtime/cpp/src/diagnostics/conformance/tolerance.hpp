@@ -11,7 +11,7 @@
 namespace sdrt {
 
 // The stages of a picture in order: "ids", "weights", "embeddings", ..., "picture".
-const std::vector<std::string>& stages();
+const std::vector<std::string>& stage_names();
 
 // A measure ("equal", "relative", "sqnr_db" or "psnr_db") and its limit, which is 0 for "equal".
 struct Tolerance {
@@ -20,8 +20,8 @@ struct Tolerance {
 };
 using StageTolerances = std::map<std::string, Tolerance>;
 
-// The default tolerances for networks in fp32. Engines add in different orders; everything else is
-// plain arithmetic.
+// The default tolerances for networks in fp32. Engines add in different orders;
+// everything else is plain arithmetic.
 StageTolerances fp32_tolerances();
 // The default tolerances for networks in bf16 or int8, which each engine rounds in other places.
 StageTolerances reduced_tolerances();
@@ -40,8 +40,8 @@ struct ArrayPair {
 };
 using ArrayPairs = std::vector<ArrayPair>;
 
-// How far an array is from the golden one, in the unit of the measure. For "equal" it is the number
-// of different values.
+// How far an array is from the golden one, in the unit of the measure. For "equal" it
+// is the number of different values.
 struct Difference {
     std::string measure;
     double value = 0;

@@ -16,8 +16,8 @@ namespace sdrt {
 
 using Denoise = std::function<Tensor(const Tensor& x, double sigma)>;
 using Draw = std::function<Tensor()>;
-// Gets `x` after step `index` (from 0), and the clean latents at which the step aimed. An exception
-// ends the run.
+// Gets `x` after step `index` (from 0), and the clean latents at which the step
+// aimed. An exception ends the run.
 using OnStep = std::function<void(std::size_t index, const Tensor& x, const Tensor& denoised)>;
 
 // The inputs of every sampler besides the first `x`, which has the noise level `sigmas[0]`.
@@ -30,9 +30,9 @@ struct SamplerInputs {
     std::size_t steps() const { return sigmas.size() - 1; }
 };
 
-// Keeps the predicted noise and lowers its level: Euler's method and DDIM, which are the same in
-// this form. `eta` is the share of the noise that is replaced by new noise (Song et al. 2020, arXiv
-// 2010.02502, eq. 16).
+// Keeps the predicted noise and lowers its level: Euler's method and DDIM, which are the same
+// in this form. `eta` is the share of the noise that is replaced by new noise (Song et al.
+// 2020, arXiv 2010.02502, eq. 16).
 Tensor euler(const SamplerInputs& inputs, Tensor x, double eta);
 
 // Jumps to the clean latents, then adds new noise up to the next level (Song et al. 2023, arXiv
@@ -48,8 +48,8 @@ struct MultistepOptions {
     bool predict_x0 = true;       // only unipc
 };
 
-// DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2); order 3 uses a second
-// derivative.
+// DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095, algorithm 2);
+// order 3 uses a second derivative.
 Tensor dpmpp_2m(const SamplerInputs& inputs, Tensor x, const MultistepOptions& options);
 
 // UniPC (Zhao et al. 2023, arXiv 2302.04867, algorithms 5 to 8).

@@ -74,8 +74,8 @@ struct History {
     }
 };
 
-// The predictor's step from the newest level; the corrector's, given the prediction at the next
-// level.
+// The predictor's step from the newest level; the corrector's, given
+// the prediction at the next level.
 Tensor unified_step(const Tensor& x, const History& history, double next, std::size_t order,
                     const MultistepOptions& options, const Tensor* next_prediction = nullptr) {
     const Tensor& newest = history.predictions[0];

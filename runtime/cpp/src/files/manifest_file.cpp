@@ -1,4 +1,4 @@
-#include "artifact/manifest_reader.hpp"
+#include "files/manifest_file.hpp"
 
 #include "errors.hpp"
 #include "files/json_fields.hpp"

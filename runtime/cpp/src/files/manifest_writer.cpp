@@ -1,4 +1,4 @@
-#include "artifact/manifest_writer.hpp"
+#include "files/manifest_writer.hpp"
 
 #include "files/json_file.hpp"
 

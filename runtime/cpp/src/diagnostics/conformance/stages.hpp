@@ -1,4 +1,4 @@
-// A run whose stages can be done one by one, each from given inputs.
+// The stages of a run, each of which can be done from given inputs.
 #pragma once
 
 #include "arrays.hpp"
@@ -29,10 +29,10 @@ struct SampledPath {
     std::size_t draws = 0;
 };
 
-class StagedRun {
+class Stages {
 public:
     // `pipeline` must outlive this. Throws UsageError for an impossible number of steps.
-    StagedRun(Pipeline& pipeline, Request request);
+    Stages(Pipeline& pipeline, Request request);
 
     const Request& request() const { return request_; }
     const Steps& steps() const { return steps_; }
@@ -45,8 +45,8 @@ public:
     std::vector<Tensor> encode(const std::vector<Tokens>& tokens, RunState& state) const;
     // The first draws of the run's noise: (draws, channels, h, w).
     Tensor noise(std::size_t draws) const;
-    // Samples with given noise and clean latents. The last row is repeated if the sampler needs
-    // more.
+    // Samples with given noise and clean latents. The last row is
+    // repeated if the sampler needs more.
     SampledPath sample(const Tensor& noise, const Tensor& denoised) const;
     // The U-Net's output for the inputs of a call.
     Tensor run_unet(const UNetCall& call, RunState& state) const;

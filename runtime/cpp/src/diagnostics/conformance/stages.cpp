@@ -1,4 +1,4 @@
-#include "diagnostics/conformance/staged_run.hpp"
+#include "diagnostics/conformance/stages.hpp"
 
 #include "generation/unet_inputs.hpp"
 #include "sampling/noise.hpp"
@@ -47,13 +47,13 @@ Tensor row(const Tensor& rows, std::size_t index) {
     return {shape, {begin, begin + size}};
 }
 
-StagedRun::StagedRun(Pipeline& pipeline, Request request)
+Stages::Stages(Pipeline& pipeline, Request request)
     : pipeline_(pipeline),
       request_(std::move(request)),
       steps_(request_.sampler_settings.steps(pipeline.noise(), request_.num_inference_steps)),
       shape_(latent_shape(pipeline.manifest(), request_)) {}
 
-std::vector<Tokens> StagedRun::tokens() const {
+std::vector<Tokens> Stages::tokens() const {
     const Tokenizer& tokenizer = pipeline_.text_encoders().tokenizer();
     std::vector<Tokens> tokens{tokenizer.encode(parse_prompt(request_.prompt))};
     if (request_.is_guided) {
@@ -62,7 +62,7 @@ std::vector<Tokens> StagedRun::tokens() const {
     return tokens;
 }
 
-std::vector<Tensor> StagedRun::encode(const std::vector<Tokens>& tokens, RunState& state) const {
+std::vector<Tensor> Stages::encode(const std::vector<Tokens>& tokens, RunState& state) const {
     const EncoderTokens positive{tokens.front()};
     std::optional<EncoderTokens> negative;
     if (tokens.size() > 1) {
@@ -77,7 +77,7 @@ std::vector<Tensor> StagedRun::encode(const std::vector<Tokens>& tokens, RunStat
     return embeddings;
 }
 
-Tensor StagedRun::noise(std::size_t draws) const {
+Tensor Stages::noise(std::size_t draws) const {
     Noise noise(request_.seeds);
     std::vector<Tensor> rows;
     for (std::size_t i = 0; i < draws; ++i) {
@@ -86,7 +86,7 @@ Tensor StagedRun::noise(std::size_t draws) const {
     return joined_rows(rows);
 }
 
-SampledPath StagedRun::sample(const Tensor& noise, const Tensor& denoised) const {
+SampledPath Stages::sample(const Tensor& noise, const Tensor& denoised) const {
     Rows noise_rows(noise), denoised_rows(denoised);
     std::vector<Tensor> path;
     Tensor x = noise_rows.next() * variance_scale(steps_.sigmas.front());
@@ -97,14 +97,14 @@ SampledPath StagedRun::sample(const Tensor& noise, const Tensor& denoised) const
     return {joined_rows(path), noise_rows.count()};
 }
 
-Tensor StagedRun::run_unet(const UNetCall& call, RunState& state) const {
-    Tensor out = unet_of(pipeline_, state)(call.sample, call.timestep, {call.embeddings, {}, {}},
-                                           call.guidance ? &*call.guidance : nullptr);
+Tensor Stages::run_unet(const UNetCall& call, RunState& state) const {
+    Tensor out = open_unet(pipeline_, state)(call.sample, call.timestep, {call.embeddings, {}, {}},
+                                             call.guidance ? &*call.guidance : nullptr);
     state.record(pipeline_.networks().loaded_graph("unet"));
     return out;
 }
 
-Tensor StagedRun::denoise(const UNetCall& call, const std::vector<Tensor>& embeddings) const {
+Tensor Stages::denoise(const UNetCall& call, const std::vector<Tensor>& embeddings) const {
     const UNet recorded = [&call](const Tensor&, float, const TextConditioning&, const Tensor*) {
         return call.out;
     };
@@ -117,11 +117,11 @@ Tensor StagedRun::denoise(const UNetCall& call, const std::vector<Tensor>& embed
     return denoise(row(call.sample, 0) * variance_scale(call.sigma), call.sigma);
 }
 
-Image StagedRun::decode(const Tensor& latents, RunState& state) const {
+Image Stages::decode(const Tensor& latents, RunState& state) const {
     return pipeline_.autoencoder().decode(latents / variance_scale(steps_.sigmas.back()), state);
 }
 
-Image StagedRun::picture(RunState& state) const {
+Image Stages::picture(RunState& state) const {
     Result result = pipeline_.generate(request_, state.cancellation, {});
     state.networks = std::move(result.parameters.front().networks);
     return std::move(result.images.front());
