@@ -8,14 +8,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Command = Mapping[str, Any]
-Ask = Callable[..., list[Any]]
+from sdrt.artifact import Artifact
+from tests.cpp.commands import Ask, Command, Run
+from tests.cpp.models import small_model
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,7 +26,7 @@ def build(name: str, *options: str) -> Path:
     folder = ROOT / "build" / name
     folder.parent.mkdir(exist_ok=True)
     script = str(ROOT / "runtime/cpp/build.sh")
-    command = [script, str(folder), sys.executable, "-DSDRT_TESTS=ON", *options]
+    command = [script, str(folder), sys.executable, *options]
     with open(folder.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
         done = subprocess.run(command, capture_output=True, text=True)
@@ -34,16 +36,17 @@ def build(name: str, *options: str) -> Path:
 
 @pytest.fixture(scope="session")
 def host_build() -> Path:
-    """Where `sdrt-host`, `libsdrt.so` and the test programs are."""
+    """The folder with `sdrt-host` and `libsdrt.so`."""
     return build("cpp")
 
 
 @pytest.fixture(scope="session")
 def sanitized_build() -> Path:
-    """The same, with the address and the undefined behaviour sanitizer."""
+    """The same with test programs, and with the address and the undefined behaviour sanitizer."""
     flags = "-O0 -D_GLIBCXX_ASSERTIONS"
     return build(
         "cpp-sanitized",
+        "-DSDRT_TESTS=ON",
         "-DSDRT_SANITIZE=ON",
         "-DCMAKE_BUILD_TYPE=Sanitized",
         f"-DCMAKE_CXX_FLAGS={flags}",
@@ -61,20 +64,66 @@ def clean_environment() -> dict[str, str]:
     }
 
 
-def asking(program: Path, environment: dict[str, str]) -> Ask:
-    """Send commands to a program of C++ parts, and get their results."""
+@pytest.fixture(scope="session")
+def ask(sanitized_build: Path, clean_environment: dict[str, str]) -> Ask:
+    """Send commands to the test program: each gives `{"result": ...}` or an error of sdrt."""
 
     def ask(*commands: Command) -> list[Any]:
         done = subprocess.run(
-            [program],
+            [sanitized_build / "test-commands"],
             input=json.dumps(commands).encode(),
-            env=environment,
+            env=clean_environment,
             capture_output=True,
             check=False,
         )
         assert done.returncode == 0, done.stderr.decode()
-        results: list[Any] = json.loads(done.stdout)
-        assert len(results) == len(commands)
-        return results
+        answers: list[Any] = json.loads(done.stdout)
+        assert len(answers) == len(commands)
+        return answers
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def results(ask: Ask) -> Ask:
+    """Send commands of which none fails, and get their results."""
+
+    def results(*commands: Command) -> list[Any]:
+        answers = ask(*commands)
+        assert [answer for answer in answers if "result" not in answer] == []
+        return [answer["result"] for answer in answers]
+
+    return results
+
+
+@pytest.fixture(scope="session")
+def run(host_build: Path) -> Run:
+    """Run `sdrt-host`."""
+
+    def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [host_build / "sdrt-host", *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return run
+
+
+@pytest.fixture
+def model(demo: Artifact, tmp_path: Path) -> Path:
+    """A small artifact with the demo's manifest, whose graphs have external weights."""
+    return small_model(demo, tmp_path / "model")
+
+
+@pytest.fixture
+def seed() -> str:
+    """The seed of a test with random damage: another one each day.
+
+    A test that fails prints it; set SDRT_TEST_SEED to it to repeat the test.
+    """
+    seed = os.environ.get("SDRT_TEST_SEED", f"{date.today()}")
+    print(f"SDRT_TEST_SEED={seed}")
+    return seed

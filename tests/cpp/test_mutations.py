@@ -1,7 +1,7 @@
-"""Two hundred damaged and hostile model folders: each ends in Python's exit code, none in a crash.
+"""Damaged and hostile model folders: each ends in Python's exit code, none in a crash.
 
-The host is built with the sanitizers. Damage that a hash finds is left to the hash; hostile files
-are listed with their new hash, as whoever made them would.
+The host is built with the sanitizers. Damaged files keep their hash in the manifest; hostile files
+are listed with their new hash, as an attacker would list them. The damage is another one each day.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ import pytest
 
 from sdrt.cli.main import main
 
-COUNT = 200
+COUNT = 32
 Json = dict[str, Any]
 
 
@@ -198,23 +198,23 @@ def _may_stand(key: Any, before: Any, value: Any) -> bool:
 
 # How many of each kind.
 MUTATIONS: dict[Callable[[Folder], None], int] = {
-    truncate: 35,
-    flip: 30,
-    remove: 10,
-    swap: 15,
-    no_graph: 15,
-    truncated_weights: 10,
-    weights_outside: 20,
-    link_outside: 10,
-    hostile_manifest: 35,
-    hostile_json: 20,
+    truncate: 5,
+    flip: 4,
+    remove: 2,
+    swap: 2,
+    no_graph: 3,
+    truncated_weights: 2,
+    weights_outside: 4,
+    link_outside: 2,
+    hostile_manifest: 5,
+    hostile_json: 3,
 }
 CASES = [(kind, i) for kind, count in MUTATIONS.items() for i in range(count)]
 
 
-def mutate(model: Path, root: Path, kind: Callable[[Folder], None], number: int) -> Path:
+def mutate(model: Path, root: Path, kind: Callable[[Folder], None], number: int, seed: str) -> Path:
     shutil.copytree(model, root / "model", copy_function=os.link)
-    kind(Folder(root / "model", random.Random(f"{kind.__name__} {number}")))
+    kind(Folder(root / "model", random.Random(f"{seed} {kind.__name__} {number}")))
     return root / "model"
 
 
@@ -224,11 +224,12 @@ def test_every_damaged_model_ends_in_python_s_exit_code(
     tiny_exports: dict[str, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    seed: str,
 ) -> None:
     assert len(CASES) == COUNT
     options = ["--steps", "1", "-s", "1", "--size", "64x64", "--backend", "onnxruntime", "-o"]
     models = [
-        mutate(tiny_exports["fp32"], tmp_path / f"{kind.__name__}-{number}", kind, number)
+        mutate(tiny_exports["fp32"], tmp_path / f"{kind.__name__}-{number}", kind, number, seed)
         for kind, number in CASES
     ]
 
@@ -253,9 +254,9 @@ def test_every_damaged_model_ends_in_python_s_exit_code(
     with ThreadPoolExecutor(2) as workers:
         done = list(workers.map(host, models))
     wrong = []
-    for model, found in zip(models, done, strict=True):
+    for model, run in zip(models, done, strict=True):
         expected = python(model)
-        if found.returncode != expected or found.returncode not in (3, 9):
-            wrong.append((model.parent.name, found.returncode, expected, found.stderr[-2000:]))
-    assert not wrong, f"{len(wrong)} of {COUNT}: " + "\n".join(map(str, wrong[:5]))
+        if run.returncode != expected or run.returncode not in (3, 9):
+            wrong.append((model.parent.name, run.returncode, expected, run.stderr[-2000:]))
+    assert not wrong, f"{len(wrong)} of {COUNT}, SDRT_TEST_SEED={seed}: {wrong[:5]}"
     assert not list(tmp_path.glob("*/host.png"))

@@ -1,5 +1,5 @@
-// What pytest runs (tests/cpp/test_api.py): one case of the public header by its name, on a model.
-// Ends with 0, or says what was wrong.
+// The program of tests/cpp/test_api.py: runs one case of the public header, by name, on a model.
+// Exits with 0, or prints what was wrong.
 #include <sdrt.h>
 
 #include <atomic>
@@ -109,26 +109,26 @@ void a_thread_cancels(const char* backend) {
     });
     other.join();
     expect(code == SDRT_CANCELLED, "a cancelled run");
-    pipeline.cancel();  // nothing runs, and nothing is remembered
+    pipeline.cancel();  // without effect, as nothing runs
     expect(pipeline.generate("x", small()).size() == 1, "another run");
 }
 
 void pipelines_work_side_by_side(const char* backend) {
     const std::string expected = pixels(opened(backend).generate("a cat", small())[0]);
     auto shared = opened(backend);
-    std::vector<std::string> found(4);
+    std::vector<std::string> pictures(4);
     std::vector<std::thread> threads;
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        threads.emplace_back([&, i] {  // two with a pipeline of their own, two with a common one
-            found[i] = i < 2 ? pixels(opened(backend).generate("a cat", small())[0])
-                             : pixels(shared.generate("a cat", small())[0]);
+    for (std::size_t i = 0; i < pictures.size(); ++i) {
+        threads.emplace_back([&, i] {  // two with their own pipeline, two with a shared one
+            pictures[i] = i < 2 ? pixels(opened(backend).generate("a cat", small())[0])
+                                : pixels(shared.generate("a cat", small())[0]);
         });
     }
     for (auto& thread : threads) {
         thread.join();
     }
-    for (const auto& one : found) {
-        expect(one == expected, "the same picture in every thread");
+    for (const std::string& picture : pictures) {
+        expect(picture == expected, "the same picture in every thread");
     }
 }
 
