@@ -15,16 +15,16 @@ namespace {
 
 // The fields that the caller's version of a struct has, over the defaults of `init`.
 template <class T>
-T completed(const T* given, void (*init)(T*)) {
+T completed(const T* caller_options, void (*init)(T*)) {
     T options;
     init(&options);
-    if (given == nullptr) {
+    if (caller_options == nullptr) {
         return options;
     }
-    if (given->size < sizeof(std::size_t) || given->size > 4 * sizeof(T)) {
+    if (caller_options->size < sizeof(std::size_t) || caller_options->size > 4 * sizeof(T)) {
         throw UsageError("options were not begun with their _init function");
     }
-    std::memcpy(&options, given, std::min(given->size, sizeof(T)));
+    std::memcpy(&options, caller_options, std::min(caller_options->size, sizeof(T)));
     return options;
 }
 
@@ -66,40 +66,40 @@ void require(const void* argument, const char* name) {
 }
 
 LoadOptions load_options_from(const sdrt_load_options* options) {
-    const auto given = completed(options, sdrt_load_options_init);
+    const auto c_options = completed(options, sdrt_load_options_init);
     LoadOptions load;
-    load.engine = {optional_text(given.backend), optional_text(given.device),
-                   optional_text(given.precision), optional_whole(given.threads)};
-    if (given.keep != nullptr) {
-        load.keep = network_names(given.keep);
+    load.engine = {optional_text(c_options.backend), optional_text(c_options.device),
+                   optional_text(c_options.precision), optional_whole(c_options.threads)};
+    if (c_options.keep != nullptr) {
+        load.keep = network_names(c_options.keep);
     }
-    load.retry_precision = flag(given.retry_precision, "retry_precision");
+    load.retry_precision = flag(c_options.retry_precision, "retry_precision");
     return load;
 }
 
 Options options_from(const sdrt_options* options) {
     require(options, "options");
-    const auto given = completed(options, sdrt_options_init);
-    require(given.prompt, "prompt");
+    const auto c_options = completed(options, sdrt_options_init);
+    require(c_options.prompt, "prompt");
     Options converted;
-    converted.prompt = given.prompt;
-    converted.negative_prompt = optional_text(given.negative_prompt).value_or("");
-    converted.width = optional_whole(given.width);
-    converted.height = optional_whole(given.height);
-    converted.num_inference_steps = optional_whole(given.num_inference_steps);
-    converted.num_images_per_prompt = optional_whole(given.num_images_per_prompt).value_or(1);
-    converted.clip_skip = optional_whole(given.clip_skip).value_or(1);
-    converted.guidance_split = flag(given.guidance_split, "guidance_split");
-    converted.guidance_scale = optional_number(given.guidance_scale);
-    converted.guidance_rescale = optional_number(given.guidance_rescale).value_or(0);
-    converted.guidance_start = optional_number(given.guidance_start).value_or(0);
-    converted.guidance_end = optional_number(given.guidance_end).value_or(1);
-    if (given.seed != -1) {
-        converted.seed = given.seed;
+    converted.prompt = c_options.prompt;
+    converted.negative_prompt = optional_text(c_options.negative_prompt).value_or("");
+    converted.width = optional_whole(c_options.width);
+    converted.height = optional_whole(c_options.height);
+    converted.num_inference_steps = optional_whole(c_options.num_inference_steps);
+    converted.num_images_per_prompt = optional_whole(c_options.num_images_per_prompt).value_or(1);
+    converted.clip_skip = optional_whole(c_options.clip_skip).value_or(1);
+    converted.guidance_split = flag(c_options.guidance_split, "guidance_split");
+    converted.guidance_scale = optional_number(c_options.guidance_scale);
+    converted.guidance_rescale = optional_number(c_options.guidance_rescale).value_or(0);
+    converted.guidance_start = optional_number(c_options.guidance_start).value_or(0);
+    converted.guidance_end = optional_number(c_options.guidance_end).value_or(1);
+    if (c_options.seed != -1) {
+        converted.seed = c_options.seed;
     }
-    converted.sampler = optional_text(given.sampler);
-    converted.scheduler = optional_text(given.scheduler);
-    converted.spacing = optional_text(given.spacing);
+    converted.sampler = optional_text(c_options.sampler);
+    converted.scheduler = optional_text(c_options.scheduler);
+    converted.spacing = optional_text(c_options.spacing);
     return converted;
 }
 

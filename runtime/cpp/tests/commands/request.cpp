@@ -6,24 +6,24 @@ namespace sdrt::test {
 namespace {
 
 Json resolve_request(const Json& command) {
-    const Json& given = command.at("options");
+    const Json& json = command.at("options");
     Options options;
-    read(given, "prompt", options.prompt);
-    read(given, "negative_prompt", options.negative_prompt);
-    read(given, "width", options.width);
-    read(given, "height", options.height);
-    read(given, "num_inference_steps", options.num_inference_steps);
-    read(given, "guidance_scale", options.guidance_scale);
-    read(given, "guidance_rescale", options.guidance_rescale);
-    read(given, "guidance_start", options.guidance_start);
-    read(given, "guidance_end", options.guidance_end);
-    read(given, "guidance_split", options.guidance_split);
-    read(given, "sampler", options.sampler);
-    read(given, "scheduler", options.scheduler);
-    read(given, "spacing", options.spacing);
-    read(given, "seed", options.seed);
-    read(given, "num_images_per_prompt", options.num_images_per_prompt);
-    read(given, "clip_skip", options.clip_skip);
+    read(json, "prompt", options.prompt);
+    read(json, "negative_prompt", options.negative_prompt);
+    read(json, "width", options.width);
+    read(json, "height", options.height);
+    read(json, "num_inference_steps", options.num_inference_steps);
+    read(json, "guidance_scale", options.guidance_scale);
+    read(json, "guidance_rescale", options.guidance_rescale);
+    read(json, "guidance_start", options.guidance_start);
+    read(json, "guidance_end", options.guidance_end);
+    read(json, "guidance_split", options.guidance_split);
+    read(json, "sampler", options.sampler);
+    read(json, "scheduler", options.scheduler);
+    read(json, "spacing", options.spacing);
+    read(json, "seed", options.seed);
+    read(json, "num_images_per_prompt", options.num_images_per_prompt);
+    read(json, "clip_skip", options.clip_skip);
     const Artifact artifact = open_artifact(command.at("path").get<std::string>());
     const Request request = resolve(artifact.manifest(), options);
     const Guidance& guidance = request.guidance;

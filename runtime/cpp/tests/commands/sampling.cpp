@@ -12,10 +12,10 @@ namespace {
 TrainingNoise read_training_noise(const Json& command) {
     TrainingSchedule schedule;
     if (command.contains("schedule")) {
-        const Json& given = command.at("schedule");
-        read(given, "train_steps", schedule.train_steps);
-        read(given, "curve", schedule.curve);
-        read(given, "zero_terminal_snr", schedule.zero_terminal_snr);
+        const Json& json = command.at("schedule");
+        read(json, "train_steps", schedule.train_steps);
+        read(json, "curve", schedule.curve);
+        read(json, "zero_terminal_snr", schedule.zero_terminal_snr);
     }
     return TrainingNoise(schedule);
 }
