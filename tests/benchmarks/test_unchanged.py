@@ -127,6 +127,26 @@ def test_another_machine_is_named(tmp_path: Path) -> None:
     assert "not recorded alike: different: machine/processor: 'one' -> 'two'" in done.output
 
 
+def test_a_recording_is_resumed_where_it_was_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = Path(__file__).parents[2] / "runtime"
+    monkeypatch.setenv("PYTHONPATH", str(runtime))
+    out = tmp_path / "out"
+    words = ["record", str(tmp_path), str(out), "--only", "python-public-names"]
+    assert CliRunner().invoke(unchanged, words).output.count("python-public-names") == 1
+    recorded = json.loads((out / RECORDING).read_text())
+    names = recorded["cases"]["python-public-names"]["files"]["python.json"]["json"]["sdrt"]
+    assert names == sorted(sdrt.__all__)
+    resumed = CliRunner().invoke(unchanged, [*words, "--resume"])
+    assert resumed.exit_code == 0
+    assert resumed.output == f"sdrt of {runtime / 'sdrt'}\n{out / RECORDING}: 1 cases\n"
+    (out / RECORDING).write_text(json.dumps({**recorded, "machine": {}}))
+    resumed = CliRunner().invoke(unchanged, [*words, "--resume"])
+    assert resumed.exit_code == 1
+    assert "was begun on another machine" in resumed.output
+
+
 def test_times_memory_and_paths_are_taken_out_and_nothing_else() -> None:
     content = {
         "timings": {"step_s": [0.5, 1], "load_s": {"unet": 2.0}},

@@ -1,10 +1,12 @@
 """`python -m sdrt_bench.unchanged`: make the models, record, compare."""
 
 import json
-import shutil
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -12,7 +14,13 @@ import click
 from sdrt_bench.unchanged.compare import Difference, compare, compare_machines
 from sdrt_bench.unchanged.interpreter import Interpreter, pin_processors
 from sdrt_bench.unchanged.models import make_models
-from sdrt_bench.unchanged.record import RECORDING, SCHEMA, record_all
+from sdrt_bench.unchanged.record import (
+    RECORDING,
+    SCHEMA,
+    Recorder,
+    describe_machine,
+    record_all,
+)
 from sdrt_bench.unchanged.suite import chosen
 
 FOLDER = click.Path(path_type=Path, file_okay=False, resolve_path=True)
@@ -35,9 +43,8 @@ def unchanged() -> None:
 def models(folder: Path, python: str) -> None:
     """Make the small models to record with in FOLDER: minutes, once for all recordings."""
     pin_processors()
-    cache = folder / "cache"
-    make_models(folder, Interpreter(python, cache), click.echo)
-    shutil.rmtree(cache, ignore_errors=True)
+    with TemporaryDirectory() as cache, _failures_shown():
+        make_models(folder, Interpreter(python, Path(cache)), click.echo)
 
 
 @unchanged.command()
@@ -51,16 +58,31 @@ def models(folder: Path, python: str) -> None:
 )
 @click.option("--only", multiple=True, metavar="PATTERN", help="Only these cases or groups.")
 @click.option("--skip", multiple=True, metavar="PATTERN", help="All but these cases or groups.")
+@click.option("--resume", is_flag=True, help="Keep what OUT has already, and record what it lacks.")
 def record(
-    models: Path, out: Path, python: str, host: Path | None, only: list[str], skip: list[str]
+    models: Path,
+    out: Path,
+    python: str,
+    host: Path | None,
+    only: list[str],
+    skip: list[str],
+    resume: bool,
 ) -> None:
     """Run all cases with MODELS, and write what they print and leave to OUT."""
     try:
         cases = chosen(only, skip)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    path = record_all(cases, models, out, python, host, click.echo)
-    click.echo(f"{path}: {len(json.loads(path.read_text())['cases'])} cases")
+    pin_processors()
+    out.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as cache, _failures_shown():
+        interpreter = Interpreter(python, Path(cache))
+        machine = describe_machine(interpreter, models)
+        package = machine["package"]
+        click.echo(f"sdrt of {package}")
+        recorder = Recorder(interpreter, package, models, out, host)
+        recording = record_all(cases, recorder, machine, click.echo, resume)
+    click.echo(f"{out / RECORDING}: {len(recording['cases'])} cases")
 
 
 @unchanged.command("compare")
@@ -86,6 +108,15 @@ def compare_recordings(before: Path, after: Path, allow_reworded: bool) -> None:
     cases = {difference.path.partition("/")[0] for difference in bad}
     click.echo(f"{len(old['cases'])} cases, {len(cases)} of them differ")
     sys.exit(1 if bad else 0)
+
+
+@contextmanager
+def _failures_shown() -> Iterator[None]:
+    """Show as a sentence what the interpreter under test cannot do."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _renamed(differences: list[Difference]) -> Counter[str]:

@@ -81,7 +81,11 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Differe
 
 def compare_machines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
     """What differs between the machines, packages and models that two recordings were made with."""
-    return list(_differences("machine", before["machine"], after["machine"]))
+    before, after = (
+        {name: value for name, value in recording["machine"].items() if name != "package"}
+        for recording in (before, after)
+    )
+    return list(_differences("machine", before, after))
 
 
 def _differences(path: str, before: Any, after: Any) -> Iterator[Difference]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sdrt_bench.unchanged.cases import Case, Command
 from sdrt_bench.unchanged.files import describe_files
-from sdrt_bench.unchanged.interpreter import Interpreter, pin_processors, processor
+from sdrt_bench.unchanged.interpreter import Interpreter, processor
 from sdrt_bench.unchanged.normal import Normal
 
 SCHEMA = 1
@@ -81,46 +81,51 @@ class Recorder:
 
 def record_all(
     cases: Sequence[Case],
-    models: Path,
-    folder: Path,
-    python: str,
-    host: Path | None,
+    recorder: Recorder,
+    machine: Mapping[str, Any],
     tell: Callable[[str], object],
-) -> Path:
-    """Record cases into a folder; gives the recording's path, and tells each case as it is done.
+    is_resumed: bool = False,
+) -> dict[str, Any]:
+    """Record cases into the recorder's folder; gives the recording, as it is in its file.
 
-    Cases of the C++ host are left out where there is none. Raises `RuntimeError` for an interpreter
-    without sdrt.
+    The file is written after each case, so that an interrupted recording can be resumed: then the
+    cases that it has are left out. Cases of the C++ host are left out where there is none. Raises
+    `RuntimeError` for a recording to resume that was begun on another machine, or of another sdrt.
     """
-    pin_processors()
-    folder.mkdir(parents=True, exist_ok=True)
-    cache = folder / "cache"
-    interpreter = Interpreter(python, cache)
-    about = interpreter.describe()
-    package = about.pop("package")
-    tell(f"sdrt of {package}")
-    recorder = Recorder(interpreter, package, models, folder, host)
-    recorded: dict[str, Any] = {}
+    path = recorder.folder / RECORDING
+    recording: dict[str, Any] = {"schema": SCHEMA, "machine": dict(machine), "cases": {}}
+    if is_resumed and path.is_file():
+        begun = json.loads(path.read_text())
+        if {**begun, "cases": {}} != recording:
+            raise RuntimeError(f"{path} was begun on another machine, or with other models or code")
+        recording = begun
     for case in cases:
-        if case.group == "host" and host is None:
+        if case.name in recording["cases"] or (case.group == "host" and recorder.host is None):
             continue
         started = time.monotonic()
-        recorded[case.name] = recorder.record(case)
+        recording["cases"][case.name] = recorder.record(case)
+        _write(path, recording)
         tell(f"{time.monotonic() - started:6.1f} s  {case.name}")
-    shutil.rmtree(cache, ignore_errors=True)
-    content = {
-        "schema": SCHEMA,
-        "machine": {
-            "processor": processor(),
-            "system": sysconfig.get_platform(),
-            "models": _models(models),
-            **about,
-        },
-        "cases": recorded,
+    return recording
+
+
+def describe_machine(interpreter: Interpreter, models: Path) -> dict[str, Any]:
+    """Processor, packages, models, and where the interpreter's sdrt is (`package`).
+
+    Raises `RuntimeError` for an interpreter without sdrt.
+    """
+    return {
+        "processor": processor(),
+        "system": sysconfig.get_platform(),
+        "models": _models(models),
+        **interpreter.describe(),
     }
-    path = folder / RECORDING
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False))
-    return path
+
+
+def _write(path: Path, recording: Mapping[str, Any]) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(recording, indent=1, ensure_ascii=False))
+    partial.replace(path)
 
 
 def _models(folder: Path) -> dict[str, str]:
