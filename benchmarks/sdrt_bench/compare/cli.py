@@ -101,7 +101,7 @@ class SamplingOptions:
 
 
 @dataclass(frozen=True)
-class OutputOptions:
+class ReportOptions:
     """What is written and shown."""
 
     out: Path | None = option(
@@ -118,8 +118,8 @@ class OutputOptions:
 @click.command()
 @option_group("sides", SideOptions)
 @option_group("sampling", SamplingOptions)
-@option_group("output", OutputOptions)
-def compare(sides: SideOptions, sampling: SamplingOptions, output: OutputOptions) -> None:
+@option_group("output", ReportOptions)
+def compare(sides: SideOptions, sampling: SamplingOptions, output: ReportOptions) -> None:
     """Paint the same prompts, seeds and steps on A and B, and say how far B is from A.
 
     A and B are model folders; A is the embedded model and B is A where they are not given. X[,Y]

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.runtime.cli.command_line import ENVIRONMENT, ROOT, assert_fails, run
+from tests.runtime.cli.command_line import ENVIRONMENT, ROOT, assert_fails, run, run_here
 
 PREVIEW = ["generate", "x", "--preview", "proj", "--preview-path"]
-
-
 STYLES = str(ROOT / "runtime" / "sdrt" / "text" / "styles.json")
 
 
@@ -78,14 +76,17 @@ STYLES = str(ROOT / "runtime" / "sdrt" / "text" / "styles.json")
         (["verify", "--backend", "tensorrt"], 2, ["known: openvino"]),
         (["verify", "--against", "nowhere"], 3, ["there is no folder nowhere"]),
         (["verify", "nowhere"], 3, ["there is no folder nowhere"]),
-        (["export"], 2, ["0 paths were given; expected: sdrt export SOURCE DEST"]),
     ],
 )
 def test_a_wrong_argument_is_one_sentence_and_an_exit_code(
     tmp_path: Path, arguments: list[str], code: int, words: list[str]
 ) -> None:
-    assert_fails(run(*arguments, cwd=tmp_path), code, *words)
+    assert_fails(run_here(*arguments, cwd=tmp_path), code, *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wrong_argument_ends_a_process_of_its_own_in_the_same_way(tmp_path: Path) -> None:
+    assert_fails(run("generate", "x", "-W", "65", cwd=tmp_path), 2, "width is 65", "multiple of 8")
 
 
 def test_errors_as_json(tmp_path: Path) -> None:
