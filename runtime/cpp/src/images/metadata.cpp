@@ -40,6 +40,31 @@ Json network_json(const NetworkRecord& record) {
             {"isa", record.isa},       {"isa_from", record.isa_from}, {"retried", retried}};
 }
 
+Json networks_json(const Named<NetworkRecord>& networks) {
+    Json json = Json::object();
+    for (const auto& [name, record] : networks) {
+        json[name] = network_json(record);
+    }
+    return json;
+}
+
+Json options_json(const Named<Option>& options) {
+    Json json = Json::object();
+    for (const auto& [name, value] : options) {
+        json[name] = std::visit([](const auto& content) { return Json(content); }, value);
+    }
+    return json;
+}
+
+Json size_json(const std::optional<SizeConditioning>& size) {
+    if (!size) {
+        return Json::object();
+    }
+    return {{"original_size", size->original_size},
+            {"crops_coords_top_left", size->crops_coords_top_left},
+            {"target_size", size->target_size}};
+}
+
 }  // namespace
 
 std::string Parameters::to_a1111() const {
@@ -72,20 +97,6 @@ std::string Parameters::to_a1111() const {
 }
 
 std::string Parameters::to_json() const {
-    Json options = Json::object();
-    for (const auto& [name, value] : sampler_options) {
-        options[name] = std::visit([](const auto& content) { return Json(content); }, value);
-    }
-    Json records = Json::object();
-    for (const auto& [name, record] : networks) {
-        records[name] = network_json(record);
-    }
-    Json size = Json::object();
-    if (size_conditioning) {
-        size = {{"original_size", size_conditioning->original_size},
-                {"crops_coords_top_left", size_conditioning->crops_coords_top_left},
-                {"target_size", size_conditioning->target_size}};
-    }
     const Json json = {{"schema", kMetadataSchema},
                        {"prompt", prompt},
                        {"negative_prompt", negative_prompt},
@@ -102,12 +113,12 @@ std::string Parameters::to_json() const {
                        {"vae_tiling", false},
                        {"hires", nullptr},
                        {"denoising_range", nullptr},
-                       {"size_conditioning", size},
+                       {"size_conditioning", size_json(size_conditioning)},
                        {"sampler", sampler},
                        {"scheduler", scheduler},
                        {"spacing", spacing},
                        {"steps_offset", steps_offset},
-                       {"sampler_options", options},
+                       {"sampler_options", options_json(sampler_options)},
                        {"guidance_scale", guidance_scale},
                        {"image_guidance_scale", nullptr},
                        {"guidance_rescale", guidance_rescale},
@@ -119,7 +130,7 @@ std::string Parameters::to_json() const {
                        {"textual_inversions", Json::array()},
                        {"stored_precision", stored_precision},
                        {"executed_precision", executed_precision},
-                       {"networks", records},
+                       {"networks", networks_json(networks)},
                        {"backend", backend},
                        {"threads", threads},
                        {"version", version}};

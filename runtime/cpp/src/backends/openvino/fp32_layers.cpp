@@ -203,6 +203,23 @@ ov::InferRequest compile_in_fp32(ov::Core& core, const std::shared_ptr<ov::Model
         .create_infer_request();
 }
 
+// Removes those of a model's inputs that its results no longer depend on, and returns them.
+ov::ParameterVector remove_unused(ov::Model& model, const ov::ParameterVector& inputs) {
+    std::vector<const ov::Node*> result_nodes;
+    for (const auto& result : model.get_results()) {
+        result_nodes.push_back(result.get());
+    }
+    const Nodes used = ancestors_of(result_nodes);
+    ov::ParameterVector removed;
+    for (const auto& input : inputs) {
+        if (used.count(input.get()) == 0) {
+            removed.push_back(input);
+            model.remove_parameter(input);
+        }
+    }
+    return removed;
+}
+
 }  // namespace
 
 OvFeeds Fp32Prefix::run(const OvFeeds& feeds) {
@@ -265,19 +282,7 @@ std::optional<Fp32Prefix> split_prefix(ov::Core& core, const std::shared_ptr<ov:
         }
         model->add_parameters({input});
     }
-    std::vector<const ov::Node*> result_nodes;
-    for (const auto& result : model->get_results()) {
-        result_nodes.push_back(result.get());
-    }
-    const Nodes used = ancestors_of(result_nodes);
-    ov::ParameterVector replaced;
-    for (const auto& parameter : prefix_inputs) {
-        if (used.count(parameter.get()) == 0) {
-            replaced.push_back(parameter);
-            model->remove_parameter(parameter);
-        }
-    }
-    prefix.replaced = names_of(replaced);
+    prefix.replaced = names_of(remove_unused(*model, prefix_inputs));
     model->validate_nodes_and_infer_types();
     return prefix;
 }
