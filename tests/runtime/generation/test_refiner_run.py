@@ -34,7 +34,11 @@ def test_what_remembers_no_steps_can_be_cut_anywhere(
     whole = base(PROMPT, **OPTIONS)
     assert whole.parameters[0].denoising_range is None
     found = refiner_run(base, refiner, share, PROMPT, OPTIONS).result()  # type: ignore[arg-type]
-    np.testing.assert_array_equal(pixels(found), pixels(whole))
+    # Between the models latents are scaled to variance one and back, which rounds each once: on
+    # some processors a value that lay between two levels becomes the other one.
+    difference = np.abs(pixels(found).astype(int) - pixels(whole).astype(int))
+    assert difference.max() <= 1
+    assert np.count_nonzero(difference) <= 3
 
 
 @pytest.mark.parametrize("sampler", ["dpm++2m", "euler_a"])
