@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 INSTALL := -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 PIP := $(BIN)/python $(INSTALL)
 
+# A file of tests is one process's, for what its tests share; tests/conftest.py puts long ones first.
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 PROMPT ?= a red boat on the sea at sunset
 SEED ?= 7
 PICTURE ?= picture.png
@@ -24,12 +27,11 @@ cpp: $(VENV)/ready-to-run
 	runtime/cpp/build.sh build/cpp $(BIN)/python
 
 test: $(VENV)/ready-to-develop
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest $(PARALLEL)
 
 # Under a minute on two cores, and without torch: the tests that need neither the exporter nor C++.
 quick: $(QUICK)
-	$(dir $(QUICK))bin/python -m pytest --numprocesses 2 --dist loadfile \
-		-m "not export and not cpp and not slow"
+	$(dir $(QUICK))bin/python -m pytest $(PARALLEL) -m "not export and not cpp and not slow"
 
 check: $(VENV)/ready-to-develop
 	$(BIN)/ruff format --check .

@@ -29,6 +29,7 @@ MARKERS = {
     "cpp": "cpp",
 }
 """Folders whose tests have a marker; see `[tool.pytest.ini_options]` in pyproject.toml."""
+LONGEST_FIRST = ("cpp", "export", "slow")
 EXPORTING = {"exported_tiny", "tiny_sdxl", "tiny_sd2_v", "unet_twins", "int8_demo"}
 """Fixtures that give their tests the marker `export`."""
 ABSENT = ("diffusers", "onnx_ir", "safetensors", "skimage", "torch", "transformers", "yaml")
@@ -51,13 +52,24 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are selected by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by their folders and by the models that they use."""
+    """Mark tests by their folders and the models that they use, and put long files first.
+
+    Test processes take file after file, and the last ones should be short.
+    """
     for item in items:
         marker = _marker(item.path)
         if marker:
             item.add_marker(marker)
         if EXPORTING.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("export")
+    ranks: dict[Path, int] = {}
+    for item in items:
+        names = {marker.name for marker in item.iter_markers()}
+        rank = next(
+            (i for i, name in enumerate(LONGEST_FIRST) if name in names), len(LONGEST_FIRST)
+        )
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
 
 
 def _marker(path: Path) -> str | None:

@@ -27,6 +27,7 @@ def python(code: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
 def test_the_runtime_makes_pictures_where_torch_cannot_be_imported(engine: str) -> None:
     done = python(

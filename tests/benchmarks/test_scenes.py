@@ -36,6 +36,7 @@ def test_scenes_keep_to_the_grammar() -> None:
         assert not (scene.color == "white" and scene.ground == "snow")
 
 
+@pytest.mark.slow
 def test_the_checker_reads_what_was_drawn() -> None:
     asked = scenes(120, seed=7)
     rng = np.random.default_rng(8)
@@ -86,6 +87,7 @@ def test_shares_are_of_what_was_asked() -> None:
     }
 
 
+@pytest.mark.slow
 def test_prompts_have_an_answer_that_pictures_of_their_scenes_give() -> None:
     prompts = scene_prompts(40)
     assert scene_prompts(10) == prompts[:10]

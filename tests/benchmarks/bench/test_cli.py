@@ -29,6 +29,7 @@ def test_the_package_offers_the_command() -> None:
     assert EntryPoint("bench", value, "sdrt.commands").load() is bench
 
 
+@pytest.mark.slow
 def test_the_embedded_model_in_every_precision_on_every_engine(tmp_path: Path) -> None:
     file = tmp_path / "r.json"
     run(*FAST, "-q", "-o", str(file))
@@ -55,6 +56,7 @@ def test_the_embedded_model_in_every_precision_on_every_engine(tmp_path: Path) -
     assert list(tmp_path.iterdir()) == [file]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_one_engine_with_peaks_networks_and_its_line(tmp_path: Path) -> None:
     file = tmp_path / "r.json"
     one = ("--backend", "onnxruntime", "--precision", "fp32", "--steps", "2", "--size", "64")
@@ -120,6 +122,7 @@ def test_a_wrong_argument_is_refused_before_the_work(
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_cell_that_does_not_fit_is_skipped_with_the_figure(tmp_path: Path) -> None:
     file = tmp_path / "r.json"
     huge = ("--size", "64,4096", "--batch", "64", "--backend", "onnxruntime", "--no-fidelity")

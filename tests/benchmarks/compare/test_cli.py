@@ -57,6 +57,7 @@ def test_the_command_is_light_until_it_is_used() -> None:
     assert done.stdout == "[]\n", done.stderr
 
 
+@pytest.mark.slow
 def test_two_engines_in_one_line(tmp_path: Path) -> None:
     done = run(*FAST, "--backend", "openvino,onnxruntime", "--precision", "fp32", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -69,6 +70,7 @@ def test_two_engines_in_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_every_figure_and_both_pictures(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_text("a red boat\na dog\na cat\n")
     done = run(

@@ -216,6 +216,7 @@ def test_accuracy_is_read_off_the_pictures_of_both_sides(demo: Artifact) -> None
     assert "whole prompts            33.3 %  100.0 %    +66.7" in found.to_text()
 
 
+@pytest.mark.slow
 def test_the_embedded_model_paints_what_its_prompts_say(demo: Artifact) -> None:
     """Both engines in fp32: the same pictures but for rounding, judged the same."""
     a, b = (

@@ -26,6 +26,7 @@ from tests.runtime.adapters.lora_files import Key, Pair, Tensors, kohya, random_
 
 WEIGHT = 0.7
 ENGINES = ("onnxruntime", "openvino")
+SLOW_OPENVINO = pytest.param("openvino", marks=pytest.mark.slow)
 Exports = dict[str, Path]
 Pixels = npt.NDArray[np.uint8]
 
@@ -45,7 +46,7 @@ def picture(pipe: Pipeline) -> Pixels:
     return np.asarray(result.images[0])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", ["onnxruntime", SLOW_OPENVINO])
 def test_they_are_swapped_while_the_model_is_open(
     tiny_exports: Exports, ink: Path, engine: str
 ) -> None:
@@ -64,6 +65,7 @@ def test_they_are_swapped_while_the_model_is_open(
     assert np.array_equal(picture(pipe), plain)
 
 
+@pytest.mark.slow
 def test_changes_too_small_for_bf16_are_not_lost(
     tiny_exports: Exports, lora: dict[Key, Pair], tmp_path: Path
 ) -> None:
@@ -129,6 +131,7 @@ def test_a_graph_without_its_layers_names_is_to_be_exported_again(
         backend.layers(replace(network, files=copies))
 
 
+@pytest.mark.slow
 def test_the_embedded_model_takes_loras(demo: Artifact, tmp_path: Path) -> None:
     file = save(tmp_path / "ink.safetensors", kohya(random_lora(demo, size=0.02)))
     options: dict[str, Any] = {"seed": 7, "num_inference_steps": 2}

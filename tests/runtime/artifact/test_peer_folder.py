@@ -19,7 +19,12 @@ from tests.runtime.artifact.peers import PROMPT, config, with_onnx
 
 
 @pytest.mark.parametrize(
-    ("kind", "backend"), [("onnx", "onnxruntime"), ("onnx", "openvino"), ("openvino", "openvino")]
+    ("kind", "backend"),
+    [
+        ("onnx", "onnxruntime"),
+        pytest.param("onnx", "openvino", marks=pytest.mark.slow),
+        pytest.param("openvino", "openvino", marks=pytest.mark.slow),
+    ],
 )
 def test_a_folder_makes_the_picture_of_our_export(
     folders: dict[str, Path], tiny_exports: dict[str, Path], kind: str, backend: str

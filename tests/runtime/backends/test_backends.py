@@ -27,6 +27,7 @@ def opened(artifact: Artifact, name: str, backend: Backend) -> Graph:
     return backend.open(artifact.network(name, backend.formats))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["text_encoder", "unet", "vae_decoder", "vae_encoder"])
 def test_the_engines_agree_on_the_embedded_model(demo: Artifact, name: str) -> None:
     feeds = seeded_feeds(demo, name)
@@ -67,6 +68,7 @@ def test_feeds_that_do_not_fit_are_refused(
         graph.run({name: array for name, array in feeds.items() if array is not None})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_size_works_and_equals_its_own_batch(tiny: Artifact, engine: str) -> None:
     graph = opened(tiny, "unet", open_backend(engine, precision="fp32"))
@@ -101,6 +103,7 @@ class AskedAtTheLastMoment(Cancellation):
         self.request()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("when", ["inside", "at the last moment"])
 def test_a_run_can_be_stopped_inside_a_network(demo: Artifact, engine: str, when: str) -> None:
@@ -198,6 +201,7 @@ def test_openvino_rounds_no_inputs_where_only_weights_are_integers(tmp_path: Pat
     assert snr_db(given @ (weights * scales).T, found) > 80
 
 
+@pytest.mark.slow
 def test_openvino_takes_bf16_only_from_the_artifact_or_the_caller(
     tiny_exports: dict[str, Path],
 ) -> None:

@@ -155,6 +155,7 @@ def test_float_networks_of_onnxruntime_run_in_fp32(demo: Artifact) -> None:
     assert {"Conv", "MatMul", "MultiHeadAttention"} <= kinds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["text_encoder", "unet", "vae_decoder", "vae_encoder"])
 def test_the_engines_count_the_same_work(demo: Artifact, name: str) -> None:
     """But for channels, which ONNX Runtime fills up to whole vectors."""

@@ -33,6 +33,7 @@ def context_of(
     return {name: made.pop(name) for name in names}, made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", NORMS)
 def test_a_network_that_is_told_what_it_sees_gives_the_same(
     demo: Artifact, backend: Backend, half: str

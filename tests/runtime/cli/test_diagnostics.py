@@ -4,12 +4,15 @@ import json
 import re
 from pathlib import Path
 
+import pytest
+
 import sdrt
 from sdrt.machine import has_bf16
 from sdrt.sampling.samplers.registry import SAMPLERS
 from tests.runtime.cli.command_line import assert_fails, run
 
 
+@pytest.mark.slow
 def test_info_reads_the_parameters_back(tmp_path: Path) -> None:
     run("generate", "a dog", "-s", 1, "--steps", 2, "-o", "dog.png", cwd=tmp_path)
     text = run("info", "dog.png", cwd=tmp_path).stdout
@@ -32,6 +35,7 @@ def test_info_describes_a_model(tiny_exports: dict[str, Path]) -> None:
     assert (record["name"], record["family"], record["schema"]) == ("demo", "sd1", 1)
 
 
+@pytest.mark.slow
 def test_verify_passes_a_good_model_and_names_the_damage_in_a_bad_one(tiny_path: Path) -> None:
     assert "all as recorded" in run("verify", tiny_path).stdout
     with (tiny_path / "unet" / "model.onnx_data").open("r+b") as file:
@@ -47,6 +51,7 @@ def test_samplers_are_listed() -> None:
     assert json.loads(run("samplers", "--json").stdout)["heun"]["calls"] == 2
 
 
+@pytest.mark.slow
 def test_styles_are_listed_in_the_form_that_is_read(tmp_path: Path) -> None:
     names = [style["name"] for style in json.loads(run("styles", "--json").stdout)]
     listed = [line.split()[0] for line in run("styles").stdout.splitlines() if line[0] != " "]
@@ -65,6 +70,7 @@ def test_styles_are_listed_in_the_form_that_is_read(tmp_path: Path) -> None:
         assert made["prompt"].startswith(prompt)
 
 
+@pytest.mark.slow
 def test_golden_vectors_are_written_replayed_and_refused(tmp_path: Path, tiny_path: Path) -> None:
     golden = tmp_path / "golden.safetensors"
     options = ("--sampler", "euler", "--steps", 2, "--size", "64x64", "--backend", "onnxruntime")
@@ -84,6 +90,7 @@ def test_golden_vectors_are_written_replayed_and_refused(tmp_path: Path, tiny_pa
     assert re.search(r"^  ids +FAILS  \d+ values differ", done.stdout, re.M)
 
 
+@pytest.mark.slow
 def test_verify_measures_what_a_precision_costs() -> None:
     options = (
         "--backend",
@@ -105,6 +112,7 @@ def test_verify_measures_what_a_precision_costs() -> None:
     assert record["graphs"]["unet"]["openvino against onnxruntime"] > 60
 
 
+@pytest.mark.slow
 def test_doctor_lists_what_a_bug_report_needs() -> None:
     report = json.loads(run("doctor", "--json").stdout)
     assert report["versions"]["sdrt"] == sdrt.__version__

@@ -46,6 +46,7 @@ def test_json_says_what_was_made(tmp_path: Path) -> None:
     assert record["warnings"] == []
 
 
+@pytest.mark.slow
 def test_a_batch_on_one_sheet(tmp_path: Path) -> None:
     done = run(
         *("generate", "a cat", "-b", 3, "-s", 5, "--steps", 2, "-o", "cat.png"),
@@ -66,6 +67,7 @@ def test_a_batch_on_one_sheet(tmp_path: Path) -> None:
     assert (made["seed"], made["sheet"]) == (5, {"columns": 2, "seeds": [5, 6, 7]})
 
 
+@pytest.mark.slow
 def test_the_way_to_a_picture_on_one_sheet(tmp_path: Path) -> None:
     options = ("-b", 2, "-s", 5, "--steps", 10, "-o", "cat.png")
     done = run("generate", "a cat", *options, "--trajectory", "way.png", cwd=tmp_path)
@@ -81,6 +83,7 @@ def test_the_way_to_a_picture_on_one_sheet(tmp_path: Path) -> None:
     assert np.abs(difference).mean() < 3
 
 
+@pytest.mark.slow
 def test_previews_are_written_on_the_way(tmp_path: Path) -> None:
     steps = ("-s", 5, "--steps", 6, "-q")
     run("generate", "a cat", *steps, "--preview", "proj", cwd=tmp_path)
@@ -101,6 +104,7 @@ def test_previews_are_written_on_the_way(tmp_path: Path) -> None:
     assert distance("preview.png") < 50
 
 
+@pytest.mark.slow
 def test_previews_of_a_batch_go_on_one_sheet(tmp_path: Path) -> None:
     preview = ("--preview", "proj", "--preview-path", "p.png")
     run("generate", "x", "-b", 3, "--steps", 1, "-s", 1, *preview, cwd=tmp_path)
@@ -108,6 +112,7 @@ def test_previews_of_a_batch_go_on_one_sheet(tmp_path: Path) -> None:
         assert image.size == (260, 260)
 
 
+@pytest.mark.slow
 def test_the_parameters_make_the_same_picture_again(tmp_path: Path) -> None:
     run("generate", "a dog", "-s", 3, "--steps", 3, "-o", "a.png", cwd=tmp_path)
     made = json.loads(run("info", "a.png", "--json", cwd=tmp_path).stdout)["sdrt"]
@@ -123,6 +128,7 @@ def test_the_parameters_make_the_same_picture_again(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(again.images[0]), np.asarray(image))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16 arithmetic")
 def test_an_engine_that_was_found_wrong_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -136,6 +142,7 @@ def test_an_engine_that_was_found_wrong_is_named(
     assert "in fp32" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_picture_is_made_as_a_scheduler_of_diffusers_says(tmp_path: Path) -> None:
     config = {"_class_name": "DDIMScheduler", "clip_sample": False, "set_alpha_to_one": False}
     (tmp_path / "s.json").write_text(json.dumps(config))

@@ -12,6 +12,7 @@ import pytest
 from tests.runtime.cli.command_line import ENVIRONMENT, assert_fails
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "option",
     [["--output"], ["--grid"], ["--trajectory"], ["--preview", "vae", "--preview-path"]],
@@ -47,6 +48,7 @@ def _unprivileged(*arguments: object, readonly: Path) -> subprocess.CompletedPro
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk: writes fail in the same place."""
 
@@ -66,6 +68,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_130_and_no_file(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "sdrt", "generate", "x", "--steps", "1000", "--size", "256x256"],
@@ -85,6 +88,7 @@ def test_ctrl_c_ends_with_130_and_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "trace"),
     [("onnxruntime", "terminate flag being set"), ("openvino", "Request was canceled")],

@@ -37,6 +37,7 @@ def golden(pipe: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_both_engines_pass_in_every_stage_with_every_sampler_of_the_host(
     demo: Artifact, pipe: Pipeline, tmp_path: Path
 ) -> None:
@@ -58,6 +59,7 @@ def test_a_precision_with_less_has_limits_of_its_own(demo: Artifact, golden: Pat
     assert limits["unet"] < 60 <= limits["latents"]
 
 
+@pytest.mark.slow
 def test_samplers_that_ask_more_than_once_a_step_can_be_replayed(
     pipe: Pipeline, tmp_path: Path
 ) -> None:

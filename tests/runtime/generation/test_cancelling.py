@@ -87,6 +87,7 @@ def test_cancelling_a_finished_run_harms_nobody(pipe: Pipeline) -> None:
     np.testing.assert_array_equal(pixels(before.images[0]), pixels(after.images[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_a_real_step_can_be_cancelled_and_the_networks_stay_good(backend: str) -> None:
     pipe = sdrt.load(backend=backend, precision="fp32", threads=1)

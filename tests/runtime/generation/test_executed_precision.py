@@ -55,6 +55,7 @@ def test_an_int8_wish_that_a_float_model_cannot_fulfil_is_a_warning(tiny: Artifa
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 @pytest.mark.parametrize("keep", [(), ("text_encoder", "unet", "vae_decoder")])
 def test_each_network_tells_what_it_executed_whether_it_stays_or_not(

@@ -108,6 +108,7 @@ def test_a_batch_equals_its_singles(pipe: Pipeline, sampler: str, guidance: floa
         assert np.abs(pixels(image) - pixels(alone.images[0])).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["ddim", "dpm++2m", "unipc", "euler_a", "dpm++sde", "lcm"])
 def test_a_batch_of_four_has_the_latents_of_its_singles(sampler: str) -> None:
     """With a real network, whose arithmetic may depend on the batch."""
@@ -202,7 +203,9 @@ def test_nan_in_a_step_names_network_and_step(tiny: Artifact) -> None:
         Pipeline(tiny, FakeBackend(failing))("a boat", **SMALL)
 
 
-@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "backend", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.slow)]
+)
 def test_the_embedded_model_paints_what_it_is_told(backend: str) -> None:
     """A red boat on the sea at sunset has a red sky, and red paint below it."""
     pipe = sdrt.load(backend=backend, precision="fp32")
@@ -215,6 +218,7 @@ def test_the_embedded_model_paints_what_it_is_told(backend: str) -> None:
     assert paint[80:112].sum() > 100
 
 
+@pytest.mark.slow
 def test_the_engines_make_the_same_picture() -> None:
     options: dict[str, Any] = {"seed": 3, "num_inference_steps": 10}
     first, second = (

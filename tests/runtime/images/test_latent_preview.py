@@ -30,6 +30,7 @@ def small(image: Any) -> np.ndarray:
     return np.asarray(image.reduce(8), np.float64) / 127.5 - 1
 
 
+@pytest.mark.slow
 def test_previews_of_the_embedded_model_show_what_it_paints() -> None:
     pipe = sdrt.load(backend="openvino")
     shown, painted, flat = [], [], []

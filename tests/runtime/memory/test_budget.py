@@ -162,6 +162,7 @@ def test_a_run_that_does_not_fit_loads_nothing(
     assert Pipeline(demo, backend, check_memory=False)("a boat", **SMALL).images
 
 
+@pytest.mark.slow
 def test_the_command_line_can_try_nevertheless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +279,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
         read_bytes(text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "options"),
     [

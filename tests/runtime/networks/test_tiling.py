@@ -98,6 +98,7 @@ def unlike() -> Array:
     return InitImage(np.asarray(Image.fromarray(pixels).resize((560, 448)))[None], 1).tensor()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 def test_the_embedded_model_makes_the_same_picture_in_tiles(
     unlike: Array, backend: str, monkeypatch: pytest.MonkeyPatch

@@ -107,6 +107,7 @@ def test_a_file_that_is_no_picture_is_refused(tmp_path: Path) -> None:
             read(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_the_command_line_starts_from_a_file(tmp_path: Path) -> None:
     shaded(64, 64).save(tmp_path / "start.png")
     Image.new("L", (64, 64), 255).save(tmp_path / "mask.png")

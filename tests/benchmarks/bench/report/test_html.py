@@ -28,8 +28,19 @@ class Loads(HTMLParser):
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
+PAGES: dict[str, str] = {}
+"""Of records as JSON; each takes a second to draw."""
+
+
+def html_of(made: Record) -> str:
+    text = made.to_json()
+    if text not in PAGES:
+        PAGES[text] = to_html(made)
+    return PAGES[text]
+
+
 def page_of(made: Record) -> ElementTree.Element:
-    return ElementTree.fromstring(to_html(made).removeprefix("<!DOCTYPE html>"))
+    return ElementTree.fromstring(html_of(made).removeprefix("<!DOCTYPE html>"))
 
 
 def charts(made: Record) -> dict[str, ElementTree.Element]:

@@ -97,6 +97,7 @@ def test_a_wrong_engine_executes_fp32_and_says_so(
     assert hint(again) == "f32"  # a wrong verdict is remembered like a right one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [None, "bf16"])
 def test_the_warning_reaches_whoever_generates(
     cache: Path, demo: Artifact, precision: Precision | None
@@ -177,6 +178,7 @@ def test_no_cache_is_no_error(cache: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert engine.runs == 4 * len(LAYERS)
 
 
+@pytest.mark.slow
 def test_doctor_tries_anew_and_says_what_is_wrong(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
