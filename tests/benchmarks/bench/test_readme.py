@@ -45,7 +45,7 @@ def exact(
 
 
 def noisy(one: Cell) -> Cell:
-    return one.model_copy(update={"noisy": ("steal time 4 %",)})
+    return one.model_copy(update={"timing_warnings": ("steal time 4 %",)})
 
 
 def test_the_summary_has_the_fastest_quiet_cell_of_each_precision_and_the_fastest_peer() -> None:

@@ -33,8 +33,13 @@ def test_executing_another_precision_than_asked_is_a_warning(tiny: Artifact) -> 
     ],
 )
 def test_what_an_int8_model_has_in_int8_is_expected_to_run_so(
-    tiny: Artifact, asked: Precision | None, executes: Precision | None, warning: str | None
+    tiny: Artifact,
+    asked: Precision | None,
+    executes: Precision | None,
+    warning: str | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("sdrt.networks.run_state.has_int8", lambda: True)
     graphs = dict(tiny.manifest.graphs)
     graphs["text_encoder"] = graphs["text_encoder"].model_copy(update={"precision": "bf16"})
     changes = {"precision": "int8", "graphs": graphs}

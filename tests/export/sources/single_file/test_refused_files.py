@@ -215,7 +215,7 @@ def test_unknown_weights_are_counted_and_some_are_shown(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["FILE", "out"], 2, "do not tell the number of attention heads: give --config"),
+        (["FILE", "out"], 2, "do not show the number of attention heads: give --config"),
         (["FILE", "out", "--config", "v2-inference"], 2, "does not describe"),
         (["FILE", "out", "--config", "v9"], 2, "known: v1-inference, v2-inference"),
         (["FILE", "out", "--prediction", "flow"], 2, "unknown prediction 'flow'"),
