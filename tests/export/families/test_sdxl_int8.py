@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.backends import open_backend
 from sdrt.errors import UsageError
+from sdrt.machine import has_int8
 from sdrt.pipeline import Pipeline
 from sdrt_bench.bench.macs import step_macs
 from sdrt_bench.bench.record import Params
@@ -42,6 +43,8 @@ def exported(tiny_sdxl: Path) -> Artifact:
 @pytest.fixture(scope="module")
 def int8(exported: Artifact, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The same in int8, calibrated with little, in pictures that are higher than wide."""
+    if not has_int8():
+        pytest.skip("without VNNI sums overflow: the U-Net falls below its floor")
     folder = tmp_path_factory.mktemp("sdxl-int8") / "int8"
     sampling = CalibrationSettings(samples=2, steps=2, size=(64, 80))
     settings = Int8Settings(sampling, folder.with_name("statistics.json"))

@@ -93,7 +93,7 @@ def test_four_steps_of_lcm_equal_diffusers(
     steps: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 1.5, **SIZE}
     expected = they_paint(their, **steps)
     pipe = sdrt.load(tiny_exports["fp32"], engine, precision="fp32")
-    for loras, low, high in ((), 0.0, 35.0), ((str(file),), 50.0, np.inf):
+    for loras, low, high in ((), 0.0, 40.0), ((str(file),), 50.0, np.inf):
         pipe.use_loras(*loras)
         made_by_us = pipe("a boat, at 7", seed=3, sampler="lcm", **steps)
         assert low <= psnr_db(np.asarray(made_by_us.images[0]), expected) <= high
