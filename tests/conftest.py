@@ -16,6 +16,7 @@ from filelock import FileLock
 from sdrt.artifact import Artifact, open_artifact
 from sdrt.manifest import Precision
 from tests.data.archive import unpack
+from tests.processors import take_own_processors
 
 Maker = Callable[[Path], object]
 
@@ -38,7 +39,7 @@ ABSENT = ("diffusers", "onnx_ir", "safetensors", "skimage", "torch", "transforme
 
 def pytest_configure(config: pytest.Config) -> None:
     """Settle the processors of this process, and what it may import."""
-    _take_own_processors()
+    take_own_processors()
     if "export" in _left_out(config):
         # As where they are not installed, so that a test that needs one of them and is not marked
         # fails in every environment.
@@ -83,19 +84,6 @@ def _left_out(config: pytest.Config) -> set[str]:
     terms = str(config.getoption("markexpr")).split(" and ")
     left_out = {term.removeprefix("not ") for term in terms if term.startswith("not ")}
     return left_out if len(left_out) == len(terms) else set()
-
-
-def _take_own_processors() -> None:
-    """Give each test process processors of its own.
-
-    Threads of engines wait for each other in loops, and where two processes share the processors,
-    such loops are what keeps them busy: a fifth of the time of all tests.
-    """
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-    if worker and hasattr(os, "sched_setaffinity"):
-        processors = sorted(os.sched_getaffinity(0))
-        share = processors[int(worker) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]
-        os.sched_setaffinity(0, share or processors)
 
 
 def pytest_collection_finish() -> None:

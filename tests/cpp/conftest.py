@@ -17,6 +17,7 @@ import pytest
 from sdrt.artifact import Artifact
 from tests.cpp.commands import Ask, Command, Run
 from tests.cpp.models import small_model
+from tests.processors import all_processors
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +30,8 @@ def build(name: str, *options: str) -> Path:
     command = [script, str(folder), sys.executable, *options]
     with open(folder.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
-        done = subprocess.run(command, capture_output=True, text=True)
+        with all_processors():
+            done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
     return folder
 
