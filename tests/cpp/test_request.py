@@ -170,15 +170,15 @@ def test_an_inpainting_model_is_more_than_this_host_does(ask: Ask, model: Path) 
 def test_guidance_inside_of_a_unet_goes_from_one_on(ask: Ask, model: Path) -> None:
     path = model / "manifest.json"
     data = json.loads(path.read_text())
-    told = {"name": "timestep_cond", "dtype": "float32", "shape": ["batch", 32]}
-    data["graphs"]["unet"]["inputs"].append(told)
+    scale = {"name": "timestep_cond", "dtype": "float32", "shape": ["batch", 32]}
+    data["graphs"]["unet"]["inputs"].append(scale)
     path.write_text(json.dumps(data))
     low, none = ask(
         request_command(model, {"guidance_scale": 0.5}),
         request_command(model, {"guidance_scale": 1.0}),
     )
     assert (low["code"], none["result"]["is_guided"]) == (2, False)
-    assert "whose U-Net is told it, is 0.5; expected a finite number from 1 up" in low["message"]
+    assert "which its U-Net takes as an input, is 0.5; expected a finite" in low["message"]
     own = Manifest.model_validate(data)
     for given in ({"guidance_rescale": 0.7}, {"guidance_end": 0.5}, {"negative_prompt": "fog"}):
         (answer,) = ask(request_command(model, given))

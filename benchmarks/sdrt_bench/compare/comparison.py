@@ -123,7 +123,7 @@ class ModelComparison:
         if self.accuracy is None:
             return []
         ours, theirs = self.accuracy
-        lines = ["", _row("painted as told", ["A", "B", "B - A"])]
+        lines = ["", _row("shown as prompted", ["A", "B", "B - A"])]
         for name, share in ours.items():
             points = [100 * share, 100 * theirs[name], 100 * (theirs[name] - share)]
             figures = [f"{points[0]:.1f} %", f"{points[1]:.1f} %", f"{points[2]:+.1f}"]

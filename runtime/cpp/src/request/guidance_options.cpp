@@ -13,7 +13,8 @@ Guidance read_guidance(const Manifest& manifest, const Options& options) {
     const bool is_distilled = manifest.is_guidance_distilled();
     const double scale = options.guidance_scale.value_or(manifest.defaults.guidance_scale);
     const std::string owner =
-        is_distilled ? " of " + sdrt::quoted(manifest.name) + ", whose U-Net is told it," : "";
+        is_distilled ? " of " + sdrt::quoted(manifest.name) + ", which its U-Net takes as an input,"
+                     : "";
     Guidance guidance;
     // A U-Net with built-in guidance was never trained with a scale below 1.
     guidance.scale = check_number("guidance scale" + owner, scale,

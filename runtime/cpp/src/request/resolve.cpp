@@ -65,7 +65,7 @@ void check_conditions(const Manifest& manifest) {
                                "--image");
     }
     throw UnsupportedError("the U-Net of " + sdrt::quoted(manifest.name) + " takes " +
-                           std::to_string(extra) + " channels beside the latents' " +
+                           std::to_string(extra) + " channels besides the latents' " +
                            std::to_string(channels) + "; expected none");
 }
 
