@@ -86,7 +86,7 @@ def observe(model: ir.Model, values: Iterable[ir.Value]) -> None:
     places = np.sort(np.random.default_rng(0).random(SAMPLES))
     share = initializer(graph, "observation/places", places)
     flat = initializer(graph, "observation/flat", np.array([-1]))
-    one = initializer(graph, "observation/one", np.array([1]))
+    one_value = initializer(graph, "observation/one", np.array([1]))
     for value in values:
         least = ir.node("ReduceMin", [value], {"keepdims": 0})
         greatest = ir.node("ReduceMax", [value], {"keepdims": 0})
@@ -96,7 +96,7 @@ def observe(model: ir.Model, values: Iterable[ir.Value]) -> None:
         index = ir.node("Cast", [place.outputs[0]], {"to": ir.DataType.INT64})
         row = ir.node("Reshape", [value, flat])
         sample = ir.node("Gather", [row.outputs[0], index.outputs[0]])
-        low, high = (ir.node("Reshape", [end.outputs[0], one]) for end in (least, greatest))
+        low, high = (ir.node("Reshape", [end.outputs[0], one_value]) for end in (least, greatest))
         parts = [node.outputs[0] for node in (low, high, sample)]
         seen = ir.node("Concat", parts, {"axis": 0})
         shape = ir.node("Shape", [value])

@@ -62,8 +62,8 @@ class Budget:
             plan = replace(plan, gives_back=machine.give_back_freed_arrays())
             changes += [{"is_doubled": False}, {"keep": frozenset()}]
         plans = [replace(plan, **change) for change in _combinations(changes)]
-        fitting = (one for one in plans if self._keeps_limit(one) and _is_available(one))
-        chosen = next(fitting, min(plans, key=lambda one: one.peak()[1]))
+        fitting = (plan for plan in plans if self._keeps_limit(plan) and _is_available(plan))
+        chosen = next(fitting, min(plans, key=lambda plan: plan.peak()[1]))
         if chosen.is_tiled and not chosen.gives_back:
             # Tiles are to save memory, and glibc would keep much of what was freed before them.
             chosen = replace(chosen, gives_back=machine.give_back_freed_arrays())
@@ -246,8 +246,8 @@ def _smaller_sizes(plan: MemoryPlan) -> Iterator[tuple[int, int]]:
     longest = max(plan.width, plan.height)
     for side in range(longest - SIDE_STEP, 0, -SIDE_STEP):
         width, height = (
-            max(round(one * side / longest / SIDE_STEP) * SIDE_STEP, least)
-            for one in (plan.width, plan.height)
+            max(round(length * side / longest / SIDE_STEP) * SIDE_STEP, least)
+            for length in (plan.width, plan.height)
         )
         if max(width, height) < longest:
             yield width, height

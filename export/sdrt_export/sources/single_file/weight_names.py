@@ -89,11 +89,11 @@ def to_ldm(
     converted: dict[str, torch.Tensor] = {}
     for full_name, weight in weights.items():
         name = full_name.removeprefix(_inner(part))
-        if is_open_clip and any(f"self_attn.{one}." in name for one in PROJECTIONS):
+        if is_open_clip and any(f"self_attn.{projection}." in name for projection in PROJECTIONS):
             fused = name.replace("encoder.layers.", "transformer.resblocks.")
             before, _, kind = fused.replace("self_attn.", "attn.").rsplit(".", 2)
             if name.endswith(f"q_proj.{kind}"):
-                others = (full_name.replace("q_proj", one) for one in PROJECTIONS)
+                others = (full_name.replace("q_proj", projection) for projection in PROJECTIONS)
                 joined = torch.cat([weights[other] for other in others])
                 converted[f"{start}{before}.in_proj_{kind}"] = joined
         elif name == OUR_HEAD and _inner(part):
@@ -161,8 +161,8 @@ def _split(name: str, weight: torch.Tensor) -> dict[str, torch.Tensor]:
     before, kind = name.replace("transformer.resblocks.", "encoder.layers.").split(FUSED)
     parts = weight.chunk(3)
     return {
-        f"{before}self_attn.{one}.{kind}": part.clone()
-        for one, part in zip(PROJECTIONS, parts, strict=True)
+        f"{before}self_attn.{projection}.{kind}": part.clone()
+        for projection, part in zip(PROJECTIONS, parts, strict=True)
     }
 
 

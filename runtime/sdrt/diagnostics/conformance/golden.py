@@ -84,21 +84,21 @@ class Arrays:
 
     def get(self, name: str, dtype: str, *shape: int | None) -> Array:
         """One array of this type and shape, in which None is any size but nothing."""
-        found = self.tensors.get(name)
-        if found is None:
+        tensor = self.tensors.get(name)
+        if tensor is None:
             raise ArtifactError(f"{self.where} has no tensor {name!r}; write the file again")
-        fits = len(found.shape) == len(shape) and all(
-            size == (want or max(size, 1)) for size, want in zip(found.shape, shape, strict=True)
+        fits = len(tensor.shape) == len(shape) and all(
+            size == (want or max(size, 1)) for size, want in zip(tensor.shape, shape, strict=True)
         )
-        if not fits or found.dtype != np.dtype(dtype):
+        if not fits or tensor.dtype != np.dtype(dtype):
             sizes = ", ".join("any" if want is None else str(want) for want in shape)
             raise ArtifactError(
-                f"{self.where}: {name} is {found.dtype} of {found.shape}, expected {dtype} of "
+                f"{self.where}: {name} is {tensor.dtype} of {tensor.shape}, expected {dtype} of "
                 f"({sizes}); write the file again"
             )
-        if not np.isfinite(found).all():
+        if not np.isfinite(tensor).all():
             raise ArtifactError(f"{self.where}: {name} has NaN or infinity; write the file again")
-        return found
+        return tensor
 
 
 def write_golden(
@@ -162,7 +162,7 @@ def manifest_hash(artifact: Artifact) -> str:
 
 def _arrays(path: Path, case: Case, tensors: Mapping[str, Array]) -> Arrays:
     start = f"{case.name}/"
-    own = {name[len(start) :]: one for name, one in tensors.items() if name.startswith(start)}
+    own = {name[len(start) :]: tensor for name, tensor in tensors.items() if name.startswith(start)}
     return Arrays(f"{path}, case {case.name}", own)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,14 @@ class Replay:
 
     def worst(self) -> dict[Stage, Finding]:
         """Of each stage, in order: one that fails if there is one, else the greatest difference."""
-        found = {}
+        worst = {}
         for stage in STAGES:
-            those = [one for one in self.findings if one.stage == stage]
-            found[stage] = min(
-                those, key=lambda one: (one.difference.is_within, one.difference.margin)
+            findings = [finding for finding in self.findings if finding.stage == stage]
+            worst[stage] = min(
+                findings,
+                key=lambda finding: (finding.difference.is_within, finding.difference.margin),
             )
-        return found
+        return worst
 
     def check(self) -> None:
         """Raise `ParityError` that names the first stage that is too far from the golden file."""
@@ -62,22 +64,23 @@ class Replay:
     def to_record(self) -> dict[str, Any]:
         """As plain values; what JSON has no number for is None."""
         worst = self.worst()
-        failed = (stage for stage, one in worst.items() if not one.difference.is_within)
+        failed = (stage for stage, finding in worst.items() if not finding.difference.is_within)
         return {
             "golden": self.golden,
             "backend": self.backend,
             "first_failure": next(failed, None),
-            "stages": {stage: _record(one) for stage, one in worst.items()},
-            "cases": [{"stage": one.stage, **_record(one)} for one in self.findings],
+            "stages": {stage: _record(finding) for stage, finding in worst.items()},
+            "cases": [{"stage": finding.stage, **_record(finding)} for finding in self.findings],
         }
 
     def to_text(self) -> str:
         """For people: a line for each stage."""
-        count = len({one.case for one in self.findings})
+        count = len({finding.case for finding in self.findings})
         lines = [f"{self.golden}, {count} cases, on {self.backend}: the worst of each stage"]
-        for stage, one in self.worst().items():
-            verdict = "ok" if one.difference.is_within else "FAILS"
-            lines.append(f"  {stage:10}  {verdict:5}  {one.difference.to_text():24}  {one.case}")
+        for stage, finding in self.worst().items():
+            difference = finding.difference
+            verdict = "ok" if difference.is_within else "FAILS"
+            lines.append(f"  {stage:10}  {verdict:5}  {difference.to_text():24}  {finding.case}")
         return "\n".join(lines)
 
 
@@ -123,15 +126,15 @@ class _Case:
         ]
         latent = manifest.latent
         height, width = request.height, request.width
-        one = latent.channels, height // latent.downscale, width // latent.downscale
+        image_shape = latent.channels, height // latent.downscale, width // latent.downscale
         steps = request.num_inference_steps
-        self._noise = arrays.get("noise", "float32", None, *one)
+        self._noise = arrays.get("noise", "float32", None, *image_shape)
         self._sigmas = [
             arrays.get("sigmas", "float64", steps + 1),
             arrays.get("timesteps", "float64", steps),
         ]
-        self._denoised = arrays.get("denoised", "float32", None, *one)
-        self._latents = arrays.get("latents", "float32", steps, *one)
+        self._denoised = arrays.get("denoised", "float32", None, *image_shape)
+        self._latents = arrays.get("latents", "float32", steps, *image_shape)
         self._pixels = arrays.get("pixels", "uint8", height, width, 3)
         levels = arrays.get("levels", "float64", len(self._denoised))
         if not case.unet_steps or max(case.unet_steps) >= len(levels) or levels.min() <= 0:
@@ -140,7 +143,8 @@ class _Case:
                 "file again"
             )
         self._answers = {
-            i: self._answer(arrays, i, float(levels[i]), one, tokens) for i in case.unet_steps
+            i: self._answer(arrays, i, float(levels[i]), image_shape, tokens)
+            for i in case.unet_steps
         }
 
     def findings(self) -> Iterator[Finding]:
@@ -160,20 +164,20 @@ class _Case:
         for stage in STAGES:
             state = RunState()
             pairs = list(by_stage[stage](state))
-            is_reduced = any(one.executed != "fp32" for one in state.networks.values())
+            is_reduced = any(network.executed != "fp32" for network in state.networks.values())
             tolerance = self._case.limits(is_reduced)[stage]
-            differences = [tolerance.compare(golden, found) for golden, found in pairs]
-            yield Finding(self._case.name, stage, min(differences, key=lambda one: one.margin))
+            differences = [tolerance.compare(golden, ours) for golden, ours in pairs]
+            yield Finding(self._case.name, stage, min(differences, key=attrgetter("margin")))
 
     def _answer(
-        self, arrays: Arrays, i: int, sigma: float, one: tuple[int, ...], tokens: int
+        self, arrays: Arrays, i: int, sigma: float, image_shape: tuple[int, ...], tokens: int
     ) -> Answer:
         """The U-Net's inputs and output in the file, with any number of images up to two."""
         spec = self._pipeline.artifact.manifest.graphs["unet"]
-        sample = arrays.get(f"unet/{i}/sample", "float32", None, *one)
+        sample = arrays.get(f"unet/{i}/sample", "float32", None, *image_shape)
         batch = len(sample)
         shapes: dict[str, tuple[int | None, ...]] = {
-            "sample": (batch, *one),
+            "sample": (batch, *image_shape),
             "timestep": (),
             "encoder_hidden_states": (batch, tokens, self._embeddings[0].shape[2]),
         }
@@ -190,15 +194,15 @@ class _Case:
                 f"{arrays.where}: unet/{i}/sample has {batch} images, expected {len(self._ids)}; "
                 "write the file again"
             )
-        out = arrays.get(f"unet/{i}/out", "float32", batch, *one)
+        out = arrays.get(f"unet/{i}/out", "float32", batch, *image_shape)
         return Answer(sigma, feeds, out, self._denoised[i : i + 1])
 
     def _ids_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         yield from zip(self._ids, (tokens.ids for tokens in self._stages.tokens()), strict=True)
 
     def _weights_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
-        found = (tokens.weights for tokens in self._stages.tokens())
-        yield from zip(self._weights, found, strict=True)
+        weights = (tokens.weights for tokens in self._stages.tokens())
+        yield from zip(self._weights, weights, strict=True)
 
     def _embeddings_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         tokens = [Tokens(*pair) for pair in zip(self._ids, self._weights, strict=True)]
@@ -220,8 +224,7 @@ class _Case:
         artifact, backend = self._pipeline.artifact, self._pipeline.backend
         network = artifact.network("unet", backend.formats)
         for answer in self._answers.values():
-            found = self._stages.denoise(network, answer, self._embeddings)
-            yield answer.denoised, found
+            yield answer.denoised, self._stages.denoise(network, answer, self._embeddings)
 
     def _latents_stage(self, state: RunState) -> Iterator[tuple[Array, Array]]:
         yield self._latents, self._stages.sample(self._noise, self._denoised)[0]
@@ -241,7 +244,7 @@ def _record(finding: Finding) -> dict[str, Any]:
     return {
         "case": finding.case,
         "measure": difference.measure,
-        "found": difference.found if math.isfinite(difference.found) else None,
+        "found": difference.value if math.isfinite(difference.value) else None,
         "limit": difference.limit,
         "is_within": difference.is_within,
     }

@@ -37,56 +37,56 @@ class Tolerance(Model):
     psnr_db: Positive | None = None
 
     @model_validator(mode="after")
-    def _check_one(self) -> "Tolerance":
+    def _check_measure(self) -> "Tolerance":
         if len(self.model_dump(exclude_none=True)) != 1:
             raise ValueError("a tolerance has one of equal, relative, sqnr_db and psnr_db")
         return self
 
-    def compare(self, golden: Array, found: Array) -> "Difference":
-        """How far the found array is from the golden one, by this measure."""
+    def compare(self, golden: Array, ours: Array) -> "Difference":
+        """How far our array is from the golden one, by this measure."""
         ((measure, limit),) = self.model_dump(exclude_none=True).items()
         if measure == "equal":
             limit = 0.0
-        is_similar = golden.shape == found.shape
-        value = _measured(measure, golden, found) if is_similar else _worst(measure)
+        is_similar = golden.shape == ours.shape
+        value = _measured(measure, golden, ours) if is_similar else _worst(measure)
         return Difference(measure, value, float(limit))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What was found, in the unit of its measure; for "equal", how many values differ."""
+    """A distance in the unit of its measure; for "equal", how many values differ."""
 
     measure: str
-    found: float
+    value: float
     limit: float
 
     @property
     def is_within(self) -> bool:
         """Whether it is as near as it must be; what is no number is not."""
         if self.measure in ("sqnr_db", "psnr_db"):
-            return self.found >= self.limit
-        return self.found <= self.limit
+            return self.value >= self.limit
+        return self.value <= self.limit
 
     @property
     def margin(self) -> float:
         """The smaller, the worse: comparable among differences of one measure."""
-        return self.found if self.measure in ("sqnr_db", "psnr_db") else -self.found
+        return self.value if self.measure in ("sqnr_db", "psnr_db") else -self.value
 
     def to_text(self) -> str:
         """The figure for people."""
         if self.measure == "equal":
-            return f"{self.found:.0f} values differ" if self.found else "equal"
-        if math.isinf(self.found):
+            return f"{self.value:.0f} values differ" if self.value else "equal"
+        if math.isinf(self.value):
             return "equal" if self.is_within else "of another shape"
         if self.measure == "relative":
-            return f"{self.found:.1e} relative"
-        return f"{self.found:.1f} dB {self.measure.removesuffix('_db').upper()}"
+            return f"{self.value:.1e} relative"
+        return f"{self.value:.1f} dB {self.measure.removesuffix('_db').upper()}"
 
 
-def _measured(measure: str, golden: Array, found: Array) -> float:
+def _measured(measure: str, golden: Array, ours: Array) -> float:
     if measure == "equal":
-        return float(np.count_nonzero(golden != found))
-    expected, other = np.asarray(golden, np.float64), np.asarray(found, np.float64)
+        return float(np.count_nonzero(golden != ours))
+    expected, other = np.asarray(golden, np.float64), np.asarray(ours, np.float64)
     if measure == "relative":
         return float((np.abs(other - expected) / np.maximum(np.abs(expected), LEAST)).max())
     if measure == "sqnr_db":
