@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from importlib.metadata import entry_points
-from typing import Any, NoReturn
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import NoReturn
 
 import click
 
@@ -23,19 +23,19 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in alphabetical order."""
-        return sorted({*super().list_commands(ctx), *(point.name for point in _entry_points())})
+        return sorted({*super().list_commands(ctx), *self._entry_points})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """This package's command of that name, or an entry point's."""
         command = super().get_command(ctx, cmd_name)
-        if command is not None:
-            return command
-        offered = (point.load() for point in _entry_points() if point.name == cmd_name)
-        return next(offered, None)
+        if command is None and cmd_name in self._entry_points:
+            command = self._entry_points[cmd_name].load()
+        return command
 
-
-def _entry_points() -> Iterator[Any]:
-    yield from entry_points(group="sdrt.commands")
+    @cached_property
+    def _entry_points(self) -> dict[str, EntryPoint]:
+        """By their names; finding them reads the metadata of every installed distribution."""
+        return {point.name: point for point in entry_points(group="sdrt.commands")}
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
