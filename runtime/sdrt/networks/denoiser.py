@@ -15,7 +15,7 @@ from sdrt.sampling.guidance import Clipping, Guidance
 from sdrt.sampling.schedule import Steps
 
 Added = Mapping[str, Array]
-"""Further inputs of a U-Net, bebranches latents, timestep and embeddings; a row for each image."""
+"""Further inputs of a U-Net, besides latents, timestep and embeddings; a row for each image."""
 
 
 @dataclass(frozen=True)
