@@ -89,12 +89,12 @@ KEYWORD_FACES = {
 @cache
 def modules() -> Mapping[str, Path]:
     """Every module of the four roots by its import path."""
-    found = {}
+    paths = {}
     for root, folder in FOLDERS.items():
         for path in sorted((ROOT / folder / root).rglob("*.py")):
             parts = path.relative_to(ROOT / folder).with_suffix("").parts
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+            paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return paths
 
 
 @cache
@@ -150,7 +150,7 @@ def functions(nodes: Iterable[ast.AST], prefix: str) -> Iterator[tuple[str, ast.
 def parameters(function: ast.FunctionDef) -> list[str]:
     given = function.args
     named = [*given.posonlyargs, *given.args, *given.kwonlyargs, given.vararg, given.kwarg]
-    return [one.arg for one in named if one and one.arg not in ("self", "cls")]
+    return [argument.arg for argument in named if argument and argument.arg not in ("self", "cls")]
 
 
 def is_command(function: ast.FunctionDef) -> bool:

@@ -40,15 +40,15 @@ def links(page: Path) -> Iterator[str]:
 
 def anchors(page: Path) -> set[str]:
     """The fragments by which GitHub knows the headings of a page."""
-    found: set[str] = set()
+    slugs: set[str] = set()
     for heading in HEADING.findall(prose(page)):
         text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
         number = 0
-        while (name := f"{slug}-{number}" if number else slug) in found:
+        while (name := f"{slug}-{number}" if number else slug) in slugs:
             number += 1
-        found.add(name)
-    return found
+        slugs.add(name)
+    return slugs
 
 
 def broken(page: Path) -> list[str]:
@@ -158,11 +158,11 @@ def test_modules_that_the_documentation_runs_exist() -> None:
 def commands() -> dict[str, click.Command]:
     """The commands of `sdrt`, those of the other packages too, by their names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    found = dict(cli.commands)
+    subcommands = dict(cli.commands)
     for command, place in project["entry-points"]["sdrt.commands"].items():
         module, _, function = place.partition(":")
-        found[command] = getattr(import_module(module), function)
-    return found
+        subcommands[command] = getattr(import_module(module), function)
+    return subcommands
 
 
 def called(page: Path) -> Iterator[list[str]]:

@@ -59,8 +59,8 @@ def test_no_module_imports_what_lies_on_the_other_side(root: str) -> None:
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
-            found = {name.partition(".")[0] for name in names} & FORBIDDEN[root]
-            assert not found, f"{path} imports {found}"
+            imports = {name.partition(".")[0] for name in names} & FORBIDDEN[root]
+            assert not imports, f"{path} imports {imports}"
 
 
 def test_the_wheel_holds_the_packages_the_presets_and_the_embedded_model(tmp_path: Path) -> None:

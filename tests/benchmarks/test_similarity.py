@@ -24,7 +24,7 @@ def direct_ssim(x: Pixels, y: Pixels) -> float:
     window = np.exp(-(at[:, None] ** 2 + at**2) / (2 * 1.5**2))
     window /= window.sum()
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    found = []
+    values = []
     for row in range(x.shape[0] - 10):
         for column in range(x.shape[1] - 10):
             for channel in range(3):
@@ -34,12 +34,12 @@ def direct_ssim(x: Pixels, y: Pixels) -> float:
                 var_a = (window * (a - mean_a) ** 2).sum()
                 var_b = (window * (b - mean_b) ** 2).sum()
                 both = (window * (a - mean_a) * (b - mean_b)).sum()
-                found.append(
+                values.append(
                     (2 * mean_a * mean_b + c1)
                     * (2 * both + c2)
                     / ((mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2))
                 )
-    return float(np.mean(found))
+    return float(np.mean(values))
 
 
 def test_psnr_of_pictures_that_differ_by_one_everywhere() -> None:
@@ -65,10 +65,10 @@ def test_the_peak_of_latents_is_the_range_of_the_expected() -> None:
 
 def test_ssim_is_the_papers_formula() -> None:
     x, y = pictures()
-    found = ssim(x, y)
-    assert found == pytest.approx(direct_ssim(x, y), abs=1e-9)
-    assert 0.1 < found < 0.9
-    assert ssim(y, x) == pytest.approx(found)
+    value = ssim(x, y)
+    assert value == pytest.approx(direct_ssim(x, y), abs=1e-9)
+    assert 0.1 < value < 0.9
+    assert ssim(y, x) == pytest.approx(value)
     assert ssim(x, x) == pytest.approx(1)
 
 
@@ -96,14 +96,16 @@ def test_pictures_smaller_than_the_window_are_refused() -> None:
 
 def test_a_spread_is_numpys_quantiles() -> None:
     values = np.random.default_rng(1).normal(size=37).tolist()
-    found = Spread.of(values)
+    spread = Spread.of(values)
     expected = np.quantile(values, [0, 0.1, 0.5, 0.9, 1])
-    assert [found.min, found.p10, found.median, found.p90, found.max] == pytest.approx(expected)
+    assert [spread.min, spread.p10, spread.median, spread.p90, spread.max] == pytest.approx(
+        expected
+    )
     assert Spread.of([4.0]) == Spread(4, 4, 4, 4, 4)
     assert Spread.of([1.0, 2.0]).median == 1.5
 
 
 def test_a_spread_knows_infinite_values() -> None:
     assert Spread.of([math.inf] * 3) == Spread(*[math.inf] * 5)
-    found = Spread.of([30.0, 40.0, math.inf, math.inf])
-    assert (found.min, found.median, found.max) == (30.0, math.inf, math.inf)
+    spread = Spread.of([30.0, 40.0, math.inf, math.inf])
+    assert (spread.min, spread.median, spread.max) == (30.0, math.inf, math.inf)

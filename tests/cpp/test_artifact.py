@@ -21,12 +21,12 @@ def test_a_sound_folder_gives_what_python_reads(ask: Ask, demo: Artifact, model:
         ask(open_command(demo.root), open_command(model)),
         strict=True,
     ):
-        found, manifest = answer["result"], artifact.manifest
-        assert found["manifest"] == manifest.to_json()
-        assert found["hash"] == artifact.hash
-        assert found["text_layers"] == manifest.text_layers
-        assert found["conditions"] == manifest.conditions
-        for name, network in found["networks"].items():
+        result, manifest = answer["result"], artifact.manifest
+        assert result["manifest"] == manifest.to_json()
+        assert result["hash"] == artifact.hash
+        assert result["text_layers"] == manifest.text_layers
+        assert result["conditions"] == manifest.conditions
+        for name, network in result["networks"].items():
             expected = artifact.network(name, ["onnx"])
             assert network["files"] == [str(file) for file in expected.files]
             assert network["stored"] == expected.stored
@@ -36,10 +36,10 @@ def test_a_manifest_of_stable_diffusion_xl_is_read(ask: Ask, tiny_sdxl: Path) ->
     artifact = open_artifact(tiny_sdxl)
     assert artifact.manifest.zeros_for_empty_prompt
     (answer,) = ask(open_command(tiny_sdxl))
-    found = answer["result"]
-    assert found["manifest"] == artifact.manifest.to_json()
-    assert found["hash"] == artifact.hash
-    assert found["text_layers"] == artifact.manifest.text_layers > 1
+    result = answer["result"]
+    assert result["manifest"] == artifact.manifest.to_json()
+    assert result["hash"] == artifact.hash
+    assert result["text_layers"] == artifact.manifest.text_layers > 1
 
 
 def test_links_and_pipes_are_treated_as_in_python(ask: Ask, model: Path, tmp_path: Path) -> None:

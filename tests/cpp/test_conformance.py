@@ -61,14 +61,14 @@ def test_every_stage_passes_with_every_sampler(
     assert (report["backend"], report["first_failure"]) == (backend, None)
     assert tuple(report["stages"]) == STAGES
     assert len(report["cases"]) == len(STAGES) * (len(NAMES) + 2)
-    assert all(one["is_within"] for one in report["cases"])
+    assert all(case["is_within"] for case in report["cases"])
 
 
 @pytest.mark.skipif(not has_bf16(), reason="this processor has no bf16")
 def test_bf16_has_limits_of_its_own(check: Check, golden: Path) -> None:
     done = check(golden, "--json", "--backend", "openvino", "--precision", "bf16")
     assert done.returncode == 0, done.stderr
-    limits = {one["stage"]: one["limit"] for one in json.loads(done.stdout)["cases"]}
+    limits = {case["stage"]: case["limit"] for case in json.loads(done.stdout)["cases"]}
     assert limits["unet"] < 60 <= limits["latents"]
 
 
@@ -96,7 +96,7 @@ def test_the_stage_that_was_tampered_with_is_named(
     lines = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[1:]}
     assert tuple(lines) == STAGES
     assert lines[stage] == "FAILS"
-    assert all(lines[one] == "ok" for one in STAGES[: STAGES.index(stage)])
+    assert all(lines[earlier_stage] == "ok" for earlier_stage in STAGES[: STAGES.index(stage)])
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_tensors_within_nodes_and_functions_are_found(ask: Ask, model: Path) -> 
         in_function.functions.append(
             helper.make_function("d", "F", [], ["y"], [node], [helper.make_opsetid("", 17)])
         )
-        for one in (nested, in_function):
-            replace_file(model, "unet/model.onnx", one.SerializeToString())
+        for proto in (nested, in_function):
+            replace_file(model, "unet/model.onnx", proto.SerializeToString())
             (answer,) = ask(open_command(model))
             assert answer["code"] == 3
             assert "../secret" in answer["message"]

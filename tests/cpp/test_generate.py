@@ -78,8 +78,8 @@ def assert_same_picture(
     assert host["sdrt"] == own["sdrt"]
     record = json.loads(done.stdout)["images"][0]
     assert record == {"file": str(folder / "host.png"), **_without_schema(own["sdrt"])}
-    with Image.open(folder / "host.png") as found:
-        return psnr_db(np.asarray(result.images[0]), np.asarray(found))
+    with Image.open(folder / "host.png") as image:
+        return psnr_db(np.asarray(result.images[0]), np.asarray(image))
 
 
 def _without_schema(chunk: dict[str, Any]) -> dict[str, Any]:

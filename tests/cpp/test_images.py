@@ -90,7 +90,7 @@ def test_pixels_are_pythons(ask: Ask, tmp_path: Path, size: tuple[int, int]) -> 
         with Image.open(path) as image:
             assert image.mode == "RGB"
             assert (np.asarray(image) == expected).all()
-    assert [one.name for one in tmp_path.iterdir()] == ["picture.png"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["picture.png"]
 
 
 def test_halves_go_to_the_even_number(ask: Ask, tmp_path: Path) -> None:
@@ -124,11 +124,11 @@ def test_parameters_are_read_back_by_python(
     wanted = replace(parameters, **changes)
     path = tmp_path / "picture.png"
     ask(png_command(path, np.zeros((3, 5, 7), np.float32), wanted))
-    found = read_png(path)
-    assert found["parameters"] == wanted.to_a1111()
-    assert found["sdrt"] == json.loads(wanted.to_json())
-    assert list(found["sdrt"]) == list(json.loads(wanted.to_json()))
-    assert (found["width"], found["height"]) == (7, 5)
+    metadata = read_png(path)
+    assert metadata["parameters"] == wanted.to_a1111()
+    assert metadata["sdrt"] == json.loads(wanted.to_json())
+    assert list(metadata["sdrt"]) == list(json.loads(wanted.to_json()))
+    assert (metadata["width"], metadata["height"]) == (7, 5)
 
 
 def test_a_picture_is_written_whole_or_not_at_all(ask: Ask, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_picture_is_written_whole_or_not_at_all(ask: Ask, tmp_path: Path) -> N
     paths = ["a.jpg", "a", ".png", "missing/a.png", "folder.png", "x" * 250 + ".png", "a.PNG"]
     answers = ask(*(png_command(tmp_path / path, decoded) for path in paths))
     assert [answer.get("code", 0) for answer in answers] == [2, 2, 2, 5, 5, 5, 0]
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.PNG", "folder.png"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.PNG", "folder.png"]
 
 
 def test_a_target_is_checked_before_the_work(ask: Ask, tmp_path: Path) -> None:

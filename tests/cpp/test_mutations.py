@@ -79,9 +79,9 @@ def remove(folder: Folder) -> None:
 
 
 def swap(folder: Folder) -> None:
-    one, other = folder.chance.sample(["text_encoder", "unet", "vae_decoder"], 2)
-    first, second = folder.read(f"{one}/model.onnx"), folder.read(f"{other}/model.onnx")
-    folder.write_listed(f"{one}/model.onnx", second)
+    network, other = folder.chance.sample(["text_encoder", "unet", "vae_decoder"], 2)
+    first, second = folder.read(f"{network}/model.onnx"), folder.read(f"{other}/model.onnx")
+    folder.write_listed(f"{network}/model.onnx", second)
     folder.write_listed(f"{other}/model.onnx", first)
 
 

@@ -54,29 +54,29 @@ GIVEN: list[dict[str, Any]] = [
 def resolved(manifest: Manifest, options: Mapping[str, Any]) -> dict[str, Any]:
     """What Python makes of options, in the form of the C++ parts."""
     try:
-        found = resolve(manifest, "a boat", {"seed": 5, **options})  # type: ignore[typeddict-item]
+        request = resolve(manifest, "a boat", {"seed": 5, **options})  # type: ignore[typeddict-item]
     except errors.SdrtError as error:
         name = type(error).__name__
         return {"error": name, "code": error.exit_code, "message": str(error)}
-    guidance, sampler_settings = found.guidance, found.sampler_settings
+    guidance, sampler_settings = request.guidance, request.sampler_settings
     shares = [guidance.scale, guidance.rescale, guidance.start, guidance.end, guidance.is_split]
     return {
         "result": {
-            "prompt": found.prompt,
-            "negative_prompt": found.negative_prompt,
-            "width": found.width,
-            "height": found.height,
-            "steps": found.num_inference_steps,
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt,
+            "width": request.width,
+            "height": request.height,
+            "steps": request.num_inference_steps,
             "guidance": shares,
-            "is_guided": found.is_guided,
+            "is_guided": request.is_guided,
             "sampler": sampler_settings.sampler,
             "scheduler": sampler_settings.scheduler,
             "spacing": sampler_settings.spacing,
             "offset": sampler_settings.offset,
             "options": dict(sampler_settings.options),
-            "seeds": list(found.seeds),
-            "clip_skip": found.clip_skip,
-            "warnings": list(found.warnings),
+            "seeds": list(request.seeds),
+            "clip_skip": request.clip_skip,
+            "warnings": list(request.warnings),
         }
     }
 
@@ -124,7 +124,7 @@ def test_the_models_own_sampler_options_are_checked_as_in_python(ask: Ask, model
 
 
 def test_samplers_are_found_by_pythons_names(ask: Ask) -> None:
-    names = [*SAMPLERS, *DIFFUSERS, *(one.a1111 for one in SAMPLERS.values())]
+    names = [*SAMPLERS, *DIFFUSERS, *(sampler.a1111 for sampler in SAMPLERS.values())]
     names += [f"{name} Karras" for name in names] + ["nonsense", "karras", "", "DPM++ 9M", "_"]
     answers = ask(*({"op": "sampler", "name": name} for name in names))
     for name, answer in zip(names, answers, strict=True):
@@ -158,7 +158,7 @@ def test_a_seed_is_drawn_where_none_is_given(ask: Ask, demo: Artifact) -> None:
 def test_an_inpainting_model_is_more_than_this_host_does(ask: Ask, model: Path) -> None:
     path = model / "manifest.json"
     data = json.loads(path.read_text())
-    inputs = [one["name"] for one in data["graphs"]["unet"]["inputs"]]
+    inputs = [graph_input["name"] for graph_input in data["graphs"]["unet"]["inputs"]]
     at = ("graphs", "unet", "inputs", inputs.index("sample"), "shape", 1)
     for channels, kind in ((9, "is an inpainting model"), (8, "edits pictures"), (6, "takes 2")):
         path.write_text(json.dumps(change(data, at, channels)))
@@ -188,9 +188,9 @@ def test_guidance_inside_of_a_unet_goes_from_one_on(ask: Ask, model: Path) -> No
 def test_a_refiner_of_stable_diffusion_xl_is_left_to_python(ask: Ask, model: Path) -> None:
     path = model / "manifest.json"
     data = json.loads(path.read_text())
-    told = {"name": "time_ids", "dtype": "float32", "shape": ["batch", 5]}
+    time_ids = {"name": "time_ids", "dtype": "float32", "shape": ["batch", 5]}
     for numbers, problem in ((5, "is a refiner of Stable"), (7, "takes 7 numbers about the")):
-        inputs = [*data["graphs"]["unet"]["inputs"], {**told, "shape": ["batch", numbers]}]
+        inputs = [*data["graphs"]["unet"]["inputs"], {**time_ids, "shape": ["batch", numbers]}]
         path.write_text(json.dumps(change(data, ("graphs", "unet", "inputs"), inputs)))
         (answer,) = ask(request_command(model, {}))
         assert answer["code"] == 9

@@ -19,7 +19,9 @@ def test_a_thousand_prompts_have_the_same_ids_and_weights(results: Ask, demo: Ar
         prompt = parse(text)
         tokens = tokenizer.encode(prompt)
         expected = {
-            "chunks": [[[one.text, one.weight] for one in chunk] for chunk in prompt.chunks],
+            "chunks": [
+                [[fragment.text, fragment.weight] for fragment in chunk] for chunk in prompt.chunks
+            ],
             "warnings": prompt.warnings,
             "shape": list(tokens.ids.shape),
             "ids": tokens.ids.ravel().tolist(),

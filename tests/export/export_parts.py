@@ -30,7 +30,7 @@ def export_parts(
     finally:
         only.undo()
     own, others = (open_artifact(root).manifest for root in (folder, rest))
-    files = {file: one for file, one in others.files.items() if file not in own.files}
+    files = {file: record for file, record in others.files.items() if file not in own.files}
     for file in files:
         (folder / file).parent.mkdir(exist_ok=True)
         shutil.copyfile(rest / file, folder / file)

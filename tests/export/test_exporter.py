@@ -34,9 +34,9 @@ def files_of(root: Path) -> dict[str, str]:
 def test_the_manifest_lists_every_file_and_nothing_else(exported_tiny: dict[str, Path]) -> None:
     for root in exported_tiny.values():
         listed = {name: r.sha256 for name, r in open_artifact(root).manifest.files.items()}
-        found = files_of(root)
-        del found["manifest.json"]
-        assert listed == found
+        hashes = files_of(root)
+        del hashes["manifest.json"]
+        assert listed == hashes
 
 
 def test_previews_are_fitted_to_the_checkpoints_decoder(exported_tiny: dict[str, Path]) -> None:

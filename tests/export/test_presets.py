@@ -22,8 +22,8 @@ def test_the_presets_that_come_with_sdrt() -> None:
 
 @pytest.mark.parametrize("name", sorted(presets()))
 def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
-    found, preset = read_preset(name)
-    assert found == name
+    preset_name, preset = read_preset(name)
+    assert preset_name == name
     assert preset.geometry is not None
     checkpoint = RandomCheckpoint.of(name, preset)
     # The published sizes: 123 M + 860 M + 84 M, 340 M + 866 M + 84 M,

@@ -62,21 +62,21 @@ def settings(path: Path) -> Any:
     return data
 
 
-def assert_near(one: Any, other: Any, place: str) -> None:
+def assert_near(content: Any, other: Any, place: str) -> None:
     """Equal, but for the last digits of fractions."""
-    assert type(one) is type(other), place
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), place
-        for key, value in one.items():
+    assert type(content) is type(other), place
+    if isinstance(content, dict):
+        assert content.keys() == other.keys(), place
+        for key, value in content.items():
             assert_near(value, other[key], f"{place}: {key}")
-    elif isinstance(one, list):
-        assert len(one) == len(other), place
-        for value, opposite in zip(one, other, strict=True):
+    elif isinstance(content, list):
+        assert len(content) == len(other), place
+        for value, opposite in zip(content, other, strict=True):
             assert_near(value, opposite, place)
-    elif isinstance(one, float):
-        assert one == pytest.approx(other, rel=1e-3, abs=1e-5), place
+    elif isinstance(content, float):
+        assert content == pytest.approx(other, rel=1e-3, abs=1e-5), place
     else:
-        assert one == other, place
+        assert content == other, place
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -87,13 +87,13 @@ def test_onnx_graphs_have_the_same_nodes_and_weights(
     assert nodes(committed) == nodes(made)
     assert committed.graph.initializers.keys() == made.graph.initializers.keys()
     for name, value in made.graph.initializers.items():
-        one, other = committed.graph.initializers[name].const_value, value.const_value
-        assert one is not None
+        constant, other = committed.graph.initializers[name].const_value, value.const_value
+        assert constant is not None
         assert other is not None
-        assert (one.dtype, one.shape) == (other.dtype, other.shape), name
+        assert (constant.dtype, constant.shape) == (other.dtype, other.shape), name
         # A last bit of bf16 is 1/128 of a value.
-        digits = 1e-2 if one.dtype == ir.DataType.BFLOAT16 else 1e-5
-        expected, found = (np.asarray(tensor.numpy(), np.float64) for tensor in (one, other))
+        digits = 1e-2 if constant.dtype == ir.DataType.BFLOAT16 else 1e-5
+        expected, found = (np.asarray(tensor.numpy(), np.float64) for tensor in (constant, other))
         np.testing.assert_allclose(found, expected, rtol=digits, atol=1e-6, err_msg=name)
 
 
@@ -134,10 +134,10 @@ def test_networks_compute_the_same(both: Both, precision: str, network: str, eng
     backend = open_backend(engine, precision="fp32")
     committed, made = (open_artifact(root) for root in both)
     feeds = seeded_feeds(made, network)
-    one, other = (
+    outputs, other = (
         backend.open(artifact.network(network, backend.formats)).run(feeds)
         for artifact in (committed, made)
     )
-    assert one.keys() == other.keys()
+    assert outputs.keys() == other.keys()
     for name, array in other.items():
-        assert snr_db(array, one[name]) > (90 if precision == "fp32" else 45)
+        assert snr_db(array, outputs[name]) > (90 if precision == "fp32" else 45)

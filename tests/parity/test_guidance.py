@@ -48,18 +48,18 @@ def test_networks_that_guide_themselves_are_told_how_strongly(tiny: Artifact) ->
         "unet": unet.model_copy(update={"inputs": (*unet.inputs, strength)}),
     }
     manifest = tiny.manifest.model_copy(update={"graphs": graphs})
-    told = []
+    embeddings = []
 
     def listening(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         if name == "unet":
-            told.append(feeds["timestep_cond"])
+            embeddings.append(feeds["timestep_cond"])
         return pretend_tiny(name, feeds)
 
     pipe = Pipeline(Artifact(tiny.root, manifest), FakeBackend(listening))
     pipe("a boat", sampler="lcm", guidance_scale=8.5, num_images_per_prompt=2, **SMALL)
-    assert [embedding.shape for embedding in told] == [(2, 256)] * 3
+    assert [embedding.shape for embedding in embeddings] == [(2, 256)] * 3
     theirs = LatentConsistencyModelPipeline.get_guidance_scale_embedding(
         None, torch.tensor([7.5, 7.5]), 256
     )
     # Theirs are waves of float32 numbers up to 7500, which have three digits behind the point.
-    np.testing.assert_allclose(told[0], theirs.numpy(), atol=1e-3)
+    np.testing.assert_allclose(embeddings[0], theirs.numpy(), atol=1e-3)

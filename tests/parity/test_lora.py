@@ -49,9 +49,9 @@ def merged(
     """Exports with the LoRA in their weights."""
     both, preset = with_loras(checkpoint, [LoraSpec(ink, WEIGHT)]), committed_preset()
     root, changed = tmp_path_factory.mktemp("merged"), ["text_encoder", "unet"]
-    for one in FLOATS:
-        export_parts(changed, both, preset, root / one, tiny_exports[one], one)
-    return {one: root / one for one in FLOATS}
+    for precision in FLOATS:
+        export_parts(changed, both, preset, root / precision, tiny_exports[precision], precision)
+    return {precision: root / precision for precision in FLOATS}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -76,7 +76,8 @@ def test_the_picture_is_that_of_a_merged_export(
     tiny_exports: Exports, merged: Exports, ink: Path, precision: str, engine: str
 ) -> None:
     plain, both = (
-        sdrt.load(one[precision], engine, precision="fp32") for one in (tiny_exports, merged)
+        sdrt.load(exports[precision], engine, precision="fp32")
+        for exports in (tiny_exports, merged)
     )
     expected = picture(both)
     assert psnr_db(picture(plain), expected) < 35

@@ -46,8 +46,8 @@ def test_as_many_as_torch_counts(
     size: tuple[int, int],
 ) -> None:
     artifact = open_artifact(tiny_exports[precision])
-    found = step_macs(artifact, params(artifact, **fields))
-    assert found == counted_by_torch(committed_preset(), rows, *size)
+    macs = step_macs(artifact, params(artifact, **fields))
+    assert macs == counted_by_torch(committed_preset(), rows, *size)
 
 
 def test_torch_counts_of_stable_diffusion_what_is_known() -> None:

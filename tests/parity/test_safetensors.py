@@ -21,9 +21,9 @@ TENSORS = {
 }
 
 
-def same(found: dict[str, Any]) -> bool:
-    return set(found) == set(TENSORS) and all(
-        found[name].dtype == array.dtype and np.array_equal(found[name], array)
+def same(tensors: dict[str, Any]) -> bool:
+    return set(tensors) == set(TENSORS) and all(
+        tensors[name].dtype == array.dtype and np.array_equal(tensors[name], array)
         for name, array in TENSORS.items()
     )
 
@@ -34,8 +34,8 @@ def test_the_library_reads_what_is_written_and_the_other_way_round(tmp_path: Pat
     with safe_open(tmp_path / "ours", "numpy") as file:
         assert file.metadata() == {"format": "é"}
     save_file(TENSORS, tmp_path / "theirs")
-    found, metadata = read_tensors(tmp_path / "theirs")
-    assert same(found)
+    tensors, metadata = read_tensors(tmp_path / "theirs")
+    assert same(tensors)
     assert metadata == {}
 
 

@@ -39,12 +39,12 @@ def config_of(scheduler: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("variant", "spacing"), CASES, ids=NAMES)
 def test_paths_equal_diffusers(variant: SchedulerVariant, spacing: str | None) -> None:
-    found = {
+    errors = {
         (prediction, count): measure(variant, prediction, spacing, count)
         for prediction in predictions(variant)
         for count in COUNTS
     }
-    assert {case: error for case, error in found.items() if error > LIMIT} == {}
+    assert {case: error for case, error in errors.items() if error > LIMIT} == {}
 
 
 # Clipping and the boundary condition are the denoiser's, TCD's levels are told by time, and a level
@@ -63,9 +63,9 @@ def test_the_arithmetic_equals_diffusers_to_the_last_digits(variant: SchedulerVa
         scheduler = make_scheduler(variant, "epsilon", spacing)
         theirs = trace_scheduler(scheduler, count, "epsilon", variant.step_arguments)
         eta = variant.step_arguments.get("eta")
-        found = sdrt_path(config_of(scheduler), theirs, "epsilon", eta, on_their_levels=True)
+        path = sdrt_path(config_of(scheduler), theirs, "epsilon", eta, on_their_levels=True)
         # The Runge-Kutta start asks in the middle of steps, at levels that are float32 there.
-        assert distance(theirs, found) <= (1e-5 if "runge" in variant.name else 1e-6)
+        assert distance(theirs, path) <= (1e-5 if "runge" in variant.name else 1e-6)
 
 
 ONE_CALL = [c for c in CASES if not c[0].name.startswith(("heun", "dpm2", "dpm++sde", "plms"))]
@@ -183,17 +183,17 @@ def test_evenly_spaced_points_are_stepped_to(name: str) -> None:
     scheduler = make_scheduler(variant, "epsilon", "linspace")
     theirs = trace_scheduler(scheduler, 10, "epsilon")
     config = config_of(scheduler)
-    found = sdrt_path(config, theirs, "epsilon")
-    assert distance(theirs, found) > 1e-3
+    path = sdrt_path(config, theirs, "epsilon")
+    assert distance(theirs, path) > 1e-3
     if name == "ddim":
         steps = read_sampler_settings(config).steps(
             TrainingNoise.from_schedule(read_schedule(config)), 10
         )
         for i in range(1, 9):
             sigma, following = steps.sigmas[i : i + 2]
-            clean = ideal_denoiser(found[i - 1], sigma)
-            expected = clean + (found[i - 1] - clean) * (following / sigma)
-            np.testing.assert_allclose(found[i], expected, rtol=1e-4)
+            clean = ideal_denoiser(path[i - 1], sigma)
+            expected = clean + (path[i - 1] - clean) * (following / sigma)
+            np.testing.assert_allclose(path[i], expected, rtol=1e-4)
 
 
 def test_euler_starts_from_noise_of_the_variance_that_the_network_knows() -> None:

@@ -44,7 +44,7 @@ GFLOP = 803.0
 
 
 def stats_of(rounds: tuple[Round, ...]) -> Stats:
-    data = sorted(step for one in rounds for step in one.step_s[1:])
+    data = sorted(step for measured in rounds for step in measured.step_s[1:])
     middle = median(data)
     return Stats(
         data=tuple(data),
@@ -72,12 +72,12 @@ def rounds_of(
 ) -> tuple[Round, ...]:
     """Steps around `step` seconds; `drift` is how far apart whole rounds may be."""
     chance = random.Random(seed)
-    found = []
+    rounds = []
     for _ in range(count):
         center = step * (1 + chance.uniform(-drift, drift))
         times = [center * (1 + chance.gauss(0, spread)) for _ in range(steps)]
         times[0] *= 1.15
-        found.append(
+        rounds.append(
             Round(
                 load_s={"text_encoder": 0.3, "unet": 3.1 + step / 4, "vae_decoder": 0.6},
                 first_step_end_s=4.5 + step,
@@ -93,7 +93,7 @@ def rounds_of(
                 peak_pss=int(peak * 0.97),
             )
         )
-    return tuple(found)
+    return tuple(rounds)
 
 
 def cell(
@@ -115,7 +115,7 @@ def cell(
         params=asked,
         rounds=rounds,
         stats=stats_of(rounds),
-        images_per_hour=3600 / fmean(one.image_s or 0 for one in rounds),
+        images_per_hour=3600 / fmean(measured.image_s or 0 for measured in rounds),
     )
 
 
@@ -163,9 +163,9 @@ def full_record() -> Record:
     cells = [*_ours(), *_peers(), *_without_result(), *sweep]
     fit = ScalingFit(
         axis="size",
-        cells=tuple(one.name for one in sweep),
-        x=tuple(float(one.params.width**2) for one in sweep),
-        y=tuple(one.stats.median for one in sweep if one.stats),
+        cells=tuple(point.name for point in sweep),
+        x=tuple(float(point.params.width**2) for point in sweep),
+        y=tuple(point.stats.median for point in sweep if point.stats),
         y_label="seconds a step",
         exponent=0.93,
         constant=0.1,
@@ -220,10 +220,10 @@ def _peers() -> list[Cell]:
         asked = {"tool": tool, "backend": backend, "precision": precision, "settings": settings}
         made = cell(step, asked, {"peak": int(peak * GIGA), "count": 2})
         rounds = tuple(
-            one.model_copy(
+            measured.model_copy(
                 update={"load_s": {"pipeline": 6.0}, "text_encoder_s": None, "steady_rss": None}
             )
-            for one in made.rounds
+            for measured in made.rounds
         )
         cells.append(made.model_copy(update={"rounds": rounds}))
     return cells

@@ -32,8 +32,8 @@ def stored_in(artifact: Artifact, precision: str) -> Artifact:
     return replace(artifact, manifest=changed)
 
 
-def engines(found: list[Params]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((one.backend, one.precision) for one in found))
+def engines(table: list[Params]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((cell.backend, cell.precision) for cell in table))
 
 
 def test_every_engine_runs_every_precision_that_it_can(models: Models) -> None:
@@ -54,18 +54,18 @@ def test_axes_are_crossed_and_each_cell_has_a_name_of_its_own(models: Models) ->
         threads=[1, 2],
         samplers=["ddim", "euler"],
     )
-    found = cells(models, asked)
-    assert len(found) == 2 * 2**6
-    assert len({cell_name(one) for one in found}) == len(found)
+    table = cells(models, asked)
+    assert len(table) == 2 * 2**6
+    assert len({cell_name(cell) for cell in table}) == len(table)
 
 
 def test_what_was_not_named_is_the_models_own(models: Models) -> None:
-    (one,) = cells(models, TableAxes(precisions=["fp32"], backends=["openvino"]))
+    (cell,) = cells(models, TableAxes(precisions=["fp32"], backends=["openvino"]))
     defaults = models.first.manifest.defaults
-    assert (one.width, one.height) == (defaults.width, defaults.height)
-    assert (one.steps, one.sampler) == (defaults.num_inference_steps, defaults.sampler)
-    assert (one.guidance, one.guidance_scale) == (True, defaults.guidance_scale)
-    assert (one.threads, one.batch) == (4, 1)
+    assert (cell.width, cell.height) == (defaults.width, defaults.height)
+    assert (cell.steps, cell.sampler) == (defaults.num_inference_steps, defaults.sampler)
+    assert (cell.guidance, cell.guidance_scale) == (True, defaults.guidance_scale)
+    assert (cell.threads, cell.batch) == (4, 1)
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_what_was_not_named_is_the_models_own(models: Models) -> None:
     ],
 )
 def test_a_sweep_has_a_ladder(models: Models, sweep: str, values: list[int]) -> None:
-    found = cells(models, TableAxes(precisions=["fp32"], backends=["openvino"], sweep=sweep))
+    ladder = cells(models, TableAxes(precisions=["fp32"], backends=["openvino"], sweep=sweep))
     field = "width" if sweep == "size" else sweep
-    spaced = [getattr(one, field) for one in found]
+    spaced = [getattr(cell, field) for cell in ladder]
     if sweep == "size":
         assert spaced == sorted({round(v / 64) * 64 for v in values if v % 64 == 0} | set(spaced))
         assert len(spaced) > 1
@@ -90,7 +90,7 @@ def test_a_sweep_has_a_ladder(models: Models, sweep: str, values: list[int]) -> 
 
 def test_values_that_were_named_take_the_ladders_place(models: Models) -> None:
     asked = TableAxes(precisions=["fp32"], backends=["openvino"], sweep="steps", steps=[3, 7])
-    assert [one.steps for one in cells(models, asked)] == [3, 7]
+    assert [cell.steps for cell in cells(models, asked)] == [3, 7]
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_processor_without_bf16_has_no_such_cells(
     models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "has_bf16", lambda: False)
-    assert {one.precision for one in cells(models, TableAxes())} == {"fp32"}
+    assert {cell.precision for cell in cells(models, TableAxes())} == {"fp32"}
     with pytest.raises(UnsupportedError, match="this processor has no bf16"):
         cells(models, TableAxes(precisions=["bf16"], backends=["openvino"]))
 

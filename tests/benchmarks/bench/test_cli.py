@@ -35,7 +35,7 @@ def test_the_embedded_model_in_every_precision_on_every_engine(tmp_path: Path) -
     run(*FAST, "-q", "-o", str(file))
     record = read_record(file)
     cells = record.benchmarks
-    assert {(one.params.backend, one.params.precision) for one in cells} >= {
+    assert {(benchmark.params.backend, benchmark.params.precision) for benchmark in cells} >= {
         ("openvino", "fp32"),
         ("onnxruntime", "fp32"),
     }
@@ -49,9 +49,9 @@ def test_the_embedded_model_in_every_precision_on_every_engine(tmp_path: Path) -
         assert cell.fidelity is not None
         assert cell.fidelity.reference == cells[0].name
         assert len(cell.fidelity.latent_psnr_db) == 3
-    ort = next(one for one in cells if one.params.backend == "onnxruntime")
+    ort = next(benchmark for benchmark in cells if benchmark.params.backend == "onnxruntime")
     assert ort.fidelity is not None
-    assert min(one for one in ort.fidelity.latent_psnr_db if one is not None) > 60
+    assert min(db for db in ort.fidelity.latent_psnr_db if db is not None) > 60
     assert (ort.fidelity.image_ssim or 0) > 0.999
     assert list(tmp_path.iterdir()) == [file]
 
@@ -59,8 +59,8 @@ def test_the_embedded_model_in_every_precision_on_every_engine(tmp_path: Path) -
 @pytest.mark.slow
 def test_a_sweep_of_one_engine_with_peaks_networks_and_its_line(tmp_path: Path) -> None:
     file = tmp_path / "r.json"
-    one = ("--backend", "onnxruntime", "--precision", "fp32", "--steps", "2", "--size", "64")
-    run(*one, "--batch", "1,2", "--sweep", "batch", "--repeat", "1", "--accuracy", "0", "-q")
+    options = ("--backend", "onnxruntime", "--precision", "fp32", "--steps", "2", "--size", "64")
+    run(*options, "--batch", "1,2", "--sweep", "batch", "--repeat", "1", "--accuracy", "0", "-q")
     (written,) = [path for path in Path().glob("sdrt-bench-*.json")]
     written.rename(file)
     record = read_record(file)

@@ -13,4 +13,4 @@ def params(artifact: Artifact, **fields: object) -> Params:
 
 def test_a_step_of_two_calls_computes_twice(demo: Artifact) -> None:
     once, twice = (step_macs(demo, params(demo, sampler=name)) for name in ("euler", "heun"))
-    assert twice == tuple(2 * one for one in once)
+    assert twice == tuple(2 * count for count in once)

@@ -44,8 +44,8 @@ def exact(
     return made if psnr is None else made.model_copy(update={"fidelity": fidelity})
 
 
-def noisy(one: Cell) -> Cell:
-    return one.model_copy(update={"timing_warnings": ("steal time 4 %",)})
+def noisy(measured_cell: Cell) -> Cell:
+    return measured_cell.model_copy(update={"timing_warnings": ("steal time 4 %",)})
 
 
 def test_the_summary_has_the_fastest_quiet_cell_of_each_precision_and_the_fastest_peer() -> None:

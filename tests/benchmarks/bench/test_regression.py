@@ -16,32 +16,32 @@ def noisy(step: float, seed: int) -> dict[str, object]:
 def test_equal_cells_in_noise_are_the_same(seed: int) -> None:
     old = record(cell(2.0, None, noisy(2.0, seed)))
     new = record(cell(2.0, None, noisy(2.0, seed + 100)))
-    found = compare(old, new, 0.05)
-    assert [change.verdict for change in found.changes] == ["same"]
-    found.check()
+    comparison = compare(old, new, 0.05)
+    assert [change.verdict for change in comparison.changes] == ["same"]
+    comparison.check()
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_cell_that_became_a_quarter_slower_is_worse(seed: int) -> None:
     old = record(cell(2.0, None, noisy(2.0, seed)), cell(1.0, {"precision": "fp32"}))
     new = record(cell(2.5, None, noisy(2.5, seed + 100)), cell(1.0, {"precision": "fp32"}))
-    found = compare(old, new, 0.05)
-    assert [change.verdict for change in found.changes] == ["worse", "same"]
+    comparison = compare(old, new, 0.05)
+    assert [change.verdict for change in comparison.changes] == ["worse", "same"]
     with pytest.raises(RegressionError, match=r"1 of 2 cells .* openvino bf16, .*--threshold"):
-        found.check()
+        comparison.check()
     back = compare(new, old, 0.05)
     assert [change.verdict for change in back.changes] == ["better", "same"]
 
 
 def test_slower_by_less_than_allowed_is_the_same() -> None:
-    found = compare(record(cell(2.0)), record(cell(2.5)), 0.5)
-    assert found.changes[0].verdict == "same"
-    assert found.changes[0].ratio == pytest.approx(1.25, abs=0.01)
+    comparison = compare(record(cell(2.0)), record(cell(2.5)), 0.5)
+    assert comparison.changes[0].verdict == "same"
+    assert comparison.changes[0].ratio == pytest.approx(1.25, abs=0.01)
 
 
 def test_the_interval_is_the_same_each_time_and_holds_the_truth() -> None:
     old, new = (
-        [one.step_s for one in rounds_of(step, count=5, steps=20, seed=seed)]
+        [measured.step_s for measured in rounds_of(step, count=5, steps=20, seed=seed)]
         for step, seed in ((2.0, 1), (2.2, 2))
     )
     low, high = ratio_interval(old, new)
@@ -52,7 +52,7 @@ def test_the_interval_is_the_same_each_time_and_holds_the_truth() -> None:
 
 def test_rounds_that_differ_widen_the_interval() -> None:
     still, drifting = (
-        [one.step_s for one in rounds_of(2.0, count=5, steps=20, drift=drift, seed=3)]
+        [measured.step_s for measured in rounds_of(2.0, count=5, steps=20, drift=drift, seed=3)]
         for drift in (0.0, 0.2)
     )
     narrow, wide = (ratio_interval(still, rounds) for rounds in (still, drifting))
@@ -73,9 +73,9 @@ def test_a_cell_that_fails_now_is_worse_and_cells_of_one_side_are_listed() -> No
         update={"status": "failed", "error": "killed", "rounds": (), "stats": None}
     )
     gone, come = cell(1.0, {"width": 64}), cell(1.0, {"width": 128})
-    found = compare(record(good, gone), record(failed, come), 0.05)
-    assert [change.verdict for change in found.changes] == ["worse"]
-    text = found.to_text()
+    comparison = compare(record(good, gone), record(failed, come), 0.05)
+    assert [change.verdict for change in comparison.changes] == ["worse"]
+    text = comparison.to_text()
     assert "new failed: killed" in text
     assert "only old openvino bf16, sd15 64x512" in text
     assert "only new openvino bf16, sd15 128x512" in text
@@ -97,8 +97,8 @@ def test_records_of_unlike_machines_are_refused_unless_one_insists() -> None:
 
 def test_two_cells_that_were_asked_for_alike_are_matched_in_their_order() -> None:
     pair = record(cell(2.0), cell(4.0))
-    found = compare(pair, pair, 0.05)
-    assert [change.ratio for change in found.changes] == [1.0, 1.0]
+    comparison = compare(pair, pair, 0.05)
+    assert [change.ratio for change in comparison.changes] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(("text", "share"), [("5%", 0.05), (" 2.5 % ", 0.025), ("0.1", 0.1)])

@@ -47,7 +47,7 @@ def test_perfect_threads_have_an_exponent_of_minus_one() -> None:
 def test_what_is_drawn_over_what(
     over: Axis, fields: list[dict[str, int]], x: tuple[int, ...], y: tuple[float, ...]
 ) -> None:
-    (line,) = scaling_fits([cell(1, **one) for one in fields], over)
+    (line,) = scaling_fits([cell(1, **changes) for changes in fields], over)
     assert (line.x, line.y) == (x, y)
     assert line.y_label == ("seconds to the image" if over == "steps" else line.y_label)
 

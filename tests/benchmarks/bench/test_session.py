@@ -73,7 +73,7 @@ def session(
 ) -> Session:
     return Session.of(
         Models.of([demo]),
-        [params(one) for one in precisions],
+        [params(precision) for precision in precisions],
         folder / "record.json",
         replace(SETTINGS, repeat=repeat, redo_noisy=redo_noisy),
         resumed,
@@ -86,7 +86,7 @@ def test_cells_take_turns_and_the_record_holds_every_sample(demo: Artifact, tmp_
     record = session(demo, tmp_path, tool).run()
     assert tool.log.read_text().split() == ["a", "b", "c"] * 2
     first = record.benchmarks[0]
-    assert [one.step_s for one in first.rounds] == [(9, 1, 1), (9, 4, 4)]
+    assert [measured.step_s for measured in first.rounds] == [(9, 1, 1), (9, 4, 4)]
     assert first.stats is not None
     assert first.stats.data == (1, 1, 4, 4)
     assert first.images_per_hour == 900
@@ -108,9 +108,9 @@ def test_a_peer_that_fails_is_a_row_and_does_not_stop_the_rest(
     tool = Tool(tmp_path / "log", b=mode)
     work = session(demo, tmp_path, tool)
     record = work.run()
-    assert [one.status for one in record.benchmarks] == ["ok", status, "ok"]
+    assert [cell.status for cell in record.benchmarks] == ["ok", status, "ok"]
     assert words in (record.benchmarks[1].error or "")
-    assert [len(one.rounds) for one in record.benchmarks] == [2, 0, 2]
+    assert [len(cell.rounds) for cell in record.benchmarks] == [2, 0, 2]
     assert tool.log.read_text().split().count("b") <= 1  # not tried again
     work.raise_failure()  # peers' failures are no error of ours
 
@@ -148,11 +148,11 @@ def test_what_is_finished_is_kept_and_gone_on_with(
     with pytest.raises(KeyboardInterrupt):
         session(demo, tmp_path, tool).run()
     kept = read_record(tmp_path / "record.json")
-    assert [len(one.rounds) for one in kept.benchmarks] == [2, 1, 1]
+    assert [len(cell.rounds) for cell in kept.benchmarks] == [2, 1, 1]
     monkeypatch.setattr("sdrt_bench.bench.session.rounds", rounds)
     record = session(demo, tmp_path, tool, resumed=kept).run()
     assert tool.log.read_text().split() == ["a", "b", "c"] * 2
-    assert [len(one.rounds) for one in record.benchmarks] == [2, 2, 2]
+    assert [len(cell.rounds) for cell in record.benchmarks] == [2, 2, 2]
     assert record.benchmarks[0].rounds == kept.benchmarks[0].rounds
     assert record.datetime == kept.datetime
 
@@ -161,7 +161,7 @@ def test_what_failed_is_tried_again(demo: Artifact, tmp_path: Path) -> None:
     record = session(demo, tmp_path, Tool(tmp_path / "log", b="refuse")).run()
     again = session(demo, tmp_path, Tool(tmp_path / "again"), resumed=record).run()
     assert (tmp_path / "again").read_text().split() == ["b", "b"]
-    assert [one.status for one in again.benchmarks] == ["ok"] * 3
+    assert [cell.status for cell in again.benchmarks] == ["ok"] * 3
 
 
 @pytest.mark.parametrize(("redo_noisy", "measured"), [(False, []), (True, ["b", "b"])])
@@ -169,13 +169,13 @@ def test_what_was_noisy_is_measured_anew_where_that_is_asked_for(
     demo: Artifact, tmp_path: Path, redo_noisy: bool, measured: list[str]
 ) -> None:
     record = session(demo, tmp_path, Tool(tmp_path / "log")).run()
-    quiet, *others = (one.model_copy(update={"timing_warnings": ()}) for one in record.benchmarks)
+    quiet, *others = (cell.model_copy(update={"timing_warnings": ()}) for cell in record.benchmarks)
     noisy = others[0].model_copy(update={"timing_warnings": ("others took 9 %",)})
     record = record.model_copy(update={"benchmarks": (quiet, noisy, others[1])})
     tool = Tool(tmp_path / "again")
     again = session(demo, tmp_path, tool, resumed=record, redo_noisy=redo_noisy).run()
     assert (tool.log.read_text().split() if tool.log.exists() else []) == measured
-    assert [len(one.rounds) for one in again.benchmarks] == [2, 2, 2]
+    assert [len(cell.rounds) for cell in again.benchmarks] == [2, 2, 2]
 
 
 def test_another_machines_record_is_not_gone_on_with(demo: Artifact, tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_records_of_schema_1_are_read_under_the_present_names(tmp_path: Path) ->
         assert compute == before["work"]
         assert list(cell.timing_warnings) == before["noisy"]
         assert cell.image == before["picture"]
-        assert [one.system_load.other_processes_share for one in cell.rounds] == [
-            one["noise"]["other_share"] for one in before["rounds"]
+        assert [measured.system_load.other_processes_share for measured in cell.rounds] == [
+            measured["noise"]["other_share"] for measured in before["rounds"]
         ]
         if cell.fidelity:
             assert cell.fidelity.attribute_accuracy == before["fidelity"]["attributes_right"]

@@ -8,15 +8,15 @@ from sdrt_bench.bench.summary import images_per_hour, stats_of, timing_warnings
 
 def test_the_first_step_of_each_round_does_not_count() -> None:
     rounds = [Round(step_s=(9, 1, 2)), Round(step_s=(7, 3, 4, 10))]
-    found = stats_of(rounds)
-    assert found is not None
-    assert found.data == (1, 2, 3, 4, 10)
-    assert (found.rounds, found.min, found.max, found.median, found.mean) == (5, 1, 10, 3, 4)
-    assert found.mad == 1
-    assert found.p10 == pytest.approx(1.4)
-    assert found.p90 == pytest.approx(7.6)
-    assert found.stddev == pytest.approx(12.5**0.5)
-    assert found.ops == 0.25
+    stats = stats_of(rounds)
+    assert stats is not None
+    assert stats.data == (1, 2, 3, 4, 10)
+    assert (stats.rounds, stats.min, stats.max, stats.median, stats.mean) == (5, 1, 10, 3, 4)
+    assert stats.mad == 1
+    assert stats.p10 == pytest.approx(1.4)
+    assert stats.p90 == pytest.approx(7.6)
+    assert stats.stddev == pytest.approx(12.5**0.5)
+    assert stats.ops == 0.25
 
 
 def test_one_step_has_no_statistics() -> None:
@@ -51,6 +51,8 @@ def test_a_quiet_machine_is_trusted() -> None:
     ],
 )
 def test_each_limit_that_is_crossed_has_a_sentence(rounds: list[Round], sentence: str) -> None:
-    step = [one.model_copy(update={"step_s": one.step_s or (1, 1, 1)}) for one in rounds]
-    (found,) = timing_warnings(step)
-    assert sentence in found
+    step = [
+        measured.model_copy(update={"step_s": measured.step_s or (1, 1, 1)}) for measured in rounds
+    ]
+    (warning,) = timing_warnings(step)
+    assert sentence in warning

@@ -62,20 +62,22 @@ def test_an_engine_that_executes_something_else_is_an_error_that_names_the_cell(
 
 
 def test_every_part_has_its_time(tmp_path: Path) -> None:
-    found = measure(spec(tmp_path), lambda _: fake())
-    one = found.round
-    assert (len(one.step_s), one.steps_run) == (3, 3)
-    assert set(one.load_s) == {"text_encoder", "unet", "vae_decoder"}
-    assert one.text_encoder_s is not None
-    assert one.vae_decoder_s is not None
-    assert one.sampler_s is not None
-    assert 0 <= one.sampler_s <= sum(one.step_s)
-    assert one.image_s is not None
-    assert one.image_s >= sum(one.step_s) + one.vae_decoder_s + one.text_encoder_s
-    assert one.first_step_end_s is not None
-    assert one.first_step_end_s >= one.step_s[0]
-    assert (one.peak_rss or 0) >= (one.steady_rss or 0) > 0
-    assert found.precision.model_dump(include={"requested", "stored", "executed"}) == {
+    result = measure(spec(tmp_path), lambda _: fake())
+    measured = result.round
+    assert (len(measured.step_s), measured.steps_run) == (3, 3)
+    assert set(measured.load_s) == {"text_encoder", "unet", "vae_decoder"}
+    assert measured.text_encoder_s is not None
+    assert measured.vae_decoder_s is not None
+    assert measured.sampler_s is not None
+    assert 0 <= measured.sampler_s <= sum(measured.step_s)
+    assert measured.image_s is not None
+    assert (
+        measured.image_s >= sum(measured.step_s) + measured.vae_decoder_s + measured.text_encoder_s
+    )
+    assert measured.first_step_end_s is not None
+    assert measured.first_step_end_s >= measured.step_s[0]
+    assert (measured.peak_rss or 0) >= (measured.steady_rss or 0) > 0
+    assert result.precision.model_dump(include={"requested", "stored", "executed"}) == {
         "requested": "bf16",
         "stored": "bf16",
         "executed": "bf16",
@@ -91,11 +93,12 @@ def test_a_short_round_runs_the_schedules_first_steps_and_says_so(
         folder.mkdir()
     engine = fake()
     measure(spec(whole, 9, steps=9, guidance=guidance), lambda _: fake())
-    found = measure(spec(short, 2, steps=9, guidance=guidance), lambda _: engine)
+    result = measure(spec(short, 2, steps=9, guidance=guidance), lambda _: engine)
     assert engine.ran.count("unet") == 2
-    assert found.round.steps_run == 2
-    assert (found.round.image_s or 0) >= 8 * found.round.step_s[1]  # of nine, seven by the second's
-    latents, all_latents = (np.load(one / "latents.npz")["latents"] for one in (short, whole))
+    assert result.round.steps_run == 2
+    # Of nine, seven by the second's.
+    assert (result.round.image_s or 0) >= 8 * result.round.step_s[1]
+    latents, all_latents = (np.load(path / "latents.npz")["latents"] for path in (short, whole))
     np.testing.assert_array_equal(latents, all_latents[:2])
 
 
@@ -110,14 +113,14 @@ def test_in_a_process_of_its_own_it_makes_the_same_picture_as_the_runtime(tmp_pa
         timeout=120,
     )
     assert done.returncode == 0
-    found = RoundResult.model_validate_json(asked.result.read_text())
-    assert found.precision.shares == {"fp32": 1}
-    assert found.versions.keys() >= {"sdrt", "onnxruntime"}
+    result = RoundResult.model_validate_json(asked.result.read_text())
+    assert result.precision.shares == {"fp32": 1}
+    assert result.versions.keys() >= {"sdrt", "onnxruntime"}
     pipe = load(backend="onnxruntime", threads=1, precision="fp32")
     size = {"width": 64, "height": 64, "num_inference_steps": 2}
     made = pipe("a boat", seed=5, sampler="ddim", guidance_scale=7.5, **size)  # type: ignore[arg-type]
-    assert found.picture is not None
-    with Image.open(found.picture) as image:
+    assert result.picture is not None
+    with Image.open(result.picture) as image:
         np.testing.assert_array_equal(np.asarray(image), np.asarray(made.images[0]))
 
 

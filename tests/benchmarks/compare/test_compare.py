@@ -68,37 +68,39 @@ def changed(artifact: Artifact, **changes: Any) -> Artifact:
 
 
 @pytest.fixture(scope="module")
-def found(demo: Artifact) -> ModelComparison:
+def comparison(demo: Artifact) -> ModelComparison:
     return compare(pipeline(demo), pipeline(demo, 0.02), PROMPTS, seed=5, options=SMALL)
 
 
 def test_each_prompt_is_painted_on_both_sides_with_its_seed(
-    demo: Artifact, found: ModelComparison
+    demo: Artifact, comparison: ModelComparison
 ) -> None:
-    assert [(pair.prompt, pair.seed) for pair in found.pairs] == [
+    assert [(pair.prompt, pair.seed) for pair in comparison.pairs] == [
         ("a boat", 5),
         ("a cat on the grass", 6),
         ("a dog by night", 7),
     ]
-    for pair in found.pairs:
+    for pair in comparison.pairs:
         for picture, error in zip(pair.pictures, (0.0, 0.02), strict=True):
             alone = pipeline(demo, error)(pair.prompt, seed=pair.seed, **SMALL).images[0]
             np.testing.assert_array_equal(picture, np.asarray(alone))
 
 
 def test_figures_are_those_of_the_steps_and_the_pictures(
-    demo: Artifact, found: ModelComparison
+    demo: Artifact, comparison: ModelComparison
 ) -> None:
-    pair = found.pairs[1]
+    pair = comparison.pairs[1]
     runs = [pipeline(demo, error).start(pair.prompt, seed=6, **SMALL) for error in (0.0, 0.02)]
     steps = zip(*runs, strict=True)
     assert pair.latent_psnr_db == [latent_psnr_db(a.latents, b.latents) for a, b in steps]
     assert pair.psnr_db == psnr_db(*pair.pictures)
     assert pair.ssim == ssim(*pair.pictures)
     assert 10 < pair.psnr_db < 80
-    ordered = sorted(pair.psnr_db for pair in found.pairs)
-    assert (found.psnr_db.min, found.psnr_db.median, found.psnr_db.max) == tuple(ordered)
-    assert len(found.latent_psnr_db) == 3
+    ordered = sorted(pair.psnr_db for pair in comparison.pairs)
+    assert (comparison.psnr_db.min, comparison.psnr_db.median, comparison.psnr_db.max) == tuple(
+        ordered
+    )
+    assert len(comparison.latent_psnr_db) == 3
 
 
 def test_a_model_is_equal_to_itself_and_the_record_is_json(demo: Artifact) -> None:
@@ -113,15 +115,17 @@ def test_a_model_is_equal_to_itself_and_the_record_is_json(demo: Artifact) -> No
     assert psnr_over_steps(same).size[0] > 600
 
 
-def test_the_record_says_what_was_executed_and_with_which_settings(found: ModelComparison) -> None:
-    record = found.to_record()
+def test_the_record_says_what_was_executed_and_with_which_settings(
+    comparison: ModelComparison,
+) -> None:
+    record = comparison.to_record()
     assert (record["a"]["backend"], record["a"]["executed_precision"]) == ("fake", "bf16")
     assert record["a"]["stored_precision"] == "bf16"
     assert (record["settings"]["width"], record["settings"]["num_inference_steps"]) == (64, 3)
     assert record["settings"]["sampler"] == "dpm++2m"
     assert record["prompts"] == len(record["pairs"]) == 3
     assert record["accuracy"] is None
-    assert record["pairs"][2]["psnr_db"] == found.pairs[2].psnr_db
+    assert record["pairs"][2]["psnr_db"] == comparison.pairs[2].psnr_db
 
 
 def test_only_one_side_is_in_memory_at_a_time(demo: Artifact) -> None:
@@ -207,13 +211,13 @@ def test_accuracy_is_read_off_the_pictures_of_both_sides(demo: Artifact) -> None
         )
 
     prompts = [judged(i) for i in range(3)]
-    found = compare(pipeline(demo), pipeline(demo, 0.5), prompts, options=SMALL)
-    assert found.accuracy is not None
-    ours, theirs = found.accuracy
+    outcome = compare(pipeline(demo), pipeline(demo, 0.5), prompts, options=SMALL)
+    assert outcome.accuracy is not None
+    ours, theirs = outcome.accuracy
     assert (ours["all_attributes"], ours["whole_prompt"]) == pytest.approx((4 / 6, 1 / 3))
     assert theirs == {"time": 1, "color": 1, "all_attributes": 1, "whole_prompt": 1}
-    assert found.to_record()["pairs"][1]["shown"]["a"] == {"time": True, "color": False}
-    assert "whole prompts            33.3 %  100.0 %    +66.7" in found.to_text()
+    assert outcome.to_record()["pairs"][1]["shown"]["a"] == {"time": True, "color": False}
+    assert "whole prompts            33.3 %  100.0 %    +66.7" in outcome.to_text()
 
 
 @pytest.mark.slow
@@ -223,21 +227,23 @@ def test_the_embedded_model_paints_what_its_prompts_say(demo: Artifact) -> None:
         sdrt.load(backend=name, precision="fp32", keep=KEPT) for name in ("openvino", "onnxruntime")
     )
     prompts = choose_prompts("3", [demo.manifest] * 2, 128, 128)
-    found = compare(a, b, prompts, options={"num_inference_steps": 12})
-    assert found.psnr_db.min > 50
-    assert found.ssim.min > 0.99
-    assert min(spread.min for spread in found.latent_psnr_db) > 60
-    assert found.accuracy is not None
-    assert found.accuracy[0] == found.accuracy[1]
-    assert found.accuracy[0]["all_attributes"] > 0.8
-    assert [side.backend for side in found.sides] == ["openvino", "onnxruntime"]
+    outcome = compare(a, b, prompts, options={"num_inference_steps": 12})
+    assert outcome.psnr_db.min > 50
+    assert outcome.ssim.min > 0.99
+    assert min(spread.min for spread in outcome.latent_psnr_db) > 60
+    assert outcome.accuracy is not None
+    assert outcome.accuracy[0] == outcome.accuracy[1]
+    assert outcome.accuracy[0]["all_attributes"] > 0.8
+    assert [side.backend for side in outcome.sides] == ["openvino", "onnxruntime"]
 
 
-def test_the_sheet_has_a_row_for_each_prompt_with_both_pictures(found: ModelComparison) -> None:
-    sheet = np.asarray(side_by_side(found))
+def test_the_sheet_has_a_row_for_each_prompt_with_both_pictures(
+    comparison: ModelComparison,
+) -> None:
+    sheet = np.asarray(side_by_side(comparison))
     assert sheet.shape[1] == 4 * 68 - 4
     head = sheet.shape[0] - (3 * 68 - 4)
-    ordered = sorted(found.pairs, key=lambda pair: pair.psnr_db)  # the worst on top
+    ordered = sorted(comparison.pairs, key=lambda pair: pair.psnr_db)  # the worst on top
     for row, pair in enumerate(ordered):
         top = head + row * 68
         cells = [sheet[top : top + 64, left : left + 64] for left in (0, 68, 136, 204)]
@@ -249,26 +255,26 @@ def test_the_sheet_has_a_row_for_each_prompt_with_both_pictures(found: ModelComp
         assert cells[3].max() > apart.max()
 
 
-def test_a_long_name_stays_in_its_column(found: ModelComparison) -> None:
-    made = replace(found.sides[0], model="a-model-with-a-very-long-name", backend="x")
-    sheet = np.asarray(side_by_side(replace(found, sides=(made, found.sides[1]))))
+def test_a_long_name_stays_in_its_column(comparison: ModelComparison) -> None:
+    made = replace(comparison.sides[0], model="a-model-with-a-very-long-name", backend="x")
+    sheet = np.asarray(side_by_side(replace(comparison, sides=(made, comparison.sides[1]))))
     head = sheet[: sheet.shape[0] - (3 * 68 - 4)]
     assert (head[:, 68:132] < 128).any()
     assert (head[:, 132:136] == 255).all()
 
 
-def test_the_sheet_shows_the_worst_the_best_and_some_between(found: ModelComparison) -> None:
-    pairs = [replace(found.pairs[0], seed=i, psnr_db=(i * 7) % 31) for i in range(31)]
+def test_the_sheet_shows_the_worst_the_best_and_some_between(comparison: ModelComparison) -> None:
+    pairs = [replace(comparison.pairs[0], seed=i, psnr_db=(i * 7) % 31) for i in range(31)]
     shown = [pair.psnr_db for pair in spaced_pairs(pairs, 6)]
     assert shown == [0, 6, 12, 18, 24, 30]
     assert len(spaced_pairs(pairs[:2], 6)) == 2
 
 
 def test_pictures_go_into_a_new_folder_or_into_an_old_one(
-    found: ModelComparison, tmp_path: Path
+    comparison: ModelComparison, tmp_path: Path
 ) -> None:
     for _ in range(2):
-        paths = write_pictures(found, tmp_path / "out")
+        paths = write_pictures(comparison, tmp_path / "out")
         assert paths == [tmp_path / "out" / SHEET, tmp_path / "out" / PLOT]
         assert set((tmp_path / "out").iterdir()) == set(paths)
         for path in paths:
@@ -277,7 +283,7 @@ def test_pictures_go_into_a_new_folder_or_into_an_old_one(
 
 
 def test_a_failed_write_leaves_nothing(
-    found: ModelComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    comparison: ModelComparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save = Image.Image.save
 
@@ -289,7 +295,7 @@ def test_a_failed_write_leaves_nothing(
 
     monkeypatch.setattr(Image.Image, "save", full)
     with pytest.raises(WriteError, match=f"{PLOT}: No space left"):
-        write_pictures(found, tmp_path / "out")
+        write_pictures(comparison, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 
 

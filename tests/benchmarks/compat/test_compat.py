@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[3]
 RECORD = ROOT / "benchmarks" / "results" / "exchange" / "record.json"
 
 
-def one(
+def row(
     model: str, stored: Export, db: float | None, tool: int = 0, error: str = ""
 ) -> ExchangeRow:
     executed = "bf16" if stored.precision == "fp16" else "fp32"
@@ -24,24 +24,24 @@ def one(
 
 
 def test_each_tool_gets_both_sides_exports_in_its_format() -> None:
-    found = list(exchanges(["demo", "tiny"]))
+    cases = list(exchanges(["demo", "tiny"]))
     for tool in TOOLS:
-        sides = {one.stored.exporter for one in found if one.tool == tool}
+        sides = {case.stored.exporter for case in cases if case.tool == tool}
         assert sides == {"sdrt", "optimum"}
-        assert {one.stored.format for one in found if one.tool == tool} == {tool.format}
+        assert {case.stored.format for case in cases if case.tool == tool} == {tool.format}
     integers = [
-        one for one in found if (one.stored.exporter, one.stored.precision) == ("sdrt", "int8")
+        case for case in cases if (case.stored.exporter, case.stored.precision) == ("sdrt", "int8")
     ]
-    assert {one.model for one in integers} == {"demo"}
+    assert {case.model for case in integers} == {"demo"}
 
 
 def test_a_table_has_a_row_for_each_tool_and_a_column_for_each_model() -> None:
     theirs, ours = Export("optimum", "openvino", "fp32"), Export("sdrt", "onnx", "bf16")
     text = tables(
         [
-            one("tiny", theirs, 71.26),
-            one("demo", theirs, math.inf),
-            one("tiny", ours, None, 2, "ValueError: no\nsuch input"),
+            row("tiny", theirs, 71.26),
+            row("demo", theirs, math.inf),
+            row("tiny", ours, None, 2, "ValueError: no\nsuch input"),
         ]
     )
     assert text.count("tool 1 on engine 2") == 1
@@ -64,16 +64,16 @@ def test_a_table_has_a_row_for_each_tool_and_a_column_for_each_model() -> None:
 def test_only_equal_arithmetic_has_to_give_equal_pictures(
     stored: Export, db: float | None, error: str, is_right: bool
 ) -> None:
-    assert one("tiny", stored, db, error=error).is_right == is_right
+    assert row("tiny", stored, db, error=error).is_right == is_right
 
 
 def test_a_run_replaces_what_it_measured_and_keeps_the_rest(tmp_path: Path) -> None:
     path, stored = tmp_path / "new" / "record.json", Export("sdrt", "onnx", "fp32")
-    first, second = one("tiny", stored, 60.0), one("demo", stored, None, error="no")
+    first, second = row("tiny", stored, 60.0), row("demo", stored, None, error="no")
     order = [second.key, first.key]
     assert merge(path, [first], order) == [first]
     assert merge(path, [second], order) == [second, first]
-    better = one("demo", stored, 70.0)
+    better = row("demo", stored, 70.0)
     assert merge(path, [better], order) == read_rows(path) == [better, first]
 
 

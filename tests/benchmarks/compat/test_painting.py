@@ -37,7 +37,7 @@ def test_a_tool_that_crashes_goes_on_with_the_next(
     monkeypatch.setattr(painting, "WORKERS", tmp_path)
     kinds = ("picture", "crash", "error", "picture")
     requests = [(ImageRequest(Path(kind), "onnx", "fp32", 1), demo) for kind in kinds]
-    found = paint_with_tool(requests, "worker.py", Environment(tmp_path), tmp_path / "work")
-    assert [one.picture is not None for one in found] == [True, False, False, True]
-    assert found[1].error == "ended with 9: out of luck"
-    assert found[2].error == "ValueError: no"
+    results = paint_with_tool(requests, "worker.py", Environment(tmp_path), tmp_path / "work")
+    assert [result.picture is not None for result in results] == [True, False, False, True]
+    assert results[1].error == "ended with 9: out of luck"
+    assert results[2].error == "ValueError: no"

@@ -32,7 +32,7 @@ def test_the_copy_takes_whole_timesteps_and_makes_the_same_picture(
     source = tiny_exports["bf16"]
     made = export_for_genai(open_artifact(source), tmp_path / "genai", converter)
     unet = ov.Core().read_model(made / "unet" / "openvino_model.xml")
-    (timestep,) = (one for one in unet.inputs if "timestep" in one.get_names())
+    (timestep,) = (port for port in unet.inputs if "timestep" in port.get_names())
     assert timestep.get_element_type() == ov.Type.i64
     assert timestep.get_partial_shape() == ov.PartialShape([-1])
     assert (made / "tokenizer" / "openvino_tokenizer.xml").exists()

@@ -40,30 +40,30 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_every_preset_has_its_sentence_and_defaults(tmp_path: Path) -> None:
-    found = listed(tmp_path)["presets"]
-    assert [one["name"] for one in found] == list(presets())
-    assert all(one["summary"] for one in found)
-    by_name = {one["name"]: one for one in found}
+    records = listed(tmp_path)["presets"]
+    assert [record["name"] for record in records] == list(presets())
+    assert all(record["summary"] for record in records)
+    by_name = {record["name"]: record for record in records}
     assert by_name["sdxl-turbo"]["num_inference_steps"] == 1
     assert by_name["sd21-v"]["width"] == 768
 
 
 def test_models_are_found_below_a_folder(folder: Path) -> None:
-    found = {one["model"]: one for one in listed(folder)["models"]}
+    records = {record["model"]: record for record in listed(folder)["models"]}
     places = ("a/b/third", "broken", "first", "models/second", "other")
-    assert list(found) == ["demo", *(str(folder / place) for place in places)]
-    second = found[str(folder / "models/second")]
+    assert list(records) == ["demo", *(str(folder / place) for place in places)]
+    second = records[str(folder / "models/second")]
     assert (second["family"], second["precision"], second["formats"]) == ("sd1", "bf16", ["onnx"])
-    assert second["bytes"] == found["demo"]["bytes"] > 30e6
-    assert "not valid JSON" in found[str(folder / "broken")]["error"]
-    assert "an ONNX export" in found[str(folder / "other")]["description"]
+    assert second["bytes"] == records["demo"]["bytes"] > 30e6
+    assert "not valid JSON" in records[str(folder / "broken")]["error"]
+    assert "an ONNX export" in records[str(folder / "other")]["description"]
 
 
 def test_without_a_folder_it_is_the_current_one(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder / "models")
-    assert [one["model"] for one in listed()["models"]] == ["demo", "second"]
+    assert [record["model"] for record in listed()["models"]] == ["demo", "second"]
     # The same folder twice is no more.
     assert len(listed("second", "second")["models"]) == 2
 

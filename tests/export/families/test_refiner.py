@@ -68,7 +68,7 @@ def picture() -> Image.Image:
 def test_the_manifest_says_what_it_is(exported: Artifact) -> None:
     manifest = exported.manifest
     assert manifest.family == "sdxl"
-    assert [one.graph for one in manifest.text_encoders] == ["text_encoder_2"]
+    assert [encoder.graph for encoder in manifest.text_encoders] == ["text_encoder_2"]
     assert (manifest.text_width, manifest.pooled_width, manifest.picture_numbers) == (128, 96, 5)
     assert not manifest.zeros_for_empty_prompt
     index = json.loads((exported.root / "model_index.json").read_text())
@@ -122,7 +122,7 @@ def test_one_file_gives_the_networks_that_were_saved(
     made = checkpoint()
     found = SingleFileCheckpoint.open(save_weights(made, tmp_path / "refiner.safetensors"))
     for part in parts_of(made):
-        ours, expected = (one.network(part).state_dict() for one in (found, made))
+        ours, expected = (source.network(part).state_dict() for source in (found, made))
         assert ours.keys() == expected.keys()
         for name, weight in expected.items():
             assert torch.equal(ours[name], weight), name
@@ -164,7 +164,7 @@ def test_it_goes_on_as_in_diffusers(
     expected = np.asarray((made.images[0] * 255).round().astype(np.uint8))
     settings["scheduler_config"] = checkpoint().configs["scheduler"]
     pipe = Pipeline(exported, open_backend(backend, precision="fp32"))
-    found, other = (pipe(PROMPT, seed=3, latents=one, **settings) for one in left)
+    found, other = (pipe(PROMPT, seed=3, latents=latents, **settings) for latents in left)
     assert psnr_db(expected, np.asarray(found.images[0])) >= 50
     assert psnr_db(expected, np.asarray(other.images[0])) < 35
     part = found.parameters[0].denoising_range
@@ -175,10 +175,10 @@ def test_it_goes_on_as_in_diffusers(
 def test_only_the_refiner_is_told_the_score(exported: Artifact) -> None:
     base, refiner = (Pipeline(exported, open_backend("onnxruntime")) for _ in range(2))
     options: Any = {"num_inference_steps": 5, "seed": 3}
-    told: Any = {**options, "aesthetic_score": 8.0}
-    found = refiner_run(base, refiner, 0.6, PROMPT, told).result()
+    refiner_options: Any = {**options, "aesthetic_score": 8.0}
+    found = refiner_run(base, refiner, 0.6, PROMPT, refiner_options).result()
     left = base.start(PROMPT, denoising_end=0.6, **options).latents()
-    expected = refiner(PROMPT, latents=left, denoising_start=0.6, **told)
+    expected = refiner(PROMPT, latents=left, denoising_start=0.6, **refiner_options)
     np.testing.assert_array_equal(np.asarray(found.images[0]), np.asarray(expected.images[0]))
 
 
@@ -187,8 +187,8 @@ def test_the_command_line_takes_a_refiner(exported: Artifact, tmp_path: Path) ->
     file = tmp_path / "a.png"
     options = ("--steps", "4", "-q", "-s", "1", "--size", "64x80", "-o", str(file))
     generate.main([PROMPT, *model, *options], standalone_mode=False)
-    found = read_png(file)
-    assert (found["width"], found["height"], found["sdrt"]["denoising_range"]["start"]) == (
+    record = read_png(file)
+    assert (record["width"], record["height"], record["sdrt"]["denoising_range"]["start"]) == (
         64,
         80,
         0.5,

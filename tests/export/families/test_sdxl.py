@@ -56,7 +56,9 @@ def test_the_manifest_says_what_it_is(exported: Artifact) -> None:
     manifest = exported.manifest
     assert (manifest.family, manifest.prediction) == ("sdxl", "epsilon")
     assert manifest.zeros_for_empty_prompt
-    assert [(one.graph, one.tokenizer, one.layer) for one in manifest.text_encoders] == [
+    assert [
+        (encoder.graph, encoder.tokenizer, encoder.layer) for encoder in manifest.text_encoders
+    ] == [
         ("text_encoder", "tokenizer", "penultimate"),
         ("text_encoder_2", "tokenizer_2", "penultimate"),
     ]
@@ -110,7 +112,7 @@ def test_a_folder_gives_the_networks_that_were_saved(folder: Path) -> None:
         assert expected.keys() == found.keys()
         for name, weight in expected.items():
             torch.testing.assert_close(found[name], weight, rtol=0, atol=0)
-    ids = [one.tokenizer("text_encoder_2")(PROMPT).input_ids for one in (made, loaded)]
+    ids = [source.tokenizer("text_encoder_2")(PROMPT).input_ids for source in (made, loaded)]
     assert ids[0] == ids[1]
 
 
@@ -232,8 +234,8 @@ def test_long_prompts_give_the_pooled_embedding_of_their_first_chunk(exported: A
 def test_a_picture_says_what_the_model_was_told(exported: Artifact) -> None:
     pipe = open_pipeline(exported)
     made = pipe(PROMPT, num_inference_steps=1, seed=1, original_size=(50, 40), **SIZE)
-    told = {"original_size": (50, 40), "crops_coords_top_left": (0, 0), "target_size": (80, 64)}
-    assert made.parameters[0].size_conditioning == told
+    sizes = {"original_size": (50, 40), "crops_coords_top_left": (0, 0), "target_size": (80, 64)}
+    assert made.parameters[0].size_conditioning == sizes
     made = pipe(PROMPT, num_inference_steps=1, seed=1, negative_target_size=(50, 40))
     assert made.parameters[0].size_conditioning["negative_target_size"] == (50, 40)
 

@@ -71,18 +71,21 @@ def test_every_layer_that_was_rounded_runs_in_integers(int8: Artifact, backend: 
 
 
 def test_statistics_are_of_pictures_of_the_size_that_was_asked(int8: Artifact) -> None:
-    found = read_calibration(int8.root.with_name("statistics.json")).networks
-    assert {"text_encoder", "text_encoder_2", "unet", "vae_decoder", "vae_encoder"} == set(found)
-    sides = {one.shape[2:] for one in found["unet"].values() if len(one.shape) == 4}
+    networks = read_calibration(int8.root.with_name("statistics.json")).networks
+    assert {"text_encoder", "text_encoder_2", "unet", "vae_decoder", "vae_encoder"} == set(networks)
+    sides = {tensor.shape[2:] for tensor in networks["unet"].values() if len(tensor.shape) == 4}
     assert sides == {(10, 8), (5, 4), (3, 2)}  # of latents, halved and rounded up
-    assert {one.shape[0] for one in found["unet"].values()} == {2}  # both halves of a guided step
+    # Both halves of a guided step.
+    assert {tensor.shape[0] for tensor in networks["unet"].values()} == {2}
 
 
 def test_blocks_behind_each_other_are_measured_together(exported: Artifact) -> None:
     model = ir.load(exported.network("unet", ("onnx",)).files[0])
     layers = find_layers(model.graph)
     groups = [{layer.name for layer in group} for group in groups_of(layers)]
-    assert sorted(name for group in groups for name in group) == sorted(one.name for one in layers)
+    assert sorted(name for group in groups for name in group) == sorted(
+        layer.name for layer in layers
+    )
     start = "down_blocks.2.attentions.0.transformer_blocks"
     assert {f"{start}.{i}.ff.net.2" for i in (0, 1)} in groups
     assert {f"{start}.{i}.attn1.to_{x}" for i in (0, 1) for x in "qkv"} in groups
@@ -120,27 +123,27 @@ def test_bench_measures_it_as_other_models(int8: Artifact, backend: str, tmp_pat
         folder=tmp_path,
         options={"artifact": str(int8.root)},
     )
-    found = measure(spec, open_engine)
-    assert {"text_encoder", "text_encoder_2", "unet", "vae_decoder"} == set(found.round.load_s)
-    assert found.precision.model_dump(include={"requested", "stored", "executed"}) == {
+    result = measure(spec, open_engine)
+    assert {"text_encoder", "text_encoder_2", "unet", "vae_decoder"} == set(result.round.load_s)
+    assert result.precision.model_dump(include={"requested", "stored", "executed"}) == {
         "requested": "int8",
         "stored": "int8",
         "executed": "int8",
     }
     quantization = int8.manifest.graphs["unet"].quantization
     assert quantization is not None
-    assert found.precision.layer_shares["int8"] >= 0.95 * quantization.share
-    assert found.picture is not None
-    with Image.open(found.picture) as image:
+    assert result.precision.layer_shares["int8"] >= 0.95 * quantization.share
+    assert result.picture is not None
+    with Image.open(result.picture) as image:
         assert image.size == (64, 80)
 
 
 def test_each_network_is_near_the_one_in_fp32(exported: Artifact, int8: Artifact) -> None:
     asked = params(backend="onnxruntime", precision="int8").model_dump()
     arguments = {"artifact": str(int8.root), "against": str(exported.root), "params": asked}
-    found = measure_sqnr(arguments)
-    assert set(found) == {"text_encoder", "text_encoder_2", "unet", "vae_decoder"}
-    assert min(db for db in found.values() if db is not None) > 15
+    sqnr_db = measure_sqnr(arguments)
+    assert set(sqnr_db) == {"text_encoder", "text_encoder_2", "unet", "vae_decoder"}
+    assert min(db for db in sqnr_db.values() if db is not None) > 15
 
 
 def test_bench_counts_what_torch_counts(exported: Artifact) -> None:
@@ -160,6 +163,6 @@ def test_bench_counts_what_torch_counts(exported: Artifact) -> None:
 
 
 def test_two_exports_of_it_are_compared(exported: Artifact, int8: Artifact) -> None:
-    one, other = (Pipeline(model, open_backend("onnxruntime"), KEPT) for model in (exported, int8))
-    found = compare(one, other, [Prompt(PROMPT)], options={"num_inference_steps": 2})
-    assert 20 < found.pairs[0].psnr_db < 80
+    pipe, other = (Pipeline(model, open_backend("onnxruntime"), KEPT) for model in (exported, int8))
+    comparison = compare(pipe, other, [Prompt(PROMPT)], options={"num_inference_steps": 2})
+    assert 20 < comparison.pairs[0].psnr_db < 80

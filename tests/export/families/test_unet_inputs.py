@@ -74,7 +74,7 @@ def edit(unet_twins: Callable[[str], Artifact]) -> Artifact:
 def test_guidance_is_an_input_named_as_optimum_names_it(lcm: Artifact) -> None:
     graph = lcm.manifest.graphs["unet"]
     names = ["sample", "timestep", "encoder_hidden_states", "timestep_cond"]
-    assert [one.name for one in graph.inputs] == names
+    assert [graph_input.name for graph_input in graph.inputs] == names
     assert graph.inputs[-1].shape == ("batch", 32)
     assert min(graph.parity_db.values()) >= 80
     defaults = lcm.manifest.defaults
@@ -234,9 +234,9 @@ def test_a_guided_step_has_a_side_without_the_picture(
     monkeypatch.setattr(GuardedGraph, "run", see)
     run = open_pipeline(edit).start(PROMPT, seed=1, image=picture, num_inference_steps=2, **options)
     run.result()
-    assert [len(one) for one in seen] == rows
+    assert [len(sample) for sample in seen] == rows
     if len(seen[0]) == 3:
-        assert [bool(one[4:].any()) for one in seen[0]] == [True, True, False]
+        assert [bool(row[4:].any()) for row in seen[0]] == [True, True, False]
     sides = 3 if "guidance_split" in options else max(rows)
     assert run.request.sides == run.plan.sides == sides
     assert run.plan.is_doubled == (max(rows) > 1)
@@ -295,10 +295,10 @@ def test_a_folder_gives_the_network_that_was_saved(name: str, tmp_path: Path) ->
 
 
 def test_the_probe_tells_guidance_as_runs_do() -> None:
-    told = added_inputs({"timestep_cond": torch.zeros(1, 32)}, 64)
+    inputs = added_inputs({"timestep_cond": torch.zeros(1, 32)}, 64)
     made = theirs(LCM, LatentConsistencyModelPipeline)
     expected = made.get_guidance_scale_embedding(torch.tensor([7.0]), 32)
-    torch.testing.assert_close(told["timestep_cond"], expected.repeat(2, 1), atol=2e-4, rtol=0)
+    torch.testing.assert_close(inputs["timestep_cond"], expected.repeat(2, 1), atol=2e-4, rtol=0)
 
 
 def test_one_graph_is_not_made_of_them(

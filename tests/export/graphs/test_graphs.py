@@ -51,8 +51,10 @@ def test_names_of_inputs_and_outputs_are_those_of_optimum(exported_tiny: dict[st
 def test_bf16_halves_the_disk_and_casts_back_in_the_graph(exported_tiny: dict[str, Path]) -> None:
     model = ir.load(exported_tiny["bf16"] / "unet" / "model.onnx")
     tensors = [value.const_value for value in model.graph.initializers.values()]
-    halved = sum(one.size for one in tensors if one and one.dtype == ir.DataType.BFLOAT16)
-    assert halved > 0.6 * sum(one.size for one in tensors if one)
+    halved = sum(
+        tensor.size for tensor in tensors if tensor and tensor.dtype == ir.DataType.BFLOAT16
+    )
+    assert halved > 0.6 * sum(tensor.size for tensor in tensors if tensor)
     for file in ("unet/model.onnx_data", "unet/openvino_model.bin"):
         wide, narrow = (exported_tiny[p] / file for p in ("fp32", "bf16"))
         saved = wide.stat().st_size - narrow.stat().st_size

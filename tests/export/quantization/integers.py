@@ -18,12 +18,20 @@ def check_integers(artifact: Artifact, backend: str, name: str) -> None:
     engine, kinds = open_backend(backend), INTEGER_LAYERS[backend]
     graph = engine.open(artifact.network(name, engine.formats))
     graph.run(seeded_feeds(artifact, name))
-    found = graph.executed()
-    integer = [one for one in found.kernels if one.kind in kinds and one.precision == "int8"]
+    execution = graph.executed()
+    integer = [
+        kernel
+        for kernel in execution.kernels
+        if kernel.kind in kinds and kernel.precision == "int8"
+    ]
     quantization = artifact.manifest.graphs[name].quantization
     assert quantization is not None
     assert len(integer) == len(quantization.sqnr_db) - len(quantization.kept)
-    assert found.precision == "int8"
-    attention = [one for one in found.kernels if one.kind not in (*kinds, *FLOAT_LAYERS)]
-    of_layers = sum(one.macs for one in found.kernels) - sum(one.macs for one in attention)
-    assert sum(one.macs for one in integer) / of_layers > 0.95 * quantization.share
+    assert execution.precision == "int8"
+    attention = [
+        kernel for kernel in execution.kernels if kernel.kind not in (*kinds, *FLOAT_LAYERS)
+    ]
+    of_layers = sum(kernel.macs for kernel in execution.kernels) - sum(
+        kernel.macs for kernel in attention
+    )
+    assert sum(kernel.macs for kernel in integer) / of_layers > 0.95 * quantization.share

@@ -52,10 +52,10 @@ def concat_network() -> ir.Model:
     """Two convolutions, and one of their concatenation: (n, 16, h, w) -> (n, 64, h, w)."""
     rng = np.random.default_rng(0)
     graph, x, y = empty_graph()
-    one = convolution(graph, "one", x, rng.standard_normal((16, 16, 3, 3)) / 12)
-    two = convolution(graph, "two", one.outputs[0], rng.standard_normal((48, 16, 3, 3)) / 12)
-    both = ir.node("Concat", [one.outputs[0], two.outputs[0]], {"axis": 1})
-    graph.extend([one, two, both])
+    first = convolution(graph, "one", x, rng.standard_normal((16, 16, 3, 3)) / 12)
+    second = convolution(graph, "two", first.outputs[0], rng.standard_normal((48, 16, 3, 3)) / 12)
+    both = ir.node("Concat", [first.outputs[0], second.outputs[0]], {"axis": 1})
+    graph.extend([first, second, both])
     weights = rng.standard_normal((64, 64, 1, 1)) / 8
     return finished(graph, convolution(graph, "shortcut", both.outputs[0], weights), y)
 

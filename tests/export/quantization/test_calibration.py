@@ -51,17 +51,17 @@ def test_an_observed_graph_tells_of_its_tensors_and_computes_the_same(tmp_path: 
 
 
 def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
-    found = {"x": statistics_of(np.random.default_rng(6).standard_normal(500))}
-    made = Calibration("model", ("a boat",), 1, 4, 7, {"unet": found})
+    statistics = {"x": statistics_of(np.random.default_rng(6).standard_normal(500))}
+    made = Calibration("model", ("a boat",), 1, 4, 7, {"unet": statistics})
     file = tmp_path / "statistics.json"
     write_calibration(made, file)
     assert list(tmp_path.iterdir()) == [file]
     read = read_calibration(file)
     assert (read.model, read.prompts) == ("model", ("a boat",))
     assert (read.samples, read.steps, read.seed) == (1, 4, 7)
-    one, other = made.networks["unet"]["x"], read.networks["unet"]["x"]
-    np.testing.assert_allclose(one.counts, other.counts, atol=1e-3)
-    assert (one.low, one.high, one.shape) == (other.low, other.high, other.shape)
+    histogram, other = made.networks["unet"]["x"], read.networks["unet"]["x"]
+    np.testing.assert_allclose(histogram.counts, other.counts, atol=1e-3)
+    assert (histogram.low, histogram.high, histogram.shape) == (other.low, other.high, other.shape)
 
 
 def test_a_calibration_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_what_is_no_calibration_is_named(content: bytes, tmp_path: Path) -> None
 
 
 def test_a_damaged_histogram_is_found(tmp_path: Path) -> None:
-    found = {"x": statistics_of(np.random.default_rng(6).standard_normal(500))}
-    record = json.loads(Calibration("m", (), 0, 1, 0, {"unet": found}).to_json())
+    statistics = {"x": statistics_of(np.random.default_rng(6).standard_normal(500))}
+    record = json.loads(Calibration("m", (), 0, 1, 0, {"unet": statistics}).to_json())
     record["networks"]["unet"]["x"]["counts"].pop()
     file = tmp_path / "statistics.json"
     file.write_text(json.dumps(record))
@@ -92,9 +92,9 @@ def test_a_damaged_histogram_is_found(tmp_path: Path) -> None:
 def test_samples_cover_the_timesteps_evenly(
     demo: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = timesteps_of(demo, CalibrationSettings(samples=4, steps=5))
-    later = sorted(t for t in told if t < 999)
-    assert told.count(999) == 4
+    timesteps = timesteps_of(demo, CalibrationSettings(samples=4, steps=5))
+    later = sorted(t for t in timesteps if t < 999)
+    assert timesteps.count(999) == 4
     assert len(set(later)) == 16
     gaps = np.diff(later)
     assert gaps.max() < 3 * gaps.min()
@@ -102,13 +102,13 @@ def test_samples_cover_the_timesteps_evenly(
 
 def timesteps_of(artifact: Artifact, sampling: CalibrationSettings) -> list[float]:
     """What the samples tell the U-Net."""
-    told = []
+    timesteps = []
     pipeline = Pipeline(artifact, open_backend("onnxruntime"))
     for prompt, seed, share in calibration._samples(sampling):
         request = pipeline.start(prompt, seed=seed, num_inference_steps=sampling.steps).request
         steps = calibration.moved_steps(request.steps(pipeline.training_noise), share)
-        told += steps.timesteps.tolist()
-    return told
+        timesteps += steps.timesteps.tolist()
+    return timesteps
 
 
 def test_of_a_large_array_the_middle_is_taken_and_a_small_one_is_whole() -> None:

@@ -58,9 +58,9 @@ def test_int8_paints_nearly_the_picture_of_fp32(int8_demo: Artifact, backend: st
     options = {"seed": 7, "num_inference_steps": 12}
     prompt = "a red boat on the sea at sunset"
     exact = sdrt.load("demo", backend=backend, precision="fp32")(prompt, **options)  # type: ignore[arg-type]
-    found = sdrt.load(int8_demo.root, backend=backend)(prompt, **options)  # type: ignore[arg-type]
-    one, other = (np.asarray(r.images[0], np.float64) for r in (exact, found))
-    assert 10 * np.log10(255**2 / ((one - other) ** 2).mean()) > 22
+    result = sdrt.load(int8_demo.root, backend=backend)(prompt, **options)  # type: ignore[arg-type]
+    image, other = (np.asarray(r.images[0], np.float64) for r in (exact, result))
+    assert 10 * np.log10(255**2 / ((image - other) ** 2).mean()) > 22
 
 
 def test_statistics_are_reused_and_give_the_same_artifact(
@@ -108,6 +108,6 @@ def test_below_its_floor_a_unet_is_published_only_when_told_to(
     with pytest.raises(ParityError, match="unet"):
         export(tiny_exports["fp32"], tmp_path / "new", "int8", ("onnx",), settings=settings)
     assert not list(tmp_path.iterdir())
-    told = replace(settings, publish_anyway=True)
-    export(tiny_exports["fp32"], tmp_path / "new", "int8", ("onnx",), settings=told)
+    lenient_settings = replace(settings, publish_anyway=True)
+    export(tiny_exports["fp32"], tmp_path / "new", "int8", ("onnx",), settings=lenient_settings)
     assert min(open_artifact(tmp_path / "new").manifest.graphs["unet"].parity_db.values()) < 90

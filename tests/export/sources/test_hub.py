@@ -75,11 +75,11 @@ def handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             path = self.path.partition("?")[0].removeprefix("/")
             hub.asked.append(f"{self.command} {path}")
             if path.startswith("api/models/owner/model/revision/"):
-                found = hub.listing(path.rpartition("/")[2])
-                if found is None:
+                listing = hub.listing(path.rpartition("/")[2])
+                if listing is None:
                     self.reply(404, b"{}", {"X-Error-Code": "RevisionNotFound"}, with_body)
                 else:
-                    self.reply(200, json.dumps(found).encode(), {}, with_body)
+                    self.reply(200, json.dumps(listing).encode(), {}, with_body)
             elif path.startswith("owner/model/resolve/"):
                 commit, _, name = path.removeprefix("owner/model/resolve/").partition("/")
                 content = hub.commits[commit][name]
@@ -161,16 +161,20 @@ def hub(folder: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def downloads(hub: Hub) -> set[str]:
     start = f"GET owner/model/resolve/{COMMIT}/"
-    return {one.removeprefix(start) for one in hub.asked if one.startswith(start)}
+    return {request.removeprefix(start) for request in hub.asked if request.startswith(start)}
 
 
 def test_a_repository_is_a_folder_with_a_commit(hub: Hub) -> None:
-    found = open_checkpoint("owner/model")
-    assert isinstance(found, FolderCheckpoint)
-    assert (found.name, found.source.id, found.source.revision) == ("model", "owner/model", COMMIT)
-    assert (found.family, found.prediction) == ("sd2", "v_prediction")
-    assert found.unet().config["cross_attention_dim"] == 128
-    for path in found.root.rglob("*"):
+    checkpoint = open_checkpoint("owner/model")
+    assert isinstance(checkpoint, FolderCheckpoint)
+    assert (checkpoint.name, checkpoint.source.id, checkpoint.source.revision) == (
+        "model",
+        "owner/model",
+        COMMIT,
+    )
+    assert (checkpoint.family, checkpoint.prediction) == ("sd2", "v_prediction")
+    assert checkpoint.unet().config["cross_attention_dim"] == 128
+    for path in checkpoint.root.rglob("*"):
         assert not path.is_symlink()
 
 
@@ -182,9 +186,9 @@ def test_only_what_is_needed_is_downloaded_and_only_once(hub: Hub) -> None:
         "vae/diffusion_pytorch_model.safetensors",
     }
     small = {"model_index.json", "scheduler/scheduler_config.json", "unet/config.json"}
-    found = downloads(hub)
-    assert {name for name in found if name.endswith((LARGE, ".bin", ".ckpt", ".py"))} == weights
-    assert small < found
+    names = downloads(hub)
+    assert {name for name in names if name.endswith((LARGE, ".bin", ".ckpt", ".py"))} == weights
+    assert small < names
     hub.asked.clear()
     fetch(HubId("owner/model"))
     assert downloads(hub) == set()
@@ -220,17 +224,17 @@ def test_a_revision_is_the_one_that_was_asked_for(hub: Hub) -> None:
         (COMMIT, COMMIT, "v_prediction"),
         ("main", COMMIT, "v_prediction"),
     ):
-        found = open_checkpoint(f"owner/model@{revision}")
-        assert (found.source.revision, found.prediction) == (commit, prediction)
+        checkpoint = open_checkpoint(f"owner/model@{revision}")
+        assert (checkpoint.source.revision, checkpoint.prediction) == (commit, prediction)
 
 
 def test_a_file_of_a_repository(hub: Hub, tmp_path: Path) -> None:
     config = write_yaml(tmp_path / "v.yaml", ldm_yaml("sd2-v"))
-    found = open_checkpoint("owner/model/v2.safetensors", SourceOptions(config=str(config)))
-    assert isinstance(found, SingleFileCheckpoint)
-    assert (found.name, found.source.id) == ("v2", "owner/model/v2.safetensors")
+    checkpoint = open_checkpoint("owner/model/v2.safetensors", SourceOptions(config=str(config)))
+    assert isinstance(checkpoint, SingleFileCheckpoint)
+    assert (checkpoint.name, checkpoint.source.id) == ("v2", "owner/model/v2.safetensors")
     assert downloads(hub) == {"v2.safetensors"}
-    assert found.unet().config["cross_attention_dim"] == 128
+    assert checkpoint.unet().config["cross_attention_dim"] == 128
 
 
 def test_offline_nothing_is_asked_and_what_was_downloaded_is_there(
@@ -239,9 +243,9 @@ def test_offline_nothing_is_asked_and_what_was_downloaded_is_there(
     before = open_checkpoint("owner/model")
     hub.asked.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    found = open_checkpoint("owner/model")
-    assert found.source == before.source
-    assert found.vae().config["latent_channels"] == 4
+    checkpoint = open_checkpoint("owner/model")
+    assert checkpoint.source == before.source
+    assert checkpoint.vae().config["latent_channels"] == 4
     with pytest.raises(ArtifactError, match="@v9 was never downloaded, and HF_HUB_OFFLINE is set"):
         open_checkpoint("owner/model@v9")
     with pytest.raises(ArtifactError, match="was downloaded only in part"):

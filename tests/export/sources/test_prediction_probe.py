@@ -53,9 +53,9 @@ def in_terms_of(
 
 
 def test_the_embedded_model_predicts_noise(demo: Artifact, trained: UNetFunction) -> None:
-    found = probe(trained, 4, 128, demo.manifest.schedule)
-    assert found.prediction == "epsilon"
-    assert found.high.correlation > 0.99
+    result = probe(trained, 4, 128, demo.manifest.schedule)
+    assert result.prediction == "epsilon"
+    assert result.high.correlation > 0.99
 
 
 def test_a_model_that_predicts_v_is_told(demo: Artifact, trained: UNetFunction) -> None:
@@ -80,8 +80,8 @@ def test_a_model_that_predicts_clean_latents_is_taken_for_neither(
 def test_random_weights_tell_nothing(preset: str) -> None:
     checkpoint = RandomCheckpoint.of(*read_preset(preset))
     unet, width = checkpoint.unet(), checkpoint.configs["unet"]["cross_attention_dim"]
-    found = probe(lambda *inputs: unet(*inputs).sample, 4, width, checkpoint.schedule)
-    assert found.prediction is None
+    result = probe(lambda *inputs: unet(*inputs).sample, 4, width, checkpoint.schedule)
+    assert result.prediction is None
 
 
 EPSILON = Probe(Echo(1.0, 1.0), Echo(0.9, 0.9))

@@ -80,9 +80,9 @@ def inner(ours: Tokenizer, prompt: str) -> list[int]:
     *full, last = tokens.ids.tolist()
     while last[-2:] == [END, END]:
         last.pop()
-    found: list[int] = [token for row in full for token in row[1:-1]]
-    found += last[1:-1]
-    return found
+    ids: list[int] = [token for row in full for token in row[1:-1]]
+    ids += last[1:-1]
+    return ids
 
 
 def untruncated(theirs: CLIPTokenizer, text: str) -> list[int]:

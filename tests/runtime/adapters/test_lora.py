@@ -75,12 +75,12 @@ def test_changes_too_small_for_bf16_are_not_lost(
     for engine in ENGINES:
         exact = sdrt.load(tiny_exports["fp32"], engine, precision="fp32")
         rounded = sdrt.load(tiny_exports["bf16"], engine, precision="fp32")
-        found = []
+        changes = []
         for pipe in (exact, rounded):
             before = latents(pipe)
             pipe.use_loras(f"{file}:{weak}")
-            found.append((latents(pipe) - before).ravel())
-        share = float(found[0] @ found[1] / (found[0] @ found[0]))
+            changes.append((latents(pipe) - before).ravel())
+        share = float(changes[0] @ changes[1] / (changes[0] @ changes[0]))
         assert 0.7 < share < 1.3
 
 
@@ -96,9 +96,9 @@ def test_a_picture_says_what_was_added(tiny_exports: Exports, ink: Path, tmp_pat
     options += ["--lora", f"{ink}:{WEIGHT}", "--lora", str(ink), "--json"]
     done = CliRunner().invoke(generate, options, catch_exceptions=False)
     (image,) = json.loads(done.stdout)["images"]
-    found = read_png(path)
-    assert image["loras"] == found["sdrt"]["loras"] == [record, {**record, "weight": 1.0}]
-    assert found["parameters"].startswith(f"a boat <lora:ink:{WEIGHT}> <lora:ink:1>\n")
+    metadata = read_png(path)
+    assert image["loras"] == metadata["sdrt"]["loras"] == [record, {**record, "weight": 1.0}]
+    assert metadata["parameters"].startswith(f"a boat <lora:ink:{WEIGHT}> <lora:ink:1>\n")
     assert "ink.safetensors" in describe_picture(path)[1]
 
 
@@ -154,7 +154,7 @@ Break = Callable[[Tensors], Tensors]
          "1 of .* tensors belong to no layer of the model: lora_unet_nowhere.alpha"),
         (lambda t: t | {"lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha": ONE},
          UsageError, "it is a LoRA of Stable Diffusion XL"),
-        (lambda t: {name: one[..., :3] if one.ndim else one for name, one in t.items()},
+        (lambda t: {name: tensor[..., :3] if tensor.ndim else tensor for name, tensor in t.items()},
          UsageError, "does not belong to this model"),
     ],
 )  # fmt: skip

@@ -35,7 +35,7 @@ def vectors_of_tokens(root: Path) -> npt.NDArray[np.float32]:
     """All tokens' vectors, as a text encoder stores them."""
     name = "embeddings.token_embedding.weight"
     graph = onnx.load(root / "text_encoder" / "model.onnx").graph
-    (table,) = (one for one in graph.initializer if name in one.name)
+    (table,) = (tensor for tensor in graph.initializer if name in tensor.name)
     if table.data_type == onnx.TensorProto.BFLOAT16:
         return widened(np.frombuffer(table.raw_data, np.uint16)).reshape(table.dims)
     return np.frombuffer(table.raw_data, np.float32).reshape(table.dims)
@@ -91,7 +91,7 @@ def test_it_is_found_whole_in_any_case_and_the_longest_first(
     first = int(plain.tokens("ink").ids[0, 1])
 
     def ids(text: str) -> list[int]:
-        return [int(one) - first for one in plain.tokens(text).ids[0] if one >= first]
+        return [int(token) - first for token in plain.tokens(text).ids[0] if token >= first]
 
     assert ids("ink") == ids("an INK,") == ids("(ink:1.3)") == [0, 1]
     assert ids("ink two") == [2, 3]
@@ -106,13 +106,16 @@ def test_vectors_of_a_word_stay_in_one_chunk(plain: Pipeline, tmp_path: Path) ->
     file = save(tmp_path / "ink.safetensors", {"emb_params": ones(count, WIDTH)})
     plain.use_embeddings(str(file))
     letters = " ".join("a" * (room - count))
-    one = plain.tokens(f"{letters} ink")
-    assert one.ids.shape == (1, 77)
-    two = plain.tokens(f"{letters} a (ink:2)")
-    assert two.ids.shape == (2, 77)
-    first = one.ids[0, 1 + room - count]
-    assert two.ids[1, 1 : 2 + count].tolist() == [*range(first, first + count), two.ids[0, -1]]
-    assert two.weights[1].tolist() == [1.0, *[2.0] * count, *[1.0] * (76 - count)]
+    one_chunk = plain.tokens(f"{letters} ink")
+    assert one_chunk.ids.shape == (1, 77)
+    two_chunks = plain.tokens(f"{letters} a (ink:2)")
+    assert two_chunks.ids.shape == (2, 77)
+    first = one_chunk.ids[0, 1 + room - count]
+    assert two_chunks.ids[1, 1 : 2 + count].tolist() == [
+        *range(first, first + count),
+        two_chunks.ids[0, -1],
+    ]
+    assert two_chunks.weights[1].tolist() == [1.0, *[2.0] * count, *[1.0] * (76 - count)]
 
 
 @pytest.mark.parametrize(

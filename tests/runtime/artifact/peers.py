@@ -46,7 +46,7 @@ def save(model: ov.Model, path: Path, halve: bool) -> None:
 
 def with_one_chunk(model: ov.Model) -> None:
     """As many tokens as one chunk has, and no more."""
-    (text,) = (one for one in model.inputs if "encoder_hidden_states" in one.get_names())
+    (text,) = (port for port in model.inputs if "encoder_hidden_states" in port.get_names())
     shape = text.get_partial_shape()
     shape[1] = 77
     model.reshape({text: shape})
@@ -75,7 +75,7 @@ def as_onnx(source: Path, folder: Path) -> Path:
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("manifest.json", "openvino*"))
     path = folder / "text_encoder" / ONNX
     model = onnx.load(path)
-    (layers,) = (one for one in model.graph.output if one.name == "layer_states")
+    (layers,) = (output for output in model.graph.output if output.name == "layer_states")
     model.graph.output.remove(layers)
     path.unlink()
     (path.parent / "model.onnx_data").unlink()

@@ -35,7 +35,7 @@ def test_a_folder_makes_the_picture_of_our_export(
         )
         for path in (tiny_exports["fp32"], folders[kind])
     )
-    expected, found = (np.asarray(one.images[0], np.float32) for one in (ours, theirs))
+    expected, found = (np.asarray(result.images[0], np.float32) for result in (ours, theirs))
     assert np.abs(expected - found).max() <= 1
     assert not theirs.warnings
 
@@ -44,7 +44,9 @@ def test_the_manifest_is_the_one_that_export_writes(
     folders: dict[str, Path], tiny_exports: dict[str, Path]
 ) -> None:
     """But for what nobody wrote down: figures, defaults of our own, a map for previews."""
-    ours, theirs = (open_artifact(one).manifest for one in (tiny_exports["fp32"], folders["onnx"]))
+    ours, theirs = (
+        open_artifact(folder).manifest for folder in (tiny_exports["fp32"], folders["onnx"])
+    )
     for name in ("family", "precision", "prediction", "schedule", "text_encoders"):
         assert getattr(theirs, name) == getattr(ours, name)
     assert theirs.latent == ours.latent.model_copy(update={"preview": None})
@@ -106,10 +108,10 @@ def test_late_timesteps_are_told_right_in_bf16(folders: dict[str, Path]) -> None
 def test_whole_timesteps_are_rounded_and_put_in_a_row() -> None:
     native = {"timestep": TensorSpec(name="timestep", dtype="int64", shape=("steps",))}
     feeds = {"timestep": np.array(981.6, np.float32), "sample": np.ones(3, np.float32)}
-    found = cast_feeds(feeds, native)
-    assert found["timestep"].dtype == np.int64
-    assert found["timestep"].tolist() == [982]
-    assert found["sample"] is feeds["sample"]
+    result = cast_feeds(feeds, native)
+    assert result["timestep"].dtype == np.int64
+    assert result["timestep"].tolist() == [982]
+    assert result["sample"] is feeds["sample"]
 
 
 def test_an_encoder_that_draws_its_latents_itself_is_left_out(onnx_folder: Path) -> None:

@@ -44,8 +44,8 @@ def without(*names: str) -> Change:
 
 
 def in_doubles(graph: Any) -> None:
-    for one in graph.initializer:
-        one.data_type = onnx.TensorProto.DOUBLE
+    for tensor in graph.initializer:
+        tensor.data_type = onnx.TensorProto.DOUBLE
 
 
 def only_converted(root: Path) -> None:
@@ -122,7 +122,7 @@ REFUSED: list[tuple[Change, type[Exception], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "kind", "message"), REFUSED, ids=[one[2] for one in REFUSED])
+@pytest.mark.parametrize(("change", "kind", "message"), REFUSED, ids=[case[2] for case in REFUSED])
 def test_what_cannot_be_told_is_named(
     onnx_folder: Path, change: Change, kind: type[Exception], message: str
 ) -> None:

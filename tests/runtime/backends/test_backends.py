@@ -197,8 +197,8 @@ def test_openvino_rounds_no_inputs_where_only_weights_are_integers(tmp_path: Pat
     )
     network = Network("weights", spec, (path,), "int8-weights")
     given = rng.standard_normal((64, 512), np.float32)
-    found = open_backend("openvino", precision="fp32").open(network).run({"x": given})["y"]
-    assert snr_db(given @ (weights * scales).T, found) > 80
+    output = open_backend("openvino", precision="fp32").open(network).run({"x": given})["y"]
+    assert snr_db(given @ (weights * scales).T, output) > 80
 
 
 @pytest.mark.slow

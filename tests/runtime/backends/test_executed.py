@@ -122,14 +122,14 @@ def test_integer_kernels_are_told_from_the_floats_between_them(engine: str, int8
     with pytest.raises(ValueError, match="unet has not run yet"):
         graph.executed()
     graph.run(FEEDS)
-    found = graph.executed()
-    assert found.precision == "int8"
-    assert found.shares == pytest.approx(
+    execution = graph.executed()
+    assert execution.precision == "int8"
+    assert execution.shares == pytest.approx(
         {"int8": INTEGER / (INTEGER + FLOAT), "fp32": FLOAT / (INTEGER + FLOAT)}, abs=1e-4
     )
-    macs = sum(kernel.macs for kernel in found.kernels)
+    macs = sum(kernel.macs for kernel in execution.kernels)
     assert macs == SIDE * SIDE * WIDTH * (INTEGER + FLOAT)
-    assert found.time_shares == {}
+    assert execution.time_shares == {}
 
 
 def test_what_is_left_in_float_runs_in_bf16_if_openvino_is_told(int8: Network) -> None:
@@ -141,8 +141,10 @@ def test_what_is_left_in_float_runs_in_bf16_if_openvino_is_told(int8: Network) -
 
 
 def test_the_engines_agree_on_integers(int8: Network) -> None:
-    one, other = (open_backend(name, precision="fp32").open(int8).run(FEEDS) for name in ENGINES)
-    assert snr_db(one["y"], other["y"]) > 50
+    outputs, other = (
+        open_backend(name, precision="fp32").open(int8).run(FEEDS) for name in ENGINES
+    )
+    assert snr_db(outputs["y"], other["y"]) > 50
 
 
 def test_float_networks_of_onnxruntime_run_in_fp32(demo: Artifact) -> None:
@@ -161,9 +163,9 @@ def test_the_engines_count_the_same_work(demo: Artifact, name: str) -> None:
     """But for channels, which ONNX Runtime fills up to whole vectors."""
     feeds, counts = seeded_feeds(demo, name), []
     for engine in ENGINES:
-        found = opened(demo, name, engine).profile(feeds)
-        counts.append(sum(kernel.macs for kernel in found.kernels))
-        assert sum(found.time_shares.values()) == pytest.approx(1, abs=0.01)
+        profile = opened(demo, name, engine).profile(feeds)
+        counts.append(sum(kernel.macs for kernel in profile.kernels))
+        assert sum(profile.time_shares.values()) == pytest.approx(1, abs=0.01)
     assert counts[0] == pytest.approx(counts[1], rel=0.03)
 
 
@@ -207,10 +209,10 @@ def test_the_most_work_and_not_the_most_kernels_name_the_precision() -> None:
     kernels = [Kernel("Convolution", "bf16", 900, "avx512", 1.0)]
     kernels += [Kernel("MatMul", "fp32", 10, "avx2", 0.1) for _ in range(10)]
     kernels += [Kernel("Softmax", "fp32", 0, "", 2.0)]
-    found = executed(kernels)
-    assert (found.precision, found.shares) == ("bf16", {"bf16": 0.9, "fp32": 0.1})
-    assert (found.isa, found.isa_from) == ("avx512", "kernels")
-    assert found.time_shares == {"fp32": 0.75, "bf16": 0.25}
+    execution = executed(kernels)
+    assert (execution.precision, execution.shares) == ("bf16", {"bf16": 0.9, "fp32": 0.1})
+    assert (execution.isa, execution.isa_from) == ("avx512", "kernels")
+    assert execution.time_shares == {"fp32": 0.75, "bf16": 0.25}
 
 
 @pytest.mark.parametrize(
@@ -228,10 +230,14 @@ def test_where_the_engine_names_no_instruction_set_the_processor_tells(
 ) -> None:
     monkeypatch.setattr(machine, "instruction_sets", lambda: sets)
     for precision, isa in expected.items():
-        found: Executed = executed([Kernel("MatMul", precision, 1)])
-        assert (found.isa, found.isa_from) == (isa, "processor")
+        execution: Executed = executed([Kernel("MatMul", precision, 1)])
+        assert (execution.isa, execution.isa_from) == (isa, "processor")
 
 
 def test_a_network_without_multiplications_has_no_precision() -> None:
-    found = executed([Kernel("Log", "fp32")])
-    assert (found.precision, found.shares, Counter(found.kernels).total()) == ("unknown", {}, 1)
+    execution = executed([Kernel("Log", "fp32")])
+    assert (execution.precision, execution.shares, Counter(execution.kernels).total()) == (
+        "unknown",
+        {},
+        1,
+    )

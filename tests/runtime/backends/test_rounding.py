@@ -11,9 +11,9 @@ def test_a_number_becomes_one_of_its_neighbours_and_on_average_itself() -> None:
     share = 0.1
     for sign in (1, -1):
         numbers = np.full(100_000, sign * (1 + share / 128), np.float32)
-        found = widened(rounded_at_random(numbers, 1))
-        assert set(found) == {np.float32(sign), np.float32(sign * (1 + 1 / 128))}
-        assert abs((np.abs(found) - 1).mean() * 128 - share) < 0.005
+        values = widened(rounded_at_random(numbers, 1))
+        assert set(values) == {np.float32(sign), np.float32(sign * (1 + 1 / 128))}
+        assert abs((np.abs(values) - 1).mean() * 128 - share) < 0.005
 
 
 def test_the_same_seed_rounds_alike() -> None:

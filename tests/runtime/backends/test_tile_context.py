@@ -139,9 +139,9 @@ def test_statistics_are_continued_in_a_line_and_variances_stay_positive() -> Non
     near = {"context_0_mean": np.array([2.0]), "context_0_variance": np.array([1.0, 1.0])}
     far = {"context_0_mean": np.array([4.0]), "context_0_variance": np.array([2.0, 9.0])}
     near["context_1_key"], far["context_1_key"] = np.zeros(3), np.ones(2)
-    found = extrapolated(near, far, 0.5)
-    assert found["context_0_mean"].tolist() == [1.0]
-    assert found["context_0_variance"].tolist() == [0.5, 0.25]
-    assert found["context_1_key"] is near["context_1_key"]
+    context = extrapolated(near, far, 0.5)
+    assert context["context_0_mean"].tolist() == [1.0]
+    assert context["context_0_variance"].tolist() == [0.5, 0.25]
+    assert context["context_1_key"] is near["context_1_key"]
     rounded = {"context_0_variance": np.array([-1e-9], np.float32)}
     assert extrapolated(rounded, rounded, 0.5)["context_0_variance"].tolist() == [0.0]

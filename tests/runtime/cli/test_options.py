@@ -31,17 +31,17 @@ class Outer:
 
 def paint(*arguments: str) -> Outer:
     """What a command gets for these arguments."""
-    found: list[Outer] = []
+    calls: list[Outer] = []
 
     @click.command()
     @click.argument("prompt")
     @option_group("options", Outer)
     def command(prompt: str, options: Outer) -> None:
         assert prompt == "x"
-        found.append(options)
+        calls.append(options)
 
     CliRunner().invoke(command, ["x", *arguments], catch_exceptions=False)
-    return found[0]
+    return calls[0]
 
 
 def test_a_command_gets_a_group_with_the_groups_inside() -> None:
@@ -77,8 +77,8 @@ def test_options_have_the_types_of_their_fields(command: click.Command) -> None:
     declared = dict(_declared(group))
     defaults = command.make_context("sdrt", ["x"]).params
     options = [each for each in command.params if each.name in declared]
-    found = {str(each.name): _type(each, defaults[str(each.name)]) for each in options}
-    assert found == declared
+    types = {str(each.name): _type(each, defaults[str(each.name)]) for each in options}
+    assert types == declared
 
 
 def _declared(group: type) -> "list[tuple[str, Any]]":
@@ -104,10 +104,10 @@ def _type(parameter: click.Parameter, default: object) -> Any:
         (click.Choice, str),
         (click.types.StringParamType, str),
     ]
-    found = next(python for kind, python in python_types if isinstance(parameter.type, kind))
+    python_type = next(python for kind, python in python_types if isinstance(parameter.type, kind))
     if parameter.multiple:
-        return tuple.__class_getitem__((found, ...))
-    return found | None if default is None else found
+        return tuple.__class_getitem__((python_type, ...))
+    return python_type | None if default is None else python_type
 
 
 def test_the_groups_of_generate_cover_every_option_of_the_python_interface() -> None:

@@ -57,7 +57,7 @@ def test_both_engines_pass_in_every_stage_with_every_sampler_of_the_host(
 def test_a_precision_with_less_has_limits_of_its_own(demo: Artifact, golden: Path) -> None:
     report = replay(Pipeline(demo, open_backend("openvino", precision="bf16")), golden)
     report.check()
-    limits = {one.stage: one.difference.limit for one in report.findings}
+    limits = {finding.stage: finding.difference.limit for finding in report.findings}
     assert limits["unet"] < 60 <= limits["latents"]
 
 

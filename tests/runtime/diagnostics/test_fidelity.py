@@ -52,12 +52,12 @@ def test_each_network_has_its_own_figure_and_the_unet_one_for_each_timestep(
     demo: Artifact,
 ) -> None:
     backend = engine(lambda name, timestep: {1: 1e-2, 981.5: 1e-1}.get(timestep, 0.0))
-    found = comparison(demo, backend).measure()
-    assert found.graphs["unet"].by_timestep == pytest.approx({"1": 40.0, "981.5": 20.0})
-    assert found.graphs["unet"].snr_db == pytest.approx(20.0)
-    assert found.graphs["text_encoder"].by_timestep == {}
-    assert found.to_record()["graphs"]["text_encoder"]["snr_db"] is None  # equal: no noise at all
-    text = found.to_text()
+    report = comparison(demo, backend).measure()
+    assert report.graphs["unet"].by_timestep == pytest.approx({"1": 40.0, "981.5": 20.0})
+    assert report.graphs["unet"].snr_db == pytest.approx(20.0)
+    assert report.graphs["text_encoder"].by_timestep == {}
+    assert report.to_record()["graphs"]["text_encoder"]["snr_db"] is None  # equal: no noise at all
+    text = report.to_text()
     assert "timestep" in text
     assert "981.5" in text
     assert "equal" in text
@@ -88,20 +88,20 @@ def test_one_network_is_in_memory_at_a_time(demo: Artifact) -> None:
             opened.append(weakref.ref(graph))
             return graph
 
-    one, other = (Watched(engine().compute) for _ in range(2))
-    comparison(demo, one, reference=other).measure()
+    backend, other = (Watched(engine().compute) for _ in range(2))
+    comparison(demo, backend, reference=other).measure()
     assert len(opened) == 2 * len(demo.manifest.graphs)
 
 
 def test_a_network_in_int8_waits_for_an_fp32_export(demo: Artifact) -> None:
     quantized = changed(demo, "unet", {"precision": "int8"})
-    found = comparison(quantized, engine()).measure()
-    assert set(found.graphs) == set(demo.manifest.graphs) - {"unet"}
-    assert found.notes == ["unet is stored in int8: name an fp32 export by --against"]
-    found = comparison(quantized, engine(), other=demo).measure()
-    assert found.graphs["unet"].stored == "int8"
-    assert found.notes == []
-    assert str(demo.root) in found.to_text()
+    report = comparison(quantized, engine()).measure()
+    assert set(report.graphs) == set(demo.manifest.graphs) - {"unet"}
+    assert report.notes == ["unet is stored in int8: name an fp32 export by --against"]
+    report = comparison(quantized, engine(), other=demo).measure()
+    assert report.graphs["unet"].stored == "int8"
+    assert report.notes == []
+    assert str(demo.root) in report.to_text()
 
 
 def test_onnxruntime_alone_has_nothing_to_compare_with(
@@ -110,15 +110,15 @@ def test_onnxruntime_alone_has_nothing_to_compare_with(
     backend = open_backend("onnxruntime")
     assert compare_with(demo, backend).reference.name == "openvino"  # type: ignore[union-attr]
     monkeypatch.setattr(fidelity, "is_installed", lambda name: False)
-    found = compare_with(demo, backend).measure()
-    assert found.graphs == {}
-    assert "nothing to compare with" in found.to_text()
+    report = compare_with(demo, backend).measure()
+    assert report.graphs == {}
+    assert "nothing to compare with" in report.to_text()
 
 
 def test_another_export_is_compared_on_the_same_engine(demo: Artifact) -> None:
-    one = compare_with(demo, open_backend("onnxruntime"), against=demo.root)
-    assert one.reference is not None
-    assert one.reference.name == "onnxruntime"
+    pair = compare_with(demo, open_backend("onnxruntime"), against=demo.root)
+    assert pair.reference is not None
+    assert pair.reference.name == "onnxruntime"
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_the_embedded_model_as_openvino_runs_it(
     demo: Artifact, precision: Precision, least: float, most: float
 ) -> None:
     backend = open_backend("openvino", precision=precision)
-    found = compare_with(demo, backend, (1, 999)).measure()
-    assert {graph.executed for graph in found.graphs.values()} == {precision}
-    assert {graph.reference for graph in found.graphs.values()} == {"fp32"}
-    assert list(found.graphs["unet"].by_timestep) == ["1", "999"]
-    assert all(least < graph.snr_db <= most for graph in found.graphs.values())
-    json.dumps(found.to_record(), allow_nan=False)
+    report = compare_with(demo, backend, (1, 999)).measure()
+    assert {graph.executed for graph in report.graphs.values()} == {precision}
+    assert {graph.reference for graph in report.graphs.values()} == {"fp32"}
+    assert list(report.graphs["unet"].by_timestep) == ["1", "999"]
+    assert all(least < graph.snr_db <= most for graph in report.graphs.values())
+    json.dumps(report.to_record(), allow_nan=False)

@@ -74,8 +74,8 @@ def test_embeddings_make_the_picture_of_their_prompt(
     found = pipe(prompt_embeds=embeds[0], negative_prompt_embeds=embeds[1], **options)
     mixed = pipe("", prompt_embeds=embeds[0], negative_prompt=negative, **options)
     for made in (found, mixed):
-        for one, other in zip(made.images, expected.images, strict=True):
-            np.testing.assert_array_equal(pixels(one), pixels(other))
+        for image, other in zip(made.images, expected.images, strict=True):
+            np.testing.assert_array_equal(pixels(image), pixels(other))
 
 
 def test_each_image_can_have_embeddings_of_its_own(pipe: Pipeline) -> None:

@@ -18,8 +18,8 @@ OPTIONS |= {"width": 64, "height": 72, "sampler": "ddim"}
 
 @pytest.fixture(scope="module")
 def pipes() -> tuple[Pipeline, Pipeline]:
-    one, other = (sdrt.load(backend="onnxruntime") for _ in range(2))
-    return one, other
+    base, refiner = (sdrt.load(backend="onnxruntime") for _ in range(2))
+    return base, refiner
 
 
 def pixels(result: Any) -> np.ndarray:
@@ -33,10 +33,10 @@ def test_what_remembers_no_steps_can_be_cut_anywhere(
     base, refiner = pipes
     whole = base(PROMPT, **OPTIONS)
     assert whole.parameters[0].denoising_range is None
-    found = refiner_run(base, refiner, share, PROMPT, OPTIONS).result()  # type: ignore[arg-type]
+    result = refiner_run(base, refiner, share, PROMPT, OPTIONS).result()  # type: ignore[arg-type]
     # Between the models latents are scaled to variance one and back, which rounds each once: on
     # some processors a value that lay between two levels becomes the other one.
-    difference = np.abs(pixels(found).astype(int) - pixels(whole).astype(int))
+    difference = np.abs(pixels(result).astype(int) - pixels(whole).astype(int))
     assert difference.max() <= 1
     assert np.count_nonzero(difference) <= 3
 

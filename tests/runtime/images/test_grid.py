@@ -21,14 +21,14 @@ def pictures(count: int, size: tuple[int, int] = (40, 24)) -> list[Image.Image]:
 
 def places(sheet: Image.Image, count: int) -> list[tuple[int, int]]:
     """Left and top of each picture, which has to be whole."""
-    found = []
+    corners = []
     for colour in COLOURS[:count]:
         rows, columns = np.nonzero((np.asarray(sheet) == colour).all(axis=2))
         top, left = int(rows.min()), int(columns.min())
         assert len(rows) == 40 * 24
         assert (rows.max() - top, columns.max() - left) == (23, 39)
-        found.append((left, top))
-    return found
+        corners.append((left, top))
+    return corners
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_a_sheet_of_nothing_is_refused() -> None:
 
 def test_titles_stand_above_their_columns_and_cover_no_picture() -> None:
     sheet = titled_grid(pictures(6), ["one\n1", "two\n2", "three\n3"])
-    found = places(sheet, 6)
-    top = found[0][1]
-    assert found == [(44 * (i % 3), top + 28 * (i // 3)) for i in range(6)]
+    corners = places(sheet, 6)
+    top = corners[0][1]
+    assert corners == [(44 * (i % 3), top + 28 * (i // 3)) for i in range(6)]
     head = np.asarray(sheet)[:top]
     for left in (0, 44, 88):
         assert (head[:, left : left + 40] < 128).any()
@@ -71,9 +71,9 @@ def test_a_title_that_is_too_long_is_cut() -> None:
 def test_a_grid_says_what_it_shows(tmp_path: Path) -> None:
     result = Result(pictures(3), [PARAMETERS] * 3, Timings(), [])
     path = result.save_grid(tmp_path / "grid.png", columns=3)
-    found = read_png(path)
-    assert (found["width"], found["height"]) == result.grid(columns=3).size == (128, 24)
-    assert found["sdrt"]["sheet"] == {"columns": 3, "seeds": [7, 7, 7]}
-    assert found["sdrt"]["prompt"] == "a red boat"
+    metadata = read_png(path)
+    assert (metadata["width"], metadata["height"]) == result.grid(columns=3).size == (128, 24)
+    assert metadata["sdrt"]["sheet"] == {"columns": 3, "seeds": [7, 7, 7]}
+    assert metadata["sdrt"]["prompt"] == "a red boat"
     bare = result.save_grid(tmp_path / "bare.png", with_parameters=False)
     assert "sdrt" not in read_png(bare)

@@ -74,9 +74,9 @@ def test_a_fit_finds_a_map_that_is_one() -> None:
         colours = np.einsum("nchw,cd->ndhw", latents, matrix) + bias[:, None, None]
         return colours.repeat(8, axis=2).repeat(8, axis=3)
 
-    found = fit_preview(latent, decode)
-    np.testing.assert_allclose(found.matrix, matrix, atol=1e-4)
-    np.testing.assert_allclose(found.bias, bias, atol=1e-4)
+    preview = fit_preview(latent, decode)
+    np.testing.assert_allclose(preview.matrix, matrix, atol=1e-4)
+    np.testing.assert_allclose(preview.bias, bias, atol=1e-4)
 
 
 def test_colours_and_places_are_kept(demo: Artifact) -> None:

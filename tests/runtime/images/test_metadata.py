@@ -80,9 +80,9 @@ def test_the_text_chunk_reads_as_a1111_reads_it(tmp_path: Path) -> None:
     text = read_png(path)["parameters"]
     *_, last = text.splitlines()
     # The pattern that AUTOMATIC1111's parser uses for the last line.
-    found = dict(re.findall(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', last))
+    fields = dict(re.findall(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)', last))
     assert text.startswith("a red boat\nNegative prompt: fog\n")
-    assert found == {
+    assert fields == {
         "Steps": "20",
         "Sampler": "DPM++ 2M",
         "Schedule type": "Karras",

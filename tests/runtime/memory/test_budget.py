@@ -73,13 +73,13 @@ def test_the_cheapest_change_that_would_fit_is_named(
     with pytest.raises(OutOfMemoryError) as caught:
         Budget().check(plan(artifact, name, "fp32", keep=frozenset(), **changes))
     message = str(caught.value)
-    found = re.fullmatch(
+    match = re.fullmatch(
         r"the run needs about (.*) GB of memory while \w+ runs, and (.*) GB are available; "
         r"it would fit with (.*) \(about (.*) GB\)\. Estimates .*--ignore-memory.*",
         message,
     )
-    assert found, message
-    needed, there, offered, less = found.groups()
+    assert match, message
+    needed, there, offered, less = match.groups()
     assert offered == flags
     assert float(needed) > float(there) == gigabytes >= float(less)
 

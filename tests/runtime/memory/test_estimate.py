@@ -79,8 +79,8 @@ def test_a_decoder_that_shows_steps_is_there_beside_the_unet(demo: Artifact, nam
     shown = frozenset({"vae_decoder"})
     for keep in (frozenset[str](), shown):
         silent = plan(sd15(demo, "fp32"), name, "fp32", keep=keep, width=256, height=256)
-        beside = replace(silent, previews="vae_decoder")
-        more = beside.peak()[1] - silent.peak()[1]
+        preview_plan = replace(silent, previews="vae_decoder")
+        more = preview_plan.peak()[1] - silent.peak()[1]
         if keep or name == "openvino":  # which keeps the U-Net's buffers too
             assert more >= WEIGHTS["vae_decoder"] * 4
         assert more >= 0
@@ -134,7 +134,9 @@ def test_a_second_pass_needs_a_second_form_of_what_openvino_keeps(demo: Artifact
         single = plan(artifact, name, "fp32", width=768, height=768, has_image=True)
         double = replace(single, first=(512, 512))
         assert double.peak()[1] - single.peak()[1] >= weights
-        released, twice = (replace(one, keep=frozenset()).peak() for one in (single, double))
+        released, twice = (
+            replace(run_plan, keep=frozenset()).peak() for run_plan in (single, double)
+        )
         assert released == twice
 
 

@@ -60,8 +60,8 @@ def test_each_kind_of_prediction_gives_the_same_clean_latents(prediction: Predic
         assert feeds["timestep"] == STEPS.timesteps[4]
         return {"out_sample": ANSWERS[prediction]}
 
-    found, _ = denoise(FakeBackend(perfect), prediction)
-    np.testing.assert_allclose(found, CLEAN, atol=2e-4)
+    latents, _ = denoise(FakeBackend(perfect), prediction)
+    np.testing.assert_allclose(latents, CLEAN, atol=2e-4)
 
 
 def test_guidance_moves_away_from_the_negative_prompt_in_one_batch() -> None:
@@ -70,8 +70,8 @@ def test_guidance_moves_away_from_the_negative_prompt_in_one_batch() -> None:
         level = feeds["encoder_hidden_states"][:, 0, 0]  # 0 negative, 1 positive
         return {"out_sample": np.ones_like(feeds["sample"]) * level[:, None, None, None]}
 
-    found, ran = denoise(FakeBackend(by_prompt), "sample", guidance=7.5)
-    np.testing.assert_allclose(found, 7.5)
+    latents, ran = denoise(FakeBackend(by_prompt), "sample", guidance=7.5)
+    np.testing.assert_allclose(latents, 7.5)
     assert ran == ["unet"]
 
 
@@ -81,8 +81,8 @@ def test_guidance_moves_away_from_the_negative_prompt_in_one_batch() -> None:
 )
 def test_guidance_covers_its_share_of_the_steps(start: float, end: float, guided: str) -> None:
     guidance = Guidance(7.5, start=start, end=end)
-    found = [guidance.covers(STEPS.progress(float(sigma))) for sigma in STEPS.sigmas[:-1]]
-    assert "".join("01"[covered] for covered in found) == guided
+    coverage = [guidance.covers(STEPS.progress(float(sigma))) for sigma in STEPS.sigmas[:-1]]
+    assert "".join("01"[covered] for covered in coverage) == guided
 
 
 def test_clean_latents_are_clipped_where_asked() -> None:

@@ -86,8 +86,8 @@ def test_statistics_of_the_whole_are_told_from_its_copies() -> None:
         scale = copy.shape[2] / 100
         return {"context_0_mean": np.array([5 + 3 / scale], np.float32)}
 
-    found = whole_context(look, given, SMALL, 50, 50)
-    np.testing.assert_allclose(found["context_0_mean"], 5 + 3, rtol=1e-6)
+    context = whole_context(look, given, SMALL, 50, 50)
+    np.testing.assert_allclose(context["context_0_mean"], 5 + 3, rtol=1e-6)
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +117,12 @@ def test_the_embedded_model_makes_the_same_picture_in_tiles(
 
 def test_each_picture_is_looked_at_as_a_whole_before_its_tiles(demo: Artifact) -> None:
     """By one network for all pictures, which then makes room for that of the tiles."""
-    name, told = "context_0_mean", []
+    name, means = "context_0_mean", []
 
     def compute(network: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         latents = feeds["latent_sample"]
         if name in feeds:
-            told.append((float(latents.mean()), float(feeds[name][0])))
+            means.append((float(latents.mean()), float(feeds[name][0])))
         picture = latents[:, :3].repeat(8, axis=2).repeat(8, axis=3)
         return {"sample": picture, name: latents.mean(keepdims=True).ravel()}
 
@@ -131,7 +131,7 @@ def test_each_picture_is_looked_at_as_a_whole_before_its_tiles(demo: Artifact) -
     latents[1] *= 2
     pictures = Pipeline(demo, fake).decode(latents, RunState(tiles_vae=True))
     assert fake.opened == ["vae_decoder", "vae_decoder"]
-    np.testing.assert_allclose(told, [(1, 1), (1, 1), (2, 2), (2, 2)], rtol=1e-5)
+    np.testing.assert_allclose(means, [(1, 1), (1, 1), (2, 2), (2, 2)], rtol=1e-5)
     for value, picture in zip((1, 2), pictures, strict=True):
         np.testing.assert_allclose(picture, value, rtol=1e-5)
 
@@ -207,7 +207,7 @@ def test_tiles_are_taken_where_the_whole_would_not_fit(
     between = (whole[1] + tiled[1]) // 2
     monkeypatch.setattr(machine, "memory_bytes", lambda: (10**11, between))
     result = pipe("a boat", **LARGE)
-    assert any("the VAE works in tiles, because" in one for one in result.warnings)
+    assert any("the VAE works in tiles, because" in warning for warning in result.warnings)
     assert result.parameters[0].vae_tiling
     assert fake.ran.count("vae_decoder") > 1
     monkeypatch.setattr(machine, "memory_bytes", lambda: (10**11, 10**11))

@@ -55,7 +55,10 @@ def test_what_is_not_heeded_is_said(
     assert len(result.warnings) == len(warnings)
     for found, expected in zip(result.warnings, warnings, strict=True):
         assert found.startswith(f"without effect: {expected}")
-    named = (one.removeprefix("without effect: ").split(", because ")[0] for one in result.warnings)
+    named = (
+        warning.removeprefix("without effect: ").split(", because ")[0]
+        for warning in result.warnings
+    )
     unheeded = {name for names in named for name in names.split(", ")}
     rest = {name: value for name, value in options.items() if name not in unheeded}
     given = rest.get("sampler_options", {})

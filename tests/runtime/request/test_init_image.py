@@ -53,17 +53,17 @@ def test_transparent_parts_are_white(mode: str) -> None:
     image = Image.new("RGBA", (64, 64), (0, 0, 0, 0)).convert(mode)
     if mode == "P":
         image.info["transparency"] = image.getpixel((0, 0))
-    found = read(image)
-    assert found.has_alpha
-    assert (found.pixels == 255).all()
+    init_image = read(image)
+    assert init_image.has_alpha
+    assert (init_image.pixels == 255).all()
 
 
 def test_pixels_become_minus_one_to_one_and_grey_under_the_mask() -> None:
     image, mask = Image.new("RGB", (64, 64), "white"), Image.new("L", (64, 64), 0)
     mask.paste(255, (0, 0, 32, 64))
-    found = read(image, mask)
-    assert (found.tensor() == 1).all()
-    around = found.tensor(without_masked=True)
+    init_image = read(image, mask)
+    assert (init_image.tensor() == 1).all()
+    around = init_image.tensor(without_masked=True)
     assert (around[..., :32] == 0).all()
     assert (around[..., 32:] == 1).all()
 

@@ -28,7 +28,8 @@ def xl(demo: Artifact) -> Artifact:
     for number, name in enumerate(("text_encoder", "text_encoder_2")):
         states = [f"hidden_states.{i}" for i in range(LAYERS + 1)]
         outputs = [
-            tensor(one, "batch", 77, WIDTHS[number]) for one in ("last_hidden_state", *states)
+            tensor(output_name, "batch", 77, WIDTHS[number])
+            for output_name in ("last_hidden_state", *states)
         ]
         if number:
             outputs.insert(0, tensor("text_embeds", "batch", POOLED))
@@ -42,7 +43,7 @@ def xl(demo: Artifact) -> Artifact:
         tensor("text_embeds", "batch", POOLED),
         tensor("time_ids", "batch", 6),
     )
-    own = [one for one in graphs["unet"].inputs if one.name != "encoder_hidden_states"]
+    own = [spec for spec in graphs["unet"].inputs if spec.name != "encoder_hidden_states"]
     graphs["unet"] = graphs["unet"].model_copy(update={"inputs": (*own, *more)})
     first = demo.manifest.text_encoders[0].model_copy(update={"layer": "penultimate"})
     second = first.model_copy(update={"graph": "text_encoder_2"})

@@ -19,8 +19,8 @@ def plan(count: int, scheduler: str) -> Steps:
 def test_a_level_gives_back_its_own_timestep() -> None:
     noise = NOISE
     steps = SamplerSettings("euler", spacing="trailing").steps(noise, 20)
-    found = [steps.timestep(float(sigma)) for sigma in steps.sigmas[:-1]]
-    assert found == steps.timesteps.tolist()
+    timesteps = [steps.timestep(float(sigma)) for sigma in steps.sigmas[:-1]]
+    assert timesteps == steps.timesteps.tolist()
     between = noise.timestep(float(np.sqrt(noise.sigmas[500] * noise.sigmas[501])))
     assert between == pytest.approx(500.5)
 

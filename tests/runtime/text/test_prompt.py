@@ -68,8 +68,8 @@ def test_break_begins_a_chunk() -> None:
     ],
 )
 def test_what_may_be_meant_otherwise_is_a_warning(text: str, warning: str) -> None:
-    (found,) = parse(text).warnings
-    assert warning in found
+    (message,) = parse(text).warnings
+    assert warning in message
 
 
 def test_no_text_is_an_error_and_none_is_lost() -> None:
@@ -116,8 +116,8 @@ def tokenizer(demo: Artifact) -> Tokenizer:
 def test_long_prompts_become_chunks_that_lose_nothing(tokenizer: Tokenizer) -> None:
     words = ["boat"] * 160
     tokens = tokenizer.encode(parse(" ".join(words)))
-    one = tokenizer.encode(parse("boat"))
-    start, boat, end = one.ids[0, :3]
+    boat_tokens = tokenizer.encode(parse("boat"))
+    start, boat, end = boat_tokens.ids[0, :3]
     assert tokens.ids.shape == tokens.weights.shape == (3, 77)
     assert np.count_nonzero(tokens.ids == boat) == len(words)
     assert set(tokens.ids[:, 0]) == {start}
@@ -139,9 +139,9 @@ def test_weighted_states_keep_their_mean() -> None:
     weights = np.ones(77, np.float32)
     assert weighted(states, weights) is states
     weights[3] = 2
-    found = weighted(states, weights)
-    assert found.mean() == pytest.approx(states.mean(), rel=1e-5)
-    ratio = found / states
+    result = weighted(states, weights)
+    assert result.mean() == pytest.approx(states.mean(), rel=1e-5)
+    ratio = result / states
     np.testing.assert_allclose(ratio[0, 3] / ratio[0, 4], 2, rtol=1e-5)
 
 
@@ -149,10 +149,10 @@ def test_weighted_states_keep_their_mean() -> None:
 def test_states_that_cancel_each_other_out_stay_finite_and_in_proportion(last: float) -> None:
     """The mean of the weighted states is zero, or so near to it that dividing by it is no use."""
     states = np.array([1, -0.5, 1, last], np.float32).reshape(1, 4, 1).repeat(8, axis=2)
-    found = weighted(states, np.array([1, 2, 1, 2], np.float32))
-    assert np.all(np.isfinite(found))
-    assert np.abs(found).max() <= 2
-    np.testing.assert_allclose(found[0, :, 0] / found[0, 0, 0], [1, -1, 1, 2 * last], rtol=1e-6)
+    result = weighted(states, np.array([1, 2, 1, 2], np.float32))
+    assert np.all(np.isfinite(result))
+    assert np.abs(result).max() <= 2
+    np.testing.assert_allclose(result[0, :, 0] / result[0, 0, 0], [1, -1, 1, 2 * last], rtol=1e-6)
 
 
 def test_states_without_a_mean_are_weighted_all_the_same() -> None:

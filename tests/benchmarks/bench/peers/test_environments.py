@@ -70,8 +70,8 @@ def test_all_peers_on_torch_get_the_torch_that_runs_here() -> None:
     import torch
 
     assert torch_requirement() == f"torch=={torch.__version__.partition('+')[0]}"
-    with_torch = [one for one in environment_specs().values() if one.name != "ggml"]
-    assert all(torch_requirement() in one.requirements for one in with_torch)
+    with_torch = [spec for spec in environment_specs().values() if spec.name != "ggml"]
+    assert all(torch_requirement() in spec.requirements for spec in with_torch)
 
 
 def test_everything_that_is_installed_by_name_is_pinned() -> None:
@@ -81,8 +81,8 @@ def test_everything_that_is_installed_by_name_is_pinned() -> None:
 
 def test_a_peer_sees_nothing_of_our_paths(tmp_path: Path) -> None:
     made = prepare(RECIPE, tmp_path / "cache", write_wheel(tmp_path / "wheels"))
-    found = peer_environment(made, {"PYTHONPATH": "ours", "PATH": "old", "HOME": "home"})
-    assert "PYTHONPATH" not in found
-    assert found["PATH"].split(":") == [str(made.scripts), "old"]
-    assert found["HOME"] == "home"
-    assert sys.prefix != found["VIRTUAL_ENV"]
+    environment = peer_environment(made, {"PYTHONPATH": "ours", "PATH": "old", "HOME": "home"})
+    assert "PYTHONPATH" not in environment
+    assert environment["PATH"].split(":") == [str(made.scripts), "old"]
+    assert environment["HOME"] == "home"
+    assert sys.prefix != environment["VIRTUAL_ENV"]

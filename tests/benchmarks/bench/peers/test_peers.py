@@ -63,31 +63,31 @@ def run(worker: Path, params: Params, model: Path, folder: Path, measure: int = 
 
 def test_diffusers_runs_the_first_steps_and_decodes(weights: Weights, tmp_path: Path) -> None:
     params = cells([PEERS["diffusers"]], [ASKED])[2]
-    found = run(
+    result = run(
         WORKERS / "run_diffusers.py", params, weights.layout("diffusers"), tmp_path, measure=3
     )
-    assert isinstance(found, RoundResult)
-    assert (found.precision.requested, found.precision.executed) == ("bf16", "bf16")
-    assert found.options["channels_last"] is True
-    steps = found.round.step_s
-    assert (len(steps), found.round.steps_run) == (3, 3)
-    assert found.round.image_s is not None
-    assert found.round.image_s >= sum(steps) + 3 * sorted(steps[1:])[0]
-    assert found.round.peak_rss is not None
-    assert found.round.peak_rss >= (found.round.steady_rss or 0) > 0
-    assert found.latents is not None
-    assert found.picture is not None
-    assert np.load(found.latents)["latents"].shape == (3, 4, 8, 8)
-    with Image.open(found.picture) as picture:
+    assert isinstance(result, RoundResult)
+    assert (result.precision.requested, result.precision.executed) == ("bf16", "bf16")
+    assert result.options["channels_last"] is True
+    steps = result.round.step_s
+    assert (len(steps), result.round.steps_run) == (3, 3)
+    assert result.round.image_s is not None
+    assert result.round.image_s >= sum(steps) + 3 * sorted(steps[1:])[0]
+    assert result.round.peak_rss is not None
+    assert result.round.peak_rss >= (result.round.steady_rss or 0) > 0
+    assert result.latents is not None
+    assert result.picture is not None
+    assert np.load(result.latents)["latents"].shape == (3, 4, 8, 8)
+    with Image.open(result.picture) as picture:
         assert picture.size == (64, 64)
 
 
 def test_a_peer_that_cannot_do_it_says_why_in_one_sentence(tmp_path: Path) -> None:
     params = cells([PEERS["diffusers"]], [ASKED])[0]
-    found = run(WORKERS / "run_diffusers.py", params, tmp_path / "nothing", tmp_path)
-    assert isinstance(found, RoundFailure)
-    assert "nothing" in found.error
-    assert "\n" not in found.error
+    failure = run(WORKERS / "run_diffusers.py", params, tmp_path / "nothing", tmp_path)
+    assert isinstance(failure, RoundFailure)
+    assert "nothing" in failure.error
+    assert "\n" not in failure.error
 
 
 def test_a_worker_that_has_no_peer_to_import_leaves_no_result(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_a_worker_gets_the_specification_and_its_outcome_is_a_result(tmp_path: P
         "        'options': {'model': spec.model, 'best': spec.is_best}}\n"
         "serve(run)\n"
     )
-    found = run(worker, ASKED, tmp_path / "model", tmp_path, measure=4)
-    assert isinstance(found, RoundResult)
-    assert found.options == {"model": str(tmp_path / "model"), "best": False}
-    assert found.round.steps_run == 4
-    assert (found.round.sampler_s or 0) + sum(found.round.load_s.values()) < 1
+    result = run(worker, ASKED, tmp_path / "model", tmp_path, measure=4)
+    assert isinstance(result, RoundResult)
+    assert result.options == {"model": str(tmp_path / "model"), "best": False}
+    assert result.round.steps_run == 4
+    assert (result.round.sampler_s or 0) + sum(result.round.load_s.values()) < 1
 
 
 def test_a_round_starts_in_the_environment_of_the_peer_with_the_same_weights(
@@ -146,13 +146,13 @@ def test_every_peer_has_a_worker_and_cells_as_it_comes_and_tuned() -> None:
     for peer in PEERS.values():
         assert (WORKERS / peer.worker).is_file()
         made = cells([peer], [ASKED])
-        assert {one.settings for one in made} == {"default", "best"}
-        assert {one.tool for one in made} == {peer.name}
-        assert {one.precision for one in made} <= peer.layouts.keys()
+        assert {params.settings for params in made} == {"default", "best"}
+        assert {params.tool for params in made} == {peer.name}
+        assert {params.precision for params in made} <= peer.layouts.keys()
 
 
 def test_unknown_peers_and_precisions_are_errors(weights: Weights, tmp_path: Path) -> None:
-    assert [one.name for one in choose_peers("diffusers, optimum-onnx")] == [
+    assert [peer.name for peer in choose_peers("diffusers, optimum-onnx")] == [
         "diffusers",
         "optimum-onnx",
     ]
@@ -166,9 +166,11 @@ def test_unknown_peers_and_precisions_are_errors(weights: Weights, tmp_path: Pat
 
 
 def test_each_request_is_made_once_of_every_variant() -> None:
-    ours = [ASKED.model_copy(update={"backend": one}) for one in ("openvino", "onnxruntime")]
+    ours = [
+        ASKED.model_copy(update={"backend": backend}) for backend in ("openvino", "onnxruntime")
+    ]
     made = cells([PEERS["optimum-onnx"]], ours)
-    assert [(one.tool, one.settings) for one in made] == [
+    assert [(params.tool, params.settings) for params in made] == [
         ("optimum-onnx", "default"),
         ("optimum-onnx", "best"),
     ]

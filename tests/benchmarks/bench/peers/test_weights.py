@@ -49,7 +49,7 @@ def test_the_single_file_reads_back_with_the_converter_of_diffusers(
     vae = convert_ldm_vae_checkpoint(dict(weights), dict(tiny.configs["vae"]))
     assert same(vae, tiny.vae().state_dict())
     start = "cond_stage_model.transformer.text_model."
-    text = {name.removeprefix(start): one for name, one in weights.items() if start in name}
+    text = {name.removeprefix(start): weight for name, weight in weights.items() if start in name}
     assert same(text, tiny.text_encoder().state_dict())
 
 

@@ -44,12 +44,12 @@ def page_of(made: Record) -> ElementTree.Element:
 
 
 def charts(made: Record) -> dict[str, ElementTree.Element]:
-    return {one.attrib["aria-label"]: one for one in page_of(made).iter("svg")}
+    return {svg.attrib["aria-label"]: svg for svg in page_of(made).iter("svg")}
 
 
 def chart(made: Record, title: str) -> ElementTree.Element:
-    (found,) = [one for name, one in charts(made).items() if name.startswith(title)]
-    return found
+    (element,) = [svg for name, svg in charts(made).items() if name.startswith(title)]
+    return element
 
 
 @pytest.mark.parametrize("hostile", [False, True])
@@ -58,12 +58,12 @@ def test_nothing_is_loaded_and_nothing_runs(hostile: bool) -> None:
     cells = (cell(1.0, asked), cell(2.0, {**asked, "backend": HOSTILE}))
     made = record(*cells, command=("sdrt", HOSTILE)) if hostile else full_record()
     page = to_html(made)
-    found = Loads()
-    found.feed(page)
-    assert not {"script", "link", "iframe", "object", "embed"} & set(found.tags)
+    parser = Loads()
+    parser.feed(page)
+    assert not {"script", "link", "iframe", "object", "embed"} & set(parser.tags)
     # Markers of a chart are shapes that stand in the same chart.
-    assert all(text.startswith(("data:image/png;base64,", "#")) for text in found.references)
-    assert not found.handlers
+    assert all(text.startswith(("data:image/png;base64,", "#")) for text in parser.references)
+    assert not parser.handlers
     assert not re.search(r"url\(|@import", page)
     assert hostile or "http" not in page
     assert page_of(made).tag == "html", "it is well-formed"
@@ -90,13 +90,13 @@ def test_all_charts_are_there_and_those_without_data_are_not() -> None:
 
 def tipped(drawn: ElementTree.Element) -> dict[str, list[list[float]]]:
     """Shapes with a text under the pointer: their points, one after the other."""
-    found = {}
+    shapes = {}
     for group in drawn.iter("g"):
         title, path = group.find("title"), group.find(".//path")
         if title is not None and path is not None:
             numbers = [float(text) for text in re.findall(r"-?[\d.]+", path.attrib["d"])]
-            found[title.text or ""] = [numbers[i : i + 2] for i in range(0, len(numbers), 2)]
-    return found
+            shapes[title.text or ""] = [numbers[i : i + 2] for i in range(0, len(numbers), 2)]
+    return shapes
 
 
 def test_bars_are_as_long_as_steps_take() -> None:
@@ -105,7 +105,7 @@ def test_bars_are_as_long_as_steps_take() -> None:
         max(x for x, _ in points) - min(x for x, _ in points)
         for points in tipped(chart(made, "Time of a step")).values()
     ]
-    medians = [one.stats.median for one in made.benchmarks if one.stats][: len(drawn)]
+    medians = [row.stats.median for row in made.benchmarks if row.stats][: len(drawn)]
     assert len(drawn) == 10
     scale = drawn[0] / medians[0]
     assert drawn == pytest.approx([scale * time for time in medians], abs=0.05)
@@ -113,10 +113,10 @@ def test_bars_are_as_long_as_steps_take() -> None:
 
 @pytest.mark.parametrize("made", [full_record(), record(cell(1.0, {"tool": "x" * 300}))])
 def test_words_of_a_chart_lie_inside_it(made: Record) -> None:
-    for one in charts(made).values():
-        width, height = (float(one.attrib[name]) for name in ("width", "height"))
-        assert list(one.iter("text"))
-        for text in one.iter("text"):
+    for svg in charts(made).values():
+        width, height = (float(svg.attrib[name]) for name in ("width", "height"))
+        assert list(svg.iter("text"))
+        for text in svg.iter("text"):
             if "rotate(-90" in text.attrib.get("transform", ""):
                 continue
             x, y = float(text.attrib["x"]), float(text.attrib["y"])
@@ -137,18 +137,18 @@ def test_charts_have_the_same_bytes_each_time() -> None:
 def test_error_bars_go_from_p10_to_p90() -> None:
     made = cell(2.0)
     assert made.stats
-    found = step_times([made])
-    assert found
-    assert found.bars[0].error == (made.stats.p10, made.stats.p90)
+    bar_chart = step_times([made])
+    assert bar_chart
+    assert bar_chart.bars[0].error == (made.stats.p10, made.stats.p90)
 
 
 def test_the_parts_of_an_image_add_up_to_loading_and_painting() -> None:
     made = full_record().benchmarks[0]
-    found = times_to_image([made])
-    assert found
-    whole = [sum(one.load_s.values()) + (one.image_s or 0) for one in made.rounds]
-    assert found.bars[0].total == pytest.approx(sorted(whole)[1], rel=0.02)
-    assert [part.name for part in found.bars[0].segments][0] == "load and compile"
+    bar_chart = times_to_image([made])
+    assert bar_chart
+    whole = [sum(measured.load_s.values()) + (measured.image_s or 0) for measured in made.rounds]
+    assert bar_chart.bars[0].total == pytest.approx(sorted(whole)[1], rel=0.02)
+    assert [part.name for part in bar_chart.bars[0].segments][0] == "load and compile"
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
@@ -167,11 +167,12 @@ def test_traces_show_every_round_and_spread_on_factors_where_one_is_far_slower()
 
 def test_the_roofline_marks_the_peaks_of_the_engine_that_ran() -> None:
     made = full_record()
-    found = roofline(made.benchmarks, made.machine_info.peaks)
-    assert found
-    assert len(found.bars) == len(OURS)
+    bar_chart = roofline(made.benchmarks, made.machine_info.peaks)
+    assert bar_chart
+    assert len(bar_chart.bars) == len(OURS)
     probes = [
-        {line.name: line.value for line in bar.lines if "peak" in line.name} for bar in found.bars
+        {line.name: line.value for line in bar.lines if "peak" in line.name}
+        for bar in bar_chart.bars
     ]
     assert probes[1] == probes[0], "onnxruntime's bf16 runs in fp32"
     assert probes[2] == {"peak: matrix product": 1450.0, "peak: convolution": 1305.0}

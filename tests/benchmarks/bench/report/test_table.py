@@ -21,12 +21,12 @@ def test_every_cell_has_a_row_with_its_median_and_its_ratio_to_fp32() -> None:
     text = to_text(made)
     reference = made.benchmarks[0].stats
     assert reference
-    for one in made.benchmarks[: len(OURS) + len(PEERS)]:
-        assert one.stats
-        (row,) = lines_of(text.split("\n\n")[0], label(one.params))
-        assert f" {one.stats.median / reference.median:.2f} " in row
-        shown, _, _ = row.split(label(one.params))[1].lstrip("~ ").partition(" ±")
-        assert float(shown) == pytest.approx(one.stats.median, rel=0.005)
+    for benchmark in made.benchmarks[: len(OURS) + len(PEERS)]:
+        assert benchmark.stats
+        (row,) = lines_of(text.split("\n\n")[0], label(benchmark.params))
+        assert f" {benchmark.stats.median / reference.median:.2f} " in row
+        shown, _, _ = row.split(label(benchmark.params))[1].lstrip("~ ").partition(" ±")
+        assert float(shown) == pytest.approx(benchmark.stats.median, rel=0.005)
     assert lines_of(text, "x ref: a step against onnxruntime fp32")
 
 
@@ -81,8 +81,8 @@ def test_hostile_names_command_neither_terminal_nor_markdown() -> None:
 def test_markdown_has_the_rows_of_the_terminal() -> None:
     made = full_record()
     text, markdown = to_text(made), to_markdown(made)
-    for one in made.benchmarks:
-        assert f"| {label(one.params)}" in markdown
+    for benchmark in made.benchmarks:
+        assert f"| {label(benchmark.params)}" in markdown
     for row in lines_of(text, "openvino int8"):
         for words in re.split(r"  +", row):
             assert words in markdown

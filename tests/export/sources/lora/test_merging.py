@@ -60,8 +60,8 @@ def test_all_schemes_give_the_same_weights(
     file = save(tmp_path / "d.safetensors", diffusers(broad), lora_adapter_metadata=IN_FILE)
     assert_same(weights(checkpoint, LoraSpec(file, WEIGHT)), expected)
     files = [save_peft(tmp_path / part, of_part(broad, part)) for part in parts_of(checkpoint)]
-    assert_same(weights(checkpoint, *(LoraSpec(one, WEIGHT) for one in files)), expected)
-    renamed = {name.replace("_A.", "_A.default."): one for name, one in peft(broad).items()}
+    assert_same(weights(checkpoint, *(LoraSpec(path, WEIGHT) for path in files)), expected)
+    renamed = {name.replace("_A.", "_A.default."): tensor for name, tensor in peft(broad).items()}
     save(files[0], renamed)
     assert_same(weights(checkpoint, LoraSpec(files[0], WEIGHT)), expected)
 
@@ -75,7 +75,7 @@ def test_names_of_attentions_processors_and_of_the_original_code_are_known(
     old = save(tmp_path / "old.safetensors", processors(attention))
     expected = weights(checkpoint, LoraSpec(new))
     assert_same(weights(checkpoint, LoraSpec(old)), expected)
-    bare = {name.removeprefix("unet."): one for name, one in processors(attention).items()}
+    bare = {name.removeprefix("unet."): tensor for name, tensor in processors(attention).items()}
     save(old, bare)
     assert_same(weights(checkpoint, LoraSpec(old)), expected)
 
@@ -97,7 +97,8 @@ def test_matrices_may_stand_for_convolutions_of_one_pixel(
     (key, pair), *_ = ((k, p) for k, p in lora.items() if p.down.shape[2:] == (1, 1))
     flat = Pair(pair.down.flatten(1), pair.up.flatten(1))
     files = [
-        save(tmp_path / f"{i}.safetensors", kohya({key: one})) for i, one in enumerate([pair, flat])
+        save(tmp_path / f"{i}.safetensors", kohya({key: form}))
+        for i, form in enumerate([pair, flat])
     ]
     assert_same(*(weights(tiny_checkpoint, LoraSpec(file)) for file in files))
 

@@ -62,11 +62,13 @@ def test_what_is_exported_has_the_lora_in_its_weights(ink: Path) -> None:
     pipe.fuse_lora(components=["unet", "text_encoder", "text_encoder_2"], lora_scale=WEIGHT)
     pipe.unload_lora_weights()
     merged = with_loras(checkpoint(), [LoraSpec(ink, WEIGHT)])
-    found = {one.name: one.module.get_submodule("network") for one in networks(merged)}
+    modules = {
+        network.name: network.module.get_submodule("network") for network in networks(merged)
+    }
     for part in ("text_encoder", "text_encoder_2", "unet"):
         expected = getattr(pipe, part).state_dict()
-        assert found[part].state_dict().keys() == expected.keys()
-        for name, weight in found[part].state_dict().items():
+        assert modules[part].state_dict().keys() == expected.keys()
+        for name, weight in modules[part].state_dict().items():
             torch.testing.assert_close(weight, expected[name], atol=1e-6, rtol=1e-5)
 
 
@@ -152,7 +154,7 @@ def test_a_text_is_read_to_its_end_though_a_word_has_a_larger_id() -> None:
     legacy = CLIPTextModelWithProjection(old).eval()
     legacy.load_state_dict(encoder.state_dict())
     module = XlTextEncoderModule(legacy)
-    plain, word = (torch.tensor([[512, 5, one, 513, *[0] * 73]]) for one in (6, 514))
+    plain, word = (torch.tensor([[512, 5, token, 513, *[0] * 73]]) for token in (6, 514))
     before = [module(ids)[0] for ids in (plain, word)]
     module.reads_text_to(513)
     assert torch.equal(module(plain)[0], before[0])

@@ -98,7 +98,7 @@ def peft(lora: Mapping[Key, Pair]) -> Tensors:
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], **metadata: object) -> Path:
     text = {name: json.dumps(value) for name, value in metadata.items()}
-    save_file({name: one.contiguous() for name, one in tensors.items()}, path, text or None)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, text or None)
     return path
 
 

@@ -87,12 +87,12 @@ model:
 
 def test_a_published_file_says_the_same_as_the_bundled_one(tmp_path: Path) -> None:
     path = write_yaml(tmp_path / "v2-inference-bf16.yaml", yaml.safe_load(V2_BF16))
-    found, bundled = read_ldm_config(path), read_ldm_config("v2-inference-bf16")
-    assert found.precision == "bf16"
+    config, bundled = read_ldm_config(path), read_ldm_config("v2-inference-bf16")
+    assert config.precision == "bf16"
     used = {"linear_start", "linear_end", "timesteps", "parameterization", "scale_factor"}
-    assert found.params.model_dump(include=used) == bundled.params.model_dump(include=used)
-    assert found.params.image_size == bundled.params.image_size
-    assert found.params.unet_config.params.context_dim == 1024
+    assert config.params.model_dump(include=used) == bundled.params.model_dump(include=used)
+    assert config.params.image_size == bundled.params.image_size
+    assert config.params.unet_config.params.context_dim == 1024
 
 
 def test_what_a_file_leaves_out_is_the_original_codes_default(tmp_path: Path) -> None:

@@ -39,10 +39,10 @@ def test_an_ordinary_checkpoint_is_read(tmp_path: Path, nested: bool) -> None:
     weights["c"] = torch.nn.Parameter(torch.ones(3))
     content = {"state_dict": weights, "epoch": 3, "lr": [0.1, None, True]} if nested else weights
     torch.save(content, tmp_path / "model.ckpt")
-    found = read_pickled(tmp_path / "model.ckpt")
-    assert found.keys() == {"a", "b", "c"}
+    tensors = read_pickled(tmp_path / "model.ckpt")
+    assert tensors.keys() == {"a", "b", "c"}
     for name, weight in weights.items():
-        assert torch.equal(found[name], weight)
+        assert torch.equal(tensors[name], weight)
 
 
 def test_a_trainers_record_is_no_obstacle(tmp_path: Path) -> None:

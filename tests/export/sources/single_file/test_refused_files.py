@@ -233,7 +233,7 @@ def test_the_command_refuses_in_a_sentence(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = [str(files["sd2"][0]) if one == "FILE" else one for one in arguments]
+    given = [str(files["sd2"][0]) if argument == "FILE" else argument for argument in arguments]
     result = CliRunner().invoke(export_command, [*given, "--quiet"])
     assert isinstance(result.exception, SdrtError)
     assert result.exception.exit_code == code

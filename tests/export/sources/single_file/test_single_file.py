@@ -32,7 +32,7 @@ from tests.export.sources.single_file.twins import (
 
 def assert_same_networks(found: SingleFileCheckpoint, expected: RandomCheckpoint) -> None:
     for part in parts_of(expected):
-        ours, theirs = (one.network(part).state_dict() for one in (found, expected))
+        ours, theirs = (source.network(part).state_dict() for source in (found, expected))
         assert ours.keys() == theirs.keys()
         for name, weight in theirs.items():
             assert torch.equal(ours[name], weight), name
@@ -42,18 +42,21 @@ def assert_same_networks(found: SingleFileCheckpoint, expected: RandomCheckpoint
 def test_a_file_gives_the_networks_that_were_saved(
     files: dict[str, tuple[Path, Path]], family: str
 ) -> None:
-    found, made = SingleFileCheckpoint.open(*files[family]), twin(family)
-    assert_same_networks(found, made)
-    assert (found.family, found.latent, found.schedule, found.prediction) == (
+    checkpoint, made = SingleFileCheckpoint.open(*files[family]), twin(family)
+    assert_same_networks(checkpoint, made)
+    assert (checkpoint.family, checkpoint.latent, checkpoint.schedule, checkpoint.prediction) == (
         made.family,
         made.latent,
         made.schedule,
         made.prediction,
     )
-    assert found.tokenizer()("a Boat, at 7").input_ids == made.tokenizer()("a Boat, at 7").input_ids
-    assert found.tokenizer().pad_token_id == made.tokenizer().pad_token_id
-    assert (found.defaults.width, found.defaults.height) == (64, 64)
-    assert found.prediction_source == f"{family}.yaml"
+    assert (
+        checkpoint.tokenizer()("a Boat, at 7").input_ids
+        == made.tokenizer()("a Boat, at 7").input_ids
+    )
+    assert checkpoint.tokenizer().pad_token_id == made.tokenizer().pad_token_id
+    assert (checkpoint.defaults.width, checkpoint.defaults.height) == (64, 64)
+    assert checkpoint.prediction_source == f"{family}.yaml"
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd1-inpaint", "sd1-edit", "sd2"])
@@ -61,12 +64,12 @@ def test_diffusers_own_converter_reads_the_same_from_the_file(
     files: dict[str, tuple[Path, Path]], family: str
 ) -> None:
     path, config = files[family]
-    found = SingleFileCheckpoint.open(path, config)
+    checkpoint = SingleFileCheckpoint.open(path, config)
     theirs = {
-        "unet": converters.convert_ldm_unet_checkpoint(load_file(path), found.configs["unet"]),
-        "vae": converters.convert_ldm_vae_checkpoint(load_file(path), found.configs["vae"]),
+        "unet": converters.convert_ldm_unet_checkpoint(load_file(path), checkpoint.configs["unet"]),
+        "vae": converters.convert_ldm_vae_checkpoint(load_file(path), checkpoint.configs["vae"]),
     }
-    encoder = found.text_encoder()
+    encoder = checkpoint.text_encoder()
     if family == "sd2":
         text = converters.convert_open_clip_checkpoint(encoder, load_file(path))
     else:
@@ -78,7 +81,7 @@ def test_diffusers_own_converter_reads_the_same_from_the_file(
         k: v for k, v in bare.items() if not k.startswith(left) or k in (encoder.state_dict())
     }
     for part, expected in theirs.items():
-        ours = getattr(found, part)().state_dict()
+        ours = getattr(checkpoint, part)().state_dict()
         assert ours.keys() == expected.keys()
         for name, weight in expected.items():
             assert torch.equal(ours[name], weight), name
@@ -90,14 +93,14 @@ def test_loaded_networks_compute_what_the_saved_ones_do(
 ) -> None:
     """Also what no weight says: heads, activations, positions."""
     outputs = []
-    for one in (SingleFileCheckpoint.open(*files[family]), twin(family)):
-        channels = one.configs["unet"]["in_channels"]
+    for checkpoint in (SingleFileCheckpoint.open(*files[family]), twin(family)):
+        channels = checkpoint.configs["unet"]["in_channels"]
         given = torch.randn(1, channels, 8, 8, generator=torch.Generator().manual_seed(0))
         latents = given[:, :4]
         with torch.no_grad():
-            states = one.text_encoder()(torch.arange(77)[None]).last_hidden_state
-            prediction = one.unet()(given, 500, states).sample
-            outputs.append((states, prediction, one.vae().decode(latents).sample))
+            states = checkpoint.text_encoder()(torch.arange(77)[None]).last_hidden_state
+            prediction = checkpoint.unet()(given, 500, states).sample
+            outputs.append((states, prediction, checkpoint.vae().decode(latents).sample))
     torch.testing.assert_close(outputs[0], outputs[1])
 
 
@@ -107,8 +110,8 @@ def test_a_pickled_file_is_the_same_model(
     path, config = save("sd2", tmp_path / "model.ckpt"), files["sd2"][1]
     with pytest.raises(UsageError, match="is a pickle, which can run code .*give --allow-pickle"):
         SingleFileCheckpoint.open(path, config)
-    found = SingleFileCheckpoint.open(path, config, allow_pickle=True)
-    assert_same_networks(found, twin("sd2"))
+    checkpoint = SingleFileCheckpoint.open(path, config, allow_pickle=True)
+    assert_same_networks(checkpoint, twin("sd2"))
 
 
 def test_half_precision_is_widened(files: dict[str, tuple[Path, Path]], tmp_path: Path) -> None:
@@ -160,18 +163,18 @@ def test_published_geometries_are_recognised_without_a_configuration(
         shapes |= {name.replace(".22.", ".23."): shape for name, shape in last.items()}
     file = WeightsFile(Path("model.safetensors"), shapes, lambda names: {})
     monkeypatch.setattr(module, "open_weights", lambda *_: file)
-    found = SingleFileCheckpoint.open(file.path)
-    assert (found.family, found.weights()) == (family, made.weights())
-    assert (found.prediction_source, found.latent) == ("", made.latent)
-    assert found.spaced_as(read_preset(preset)[1]).schedule == made.schedule
+    checkpoint = SingleFileCheckpoint.open(file.path)
+    assert (checkpoint.family, checkpoint.weights()) == (family, made.weights())
+    assert (checkpoint.prediction_source, checkpoint.latent) == ("", made.latent)
+    assert checkpoint.spaced_as(read_preset(preset)[1]).schedule == made.schedule
     for name, expected in made.configs["unet"].items():
-        assert found.configs["unet"][name] == expected, name
+        assert checkpoint.configs["unet"][name] == expected, name
     assert (
-        found.configs["text_encoder"]["num_attention_heads"]
+        checkpoint.configs["text_encoder"]["num_attention_heads"]
         == (made.configs["text_encoder"]["num_attention_heads"])
     )
-    v = found.with_scheduler(prediction_type="v_prediction").defaults.width
-    assert (found.defaults.width, v) == (side, 768 if family == "sd2" else side)
+    v = checkpoint.with_scheduler(prediction_type="v_prediction").defaults.width
+    assert (checkpoint.defaults.width, v) == (side, 768 if family == "sd2" else side)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
@@ -208,9 +211,12 @@ def test_a_table_of_other_noise_contradicts_the_configuration(
 def test_a_prediction_that_is_given_is_believed(files: dict[str, tuple[Path, Path]]) -> None:
     path, config = files["sd2"]
     options = SourceOptions(str(config), prediction="v_prediction", zero_terminal_snr=True)
-    found = open_checkpoint(path, options)
-    assert (found.prediction, found.prediction_source) == ("v_prediction", "--prediction")
-    assert (found.schedule.zero_terminal_snr, found.schedule.spacing) == (True, "trailing")
+    checkpoint = open_checkpoint(path, options)
+    assert (checkpoint.prediction, checkpoint.prediction_source) == ("v_prediction", "--prediction")
+    assert (checkpoint.schedule.zero_terminal_snr, checkpoint.schedule.spacing) == (
+        True,
+        "trailing",
+    )
     with pytest.raises(UsageError, match="unknown prediction 'w'; known: epsilon, v_prediction"):
         open_checkpoint(path, SourceOptions(str(config), prediction="w"))
 

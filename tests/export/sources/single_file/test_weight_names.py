@@ -63,10 +63,10 @@ def test_diffusers_own_converter_reads_the_same(preset: str) -> None:
     assert_equal(theirs.convert_ldm_vae_checkpoint(dict(ldm), vae), vae_weights)
     if FAMILIES[preset] == "sd2":
         encoder = CLIPTextModel(CLIPTextConfig.from_dict(text))
-        found = theirs.convert_open_clip_checkpoint(encoder, dict(ldm))
+        weights = theirs.convert_open_clip_checkpoint(encoder, dict(ldm))
     else:
-        found = theirs.convert_ldm_clip_checkpoint(dict(ldm))
-    bare = {name.removeprefix("text_model."): weight for name, weight in found.items()}
+        weights = theirs.convert_ldm_clip_checkpoint(dict(ldm))
+    bare = {name.removeprefix("text_model."): weight for name, weight in weights.items()}
     assert_equal(bare, text_weights)
 
 
@@ -80,8 +80,8 @@ def test_diffusers_own_converter_reads_both_text_encoders_of_xl() -> None:
         **to_ldm("unet", unet_weights, unet, "sdxl"),
     }
     assert_equal(theirs.convert_ldm_unet_checkpoint(dict(ldm), unet), unet_weights)
-    found = theirs.convert_ldm_clip_checkpoint(dict(ldm))
-    bare = {name.removeprefix("text_model."): weight for name, weight in found.items()}
+    weights = theirs.convert_ldm_clip_checkpoint(dict(ldm))
+    bare = {name.removeprefix("text_model."): weight for name, weight in weights.items()}
     assert_equal(bare, first_weights)
     encoder = CLIPTextModelWithProjection(CLIPTextConfig.from_dict(second))
     start = PREFIXES["sdxl"]["text_encoder_2"]

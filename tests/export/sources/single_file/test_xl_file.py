@@ -31,43 +31,49 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_file_gives_the_networks_that_were_saved(file: Path) -> None:
-    made, found = twin("sdxl"), SingleFileCheckpoint.open(file)
+    made, checkpoint = twin("sdxl"), SingleFileCheckpoint.open(file)
     for part in parts_of(made):
-        ours, theirs = (one.network(part).state_dict() for one in (found, made))
+        ours, theirs = (source.network(part).state_dict() for source in (checkpoint, made))
         assert ours.keys() == theirs.keys()
         for name, weight in theirs.items():
             assert torch.equal(ours[name], weight), name
-    assert (found.family, found.latent, found.schedule) == ("sdxl", made.latent, made.schedule)
-    assert found.zeros_for_empty_prompt
-    assert (found.defaults.width, found.defaults.guidance_scale) == (1024, 5.0)
+    assert (checkpoint.family, checkpoint.latent, checkpoint.schedule) == (
+        "sdxl",
+        made.latent,
+        made.schedule,
+    )
+    assert checkpoint.zeros_for_empty_prompt
+    assert (checkpoint.defaults.width, checkpoint.defaults.guidance_scale) == (1024, 5.0)
     for encoder in made.text_encoders:
-        ours, theirs = (one.tokenizer(encoder) for one in (found, made))
+        ours, theirs = (source.tokenizer(encoder) for source in (checkpoint, made))
         assert ours("a Boat, at 7").input_ids == theirs("a Boat, at 7").input_ids
         assert ours.pad_token_id == theirs.pad_token_id
 
 
 def test_loaded_networks_compute_what_the_saved_ones_do(file: Path) -> None:
     """Also what no weight says: heads, activations, positions, the end of a text."""
-    found = [outputs(one) for one in (SingleFileCheckpoint.open(file), twin("sdxl"))]
-    torch.testing.assert_close(found[0], found[1])
+    results = [
+        outputs(checkpoint) for checkpoint in (SingleFileCheckpoint.open(file), twin("sdxl"))
+    ]
+    torch.testing.assert_close(results[0], results[1])
 
 
 @torch.no_grad()
-def outputs(one: Checkpoint) -> tuple[torch.Tensor, ...]:
+def outputs(checkpoint: Checkpoint) -> tuple[torch.Tensor, ...]:
     latents = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     ids = torch.arange(437, 514)[None]  # the last is the end
-    first = one.text_encoder()(ids, output_hidden_states=True).hidden_states[-2]
-    second = one.text_encoder_2()(ids, output_hidden_states=True)
+    first = checkpoint.text_encoder()(ids, output_hidden_states=True).hidden_states[-2]
+    second = checkpoint.text_encoder_2()(ids, output_hidden_states=True)
     states = torch.cat([first, second.hidden_states[-2]], dim=2)
     added = {"text_embeds": second.text_embeds, "time_ids": torch.arange(6.0)[None]}
-    prediction = one.unet()(latents, 500, states, added_cond_kwargs=added).sample
-    return states, second.text_embeds, prediction, one.vae().decode(latents).sample
+    prediction = checkpoint.unet()(latents, 500, states, added_cond_kwargs=added).sample
+    return states, second.text_embeds, prediction, checkpoint.vae().decode(latents).sample
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
 def test_what_it_predicts_can_be_said(file: Path, prediction: Prediction) -> None:
-    found = open_checkpoint(file, SourceOptions(prediction=prediction))
-    assert (found.prediction, found.prediction_source) == (prediction, "--prediction")
+    checkpoint = open_checkpoint(file, SourceOptions(prediction=prediction))
+    assert (checkpoint.prediction, checkpoint.prediction_source) == (prediction, "--prediction")
 
 
 BAD: list[tuple[str, type[SdrtError], str]] = [
@@ -86,7 +92,7 @@ def test_what_is_missing_is_named(
 ) -> None:
     path = tmp_path / "bad.safetensors"
     weights = ldm_weights("sdxl")
-    save_file({name: one for name, one in weights.items() if not name.startswith(lost)}, path)
+    save_file({name: weight for name, weight in weights.items() if not name.startswith(lost)}, path)
     with pytest.raises(error, match=message):
         SingleFileCheckpoint.open(path)
 

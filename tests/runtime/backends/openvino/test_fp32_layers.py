@@ -28,9 +28,9 @@ def compiled(core: ov.Core, model: ov.Model) -> ov.InferRequest:
 def run(
     request: ov.InferRequest, feeds: Mapping[str, Array], suffix: Fp32Suffix | None = None
 ) -> Array:
-    found: Array = next(iter(request.infer(dict(feeds)).values())).copy()
+    output: Array = next(iter(request.infer(dict(feeds)).values())).copy()
     if suffix is None:
-        return found
+        return output
     suffix.infer(request)
     return suffix.output()
 
@@ -75,7 +75,7 @@ def test_sinusoids_of_small_inputs_are_cut() -> None:
     feeds = {"x": np.linspace(0, 999, 6, dtype=np.float32).reshape(2, 3)}
     prefix = cut_prefix(core, model)
     assert prefix
-    assert [one.get_any_name() for one in model.inputs] == list(prefix.names)
+    assert [port.get_any_name() for port in model.inputs] == list(prefix.names)
     np.testing.assert_allclose(
         run(compiled(core, model), prefix.complete(feeds)), np.sin(feeds["x"]), 1e-4
     )
@@ -84,7 +84,7 @@ def test_sinusoids_of_small_inputs_are_cut() -> None:
 def test_sines_of_pictures_are_not_sinusoids_of_time() -> None:
     model = small_model([1, 4, 8, 8])
     assert cut_prefix(ov.Core(), model) is None
-    assert [one.get_any_name() for one in model.inputs] == ["x"]
+    assert [port.get_any_name() for port in model.inputs] == ["x"]
 
 
 def convolutions(channels: int, is_read_twice: bool = False, weights: str = "float32") -> ov.Model:
@@ -168,9 +168,9 @@ def test_bf16_is_as_near_to_fp32_at_every_timestep(demo: Artifact) -> None:
         backend.open(demo.network("unet", backend.formats))
         for backend in (open_backend("openvino", precision=p) for p in ("fp32", "bf16"))
     ]
-    found = []
+    ratios = []
     for timestep in TIMESTEPS:
         feeds["timestep"] = np.array(timestep, np.float32)
-        found.append(snr_db(*(graph.run(feeds)["out_sample"] for graph in graphs)))
+        ratios.append(snr_db(*(graph.run(feeds)["out_sample"] for graph in graphs)))
     assert graphs[1].executed().precision == "bf16"
-    assert min(found) >= 48
+    assert min(ratios) >= 48
