@@ -163,7 +163,7 @@ def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
     from sdrt_export.presets import read_preset
     from sdrt_export.sources.random_weights import RandomCheckpoint
 
-    checkpoint = RandomCheckpoint.of(*read_preset("tiny-sdxl"))
+    checkpoint = RandomCheckpoint.from_preset(*read_preset("tiny-sdxl"))
     return made_once("tiny-sdxl", lambda folder: export(checkpoint, folder))
 
 
@@ -200,7 +200,7 @@ def unet_twins(made_once: Callable[[str, Maker], Path]) -> Callable[[str], Artif
 
     def export_whole(folder: Path) -> None:
         name, preset = read_preset("tiny-inpaint")
-        checkpoint = RandomCheckpoint.of(name, preset)
+        checkpoint = RandomCheckpoint.from_preset(name, preset)
         export(checkpoint, folder, "fp32", preset.formats, preset.defaults)
 
     def made(name: str) -> Artifact:
@@ -210,7 +210,9 @@ def unet_twins(made_once: Callable[[str, Maker], Path]) -> Callable[[str], Artif
 
         def export_unet(folder: Path) -> None:
             preset = read_preset(name)[1]
-            export_parts(["unet"], RandomCheckpoint.of(name, preset), preset, folder, whole)
+            export_parts(
+                ["unet"], RandomCheckpoint.from_preset(name, preset), preset, folder, whole
+            )
 
         return open_artifact(made_once(name, export_unet))
 

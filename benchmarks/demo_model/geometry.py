@@ -27,7 +27,7 @@ def untrained_vae() -> AutoencoderKL:
 
 
 def _untrained() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("demo"))
+    return RandomCheckpoint.from_preset(*read_preset("demo"))
 
 
 def noise_schedule() -> DDIMScheduler:

@@ -39,7 +39,7 @@ def restore(artifact: Artifact, work: Path) -> None:
     """Write an artifact of the preset `demo` as a diffusers folder."""
     modules: dict[str, Any] = {}
     weights: dict[str, Weights] = {}
-    for network in networks(RandomCheckpoint.of(*read_preset("demo"))):
+    for network in networks(RandomCheckpoint.from_preset(*read_preset("demo"))):
         folder = FOLDERS[network.name]
         modules[folder] = network.module.network
         # Decoder and encoder are halves of one module, each found in a graph of its own.

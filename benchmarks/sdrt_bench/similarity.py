@@ -82,7 +82,7 @@ class Spread:
     max: float
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> "Spread":
+    def from_values(cls, values: Sequence[float]) -> "Spread":
         """Summarize one value or more, which may be infinite."""
         ordered = sorted(values)
         return cls(*(_quantile(ordered, share) for share in (0, 0.1, 0.5, 0.9, 1)))

@@ -96,16 +96,16 @@ def test_pictures_smaller_than_the_window_are_refused() -> None:
 
 def test_a_spread_is_numpys_quantiles() -> None:
     values = np.random.default_rng(1).normal(size=37).tolist()
-    spread = Spread.of(values)
+    spread = Spread.from_values(values)
     expected = np.quantile(values, [0, 0.1, 0.5, 0.9, 1])
     assert [spread.min, spread.p10, spread.median, spread.p90, spread.max] == pytest.approx(
         expected
     )
-    assert Spread.of([4.0]) == Spread(4, 4, 4, 4, 4)
-    assert Spread.of([1.0, 2.0]).median == 1.5
+    assert Spread.from_values([4.0]) == Spread(4, 4, 4, 4, 4)
+    assert Spread.from_values([1.0, 2.0]).median == 1.5
 
 
 def test_a_spread_knows_infinite_values() -> None:
-    assert Spread.of([math.inf] * 3) == Spread(*[math.inf] * 5)
-    spread = Spread.of([30.0, 40.0, math.inf, math.inf])
+    assert Spread.from_values([math.inf] * 3) == Spread(*[math.inf] * 5)
+    spread = Spread.from_values([30.0, 40.0, math.inf, math.inf])
     assert (spread.min, spread.median, spread.max) == (30.0, math.inf, math.inf)

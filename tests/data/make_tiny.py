@@ -27,7 +27,7 @@ def committed_preset() -> Preset:
 
 def committed_checkpoint() -> RandomCheckpoint:
     """The weights of `tests/data/tiny`."""
-    return RandomCheckpoint.of("tiny", committed_preset())
+    return RandomCheckpoint.from_preset("tiny", committed_preset())
 
 
 def export_tiny(folder: Path, precision: Precision) -> None:

@@ -25,7 +25,7 @@ def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
     preset_name, preset = read_preset(name)
     assert preset_name == name
     assert preset.geometry is not None
-    checkpoint = RandomCheckpoint.of(name, preset)
+    checkpoint = RandomCheckpoint.from_preset(name, preset)
     # The published sizes: 123 M + 860 M + 84 M, 340 M + 866 M + 84 M,
     # 123 M + 695 M + 2567 M + 84 M, and without the first 695 M + 2260 M + 84 M.
     weights = {"sd15": 1_066_235_307, "sd21": 1_289_952_427, "sd21-v": 1_289_952_427}

@@ -62,7 +62,7 @@ def diffusers_paints(
     cls: Any, preset: Preset, pipe: Pipeline, sampler: str, **options: Any
 ) -> np.ndarray:
     """A picture of diffusers with the same weights and noise, and the embeddings of ours."""
-    checkpoint = RandomCheckpoint.of("tiny", preset)
+    checkpoint = RandomCheckpoint.from_preset("tiny", preset)
     assert preset.geometry
     scheduler, own = SCHEDULERS[sampler]
     config = DDIMScheduler(**preset.geometry.scheduler).config

@@ -17,7 +17,7 @@ from tests.data.make_tiny import committed_preset
 def counted_by_torch(preset: Preset, rows: int, height: int, width: int) -> tuple[int, int]:
     """Of a preset's U-Net without its weights: all, and those of attention."""
     with torch.device("meta"):
-        unet = RandomCheckpoint.of("counted", preset).unet()
+        unet = RandomCheckpoint.from_preset("counted", preset).unet()
         assert preset.geometry is not None
         states = torch.empty(rows, 77, preset.geometry.unet["cross_attention_dim"])
         with FlopCounterMode(display=False) as counter:

@@ -60,7 +60,7 @@ def test_pictures_equal_those_of_diffusers(tiny_exports: dict[str, Path], name: 
     checkpoint = committed_checkpoint()
     pipes = {"onnxruntime": sdrt.load(tiny_exports["fp32"], backend="onnxruntime")}
     scheduler = make_scheduler(name, checkpoint.configs["scheduler"])
-    networks = TorchNetworks.of(checkpoint)
+    networks = TorchNetworks.from_checkpoint(checkpoint)
     theirs, (ours,) = compare(networks, pipes, scheduler, "a boat", seed=3, steps=6)
     assert psnr_db(theirs, ours) >= 45
     _, (other,) = compare(networks, pipes, scheduler, "a boat", seed=4, steps=6)

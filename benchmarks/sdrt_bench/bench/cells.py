@@ -53,7 +53,7 @@ class Models:
     by_stored: Mapping[str, Artifact] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, artifacts: Sequence[Artifact]) -> "Models":
+    def from_artifacts(cls, artifacts: Sequence[Artifact]) -> "Models":
         """Sort exports by precision.
 
         Raises `UsageError` where two of them store the same, or are of several models, and

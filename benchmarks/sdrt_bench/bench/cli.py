@@ -86,7 +86,7 @@ def _session(
             import matplotlib  # noqa: F401
     opened = _open_models(models, axes, output.is_silent)
     cells, runners = _cells(opened, axes, peers)
-    return Session.of(opened, cells, target, settings, resumed, runners)
+    return Session.prepare(opened, cells, target, settings, resumed, runners)
 
 
 def _run(session: "Session", output: OutputOptions) -> None:
@@ -150,7 +150,7 @@ def _cells(
         raise MissingExtraError(str(error.name), "all") from error
     chosen, cache = catalogue.choose_peers(options.peers), cache_folder() / "peers"
     peer_cells = catalogue.cells(chosen, own_cells)
-    weights = Weights.of(models.first.manifest.source, options.peer_weights, cache)
+    weights = Weights.from_source(models.first.manifest.source, options.peer_weights, cache)
     runner = catalogue.PeerRunner(weights, cache)
     return [*own_cells, *peer_cells], {peer.name: runner for peer in chosen}
 

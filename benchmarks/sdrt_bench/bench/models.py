@@ -20,8 +20,8 @@ def open_models(paths: Sequence[str]) -> Models:
     if len(paths) == 1 and not is_artifact(paths[0]) and Path(paths[0]).is_dir():
         inside = sorted(path for path in Path(paths[0]).iterdir() if is_artifact(path))
         if inside:
-            return Models.of([open_artifact(path) for path in inside])
-    return Models.of([open_artifact(path) for path in paths or (None,)])
+            return Models.from_artifacts([open_artifact(path) for path in inside])
+    return Models.from_artifacts([open_artifact(path) for path in paths or (None,)])
 
 
 def preset_models(
@@ -44,7 +44,7 @@ def preset_models(
         if not is_artifact(path):
             export(preset, is_random, precision, path)
         artifacts.append(open_artifact(path))
-    return Models.of(artifacts)
+    return Models.from_artifacts(artifacts)
 
 
 def _default_precisions() -> list[str]:

@@ -67,7 +67,7 @@ class Session:
     """They are in order, each once."""
 
     @classmethod
-    def of(
+    def prepare(
         cls,
         models: Models,
         cells: Sequence[Params],

@@ -53,18 +53,18 @@ class ModelComparison:
     @cached_property
     def psnr_db(self) -> Spread:
         """PSNR of the images."""
-        return Spread.of([pair.psnr_db for pair in self.pairs])
+        return Spread.from_values([pair.psnr_db for pair in self.pairs])
 
     @cached_property
     def ssim(self) -> Spread:
         """SSIM of the images."""
-        return Spread.of([pair.ssim for pair in self.pairs])
+        return Spread.from_values([pair.ssim for pair in self.pairs])
 
     @cached_property
     def latent_psnr_db(self) -> list[Spread]:
         """PSNR of the latents after each step."""
         columns = zip(*(pair.latent_psnr_db for pair in self.pairs), strict=True)
-        return [Spread.of(column) for column in columns]
+        return [Spread.from_values(column) for column in columns]
 
     @cached_property
     def accuracy(self) -> tuple[Accuracy, Accuracy] | None:

@@ -47,7 +47,7 @@ class Export:
 def open_weights(name: str, cache: Path) -> Weights:
     """Open the weights of a model: the embedded one's, or random ones of a preset."""
     if name in RANDOM:
-        return Weights(RandomCheckpoint.of(*read_preset(name)), cache)
+        return Weights(RandomCheckpoint.from_preset(*read_preset(name)), cache)
     if name != DEMO:
         raise UsageError(f"no model is called {name!r}; expected some of {', '.join(MODELS)}")
     return Weights(_demo(cache), cache)

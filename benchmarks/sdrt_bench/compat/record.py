@@ -31,7 +31,7 @@ class ExchangeRow(Model):
     """Both sides have these versions."""
 
     @classmethod
-    def of(cls, outcome: Outcome, versions: str) -> "ExchangeRow":
+    def from_outcome(cls, outcome: Outcome, versions: str) -> "ExchangeRow":
         """Make the row of an outcome."""
         exchange, db = outcome.exchange, outcome.psnr_db
         return cls(

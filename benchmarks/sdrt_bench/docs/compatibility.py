@@ -60,9 +60,11 @@ def _run(record: Path, document: Path, chosen: Sequence[Exchange], threads: int)
     with_marked(read_document(document), MARK, "")
     cache, rows = cache_folder() / "peers", []
     for outcome in run(chosen, cache, threads):
-        rows.append(ExchangeRow.of(outcome, _versions(outcome, cache)))
+        rows.append(ExchangeRow.from_outcome(outcome, _versions(outcome, cache)))
         print(f"{rows[-1].name}: {rows[-1].error or rows[-1].shown}", flush=True)
-    order = [ExchangeRow.of(Outcome(exchange, None), "").key for exchange in exchanges(MODELS)]
+    order = [
+        ExchangeRow.from_outcome(Outcome(exchange, None), "").key for exchange in exchanges(MODELS)
+    ]
     text = with_marked(read_document(document), MARK, tables(merge(record, rows, order)))
     with whole_file(document) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -154,7 +154,7 @@ def export_all(checkpoint: Checkpoint, folder: Path, preset: Preset) -> dict[Pre
 
 def rows(name: str, preset: Preset, folder: Path) -> Iterator[list[str]]:
     """Measure the table's rows of one preset: PSNR of each engine in each precision."""
-    checkpoint = RandomCheckpoint.of(name, preset)
+    checkpoint = RandomCheckpoint.from_preset(name, preset)
     options: Options = {
         "num_inference_steps": min(STEPS, preset.defaults.num_inference_steps),
         "guidance_scale": preset.defaults.guidance_scale,

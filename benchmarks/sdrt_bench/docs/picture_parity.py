@@ -69,7 +69,7 @@ class TorchNetworks:
     vae: AutoencoderKL
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint) -> "TorchNetworks":
+    def from_checkpoint(cls, checkpoint: Checkpoint) -> "TorchNetworks":
         """Load all of a checkpoint."""
         return cls(checkpoint.text_encoder(), checkpoint.unet(), checkpoint.vae())
 
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20)
     args = parser.parse_args()
-    networks = TorchNetworks.of(FolderCheckpoint.open(args.folder))
+    networks = TorchNetworks.from_checkpoint(FolderCheckpoint.open(args.folder))
     pipes = {
         name: sdrt.load(args.artifact, backend=name, precision="fp32")
         for name in ("onnxruntime", "openvino")

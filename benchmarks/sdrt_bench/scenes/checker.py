@@ -63,7 +63,7 @@ def _read(picture: Picture, scene: Scene) -> dict[str, str]:
     seen = {"time": time, "ground": ground}
     if scene.object == "none":
         return seen
-    view = _View.of(picture, rows, time, ground)
+    view = _View.from_picture(picture, rows, time, ground)
     color, mask = _find_color(view, scene.object)
     # A caption without a colour leaves the paint open; the rest is read from the paint found.
     seen["color"] = color
@@ -107,7 +107,7 @@ class _View:
     in_front: Mask
 
     @classmethod
-    def of(cls, picture: Picture, rows: Floats, time: str, ground: str) -> "_View":
+    def from_picture(cls, picture: Picture, rows: Floats, time: str, ground: str) -> "_View":
         behind = rows.copy()
         wanted = _ground_rows(ground, time)
         # Where an object fills most of a row, the row's median is the object.
@@ -209,7 +209,7 @@ def _examples() -> list[tuple[str, _Silhouette]]:
             )
             picture = render(scene, rng)
             rows = np.median(picture.astype(np.float32), axis=1)
-            view = _View.of(picture, rows, scene.time, scene.ground)
+            view = _View.from_picture(picture, rows, scene.time, scene.ground)
             silhouette = _silhouette(view, scene.color)
             if silhouette:
                 examples.append((name, silhouette))

@@ -59,7 +59,11 @@ def export_source(
 def _preset_source(preset: tuple[str, Preset] | None) -> Path | Checkpoint:
     assert preset is not None, "without a path there is a preset"
     name, content = preset
-    return RandomCheckpoint.of(name, content) if content.source is None else Path(content.source)
+    return (
+        RandomCheckpoint.from_preset(name, content)
+        if content.source is None
+        else Path(content.source)
+    )
 
 
 def _opened(source: Path | Checkpoint, options: SourceOptions) -> Path | Checkpoint:

@@ -20,7 +20,7 @@ class RandomCheckpoint(Checkpoint):
     seed: int = 0
 
     @classmethod
-    def of(cls, name: str, preset: Preset) -> "RandomCheckpoint":
+    def from_preset(cls, name: str, preset: Preset) -> "RandomCheckpoint":
         """A checkpoint of a preset's geometry, whose networks are made on demand."""
         geometry = preset.geometry
         if geometry is None:

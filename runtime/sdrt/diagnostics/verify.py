@@ -137,7 +137,9 @@ def seeded_feeds(
     feeds = {tensor.name: _array(tensor, sizes, rng) for tensor in inputs}
     if PICTURE in feeds:
         count, numbers = feeds[PICTURE].shape
-        feeds[PICTURE] = np.repeat(SizeConditioning.of(numbers, (height, width)).row, count, axis=0)
+        feeds[PICTURE] = np.repeat(
+            SizeConditioning.uncropped(numbers, (height, width)).row, count, axis=0
+        )
     return feeds
 
 

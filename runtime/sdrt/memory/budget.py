@@ -38,7 +38,7 @@ class Budget:
         `previewer` is the network that decodes steps on the way, if any does. Raises
         `OutOfMemoryError` if the run needs more memory than there is, or than it may take.
         """
-        plan = MemoryPlan.of(model, request, previewer)
+        plan = MemoryPlan.for_request(model, request, previewer)
         plan = self.fit(plan, may_tile=request.vae_tiling == "auto")
         self.check(plan)
         return plan

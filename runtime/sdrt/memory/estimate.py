@@ -134,7 +134,9 @@ class MemoryPlan:
     """Whether freed arrays go back to the system at once (`machine.give_back_freed_arrays`)."""
 
     @classmethod
-    def of(cls, model: OpenModel, request: Request, previewer: str | None = None) -> "MemoryPlan":
+    def for_request(
+        cls, model: OpenModel, request: Request, previewer: str | None = None
+    ) -> "MemoryPlan":
         """The plan of a request; `previewer` is the network that decodes steps on the way."""
         is_doubled = request.is_guided and not request.guidance.is_split
         first, largest = (request.width, request.height), request.hires or request
@@ -269,7 +271,7 @@ class MemoryPlan:
             return self.width * self.height
         downscale = self.artifact.manifest.latent.downscale
         sides = self.height // downscale, self.width // downscale
-        latents = Tiling.of(*sides).size(*sides)
+        latents = Tiling.for_size(*sides).size(*sides)
         return math.prod(latents) * downscale**2
 
     def precision_of(self, name: str) -> Precision:

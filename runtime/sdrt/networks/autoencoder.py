@@ -25,7 +25,7 @@ class LatentDistribution:
     deviation: Latents
 
     @classmethod
-    def of(cls, parameters: Floats, scale: float) -> "LatentDistribution":
+    def from_parameters(cls, parameters: Floats, scale: float) -> "LatentDistribution":
         """Read mean and log variance off the encoder's channels, (images, 2 * channels, h, w)."""
         mean, log_variance = np.split(parameters, 2, axis=1)
         deviation = np.exp(np.float32(0.5) * log_variance.clip(-30, 20))
@@ -51,7 +51,7 @@ def encode_pictures(
     vae = TiledVae(networks, state, "vae_encoder", "sample", "latent_parameters", latent.downscale)
     parameters = vae.run(pictures, ["image"] * len(pictures))
     state.timings.vae_encoder_s += vae.watch.seconds
-    return LatentDistribution.of(np.stack(parameters), latent.scale)
+    return LatentDistribution.from_parameters(np.stack(parameters), latent.scale)
 
 
 def decode_latents(networks: LoadedNetworks, latents: Latents, state: RunState) -> list[Floats]:

@@ -65,7 +65,7 @@ class RunState:
 
     def tiling_of(self, height: int, width: int) -> Tiling:
         """The tiles of a picture of so many latents: a single one unless the VAE works in tiles."""
-        return Tiling.of(height, width) if self.tiles_vae else Tiling(tile=max(height, width))
+        return Tiling.for_size(height, width) if self.tiles_vae else Tiling(tile=max(height, width))
 
     @contextmanager
     def at(self, place: str) -> Iterator[None]:

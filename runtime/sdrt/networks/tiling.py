@@ -31,7 +31,7 @@ class Tiling:
     """What of that is thrown away on the side where a tile ends."""
 
     @classmethod
-    def of(cls, height: int, width: int) -> "Tiling":
+    def for_size(cls, height: int, width: int) -> "Tiling":
         """That of a picture: where it is lower or narrower than a tile, tiles are longer instead.
 
         A network needs memory by a tile's pixels, and the fewer tiles, the nearer to the whole.

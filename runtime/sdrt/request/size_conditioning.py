@@ -37,7 +37,7 @@ class SizeConditioning:
     """How much people like the image, from 0 to 10; None for all models but refiners."""
 
     @classmethod
-    def of(cls, numbers: int, size: Pair) -> "SizeConditioning":
+    def uncropped(cls, numbers: int, size: Pair) -> "SizeConditioning":
         """The values of an uncropped image, (height, width), for a U-Net with that many inputs.
 
         Raises `UnsupportedError` for any number but 6, of SDXL, and 5, of its refiner.
@@ -95,7 +95,7 @@ def read_size_conditioning(
     Raises `UsageError` for options that the model does not take, and for wrong values.
     """
     if manifest.picture_numbers:
-        default = SizeConditioning.of(manifest.picture_numbers, size[::-1])
+        default = SizeConditioning.uncropped(manifest.picture_numbers, size[::-1])
         positive = _read(options, "", default)
         negative = _read(options, NEGATIVE, positive.negative)
         return Conditioning(size_conditioning=positive, negative_size_conditioning=negative)

@@ -22,7 +22,7 @@ def _able(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def models(demo: Artifact) -> Models:
-    return Models.of([demo])
+    return Models.from_artifacts([demo])
 
 
 def stored_in(artifact: Artifact, precision: str) -> Artifact:
@@ -39,7 +39,7 @@ def engines(table: list[Params]) -> list[tuple[str, str]]:
 def test_every_engine_runs_every_precision_that_it_can(models: Models) -> None:
     expected = [("openvino", "fp32"), ("onnxruntime", "fp32"), ("openvino", "bf16")]
     assert engines(cells(models, TableAxes())) == expected
-    both = Models.of([models.first, stored_in(models.first, "int8")])
+    both = Models.from_artifacts([models.first, stored_in(models.first, "int8")])
     int8 = [("openvino", "int8"), ("onnxruntime", "int8")]
     assert engines(cells(both, TableAxes())) == [*expected, *int8]
 
@@ -139,21 +139,21 @@ def test_a_processor_without_bf16_has_no_such_cells(
 
 def test_a_precision_runs_from_the_export_that_is_stored_in_it(demo: Artifact) -> None:
     fp32, int8 = stored_in(demo, "fp32"), stored_in(demo, "int8")
-    models = Models.of([int8, demo, fp32])
+    models = Models.from_artifacts([int8, demo, fp32])
     assert models.executing("fp32") is fp32
     assert models.executing("bf16") is demo
     assert models.executing("int8") is int8
-    assert Models.of([int8]).executing("fp32") is None
+    assert Models.from_artifacts([int8]).executing("fp32") is None
 
 
 def test_two_exports_of_one_precision_or_of_two_models_are_no_table(demo: Artifact) -> None:
     with pytest.raises(UsageError, match="are both stored in bf16"):
-        Models.of([demo, replace(demo)])
+        Models.from_artifacts([demo, replace(demo)])
     other = replace(demo, manifest=demo.manifest.model_copy(update={"name": "sd15"}))
     with pytest.raises(UsageError, match="exports of several models, demo, sd15"):
-        Models.of([demo, other])
+        Models.from_artifacts([demo, other])
     lora = Lora(file="ink.safetensors", sha256="0" * 64, weight=0.8)
     source = demo.manifest.source.model_copy(update={"loras": (lora,)})
     other = replace(demo, manifest=demo.manifest.model_copy(update={"source": source}))
     with pytest.raises(UsageError, match="have different LoRAs in them"):
-        Models.of([demo, stored_in(other, "fp32")])
+        Models.from_artifacts([demo, stored_in(other, "fp32")])

@@ -71,8 +71,8 @@ def session(
     repeat: int = 2,
     redo_noisy: bool = False,
 ) -> Session:
-    return Session.of(
-        Models.of([demo]),
+    return Session.prepare(
+        Models.from_artifacts([demo]),
         [params(precision) for precision in precisions],
         folder / "record.json",
         replace(SETTINGS, repeat=repeat, redo_noisy=redo_noisy),

@@ -20,7 +20,7 @@ def row(
 ) -> ExchangeRow:
     executed = "bf16" if stored.precision == "fp16" else "fp32"
     exchange = Exchange(model, stored, executed, TOOLS[tool])  # type: ignore[arg-type]
-    return ExchangeRow.of(Outcome(exchange, db, error), "tool 1 on engine 2")
+    return ExchangeRow.from_outcome(Outcome(exchange, db, error), "tool 1 on engine 2")
 
 
 def test_each_tool_gets_both_sides_exports_in_its_format() -> None:

@@ -30,7 +30,7 @@ PROMPT = "a boat, at 7"
 
 
 def checkpoint() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny-sdxl-refiner"))
+    return RandomCheckpoint.from_preset(*read_preset("tiny-sdxl-refiner"))
 
 
 def theirs() -> Any:

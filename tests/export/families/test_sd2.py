@@ -145,7 +145,10 @@ def test_few_steps_of_sd_turbo_equal_diffusers(
 
 def turbo() -> RandomCheckpoint:
     """The preset's model."""
-    made, weights = RandomCheckpoint.of(*read_preset("tiny-sd-turbo")), twin("sd2-v").configs
+    made, weights = (
+        RandomCheckpoint.from_preset(*read_preset("tiny-sd-turbo")),
+        twin("sd2-v").configs,
+    )
     assert all(made.configs[part] == weights[part] for part in ("text_encoder", "unet", "vae"))
     assert (made.defaults.sampler, made.schedule.spacing) == ("euler", "trailing")
     return made

@@ -282,7 +282,10 @@ def test_what_an_edit_has_not_is_refused(
 def test_a_folder_gives_the_network_that_was_saved(name: str, tmp_path: Path) -> None:
     classes = {LCM: LatentConsistencyModelPipeline, EDIT: StableDiffusionInstructPix2PixPipeline}
     theirs(name, classes[name]).save_pretrained(tmp_path / name)
-    made, found = RandomCheckpoint.of(*read_preset(name)), FolderCheckpoint.open(tmp_path / name)
+    made, found = (
+        RandomCheckpoint.from_preset(*read_preset(name)),
+        FolderCheckpoint.open(tmp_path / name),
+    )
     weights = found.unet().state_dict()
     for key, weight in made.unet().state_dict().items():
         assert torch.equal(weights[key], weight), key
@@ -316,7 +319,7 @@ def test_one_graph_is_not_made_of_them(
 
 def test_what_is_measured_of_prompts_alone_refuses_edits(edit: Artifact) -> None:
     with pytest.raises(UnsupportedError, match="and the benchmark has none to give"):
-        Models.of([edit])
+        Models.from_artifacts([edit])
     pipe = open_pipeline(edit)
     with pytest.raises(UnsupportedError, match="and a comparison has none to give"):
         complete(pipe, pipe, {})

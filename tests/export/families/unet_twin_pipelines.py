@@ -24,7 +24,7 @@ SCHEDULERS = {LCM: LCMScheduler, EDIT: EulerAncestralDiscreteScheduler}
 
 def theirs(name: str, cls: Any) -> Any:
     """A pipeline of diffusers with the weights of a preset."""
-    made = RandomCheckpoint.of(*read_preset(name))
+    made = RandomCheckpoint.from_preset(*read_preset(name))
     pipe = cls(
         vae=made.vae(),
         text_encoder=made.text_encoder(),

@@ -17,7 +17,7 @@ SIZE: dict[str, Any] = {"width": 64, "height": 80}  # height and width are told 
 
 
 def checkpoint() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny-sdxl"))
+    return RandomCheckpoint.from_preset(*read_preset("tiny-sdxl"))
 
 
 def theirs(cls: Any = StableDiffusionXLPipeline) -> Any:

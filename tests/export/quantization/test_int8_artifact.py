@@ -90,7 +90,7 @@ def test_statistics_of_another_model_are_refused(
 
 
 def test_an_artifacts_weights_are_counted_as_the_checkpoints(demo: Artifact) -> None:
-    exact = RandomCheckpoint.of(*read_preset("demo")).weights()
+    exact = RandomCheckpoint.from_preset(*read_preset("demo")).weights()
     assert weights_of(demo) == pytest.approx(exact, rel=0.03)
 
 

@@ -18,7 +18,7 @@ from sdrt_export.sources.random_weights import RandomCheckpoint
 
 
 def random_tiny() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny"))
+    return RandomCheckpoint.from_preset(*read_preset("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_stable_diffusion_2_is_told_by_its_text_encoder(folder: Path) -> None:
     ],
 )
 def test_relatives_of_xl_are_named(tmp_path: Path, config: dict[str, Any], message: str) -> None:
-    made = RandomCheckpoint.of(*read_preset("tiny-sdxl"))
+    made = RandomCheckpoint.from_preset(*read_preset("tiny-sdxl"))
     parts = {**made.configs, "unet": {**made.configs["unet"], **config}}
     for part, settings in parts.items():
         file = "scheduler_config.json" if part == "scheduler" else "config.json"

@@ -78,7 +78,7 @@ def test_a_model_that_predicts_clean_latents_is_taken_for_neither(
 
 @pytest.mark.parametrize("preset", ["tiny", "tiny-sd2", "tiny-sd2-v"])
 def test_random_weights_tell_nothing(preset: str) -> None:
-    checkpoint = RandomCheckpoint.of(*read_preset(preset))
+    checkpoint = RandomCheckpoint.from_preset(*read_preset(preset))
     unet, width = checkpoint.unet(), checkpoint.configs["unet"]["cross_attention_dim"]
     result = probe(lambda *inputs: unet(*inputs).sample, 4, width, checkpoint.schedule)
     assert result.prediction is None
@@ -90,7 +90,7 @@ NOTHING = Probe(Echo(0.0, 0.0), Echo(0.0, 0.0))
 
 
 def checkpoint_of(said: str, by: str) -> RandomCheckpoint:
-    made = RandomCheckpoint.of(*read_preset("tiny")).with_scheduler(prediction_type=said)
+    made = RandomCheckpoint.from_preset(*read_preset("tiny")).with_scheduler(prediction_type=said)
     return RandomCheckpoint(made.name, made.source, made.configs, prediction_source=by)
 
 

@@ -140,7 +140,7 @@ def test_the_ids_are_those_that_clip_published(ours: Tokenizer, text: str, ids: 
 
 
 def test_random_weights_of_clips_geometry_come_with_clips_words(theirs: CLIPTokenizer) -> None:
-    checkpoint = RandomCheckpoint.of(*read_preset("sd15"))
+    checkpoint = RandomCheckpoint.from_preset(*read_preset("sd15"))
     assert checkpoint.tokenizer().get_vocab() == theirs.get_vocab()
     other = {**checkpoint.configs["text_encoder"], "bos_token_id": 0}
     configs = {**checkpoint.configs, "text_encoder": other}

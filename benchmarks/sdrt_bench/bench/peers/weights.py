@@ -43,7 +43,7 @@ class Weights:
     cache: Path
 
     @classmethod
-    def of(cls, source: Source, folder: Path | None, cache: Path) -> "Weights":
+    def from_source(cls, source: Source, folder: Path | None, cache: Path) -> "Weights":
         """Open the weights that a model was exported from, by the `source` in its manifest.
 
         Random ones are made again; others must be in `folder`, in diffusers' layout.
@@ -58,7 +58,7 @@ class Weights:
             return cls(_checked(FolderCheckpoint.open(folder)), cache)
         kind, _, preset = source.id.partition(":")
         if kind == "random" and preset in presets():
-            return cls(_checked(RandomCheckpoint.of(*read_preset(preset))), cache)
+            return cls(_checked(RandomCheckpoint.from_preset(*read_preset(preset))), cache)
         raise UsageError(
             f"the peers need the weights that the model was exported from ({source.id}); give that "
             "diffusers folder with --peer-weights, or measure random weights: --preset sd15 "

@@ -36,7 +36,7 @@ ASKED = Params(
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Weights:
-    return Weights(RandomCheckpoint.of(*read_preset("tiny")), tmp_path)
+    return Weights(RandomCheckpoint.from_preset(*read_preset("tiny")), tmp_path)
 
 
 def run(worker: Path, params: Params, model: Path, folder: Path, measure: int = 6) -> Any:
@@ -183,9 +183,9 @@ def test_a_sampler_that_peers_do_not_have_is_refused() -> None:
 
 
 def test_weights_that_nobody_knows_have_to_be_given(tmp_path: Path) -> None:
-    assert Weights.of(Source(id="random:tiny"), None, tmp_path).checkpoint.name == "tiny"
+    assert Weights.from_source(Source(id="random:tiny"), None, tmp_path).checkpoint.name == "tiny"
     with pytest.raises(UsageError, match="--peer-weights"):
-        Weights.of(Source(id="someone/model"), None, tmp_path)
+        Weights.from_source(Source(id="someone/model"), None, tmp_path)
 
 
 @pytest.mark.parametrize("given", [None, Path("some/folder")])
@@ -193,7 +193,7 @@ def test_a_model_with_loras_has_no_peers(tmp_path: Path, given: Path | None) -> 
     """Their weights come from the checkpoint, which has none of them."""
     lora = Lora(file="ink.safetensors", sha256="0" * 64, weight=0.8)
     with pytest.raises(UsageError, match="ink.safetensors is merged into the model's weights"):
-        Weights.of(Source(id="random:tiny", loras=(lora,)), given, tmp_path)
+        Weights.from_source(Source(id="random:tiny", loras=(lora,)), given, tmp_path)
 
 
 def test_one_precision_of_a_peer_can_be_named() -> None:

@@ -19,7 +19,7 @@ from sdrt_export.sources.random_weights import RandomCheckpoint
 
 @pytest.fixture
 def tiny() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny"))
+    return RandomCheckpoint.from_preset(*read_preset("tiny"))
 
 
 def same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> bool:

@@ -21,7 +21,7 @@ from tests.export.sources.lora.writing import (
 
 @pytest.fixture(scope="module")
 def tiny_checkpoint() -> RandomCheckpoint:
-    return RandomCheckpoint.of(*read_preset("tiny"))
+    return RandomCheckpoint.from_preset(*read_preset("tiny"))
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def lora(tiny_checkpoint: RandomCheckpoint) -> dict[Key, Pair]:
 @pytest.fixture(scope="module", params=["tiny", "tiny-sdxl"])
 def checkpoint(request: pytest.FixtureRequest) -> RandomCheckpoint:
     """Models with one text encoder, and with two."""
-    return RandomCheckpoint.of(*read_preset(request.param))
+    return RandomCheckpoint.from_preset(*read_preset(request.param))
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ def attach(networks: TorchNetworks, lora: dict[Key, Pair], scale: float) -> None
 def test_the_picture_is_that_of_diffusers_with_the_lora_beside_its_layers(
     tiny_checkpoint: RandomCheckpoint, lora: dict[Key, Pair], exported: Path
 ) -> None:
-    networks = TorchNetworks.of(tiny_checkpoint)
+    networks = TorchNetworks.from_checkpoint(tiny_checkpoint)
     pipes = {"onnxruntime": sdrt.load(exported, backend="onnxruntime", precision="fp32")}
     scheduler = make_scheduler("ddim", tiny_checkpoint.configs["scheduler"])
     without, (ours,) = compare(networks, pipes, scheduler, "a boat", seed=3, steps=6)
@@ -66,7 +66,7 @@ def test_the_picture_is_that_of_diffusers_with_peft(
     tiny_checkpoint: RandomCheckpoint, kohya_file: Path, exported: Path
 ) -> None:
     """As diffusers loads LoRAs itself, which takes PEFT."""
-    networks = TorchNetworks.of(tiny_checkpoint)
+    networks = TorchNetworks.from_checkpoint(tiny_checkpoint)
     loader = StableDiffusionPipeline(
         **{"vae": networks.vae, "text_encoder": networks.text_encoder, "unet": networks.unet},
         **dict.fromkeys(("tokenizer", "safety_checker", "feature_extractor")),

@@ -55,7 +55,7 @@ def of_unet(made: RandomCheckpoint) -> dict[Key, Pair]:
 
 def test_each_layer_of_the_real_geometry_has_a_place(tmp_path: Path) -> None:
     """SDXL-Lightning's LoRAs have 788."""
-    made = RandomCheckpoint.of(*read_preset("sdxl"))
+    made = RandomCheckpoint.from_preset(*read_preset("sdxl"))
     with torch.device("meta"):
         unet = BUILD["unet"](made.configs["unet"])
     lora = {

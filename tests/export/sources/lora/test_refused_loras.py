@@ -134,12 +134,12 @@ def test_what_does_not_fit_two_text_encoders_is_said(
 ) -> None:
     file = save(tmp_path / "a.safetensors", tensors)
     with pytest.raises(error, match=message):
-        with_loras(RandomCheckpoint.of(*read_preset("tiny-sdxl")), [LoraSpec(file)])
+        with_loras(RandomCheckpoint.from_preset(*read_preset("tiny-sdxl")), [LoraSpec(file)])
 
 
 def test_the_family_of_real_sizes_is_told(tmp_path: Path) -> None:
     """Layers that fit the model do not make a LoRA with others one of another family."""
-    checkpoint = RandomCheckpoint.of(*read_preset("sdxl"))
+    checkpoint = RandomCheckpoint.from_preset(*read_preset("sdxl"))
     name = "lora_unet_up_blocks_0_attentions_0_transformer_blocks_9_attn2_to_k"
     right = pair((4, 2048), (1280, 4), name)
     assert with_loras(checkpoint, [LoraSpec(save(tmp_path / "a.safetensors", right))]).adapters

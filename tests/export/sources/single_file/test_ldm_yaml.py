@@ -31,7 +31,7 @@ def test_bundled_configurations_are_no_presets() -> None:
 @pytest.mark.parametrize("name", BUNDLED)
 def test_a_bundled_configuration_describes_the_preset_of_its_model(name: str) -> None:
     preset, prediction, precision, size = BUNDLED[name]
-    made = RandomCheckpoint.of(*read_preset(preset))
+    made = RandomCheckpoint.from_preset(*read_preset(preset))
     config = read_ldm_config(name)
     assert (config.prediction, config.precision) == (prediction, precision)
     assert config.params.image_size == made.configs["unet"]["sample_size"] == size

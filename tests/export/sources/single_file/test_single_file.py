@@ -156,7 +156,7 @@ def test_published_geometries_are_recognised_without_a_configuration(
     from sdrt_export.sources.single_file import checkpoint as module
     from sdrt_export.sources.single_file.weights_file import WeightsFile
 
-    made = RandomCheckpoint.of(*read_preset(preset))
+    made = RandomCheckpoint.from_preset(*read_preset(preset))
     shapes = ldm_shapes(made)
     if has_last_layer and family == "sd2":
         last = {name: shape for name, shape in shapes.items() if "resblocks.22." in name}

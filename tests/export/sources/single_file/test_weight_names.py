@@ -25,7 +25,7 @@ FAMILIES: dict[str, Family] = {
 
 def network(preset: str, part: NetworkName) -> tuple[dict[str, Any], Weights]:
     """Configuration and random weights; also of what torch makes zeros and ones."""
-    checkpoint = RandomCheckpoint.of(*read_preset(preset))
+    checkpoint = RandomCheckpoint.from_preset(*read_preset(preset))
     generator = torch.Generator().manual_seed(1)
     weights = checkpoint.network(part).state_dict()
     for weight in weights.values():
@@ -42,7 +42,7 @@ def assert_equal(found: Weights, expected: Weights) -> None:
 @pytest.mark.parametrize("preset", FAMILIES)
 def test_the_way_there_and_back_changes_nothing(preset: str) -> None:
     family = FAMILIES[preset]
-    for part in parts_of(RandomCheckpoint.of(*read_preset(preset))):
+    for part in parts_of(RandomCheckpoint.from_preset(*read_preset(preset))):
         config, weights = network(preset, part)
         ldm = to_ldm(part, weights, config, family)
         assert all(name.startswith(PREFIXES[family][part]) for name in ldm)
@@ -166,7 +166,7 @@ def test_names_are_those_of_published_files(
 ) -> None:
     from sdrt_export.sources.checkpoint import BUILD
 
-    config = RandomCheckpoint.of(*read_preset(preset)).configs[part]
+    config = RandomCheckpoint.from_preset(*read_preset(preset)).configs[part]
     with torch.device("meta"):
         weights = BUILD[part](config).state_dict()
     families: dict[str, Family] = {"sd15": "sd1", "sd21": "sd2", "sdxl": "sdxl"}

@@ -32,17 +32,19 @@ Weights = dict[str, torch.Tensor]
 def twin(family: str) -> RandomCheckpoint:
     """A random model of a family. `tiny` is none: the original code has 32 groups in every norm."""
     if family == "sdxl":
-        return RandomCheckpoint.of(*read_preset("tiny-sdxl"))
+        return RandomCheckpoint.from_preset(*read_preset("tiny-sdxl"))
     name, preset = read_preset("tiny-sd2-v" if family == "sd2-v" else "tiny-sd2")
     if family.startswith("sd2"):
-        return RandomCheckpoint.of(name, preset)
+        return RandomCheckpoint.from_preset(name, preset)
     assert preset.geometry is not None
     geometry = copy.deepcopy(preset.geometry)
     assert geometry.text_encoder is not None
     geometry.text_encoder.update(hidden_act="quick_gelu", pad_token_id=513)
     geometry.unet.update(use_linear_projection=False, attention_head_dim=2)
     geometry.unet["in_channels"] = CHANNELS.get(family, 4)
-    return RandomCheckpoint.of("tiny-sd1", preset.model_copy(update={"geometry": geometry}))
+    return RandomCheckpoint.from_preset(
+        "tiny-sd1", preset.model_copy(update={"geometry": geometry})
+    )
 
 
 def ldm_weights(family: str) -> Weights:
