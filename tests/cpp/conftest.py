@@ -20,6 +20,8 @@ from tests.cpp.models import small_model
 from tests.processors import all_processors
 
 ROOT = Path(__file__).parents[2]
+USERS_ENVIRONMENT = dict(os.environ)
+"""As it is before tests get a cache of their own: ccache keeps its results in the user's."""
 
 
 def build(name: str, *options: str) -> Path:
@@ -31,7 +33,7 @@ def build(name: str, *options: str) -> Path:
     with open(folder.parent / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
         with all_processors():
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, env=USERS_ENVIRONMENT, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
     return folder
 
