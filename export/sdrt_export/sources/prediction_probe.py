@@ -104,7 +104,7 @@ def added_inputs(inputs: Mapping[str, torch.Tensor], side: int) -> dict[str, tor
     if POOLED in inputs:
         values[POOLED] = torch.zeros((IMAGES, inputs[POOLED].shape[1]))
     if PICTURE in inputs:
-        row = SizeConditioning.from_options(inputs[PICTURE].shape[1], (side, side)).row
+        row = SizeConditioning.uncropped(inputs[PICTURE].shape[1], (side, side)).row
         values[PICTURE] = torch.from_numpy(row).repeat(IMAGES, 1)
     if GUIDANCE_INPUT in inputs:
         row = guidance_embedding(LCM_GUIDANCE - 1, inputs[GUIDANCE_INPUT].shape[1])
