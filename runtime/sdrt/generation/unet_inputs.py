@@ -36,7 +36,7 @@ def open_unet(
             f"{manifest.name!r} takes {manifest.text_tokens} only; shorten it, or export the "
             "model with: sdrt export"
         )
-    batch = len(request.seeds) * (1 if is_split else request.sides)
+    batch = len(request.seeds) * (1 if is_split else request.branches)
     channels, *size = latent_shape(manifest, request)
     shapes: dict[str, tuple[int, ...]] = {
         "sample": (batch, channels + manifest.conditions, *size),

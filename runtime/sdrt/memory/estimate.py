@@ -120,7 +120,7 @@ class MemoryPlan:
     """How many weights of each network LoRAs change; those are in memory twice."""
     is_guided: bool = False
     """Whether any step is guided."""
-    sides: int = 2
+    branches: int = 2
     """How many branches a guided step has: three for some models that edit pictures."""
     before: int = 0
     """Bytes that the process has in memory already."""
@@ -156,7 +156,7 @@ class MemoryPlan:
             is_tiled,
             changed=model.adapters.count_patched(),
             is_guided=request.is_guided,
-            sides=request.sides,
+            branches=request.branches,
             before=machine.resident_bytes(),
             first=first if request.hires else None,
             decoder=request.decoder,
@@ -237,7 +237,7 @@ class MemoryPlan:
         latent_pixels = self.width * self.height // downscale**2
         width = BYTES[self.precision_of(name)]
         if name == "unet":
-            rows = self.images * (self.sides if self.is_doubled else 1)
+            rows = self.images * (self.branches if self.is_doubled else 1)
             return int(self._unet(latent_pixels) * rows * width)
         if name in (self.decoder, self.previews, "vae_encoder"):
             pictures = self.images * self.width * self.height * 3 * PICTURE_BYTES

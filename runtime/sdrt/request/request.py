@@ -99,7 +99,7 @@ class Request:
         return self.denoising_range.begun(steps.last(self.steps_to_run))
 
     @property
-    def sides(self) -> int:
+    def branches(self) -> int:
         """How many branches of the U-Net a guided step combines; 1 without guidance."""
         return 1 if not self.is_guided else 3 if self.guidance.image_scale > 1 else 2
 

@@ -237,8 +237,8 @@ def test_a_guided_step_has_a_side_without_the_picture(
     assert [len(sample) for sample in seen] == rows
     if len(seen[0]) == 3:
         assert [bool(row[4:].any()) for row in seen[0]] == [True, True, False]
-    sides = 3 if "guidance_split" in options else max(rows)
-    assert run.request.sides == run.plan.sides == sides
+    branches = 3 if "guidance_split" in options else max(rows)
+    assert run.request.branches == run.plan.branches == branches
     assert run.plan.is_doubled == (max(rows) > 1)
 
 
