@@ -1,36 +1,13 @@
 """Groups of options of `sdrt export`; each group reaches the command as one dataclass."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import fields
-from functools import wraps
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from sdrt.cli.option_types import Size
+from sdrt.cli.option_types import Size, option_group
 from sdrt_export.export_options import DefaultOptions, Int8Options, SourceOptions
-
-Function = Callable[..., Any]
-Decorator = Callable[[Function], Function]
-
-
-def option_group(argument: str, kind: type[Any], *options: Decorator) -> Decorator:
-    """Declare options named like the fields of a dataclass, and pass them on as `argument`."""
-    names = [field.name for field in fields(kind)]
-
-    def decorate(command: Function) -> Function:
-        @wraps(command)
-        def collect(**values: Any) -> Any:
-            values[argument] = kind(**{name: values.pop(name) for name in names})
-            return command(**values)
-
-        declared: Function = collect
-        for option in reversed(options):
-            declared = option(declared)
-        return declared
-
-    return decorate
 
 
 def _parsed(context: object, parameter: object, texts: Sequence[str]) -> dict[str, Any]:

@@ -10,7 +10,10 @@ A group is a frozen dataclass whose fields say how click reads them:
     @option_group("canvas", Canvas)
     def paint(canvas: Canvas) -> None: ...
 
-A group may hold other groups. Commands show their options in the order of the fields.
+A group may hold other groups. Commands show their options in the order of the fields. A dataclass
+that knows nothing of click becomes a group with its options beside it:
+
+    @option_group("canvas", Canvas, click.option("--width", type=int, help="Pixels."))
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -72,8 +75,15 @@ def argument(**settings: Any) -> Any:
     return field(metadata={OPTION: lambda name: click.argument(name, **settings)})
 
 
-def option_group(argument: str, group: "type[DataclassInstance]") -> Callable[[Command], Command]:
-    """Add a group's options to a command, which takes their values as one argument."""
+def option_group(
+    argument: str,
+    group: "type[DataclassInstance]",
+    *options: Callable[[Command], Command],
+) -> Callable[[Command], Command]:
+    """Add a group's options to a command, which takes their values as one argument.
+
+    `options` are those of a group whose fields do not have them, one for each, by the same names.
+    """
 
     def decorate(command: Command) -> Command:
         @wraps(command)
@@ -81,9 +91,10 @@ def option_group(argument: str, group: "type[DataclassInstance]") -> Callable[[C
             parameters[argument] = _collect(group, parameters)
             return command(*arguments, **parameters)
 
-        for each in reversed(list(_options(group))):
-            grouped = each.metadata[OPTION](each.name)(grouped)
-        return grouped
+        declared: Command = grouped
+        for add_option in reversed(options or tuple(_options(group))):
+            declared = add_option(declared)
+        return declared
 
     return decorate
 
@@ -94,10 +105,10 @@ def values(group: "DataclassInstance") -> dict[str, object]:
     return {each.name: getattr(group, each.name) for each in own}
 
 
-def _options(group: "type[DataclassInstance]") -> "Iterator[Field[Any]]":
+def _options(group: "type[DataclassInstance]") -> Iterator[Callable[[Command], Command]]:
     for each in fields(group):
         if OPTION in each.metadata:
-            yield each
+            yield each.metadata[OPTION](each.name)
         else:
             yield from _options(_group_of(each))
 
@@ -106,9 +117,9 @@ def _collect(group: "type[DataclassInstance]", parameters: dict[str, Any]) -> An
     """Build a group from a command's parameters, which lose what it takes."""
     return group(
         **{
-            each.name: parameters.pop(each.name)
-            if OPTION in each.metadata
-            else _collect(_group_of(each), parameters)
+            each.name: _collect(_group_of(each), parameters)
+            if is_dataclass(each.type)
+            else parameters.pop(each.name)
             for each in fields(group)
         }
     )
