@@ -148,8 +148,9 @@ def test_modules_that_the_documentation_runs_exist() -> None:
     assert named
     for page, path in named:
         files = [
-            ROOT / root / f"{path.replace('.', '/')}.py"
+            ROOT / root / f"{path.replace('.', '/')}{ending}"
             for root in ("runtime", "export", "benchmarks")
+            for ending in (".py", "/__main__.py")
         ]
         assert any(file.is_file() for file in files), f"{name(page)} runs {path}"
 

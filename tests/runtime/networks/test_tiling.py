@@ -104,7 +104,7 @@ def test_the_embedded_model_makes_the_same_picture_in_tiles(
     unlike: Array, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Smaller tiles, so that a smaller picture does.
-    monkeypatch.setattr(Tiling, "of", lambda height, width: Tiling(tile=56))
+    monkeypatch.setattr(Tiling, "for_size", lambda height, width: Tiling(tile=56))
     pipe = sdrt.load(backend=backend, precision="fp32")
     whole, tiled = (
         pipe.encode_image(unlike, RunState(tiles_vae=is_tiled)) for is_tiled in (False, True)
