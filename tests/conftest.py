@@ -21,6 +21,8 @@ from tests.processors import take_own_processors
 Maker = Callable[[Path], object]
 
 TESTS = Path(__file__).parent
+MODULES = pytest.StashKey[int]()
+"""How many modules were imported when what stays was last spared."""
 MARKERS = {
     "export": "export",
     "parity": "export",
@@ -88,6 +90,14 @@ def _left_out(config: pytest.Config) -> set[str]:
 
 def pytest_collection_finish() -> None:
     _spare_what_stays()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Spare what the tests before have imported, if that is much: torch, say."""
+    modules = item.config.stash.get(MODULES, 0)
+    if len(sys.modules) > modules + 100:
+        item.config.stash[MODULES] = len(sys.modules)
+        _spare_what_stays()
 
 
 def _spare_what_stays() -> None:
