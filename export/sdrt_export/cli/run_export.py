@@ -3,6 +3,7 @@
 torch is imported only once the options are known to be possible.
 """
 
+import gc
 import logging
 import warnings
 from collections.abc import Sequence
@@ -34,6 +35,9 @@ def run_export(paths: Sequence[Path], options: ExportOptions | None = None) -> R
         if not options.quiet:
             _show_progress()
         from sdrt_export.cli.export_source import export_source
+        # What torch's modules hold stays as long as the process; looking through all of it takes
+        # half a second at each of a dozen collections.
+        gc.freeze()
     if preset and options.formats is None:
         formats = preset[1].formats
     return export_source(source, destination, formats, preset, options)
