@@ -42,14 +42,39 @@ PARAMETER_NAMES = {
     "words": "textual_inversions",
     "embeddings": "prompt_embeddings",
 }
+# The records of `sdrt bench`, and their schema.
+BENCH_RECORDS = ("bench/*", "bench-schema/*")
+BENCH_NAMES = {
+    "noise": "system_load",
+    "work": "compute",
+    "noisy": "timing_warnings",
+    "picture": "image",
+    "growth": "scaling",
+    "over": "axis",
+    "other_share": "other_processes_share",
+    "attributes_right": "attribute_accuracy",
+    "prompts_right": "prompt_accuracy",
+    "Noise": "SystemLoad",
+    "Work": "Compute",
+    "Growth": "ScalingFit",
+    "Fidelity": "CellFidelity",
+}
 RENAMED: tuple[Renamed, ...] = tuple(
     Renamed(where, before, after)
-    for where in PARAMETERS
-    for before, after in PARAMETER_NAMES.items()
+    for places, names in ((PARAMETERS, PARAMETER_NAMES), (BENCH_RECORDS, BENCH_NAMES))
+    for where in places
+    for before, after in names.items()
 )
 CHANGED: tuple[Changed, ...] = (
     Changed("*/chunk/schema", 1, 2),
     Changed("*/json/sdrt/schema", 1, 2),
+    Changed("bench/*/schema", 1, 2),
+    Changed("bench-schema/*/schema/const", 1, 2),
+    Changed("bench-schema/*/schema/default", 1, 2),
+    *(
+        Changed("bench-schema/*/$ref", f"#/$defs/{before}", f"#/$defs/{after}")
+        for before, after in BENCH_NAMES.items()
+    ),
 )
 SENTENCES = (
     *("*/prose/*", "*/stderr/*", "*/warnings/*", "*/message"),

@@ -70,7 +70,7 @@ RECORDS = [
         [
             *("bench", "--backend", "onnxruntime", "--precision", "fp32", "--steps", "2"),
             *("--size", "64", "--repeat", "1", "--accuracy", "1", "--no-probe", "--threads", "2"),
-            *("--no-pictures", "--json"),
+            *("--no-pictures", "--json", "--output", "record.json"),
         ],
     ),
 ]

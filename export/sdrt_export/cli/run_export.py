@@ -35,6 +35,7 @@ def run_export(paths: Sequence[Path], options: ExportOptions | None = None) -> R
         if not options.quiet:
             _show_progress()
         from sdrt_export.cli.export_source import export_source
+
         # What torch's modules hold stays as long as the process; looking through all of it takes
         # half a second at each of a dozen collections.
         gc.freeze()
