@@ -63,6 +63,7 @@ def test_no_module_imports_what_lies_on_the_other_side(root: str) -> None:
             assert not imports, f"{path} imports {imports}"
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_packages_the_presets_and_the_embedded_model(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],

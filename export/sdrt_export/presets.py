@@ -78,7 +78,7 @@ def chosen_formats(precision: str, formats: Sequence[str]) -> tuple[Format, ...]
 
 def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
     """Read a preset by its name or its file, and return its name too; raises `UsageError`."""
-    path = _find(name_or_path)
+    path = find_preset(name_or_path)
     data = read_yaml(path)
     _check_keys(path, "", data, list(Preset.model_fields))
     if data.get("geometry") is not None:
@@ -113,7 +113,8 @@ def config_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[2] / "configs"
 
 
-def _find(name_or_path: str | Path) -> Path:
+def find_preset(name_or_path: str | Path) -> Path:
+    """The file of a preset, by its name or its path; raises `UsageError` if there is none."""
     path, known = Path(name_or_path), presets()
     if path.is_file():
         return path

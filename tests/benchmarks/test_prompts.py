@@ -30,6 +30,7 @@ def test_a_file_that_is_not_there_may_be_a_number(demo: Artifact, tmp_path: Path
         choose_prompts(str(tmp_path / "none"), [demo.manifest], 128, 128)
 
 
+@pytest.mark.slow
 def test_the_embedded_model_and_its_descendants_are_asked_for_scenes(demo: Artifact) -> None:
     ours = demo.manifest
     assert paints_scenes(ours)

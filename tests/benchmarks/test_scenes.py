@@ -49,6 +49,7 @@ def test_the_checker_reads_what_was_drawn() -> None:
     assert mismatched["all_attributes"] < 0.35
 
 
+@pytest.mark.slow
 def test_the_checker_judges_only_what_is_stated() -> None:
     scene = replace(scenes(1, seed=2)[0], object="dog", color=FUR[0], ground="beach", time="day")
     picture = render(scene, np.random.default_rng(0))

@@ -16,7 +16,7 @@ from sdrt.errors import UsageError, needs_extra
 from sdrt.manifest import FORMATS, Format
 from sdrt_export.artifact.report import Report
 from sdrt_export.export_options import DefaultOptions, ExportOptions, SourceOptions
-from sdrt_export.presets import Preset, chosen_formats, read_preset
+from sdrt_export.presets import Preset, chosen_formats, find_preset, read_preset
 
 
 def run_export(paths: Sequence[Path], options: ExportOptions | None = None) -> Report:
@@ -30,6 +30,8 @@ def run_export(paths: Sequence[Path], options: ExportOptions | None = None) -> R
     with needs_extra("export"):
         # Wrong options are refused before torch is imported, which takes seconds.
         formats = _formats(options)
+        if chosen := options.random or options.preset:
+            find_preset(chosen)
         _silence_libraries(options.quiet)
         preset = _preset(options, is_source_given=source is not None)
         if not options.quiet:

@@ -102,6 +102,7 @@ def test_a_short_round_runs_the_schedules_first_steps_and_says_so(
     np.testing.assert_array_equal(latents, all_latents[:2])
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own_it_makes_the_same_picture_as_the_runtime(tmp_path: Path) -> None:
     asked = spec(tmp_path, 2, backend="onnxruntime", precision="fp32", steps=2, seed=5)
     done = subprocess.run(

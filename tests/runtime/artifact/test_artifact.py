@@ -104,6 +104,7 @@ def test_a_home_that_cannot_be_written_costs_only_time(
     load_all(tiny_path)
 
 
+@pytest.mark.slow
 def test_verification_covers_every_file_and_compares_the_engines(tiny: Artifact) -> None:
     report = verify_artifact(tiny.root)
     on_disk = [path for path in tiny.root.rglob("*") if path.is_file()]

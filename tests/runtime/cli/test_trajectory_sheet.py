@@ -12,6 +12,7 @@ from sdrt.errors import CancelledError
 SMALL: dict[str, Any] = {"width": 64, "height": 64, "seed": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("steps", "columns", "shown"),
     [

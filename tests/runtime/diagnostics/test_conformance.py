@@ -101,6 +101,7 @@ def changed(name: str, by: float) -> Edit:
     return edit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "name", "by"),
     [

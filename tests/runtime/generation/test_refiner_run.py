@@ -26,6 +26,7 @@ def pixels(result: Any) -> np.ndarray:
     return np.stack([np.asarray(image) for image in result.images])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.2, 0.6])
 def test_what_remembers_no_steps_can_be_cut_anywhere(
     pipes: tuple[Pipeline, Pipeline], share: float
@@ -41,6 +42,7 @@ def test_what_remembers_no_steps_can_be_cut_anywhere(
     assert np.count_nonzero(difference) <= 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["dpm++2m", "euler_a"])
 def test_two_models_in_one_run_make_what_they_make_in_turn(
     pipes: tuple[Pipeline, Pipeline], demo: Artifact, sampler: str

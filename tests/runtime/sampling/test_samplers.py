@@ -167,6 +167,7 @@ def at_once(x: Any, sigma: float) -> Any:
 STOCHASTIC = [name for name, sampler in SAMPLERS.items() if sampler.is_stochastic and name != "tcd"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*STOCHASTIC, "dpm-solver sde"])
 def test_added_noise_leaves_the_right_variance(name: str) -> None:
     """What is drawn from normal data stays normal, with variance s^2 + sigma^2 at each level."""

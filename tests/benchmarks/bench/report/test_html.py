@@ -52,6 +52,7 @@ def chart(made: Record, title: str) -> ElementTree.Element:
     return element
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", [False, True])
 def test_nothing_is_loaded_and_nothing_runs(hostile: bool) -> None:
     asked = {"model": HOSTILE, "tool": HOSTILE, "precision": HOSTILE, "prompt": HOSTILE}
@@ -130,6 +131,7 @@ def test_words_of_a_chart_lie_inside_it(made: Record) -> None:
             assert 0 < y < height
 
 
+@pytest.mark.slow
 def test_charts_have_the_same_bytes_each_time() -> None:
     assert to_html(full_record()) == to_html(full_record())
 

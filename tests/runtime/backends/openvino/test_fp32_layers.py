@@ -42,6 +42,7 @@ def read(core: ov.Core, artifact: Artifact, format: str, feeds: Mapping[str, Arr
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "openvino"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_cut_network_computes_the_same(
