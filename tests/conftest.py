@@ -88,12 +88,8 @@ def _left_out(config: pytest.Config) -> set[str]:
     return left_out if len(left_out) == len(terms) else set()
 
 
-def pytest_collection_finish() -> None:
-    _spare_what_stays()
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Spare what the tests before have imported, if that is much: torch, say."""
+    """Spare what was imported since the last time, if that is much: all at first, then torch."""
     modules = item.config.stash.get(MODULES, 0)
     if len(sys.modules) > modules + 100:
         item.config.stash[MODULES] = len(sys.modules)
