@@ -192,7 +192,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 def _may_stand(key: Any, before: Any, value: Any) -> bool:
     """Whether a model stays one with this: free texts, versions, figures that nobody needs."""
-    is_text = before is None or isinstance(before, str | int)  # a size may have a name
+    is_text = isinstance(before, str | int) or key == "revision"  # a size may have a name
     free = is_text and isinstance(value, str)
     return free or type(before) is type(value) or isinstance(before, float) or value is None
 

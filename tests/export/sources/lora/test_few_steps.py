@@ -48,8 +48,8 @@ def written(lora: dict[Key, Pair]) -> Tensors:
     return tensors
 
 
-def of_unet(made: RandomCheckpoint) -> dict[Key, Pair]:
-    lora = random_lora(made, size=0.05, ends=TRAINED)
+def of_unet(made: RandomCheckpoint, size: float = 0.05) -> dict[Key, Pair]:
+    lora = random_lora(made, size=size, ends=TRAINED)
     return {key: pair for key, pair in lora.items() if key[0] == "unet"}
 
 
@@ -78,7 +78,7 @@ def test_four_steps_of_lcm_equal_diffusers(
     tiny_exports: dict[str, Path], tmp_path: Path, engine: str
 ) -> None:
     made = committed_checkpoint()
-    lora = of_unet(made)
+    lora = of_unet(made, size=0.07)
     assert {pair.down.shape[2:] for pair in lora.values()} == {(), (1, 1), (3, 3)}
     file = save(tmp_path / "lcm.safetensors", written(lora))
     their = StableDiffusionPipeline(
@@ -93,7 +93,7 @@ def test_four_steps_of_lcm_equal_diffusers(
     steps: dict[str, Any] = {"num_inference_steps": 4, "guidance_scale": 1.5, **SIZE}
     expected = they_paint(their, **steps)
     pipe = sdrt.load(tiny_exports["fp32"], engine, precision="fp32")
-    for loras, low, high in ((), 0.0, 40.0), ((str(file),), 50.0, np.inf):
+    for loras, low, high in ((), 0.0, 35.0), ((str(file),), 50.0, np.inf):
         pipe.use_loras(*loras)
         made_by_us = pipe("a boat, at 7", seed=3, sampler="lcm", **steps)
         assert low <= psnr_db(np.asarray(made_by_us.images[0]), expected) <= high
