@@ -5,6 +5,7 @@ torch is imported only once the options are known to be possible.
 
 import gc
 import logging
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,8 +37,9 @@ def run_export(paths: Sequence[Path], options: ExportOptions | None = None) -> R
         preset = _preset(options, is_source_given=source is not None)
         if not options.quiet:
             _show_progress()
+        is_first = "torch" not in sys.modules
         from sdrt_export.cli.export_source import export_source
-
+    if is_first:
         # What torch's modules hold stays as long as the process; looking through all of it takes
         # half a second at each of a dozen collections.
         gc.freeze()

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from sdrt.backends.weight_patches import PREFIX, SUFFIX
 from sdrt.errors import UnsupportedError
 from sdrt_export.graphs.onnx_storage import FLOAT_LAYERS
 
@@ -85,7 +86,7 @@ def _layers(graph: ir.Graph, kinds: Collection[str]) -> list[OnnxLayer]:
 def _name(weight: ir.Value) -> str:
     """The layer's name among the modules, or that of a weight that does not bear one."""
     name = str(weight.name)
-    return name.removeprefix("network.").removesuffix(".weight")
+    return name.removeprefix(PREFIX).removesuffix(SUFFIX)
 
 
 def constant(value: ir.Value) -> ir.TensorProtocol:
