@@ -109,6 +109,8 @@ def test_the_models_own_sampler_options_are_checked_as_in_python(ask: Ask, model
         ("ddim", {"eta": 1.5}),
         ("euler", {"eta": 0.5}),
         ("euler", {"final": "min", "rho": 5, "clip": 0.5, "thresholding": 0.9}),
+        ("euler", {"sigma_min": 0.2}),
+        ("euler", {"sigma_min": 0}),
         ("euler", {"final": "last"}),
         ("euler", {"thresholding_max": 0.5}),
         ("lcm", {"original_steps": 50, "timestep_scaling": 10.0}),

@@ -34,6 +34,7 @@ SAMPLERS: dict[str, list[dict[str, Any]]] = {
         {"solver_type": "bh1", "order": 3},
         {"predict_x0": False},
         {"lower_order_final": False, "final": "min"},
+        {"sigma_min": 0.2},
     ],
     "lcm": [{}, {"original_steps": 100}],
 }

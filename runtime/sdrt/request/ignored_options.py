@@ -83,6 +83,10 @@ def _sampler_warnings(options: Options, sampler_settings: SamplerSettings) -> It
         )
     if "rho" in given and not sampler_settings.has_rho:
         yield _sentence(["rho"], f"the scheduler {sampler_settings.scheduler!r} has none")
+    if "sigma_min" in given and not sampler_settings.has_sigma_min:
+        yield _sentence(
+            ["sigma_min"], f"the scheduler {sampler_settings.scheduler!r} has its own levels"
+        )
     if "thresholding_max" in given and not sampler_settings.options.get("thresholding"):
         yield _sentence(["thresholding_max"], "there is no thresholding")
 

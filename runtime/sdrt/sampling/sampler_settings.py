@@ -21,19 +21,22 @@ from sdrt.sampling.samplers.sampler import (
     Trajectory,
 )
 from sdrt.sampling.schedule import Steps, TrainingNoise, distilled_timesteps, spaced_timesteps
-from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES, WITH_RHO
+from sdrt.sampling.sigma_schedules import SIGMA_SCHEDULES, WITH_RHO, WITH_SIGMA_MIN
 
 Options = Mapping[str, Option]
 
 COMMON_OPTIONS: dict[str, Allowed] = {
     "final": Choice(("zero", "min")),  # the last level: zero, or the lowest of training
     "rho": NumberRange(0.1, 100.0),  # of the schedulers karras and polyexponential
+    "sigma_min": NumberRange(
+        0.001, 10.0
+    ),  # of schedulers without a table: the level before the last
     "clip": NumberRange(0.0, 1e6),  # largest magnitude of clean latents; 0: no limit
     "thresholding": SHARE,  # share of the clean latents to keep unclipped; 0: all
     "thresholding_max": NumberRange(1.0, 1e6),  # largest magnitude that thresholding leaves
 }
 """Options of every sampler; each has more of its own (`Sampler.options`)."""
-SCHEDULE_OPTIONS = {"final", "rho", "original_steps"}
+SCHEDULE_OPTIONS = {"final", "rho", "sigma_min", "original_steps"}
 """Options that decide the noise levels."""
 DENOISER_OPTIONS = {"clip", "thresholding", "thresholding_max", "timestep_scaling"}
 """Options of the denoiser, which the sampler does not see."""
@@ -74,7 +77,7 @@ class SamplerSettings:
         if self.scheduler != "default":
             rho = {"rho": self.options["rho"]} if self.has_rho else {}
             schedule = SIGMA_SCHEDULES[self.scheduler]
-            levels = schedule(float(noise.sigmas[-1]), float(noise.sigmas[0]), count, **rho)
+            levels = schedule(float(noise.sigmas[-1]), self._lowest_level(noise), count, **rho)
             return Steps.at_levels(noise, levels, 0.0 if last >= levels[-1] else last)
         if self.is_distilled:
             original = int(self.options.get("original_steps", 50))
@@ -119,6 +122,24 @@ class SamplerSettings:
     def has_rho(self) -> bool:
         """Whether its scheduler takes the option `rho`, and it was given."""
         return self.scheduler in WITH_RHO and "rho" in self.options
+
+    @property
+    def has_sigma_min(self) -> bool:
+        """Whether its scheduler takes the option `sigma_min`, and it was given."""
+        return self.scheduler in WITH_SIGMA_MIN and "sigma_min" in self.options
+
+    def _lowest_level(self, noise: TrainingNoise) -> float:
+        """The level that the last step begins at; raises `UsageError` for one outside training."""
+        lowest, highest = float(noise.sigmas[0]), float(noise.sigmas[-1])
+        if not self.has_sigma_min:
+            return lowest
+        level = float(self.options["sigma_min"])
+        if not lowest <= level < highest:
+            raise UsageError(
+                f"sigma_min is {level:g}; the model was trained on levels from {lowest:g} to "
+                f"{highest:g}, so expected one of these below the highest"
+            )
+        return level
 
     def _last(self, noise: TrainingNoise) -> float:
         ends_at_zero = SAMPLERS[self.sampler].ends_at_zero

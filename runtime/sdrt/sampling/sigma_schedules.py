@@ -64,6 +64,8 @@ SIGMA_SCHEDULES: dict[str, Callable[..., Doubles]] = {
 """Schedules by the names that `--scheduler` takes."""
 WITH_RHO = ("karras", "polyexponential")
 """Schedules with the option `rho`."""
+WITH_SIGMA_MIN = ("karras", "exponential", "polyexponential", "beta")
+"""Schedules with the option `sigma_min`: those whose range is not a table's."""
 
 
 def _beta_quantile(p: float, alpha: float) -> float:

@@ -38,9 +38,10 @@ from tests.runtime.fakes import EMBEDS, SMALL, pixels, pretend_tiny
             ["spacing, because lcm goes through timesteps that models were distilled on"],
         ),
         (
-            {"sampler_options": {"rho": 5.0, "thresholding_max": 2.0}},
+            {"sampler_options": {"rho": 5.0, "sigma_min": 0.2, "thresholding_max": 2.0}},
             [
                 "rho, because the scheduler 'default' has none",
+                "sigma_min, because the scheduler 'default' has its own levels",
                 "thresholding_max, because there is no thresholding",
             ],
         ),

@@ -208,7 +208,7 @@ def test_three_answers_are_exact_for_parabolas(name: str) -> None:
 @pytest.mark.parametrize(
     ("sampler", "options", "message"),
     [
-        ("euler", {"eta": 0.5}, "euler has no option 'eta'; it has: final, rho"),
+        ("euler", {"eta": 0.5}, "euler has no option 'eta'; it has: final, rho, sigma_min"),
         ("ddim", {"etta": 0.5}, "did you mean 'eta'"),
         ("ddim", {"eta": 1.5}, "eta of ddim is 1.5; expected a number from 0 to 1"),
         ("ddim", {"eta": float("nan")}, "expected a number from 0 to 1"),

@@ -76,6 +76,20 @@ def test_rho_is_an_option_of_the_schedulers_that_have_it() -> None:
     assert np.all(default.sigmas[1:-2] < other.sigmas[1:-2])
 
 
+@pytest.mark.parametrize("scheduler", ["karras", "exponential", "polyexponential", "beta"])
+def test_sigma_min_is_the_level_that_the_last_step_begins_at(scheduler: str) -> None:
+    steps = SamplerSettings("euler", scheduler, options={"sigma_min": 0.2}).steps(NOISE, 10)
+    np.testing.assert_allclose(steps.sigmas[[0, -2, -1]], [NOISE.sigmas[-1], 0.2, 0])
+    assert np.all(np.diff(steps.sigmas) < 0)
+
+
+@pytest.mark.parametrize("level", [0.02, 15.0])
+def test_sigma_min_lies_within_training(level: float) -> None:
+    settings = SamplerSettings("euler", "karras", options={"sigma_min": level})
+    with pytest.raises(UsageError, match=f"sigma_min is {level:g}; the model was trained on"):
+        settings.steps(NOISE, 10)
+
+
 def test_the_last_level_is_the_samplers_or_the_one_asked_for() -> None:
     lowest = NOISE.sigmas[0]
     for sampler, final in (("euler", 0), ("ddim", lowest)):

@@ -50,9 +50,10 @@ std::vector<Allowed> allowed_options(const std::string& sampler) {
     } else if (sampler == "lcm") {
         allowed = {range("original_steps", 1, 1000, true), range("timestep_scaling", 1, 1000)};
     }
-    const std::vector<Allowed> common{either("final", "zero", "min"), range("rho", 0.1, 100),
-                                      range("clip", 0, 1e6), range("thresholding", 0, 1),
-                                      range("thresholding_max", 1, 1e6)};
+    const std::vector<Allowed> common{
+        either("final", "zero", "min"), range("rho", 0.1, 100),
+        range("sigma_min", 1e-3, 10),   range("clip", 0, 1e6),
+        range("thresholding", 0, 1),    range("thresholding_max", 1, 1e6)};
     allowed.insert(allowed.end(), common.begin(), common.end());
     return allowed;
 }

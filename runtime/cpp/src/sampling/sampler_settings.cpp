@@ -28,6 +28,20 @@ Steps steps_at_levels(const TrainingNoise& noise, Doubles sigmas, double last) {
     return {std::move(sigmas), std::move(timesteps)};
 }
 
+// The level that the last step of a sigma schedule begins at; throws UsageError outside training's.
+double lowest_level(const Named<Option>& options, double lowest, double highest) {
+    if (find(options, "sigma_min") == nullptr) {
+        return lowest;
+    }
+    const double level = number(options, "sigma_min", lowest);
+    if (level < lowest || level >= highest) {
+        throw UsageError("sigma_min is " + short_number(level) +
+                         "; the model was trained on levels from " + short_number(lowest) + " to " +
+                         short_number(highest) + ", so expected one of these below the highest");
+    }
+    return level;
+}
+
 }  // namespace
 
 bool SamplerSettings::is_distilled() const {
@@ -46,7 +60,9 @@ Steps SamplerSettings::steps(const TrainingNoise& noise, std::int64_t count) con
         if (find(options, "rho") != nullptr) {
             rho = number(options, "rho", 0.0);
         }
-        Doubles levels = sigma_schedule(scheduler, noise.sigmas().back(), lowest, count, rho);
+        const double highest = noise.sigmas().back();
+        Doubles levels =
+            sigma_schedule(scheduler, highest, lowest_level(options, lowest, highest), count, rho);
         const double rest = last >= levels.back() ? 0.0 : last;
         return steps_at_levels(noise, std::move(levels), rest);
     }
