@@ -10,6 +10,7 @@ import numpy as np
 from sdrt.arrays import Array
 from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed
+from sdrt.backends.feature_cut import FEATURES, FeatureCut
 from sdrt.backends.input_casts import InputCasts, cast_feeds
 from sdrt.backends.tile_context import ContextRole
 from sdrt.errors import ArtifactError, NonFiniteError
@@ -45,11 +46,25 @@ class Network:
     """
     context_inputs: tuple[str, ...] = ()
     """Tensors of another network's context that it takes as inputs besides those of `spec`."""
+    cut: FeatureCut | None = None
+    """Where it gives its deep features as an output besides those of `spec`, or takes them."""
 
     @property
     def outputs(self) -> list[str]:
-        """Names of all outputs, those of its context last."""
-        return [*(spec.name for spec in self.spec.outputs), *self.context_outputs]
+        """Names of all outputs: those of `spec`, then context and deep features."""
+        features = [FEATURES] if self.cut and self.cut.form == "whole" else []
+        return [*(spec.name for spec in self.spec.outputs), *self.context_outputs, *features]
+
+    @property
+    def inputs(self) -> set[str]:
+        """Names of all inputs: those of `spec`, context and deep features."""
+        features = [FEATURES] if self.is_shallow else []
+        return {*(spec.name for spec in self.spec.inputs), *self.context_inputs, *features}
+
+    @property
+    def is_shallow(self) -> bool:
+        """Whether it takes deep features in place of the layers that compute them."""
+        return self.cut is not None and self.cut.form == "shallow"
 
     def in_role(self, role: ContextRole, names: tuple[str, ...]) -> "Network":
         """The same network with these tensors of a context as outputs, or as inputs."""
@@ -130,9 +145,8 @@ def first_nonfinite(arrays: Mapping[str, Array]) -> str | None:
 def check_feeds(network: Network, feeds: Mapping[str, Array]) -> None:
     """Raise `ValueError` unless the arrays fit the graph; equal names mean equal sizes."""
     graph, inputs = network.name, network.spec.inputs
-    expected = {*(spec.name for spec in inputs), *network.context_inputs}
-    if set(feeds) != expected:
-        raise ValueError(f"{graph} takes {sorted(expected)}, got {sorted(feeds)}")
+    if set(feeds) != network.inputs:
+        raise ValueError(f"{graph} takes {sorted(network.inputs)}, got {sorted(feeds)}")
     sizes: dict[str, int] = {}
     for spec in inputs:
         array = feeds[spec.name]

@@ -188,6 +188,21 @@ class GuidanceOptions:
 
 
 @dataclass(frozen=True)
+class CacheOptions:
+    """Which steps compute less."""
+
+    cache_interval: int | None = option(
+        "--cache-interval",
+        type=int,
+        metavar="N",
+        help="Compute the whole U-Net in every N-th step, its last layers in the others.",
+    )
+    cache_depth: int | None = option(
+        "--cache-depth", type=int, help="How many more blocks those compute; default: 0."
+    )
+
+
+@dataclass(frozen=True)
 class SamplerOptions:
     """Sampler, noise levels and timesteps."""
 
@@ -282,6 +297,7 @@ class GenerateOptions:
     refiner: RefinerOptions
     prompts: PromptOptions
     guidance: GuidanceOptions
+    cache: CacheOptions
     sampler: SamplerOptions
     conditioning: ConditioningOptions
     pictures: PictureOptions
@@ -299,6 +315,7 @@ class GenerateOptions:
             self.vae,
             self.prompts,
             self.guidance,
+            self.cache,
             self.sampler,
             self.conditioning,
             self.pictures,

@@ -20,9 +20,11 @@ from sdrt.images.png import to_image
 from sdrt.memory.budget import Budget
 from sdrt.memory.estimate import MemoryPlan
 from sdrt.networks.autoencoder import LatentDistribution
-from sdrt.networks.denoiser import Denoiser, UNet
+from sdrt.networks.denoiser import Denoiser
+from sdrt.networks.loaded import UNET
 from sdrt.networks.open_model import OpenModel
 from sdrt.networks.run_state import RunState, Stopwatch
+from sdrt.networks.unet import FeatureCache, UNet
 from sdrt.request.request import Request
 from sdrt.request.resolve import decoder_of
 from sdrt.sampling.noise import Noise
@@ -133,7 +135,7 @@ class DenoisingPass:
         self, state: RunState, conditioning: PromptConditioning
     ) -> Generator[Step, None, Latents]:
         """Yield the steps, return the last latents; the U-Net is released afterwards."""
-        with self.model.networks.using("unet", state=state):
+        with self.model.networks.using(UNET, state=state):
             return (yield from self._loop(state, conditioning))
 
     def denoiser(
@@ -161,10 +163,13 @@ class DenoisingPass:
         initial = self._initial_latents(state, draw, float(sigmas[0]))
         is_split = not self.plan.is_doubled
         unet = open_unet(self.model, self.request, conditioning.positive, is_split, state)
-        denoiser = self.denoiser(self.probe.unet(unet), conditioning, initial.conditions)
+        denoiser = self.denoiser(self.probe.unet(unet.whole), conditioning, initial.conditions)
+        reuse = self.request.feature_reuse
         denoiser = replace(
             denoiser,
             guidance=replace(denoiser.guidance, is_split=is_split),
+            cache=FeatureCache(unet.shallow, reuse) if unet.shallow else None,
+            evaluations=state.evaluations,
             cancellation=state.cancellation,
         )
         trajectory = self.request.sampler_settings.trajectory(
@@ -179,7 +184,7 @@ class DenoisingPass:
             state.timings.step_s.append(watch.seconds)
             if index == count - 1:
                 latents = initial.finished(x, float(sigmas[count]))
-                unet.record()
+                unet.record(state.evaluations)
             yield Step(index, count, float(sigmas[index + 1]), x, denoised, watch.seconds)
         return latents
 

@@ -1,19 +1,27 @@
 """What the U-Net of a run is fed: its shapes, its conditioning, and the denoiser around it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from sdrt.arrays import Array, Latents
+from sdrt.backends.feature_cut import FeatureCut, FeatureForm
 from sdrt.errors import UsageError
 from sdrt.generation.prompt_conditioning import PromptConditioning
 from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, Manifest, guidance_width
-from sdrt.networks.denoiser import Added, Denoiser, UNet
+from sdrt.networks.denoiser import Added, Denoiser
 from sdrt.networks.fp32_fallback import GuardedGraph
+from sdrt.networks.loaded import SHALLOW_UNET, UNET
 from sdrt.networks.open_model import OpenModel
 from sdrt.networks.run_state import RunState
+from sdrt.networks.unet import Evaluations, UNet
 from sdrt.request.request import Request
 from sdrt.request.size_conditioning import SizeConditioning
 from sdrt.sampling.schedule import Steps
 from sdrt.text.conditioning import TextConditioning
+
+FORMS: dict[str, FeatureForm] = {UNET: "whole", SHALLOW_UNET: "shallow"}
+"""The networks of a run that uses deep features again, and the form that each is opened in."""
 
 
 def latent_shape(manifest: Manifest, request: Request) -> tuple[int, int, int]:
@@ -22,12 +30,27 @@ def latent_shape(manifest: Manifest, request: Request) -> tuple[int, int, int]:
     return latent.channels, request.height // latent.downscale, request.width // latent.downscale
 
 
+@dataclass(frozen=True)
+class OpenUNet:
+    """The U-Net, and where its deep features are used again, its last layers as a network."""
+
+    whole: GuardedGraph
+    shallow: GuardedGraph | None
+
+    def record(self, evaluations: Evaluations) -> None:
+        """Keep what these evaluations executed; call it before the networks are released."""
+        self.whole.record()
+        if self.shallow and evaluations.shallow:
+            self.shallow.record()
+
+
 def open_unet(
     model: OpenModel, request: Request, text: TextConditioning, is_split: bool, state: RunState
-) -> GuardedGraph:
+) -> OpenUNet:
     """The U-Net, ready for a batch of this run; raises `UsageError` for a prompt too long for it.
 
-    `is_split` says that the branches of guidance run one after the other.
+    `is_split` says that the branches of guidance run one after the other. Raises `UnsupportedError`
+    for a depth of kept features that the U-Net does not have.
     """
     manifest, tokens = model.manifest, text.states.shape[1]
     if manifest.text_tokens not in (tokens, "tokens"):
@@ -47,7 +70,15 @@ def open_unet(
         shapes[name] = (batch, *array.shape[1:])
     if width := guidance_width(manifest.graphs.get("unet")):
         shapes[GUIDANCE_INPUT] = (batch, width)
-    return GuardedGraph(model.networks, "unet", shapes, state)
+    if not request.feature_reuse.is_on:
+        return OpenUNet(GuardedGraph(model.networks, UNET, shapes, state), None)
+    whole, shallow = (
+        GuardedGraph(
+            model.networks, name, shapes, state, FeatureCut(form, request.feature_reuse.depth)
+        )
+        for name, form in FORMS.items()
+    )
+    return OpenUNet(whole, shallow)
 
 
 def make_denoiser(

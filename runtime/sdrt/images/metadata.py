@@ -86,6 +86,12 @@ class Parameters:
     guidance_rescale: float
     guidance_start: float
     guidance_end: float
+    cache_interval: int
+    """One evaluation of the U-Net in so many computed all of it, if it was due."""
+    cache_depth: int
+    """The skip connection at which deep features were kept."""
+    evaluations: dict[str, int]
+    """How many evaluations of the U-Net were whole, shallow, and unguided in a guided run."""
     model: str
     model_hash: str
     """SHA-256 of the artifact's manifest, which has the hashes of all other files."""

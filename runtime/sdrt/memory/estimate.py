@@ -62,6 +62,8 @@ class Engine:
     """Share of the largest attention matrix in memory at once, if a graph makes it in steps."""
     packs: float
     """Share of the weights in memory twice while they are brought into the kernels' order."""
+    shallow: float
+    """What a run that uses deep features again adds, as a share of the U-Net's values."""
     widens: bool
     """Whether bf16 weights stay in memory next to the fp32 weights that are made of them."""
 
@@ -76,6 +78,7 @@ ENGINES = {
         attention=0,
         scores=0,
         packs=0,
+        shallow=0.8,
         widens=False,
     ),
     "onnxruntime": Engine(
@@ -87,6 +90,7 @@ ENGINES = {
         attention=0,
         scores=0.7,
         packs=0.2,
+        shallow=0.45,
         widens=True,
     ),
 }
@@ -124,6 +128,8 @@ class MemoryPlan:
     """How many branches a guided step has: three for some models that edit pictures."""
     before: int = 0
     """Bytes that the process has in memory already."""
+    reuses_features: bool = False
+    """Whether some steps run only the U-Net's last layers, which are then in memory beside it."""
     first: tuple[int, int] | None = None
     """Width and height of the first pass, where hires makes a second."""
     decoder: str = "vae_decoder"
@@ -158,6 +164,7 @@ class MemoryPlan:
             is_guided=request.is_guided,
             branches=request.branches,
             before=machine.resident_bytes(),
+            reuses_features=request.feature_reuse.is_on,
             first=first if request.hires else None,
             decoder=request.decoder,
             previews=previewer,
@@ -238,7 +245,8 @@ class MemoryPlan:
         width = BYTES[self.precision_of(name)]
         if name == "unet":
             rows = self.images * (self.branches if self.is_doubled else 1)
-            return int(self._unet(latent_pixels) * rows * width)
+            forms = 1 + self._engine.shallow * self.reuses_features
+            return int(self._unet(latent_pixels) * rows * width * forms)
         if name in (self.decoder, self.previews, "vae_encoder"):
             pictures = self.images * self.width * self.height * 3 * PICTURE_BYTES
             in_fp32 = FP32_BYTES_IN_BF16 * self.vae_pixels if width == BYTES["bf16"] else 0

@@ -3,14 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 
 import numpy as np
 
 from sdrt.arrays import Array, Embeddings, Latents
 from sdrt.backends.cancellation import Cancellation
-from sdrt.backends.graph import Network
 from sdrt.manifest import GUIDANCE_INPUT, Prediction, guidance_width
+from sdrt.networks.unet import OUTPUT, Evaluations, FeatureCache, UNet
 from sdrt.sampling.guidance import Clipping, Guidance
 from sdrt.sampling.schedule import Steps
 
@@ -22,24 +21,10 @@ Added = Mapping[str, Array]
 class GuidanceBranch:
     """The U-Net's conditioning for one of the predictions that guidance combines."""
 
+    name: str
     embeddings: Embeddings
     added: Added
     conditions: Latents | None
-
-
-class UNet(Protocol):
-    """The noise predictor: a graph, or whatever runs like one."""
-
-    @property
-    def network(self) -> Network:
-        """Its inputs."""
-        ...
-
-    def run(
-        self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
-    ) -> dict[str, Array]:
-        """Run once."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -65,6 +50,10 @@ class Denoiser:
     """Further inputs of the positive branch."""
     negative_added: Added = field(default_factory=dict)
     """Further inputs of the negative branch."""
+    cache: FeatureCache | None = None
+    """Deep features that some evaluations use again; None if each computes the whole U-Net."""
+    evaluations: Evaluations = field(default_factory=Evaluations)
+    """What was computed so far."""
     cancellation: Cancellation = field(default_factory=Cancellation)
 
     def __call__(self, x: Latents, sigma: float) -> Latents:
@@ -91,18 +80,37 @@ class Denoiser:
 
     def _output(self, sample: Latents, sigma: float) -> Latents:
         timestep = self.steps.timestep(sigma)
-        positive = GuidanceBranch(self.positive, self.added, self.conditions)
-        if self.negative is None or not self.guidance.covers(self.steps.progress(sigma)):
-            return self._run(sample, timestep, [positive])
-        negative = GuidanceBranch(self.negative, self.negative_added, self.conditions)
-        branches = [negative, positive]
-        if self.conditions is not None and self.guidance.image_scale > 1:
-            branches.append(replace(negative, conditions=np.zeros_like(self.conditions)))
+        branches = self._branches(self.steps.progress(sigma))
+        self._begin(branches)
+        if len(branches) == 1:
+            return self._run(sample, timestep, branches)
         if self.guidance.is_split:
             outputs = (self._run(sample, timestep, [branch]) for branch in branches)
             return self.guidance.combine(*outputs)
         together = self._run(sample, timestep, branches)
         return self.guidance.combine(*np.split(together, len(branches)))
+
+    def _branches(self, progress: float) -> list[GuidanceBranch]:
+        """What guidance combines at this share of the run; where there is none, the positive."""
+        positive = GuidanceBranch("positive", self.positive, self.added, self.conditions)
+        if self.negative is None or not self.guidance.covers(progress):
+            return [positive]
+        negative = GuidanceBranch("negative", self.negative, self.negative_added, self.conditions)
+        branches = [negative, positive]
+        if self.conditions is not None and self.guidance.image_scale > 1:
+            nothing = np.zeros_like(self.conditions)
+            branches.append(replace(negative, name="without picture", conditions=nothing))
+        return branches
+
+    def _begin(self, branches: Sequence[GuidanceBranch]) -> None:
+        """Begin an evaluation: decide how much of the U-Net it computes, and count it."""
+        if self.cache:
+            self.cache.begin([branch.name for branch in branches])
+        if self.cache is None or self.cache.is_whole:
+            self.evaluations.whole += 1
+        else:
+            self.evaluations.shallow += 1
+        self.evaluations.unguided += self.negative is not None and len(branches) == 1
 
     def _run(self, sample: Latents, timestep: float, branches: Sequence[GuidanceBranch]) -> Latents:
         """Predictions of all branches, each with as many rows as `sample`."""
@@ -122,7 +130,10 @@ class Denoiser:
         if width := guidance_width(self.unet.network.spec):
             row = guidance_embedding(self.guidance.scale - 1, width)
             feeds[GUIDANCE_INPUT] = np.repeat(row, len(sample), axis=0)
-        output: Latents = self.unet.run(feeds, self.cancellation)["out_sample"]
+        if self.cache:
+            names = [branch.name for branch in branches]
+            return self.cache.run(self.unet, feeds, names, self.cancellation)
+        output: Latents = self.unet.run(feeds, self.cancellation)[OUTPUT]
         return output
 
 

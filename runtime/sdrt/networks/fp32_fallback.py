@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from sdrt.arrays import Array
 from sdrt.backends.cancellation import Cancellation
+from sdrt.backends.feature_cut import FEATURES
 from sdrt.backends.graph import Shapes, check_shapes, first_nonfinite
-from sdrt.backends.tile_context import ContextRole
 from sdrt.errors import NonFiniteError
-from sdrt.networks.loaded import LoadedNetworks
+from sdrt.networks.loaded import Form, LoadedNetworks
 from sdrt.networks.run_state import RunState
 
 
@@ -25,10 +25,10 @@ class GuardedGraph:
         name: str,
         shapes: Shapes,
         state: RunState,
-        role: ContextRole | None = None,
+        form: Form | None = None,
     ) -> None:
-        self._networks, self._state, self._role = networks, state, role
-        self._graph = networks.graph(name, shapes, state, role)
+        self._networks, self._state, self._form = networks, state, form
+        self._graph = networks.graph(name, shapes, state, form)
         self.network = self._graph.network
         check_shapes(self.network, shapes)
 
@@ -52,8 +52,8 @@ class GuardedGraph:
         narrow = self._graph.executed().precision
         del self._graph
         self._state.fall_back(self.network.name, wider, narrow)
-        shapes = {name: array.shape for name, array in feeds.items()}
-        self._graph = self._networks.graph(self.network.name, shapes, self._state, self._role)
+        shapes = {name: feeds[name].shape for name in feeds if name != FEATURES}
+        self._graph = self._networks.graph(self.network.name, shapes, self._state, self._form)
         try:
             return self._graph.run(feeds, cancellation)
         except NonFiniteError as error:

@@ -8,9 +8,17 @@ from sdrt import machine
 from sdrt.adapters.active import ActiveAdapters
 from sdrt.artifact.artifact import Artifact
 from sdrt.backends.backend import Backend
-from sdrt.backends.graph import Graph, Shapes
+from sdrt.backends.feature_cut import FeatureCut
+from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.backends.tile_context import ContextRole
 from sdrt.networks.run_state import RunState, Stopwatch
+
+UNET, SHALLOW_UNET = "unet", "unet_shallow"
+SOURCES = {SHALLOW_UNET: UNET}
+"""Networks that are made of the files of another one, and are released with it."""
+
+Form = ContextRole | FeatureCut
+"""What a network is opened for besides its own inputs and outputs."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +27,10 @@ class _Compiled:
 
     graph: Graph
     backend: Backend
-    role: ContextRole | None
+    form: Form | None
 
-    def is_for(self, backend: Backend, role: ContextRole | None) -> bool:
-        return self.backend is backend and self.role == role
+    def is_for(self, backend: Backend, form: Form | None) -> bool:
+        return self.backend is backend and self.form == form
 
 
 class LoadedNetworks:
@@ -46,19 +54,17 @@ class LoadedNetworks:
         """Names of the networks that are in memory."""
         return frozenset(self._compiled)
 
-    def graph(
-        self, name: str, shapes: Shapes, state: RunState, role: ContextRole | None = None
-    ) -> Graph:
+    def graph(self, name: str, shapes: Shapes, state: RunState, form: Form | None = None) -> Graph:
         """A network ready for these input shapes: from memory, or loaded and compiled now.
 
-        With a role it gives its tile context, or takes that of another form of itself.
+        In a form it gives its tile context or deep features, or takes those of another form.
         """
         with Stopwatch() as watch:
             backend = self.backend_of(name, state)
-            if name in self._compiled and not self._compiled[name].is_for(backend, role):
+            if name in self._compiled and not self._compiled[name].is_for(backend, form):
                 self.release(name)
             if name not in self._compiled:
-                self._compiled[name] = self._open(name, backend, role)
+                self._compiled[name] = self._open(name, backend, form)
             graph = self._compiled[name].graph
             graph.prepare(shapes)
         load_s = state.timings.load_s
@@ -86,15 +92,25 @@ class LoadedNetworks:
 
     def release(self, *names: str) -> None:
         """Free the memory of these networks, or of all; they load again when needed."""
-        held = [name for name in names or tuple(self._compiled) if name in self._compiled]
+        held = [
+            name
+            for name in self._compiled
+            if not names or not {name, SOURCES.get(name)}.isdisjoint(names)
+        ]
         for name in held:
             del self._compiled[name]
         if held:
             machine.give_back_freed_blocks()
 
-    def _open(self, name: str, backend: Backend, role: ContextRole | None) -> _Compiled:
-        network = self.artifact.network(name, backend.formats)
-        network = replace(network, weight_patches=self._adapters.weight_patches(name))
-        if role:
-            network = network.in_role(role, backend.context(network))
-        return _Compiled(backend.open(network), backend, role)
+    def _open(self, name: str, backend: Backend, form: Form | None) -> _Compiled:
+        network = self._network(name, backend)
+        if isinstance(form, FeatureCut):
+            network = replace(network, cut=form)
+        elif form:
+            network = network.in_role(form, backend.context(network))
+        return _Compiled(backend.open(network), backend, form)
+
+    def _network(self, name: str, backend: Backend) -> Network:
+        source = SOURCES.get(name, name)
+        network = self.artifact.network(source, backend.formats)
+        return replace(network, name=name, weight_patches=self._adapters.weight_patches(source))

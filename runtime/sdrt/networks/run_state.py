@@ -13,6 +13,7 @@ from sdrt.errors import CancelledError, NonFiniteError
 from sdrt.machine import has_int8
 from sdrt.manifest import Storage
 from sdrt.networks.tiling import Tiling
+from sdrt.networks.unet import Evaluations
 
 
 @dataclass
@@ -48,6 +49,8 @@ class RunState:
 
     cancellation: Cancellation = field(default_factory=Cancellation)
     timings: Timings = field(default_factory=Timings)
+    evaluations: Evaluations = field(default_factory=Evaluations)
+    """How often the U-Net was asked, and how much of it was computed."""
     networks: dict[str, NetworkRecord] = field(default_factory=dict)
     """The stored and the executed precision of each network that ran."""
     warnings: list[str] = field(default_factory=list)

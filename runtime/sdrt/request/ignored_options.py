@@ -45,7 +45,11 @@ def warnings(
     if guidance.scale <= 1:
         given += _branch_options(guidance)
     unguided = [_sentence(given, reason)] if reason and given else []
-    return *unguided, *_sampler_warnings(options, sampler_settings)
+    return (
+        *unguided,
+        *_sampler_warnings(options, sampler_settings),
+        *_cache_warnings(options),
+    )
 
 
 def _why_not_guided(name: str, guidance: Guidance, guides_itself: bool) -> str | None:
@@ -89,6 +93,11 @@ def _sampler_warnings(options: Options, sampler_settings: SamplerSettings) -> It
         )
     if "thresholding_max" in given and not sampler_settings.options.get("thresholding"):
         yield _sentence(["thresholding_max"], "there is no thresholding")
+
+
+def _cache_warnings(options: Options) -> Iterator[str]:
+    if options.get("cache_depth") is not None and options.get("cache_interval", 1) == 1:
+        yield _sentence(["cache_depth"], "with cache_interval 1 no features are kept")
 
 
 def _is_given(value: object) -> bool:

@@ -95,6 +95,16 @@ class Options(TypedDict, total=False):
 
     Models that guide themselves (LCM) have one branch, and refuse this, the interval and rescaling.
     """
+    cache_interval: int
+    """One evaluation of the U-Net in so many computes all of it; by default, 1, each does.
+
+    Those between use its deep features again, and cost a tenth (DeepCache). The picture is another.
+    """
+    cache_depth: int
+    """Where features are kept: the skip connection counted from the U-Net's output, by default 0.
+
+    At a greater depth an evaluation that uses them again computes more, and is nearer to a whole.
+    """
     sampler: str
     """The sampling method, one of `sdrt samplers`."""
     sampler_options: Mapping[str, Option]

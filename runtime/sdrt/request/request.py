@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from sdrt.arrays import Embeddings
 from sdrt.manifest import TINY_DECODER
 from sdrt.request.denoising_range import DenoisingRange
+from sdrt.request.feature_reuse import FeatureReuse
 from sdrt.request.hires import Hires
 from sdrt.request.init_image import InitImage, count_steps
 from sdrt.request.options import VaeTiling
@@ -45,6 +46,8 @@ class Request:
     """Sampler, noise levels and their options."""
     seeds: tuple[int, ...]
     """One seed for each image."""
+    feature_reuse: FeatureReuse = FeatureReuse()
+    """Which evaluations of the U-Net use the deep features of an earlier one."""
     clip_skip: int = 1
     """The layer of the text encoder to use, counted from its end."""
     style: str | None = None

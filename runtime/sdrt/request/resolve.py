@@ -7,6 +7,7 @@ from sdrt.errors import UnsupportedError, UsageError
 from sdrt.manifest import TINY_DECODER, Manifest, guidance_width
 from sdrt.request import ignored_options
 from sdrt.request.denoising_range import DenoisingRange, read_denoising_range
+from sdrt.request.feature_reuse import read_feature_reuse
 from sdrt.request.guidance_options import read_guidance
 from sdrt.request.hires import read_hires
 from sdrt.request.init_image import InitImage, check_strength, read_init_image
@@ -60,6 +61,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
         sampler_settings=sampler_settings,
         seeds=seeds,
+        feature_reuse=read_feature_reuse(options, steps),
         clip_skip=clip_skip,
         init=init,
         denoising_range=denoising_range,

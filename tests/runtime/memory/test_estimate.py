@@ -198,3 +198,12 @@ def test_a_container_may_have_less_memory_than_its_machine(
     known |= {f"/sys/fs/cgroup/{name}": content for name, content in files.items()}
     monkeypatch.setattr(machine, "_read", lambda path: known.get(path, ""))
     assert machine.memory_bytes() == expected
+
+
+@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+def test_reused_features_need_the_last_layers_beside_the_unet(demo: Artifact, name: str) -> None:
+    """Less than a second U-Net."""
+    whole = plan(demo, name, "fp32", width=1024, height=1024, decoder="none")
+    reusing = replace(whole, reuses_features=True)
+    assert whole.peak()[0] == reusing.peak()[0] == "unet"
+    assert whole.peak()[1] < reusing.peak()[1] < 1.8 * whole.peak()[1]

@@ -154,7 +154,7 @@ def test_embeddings_that_cannot_be_are_refused_before_any_work(
         ({"clip_skip": 1.0}, "clip_skip is 1.0; expected"),
         ({"negative_prompt": None}, "negative_prompt is None; expected a text"),
         ({"image": Image.new("RGB", (64, 64)), "paste": False}, "paste was given without a mask"),
-        ({"wdith": 64}, "unknown option 'wdith'; known: aesthetic_score, clip_skip, "),
+        ({"wdith": 64}, "unknown option 'wdith'; known: aesthetic_score, cache_depth, "),
     ],
 )
 def test_an_impossible_wish_is_refused_before_any_work(

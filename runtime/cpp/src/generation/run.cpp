@@ -59,6 +59,10 @@ Tensor Run::denoise(const Callback& callback) {
     };
     const auto denoise_in_place = [&](const Tensor& noisy, double sigma) {
         const std::size_t number = state_.timings.step_s.size() + 1;
+        ++state_.evaluations;
+        if (request_.is_guided && !request_.guidance.covers(steps.progress(sigma))) {
+            ++state_.unguided_evaluations;
+        }
         return state_.at("step " + std::to_string(number) + " of " + std::to_string(steps.size()),
                          [&] { return denoise(noisy, sigma); });
     };

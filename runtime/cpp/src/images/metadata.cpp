@@ -65,6 +65,13 @@ Json size_json(const std::optional<SizeConditioning>& size) {
             {"target_size", size->target_size}};
 }
 
+// How often the U-Net was asked; this host always computes all of it.
+Json evaluations_json(const Parameters& parameters) {
+    return {{"whole", parameters.evaluations},
+            {"shallow", 0},
+            {"unguided", parameters.unguided_evaluations}};
+}
+
 }  // namespace
 
 std::string Parameters::to_a1111() const {
@@ -124,6 +131,9 @@ std::string Parameters::to_json() const {
                        {"guidance_rescale", guidance_rescale},
                        {"guidance_start", guidance_start},
                        {"guidance_end", guidance_end},
+                       {"cache_interval", 1},
+                       {"cache_depth", 0},
+                       {"evaluations", evaluations_json(*this)},
                        {"model", model},
                        {"model_hash", model_hash},
                        {"loras", Json::array()},

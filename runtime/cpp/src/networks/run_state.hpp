@@ -4,6 +4,7 @@
 #include "backends/backend.hpp"
 #include "errors.hpp"
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,6 +30,8 @@ struct RunState {
 
     Cancellation& cancellation;
     Timings timings;
+    std::int64_t evaluations = 0;           // of the U-Net
+    std::int64_t unguided_evaluations = 0;  // of these, without the negative prompt in a guided run
     Named<NetworkRecord> networks;
     std::vector<std::string> warnings;
     std::string place;  // where the run is: "step 3 of 20"

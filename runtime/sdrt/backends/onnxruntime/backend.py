@@ -17,6 +17,7 @@ from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed, Kernel, executed, executed_only
 from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.backends.input_casts import cast_feeds
+from sdrt.backends.onnxruntime.feature_cut import tensors_of, with_cut
 from sdrt.backends.onnxruntime.profile import read_profile
 from sdrt.backends.onnxruntime.tile_context import context_names, with_context
 from sdrt.backends.onnxruntime.weights import layer_weights, resized
@@ -171,11 +172,14 @@ class _PatchedFile:
         self.path = network.files[0]
         has_context = network.context_outputs or network.context_inputs
         self._content = with_context(network) if has_context else None
+        if network.cut:
+            self._content = with_cut(network)
         self._weights: dict[str, ort.OrtValue] = {}  # sessions do not own them
         stored = layer_weights(self.path) if network.weight_patches else {}
+        present = tensors_of(network) if stored and network.is_shallow else None
         for layer, weight in stored.items():
             patch = patch_of(network.weight_patches, layer)
-            if patch is None:
+            if patch is None or (present is not None and weight.name not in present):
                 continue
             array = patched(layer, weight.read(), patch, weight.is_transposed)
             value = ort.OrtValue.ortvalue_from_numpy_with_onnx_type(array, weight.kind)

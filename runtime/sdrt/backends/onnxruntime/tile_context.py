@@ -14,9 +14,7 @@ from sdrt.backends.onnxruntime.onnx_file import (
     GRAPH_INPUT,
     GRAPH_OUTPUT,
     INPUT,
-    KIND,
     NODE,
-    OUTPUT,
     Reader,
     Span,
     floats,
@@ -28,6 +26,7 @@ from sdrt.backends.onnxruntime.onnx_file import (
     scalar,
     text,
 )
+from sdrt.backends.onnxruntime.onnx_nodes import Node, read_nodes
 from sdrt.backends.tile_context import KEY, MEAN, VALUE, VARIANCE, tensor_name
 
 NORMS = ("GroupNormalization", "InstanceNormalization")
@@ -37,18 +36,10 @@ EPSILON = 1e-5  # default of the norms' attribute
 
 
 @dataclass(frozen=True)
-class _Node:
-    span: Span
-    kind: str
-    inputs: tuple[str, ...]
-    output: str
-
-
-@dataclass(frozen=True)
 class _Places:
     """The nodes of a graph that depend on all of its image, by their position in the file."""
 
-    norms: dict[Span, tuple[_Node, int]] = field(default_factory=dict)
+    norms: dict[Span, tuple[Node, int]] = field(default_factory=dict)
     """The norms, each with its number among the places."""
     inputs: dict[Span, dict[int, str]] = field(default_factory=dict)
     """The names of keys and values, by the index of the attention's input that reads them."""
@@ -94,7 +85,7 @@ def _with_inputs(reader: Reader, places: _Places) -> Iterator[bytes]:
     yield from (floats(GRAPH_INPUT, name) for name in places.names)
 
 
-def _statistics(reader: Reader, norm: _Node, place: int) -> Iterator[bytes]:
+def _statistics(reader: Reader, norm: Node, place: int) -> Iterator[bytes]:
     """Nodes that compute mean and variance of a norm's input."""
 
     def made(name: str) -> str:
@@ -119,7 +110,7 @@ def _statistics(reader: Reader, norm: _Node, place: int) -> Iterator[bytes]:
     yield node("Sub", [made("squares"), made("squared_mean")], made(VARIANCE))
 
 
-def _normalized(reader: Reader, norm: _Node, place: int) -> Iterator[bytes]:
+def _normalized(reader: Reader, norm: Node, place: int) -> Iterator[bytes]:
     """The norm with statistics from inputs: each channel times a number, plus a number."""
     data, weight, bias = norm.inputs
 
@@ -160,7 +151,7 @@ def _redirected(reader: Reader, span: Span, names: dict[int, str]) -> bytes:
 
 
 def _places(reader: Reader) -> _Places:
-    nodes = [_node(reader, span) for span in _spans(reader)]
+    nodes = read_nodes(reader)
     places, count = _Places(), 0
     for current in nodes:
         if current.kind in NORMS:
@@ -177,7 +168,7 @@ def _places(reader: Reader) -> _Places:
     return places
 
 
-def _key_and_value(current: _Node, nodes: Sequence[_Node]) -> list[tuple[_Node, int]]:
+def _key_and_value(current: Node, nodes: Sequence[Node]) -> list[tuple[Node, int]]:
     """The nodes that read keys and values, each with the index of that input."""
     if current.kind in ATTENTION:
         return [(current, 1), (current, 2)]
@@ -187,7 +178,7 @@ def _key_and_value(current: _Node, nodes: Sequence[_Node]) -> list[tuple[_Node, 
     return [(scores, 1), (result, 1)] if scores and result else []
 
 
-def _scores(softmax: _Node, nodes: Sequence[_Node]) -> _Node | None:
+def _scores(softmax: Node, nodes: Sequence[Node]) -> Node | None:
     """The product of queries and keys, before the softmax."""
     producers = {node.output: node for node in nodes}
     producer = producers.get(softmax.inputs[0])
@@ -196,7 +187,7 @@ def _scores(softmax: _Node, nodes: Sequence[_Node]) -> _Node | None:
     return producer if producer and producer.kind == "MatMul" else None
 
 
-def _result(softmax: _Node, nodes: Sequence[_Node]) -> _Node | None:
+def _result(softmax: Node, nodes: Sequence[Node]) -> Node | None:
     """The product of scores and values, after the softmax."""
     current = softmax
     while True:
@@ -206,15 +197,3 @@ def _result(softmax: _Node, nodes: Sequence[_Node]) -> _Node | None:
         (current,) = readers
         if current.kind not in BETWEEN:
             return current if current.kind == "MatMul" else None
-
-
-def _spans(reader: Reader) -> list[Span]:
-    (graph,) = reader.parts(reader.whole, GRAPH)
-    return reader.parts(graph, NODE)
-
-
-def _node(reader: Reader, span: Span) -> _Node:
-    (kind,) = reader.texts(span, KIND)
-    return _Node(
-        span, kind, tuple(reader.texts(span, INPUT)), "".join(reader.texts(span, OUTPUT)[:1])
-    )

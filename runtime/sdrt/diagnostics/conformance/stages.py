@@ -15,9 +15,9 @@ from sdrt.generation.prompt_conditioning import PromptConditioning, of_one_lengt
 from sdrt.generation.run import Run
 from sdrt.images.png import to_image
 from sdrt.manifest import Manifest
-from sdrt.networks.denoiser import UNet
 from sdrt.networks.fp32_fallback import GuardedGraph
 from sdrt.networks.run_state import RunState
+from sdrt.networks.unet import UNet
 from sdrt.pipeline import Pipeline
 from sdrt.request.request import Request
 from sdrt.request.resolve import check_prompt_alone

@@ -1,0 +1,93 @@
+"""A cut through the deep features of a U-Net in an ONNX file; see `sdrt.backends.feature_cut`."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+from sdrt.backends.feature_cut import FEATURES, SAMPLE, checked_depth
+from sdrt.backends.graph import Network
+from sdrt.backends.onnxruntime.onnx_file import (
+    GRAPH,
+    GRAPH_INPUT,
+    GRAPH_OUTPUT,
+    INITIALIZER,
+    NODE,
+    TENSOR_NAME,
+    Reader,
+    floats,
+    node,
+    opened,
+    rebuilt,
+)
+from sdrt.backends.onnxruntime.onnx_nodes import Node, needed_for, read_nodes, readers_of
+
+CHANNELS = 1  # the axis along which features are joined
+
+
+def with_cut(network: Network) -> bytes:
+    """The file's content in the form that the network's cut asks for.
+
+    Raises `UnsupportedError` for a depth that it does not have.
+    """
+    assert network.cut
+    with opened(network.files[0]) as reader:
+        nodes = read_nodes(reader)
+        deep = _deep(network, reader, nodes)
+        if network.cut.form == "whole":
+            graph = _with_output(reader, deep)
+        else:
+            graph = _shallow(reader, deep, _needed(network, deep, nodes))
+        return rebuilt(reader, b"".join(graph))
+
+
+def tensors_of(network: Network) -> set[str]:
+    """Names of the tensors that the nodes of a shallow form read, its weights among them."""
+    with opened(network.files[0]) as reader:
+        nodes = read_nodes(reader)
+        return _read_by(_needed(network, _deep(network, reader, nodes), nodes))
+
+
+def _with_output(reader: Reader, deep: str) -> Iterator[bytes]:
+    (graph,) = reader.parts(reader.whole, GRAPH)
+    yield from (raw for _, _, raw in reader.fields(graph))
+    yield node("Identity", [deep], FEATURES)
+    yield floats(GRAPH_OUTPUT, FEATURES)
+
+
+def _shallow(reader: Reader, deep: str, needed: Collection[Node]) -> Iterator[bytes]:
+    (graph,) = reader.parts(reader.whole, GRAPH)
+    spans, read = {node.span for node in needed}, _read_by(needed)
+    yield node("Identity", [FEATURES], deep)
+    for field, content, raw in reader.fields(graph):
+        is_left_out = (field == NODE and content not in spans) or (
+            field == INITIALIZER and read.isdisjoint(reader.texts(content, TENSOR_NAME))
+        )
+        if not is_left_out:
+            yield raw
+    yield floats(GRAPH_INPUT, FEATURES)
+
+
+def _needed(network: Network, deep: str, nodes: Sequence[Node]) -> set[Node]:
+    return needed_for([spec.name for spec in network.spec.outputs], [deep], nodes)
+
+
+def _read_by(nodes: Collection[Node]) -> set[str]:
+    return {name for node in nodes for name in node.inputs}
+
+
+def _deep(network: Network, reader: Reader, nodes: Sequence[Node]) -> str:
+    """The tensor at the network's cut."""
+    assert network.cut
+    skips = _skips(reader, nodes)
+    return skips[checked_depth(network.name, network.cut.depth, len(skips))]
+
+
+def _skips(reader: Reader, nodes: Sequence[Node]) -> list[str]:
+    """The deep features at each skip connection, from the network's output to its inputs."""
+    sample = readers_of([SAMPLE], nodes)
+    return [
+        node.inputs[0]
+        for node in reversed(nodes)
+        if node.kind == "Concat"
+        and len(node.inputs) == 2
+        and sample.issuperset(node.inputs)
+        and reader.integer(node.span, "axis") == CHANNELS
+    ]
