@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from tests.data.archive import unpack
 from tests.processors import take_own_processors
 
 Maker = Callable[[Path], object]
+Sharing = Callable[[], AbstractContextManager[None]]
 
 TESTS = Path(__file__).parent
 MODULES = pytest.StashKey[int]()
@@ -135,6 +137,14 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Maker]
 
 
 @pytest.fixture(scope="session")
+def shared_traces(made_once: Callable[[str, Maker], Path]) -> Sharing:
+    """Makes a context in which exports trace a network only if no test has done so before."""
+    from tests.export.shared_traces import sharing_traces
+
+    return lambda: sharing_traces(made_once)
+
+
+@pytest.fixture(scope="session")
 def demo() -> Artifact:
     """The embedded model."""
     return open_artifact("demo")
@@ -152,29 +162,33 @@ def tiny_exports(made_once: Callable[[str, Maker], Path]) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="session")
-def exported_tiny(made_once: Callable[[str, Maker], Path]) -> dict[str, Path]:
+def exported_tiny(
+    made_once: Callable[[str, Maker], Path], shared_traces: Sharing
+) -> dict[str, Path]:
     """The same model as the exporter makes it now."""
     from tests.data.make_tiny import PRECISIONS, export_tiny
 
     def exported(precision: Precision) -> Path:
         return made_once(f"exported-{precision}", lambda folder: export_tiny(folder, precision))
 
-    return {precision: exported(precision) for precision in PRECISIONS}
+    with shared_traces():
+        return {precision: exported(precision) for precision in PRECISIONS}
 
 
 @pytest.fixture(scope="session")
-def tiny_sdxl(made_once: Callable[[str, Maker], Path]) -> Path:
+def tiny_sdxl(made_once: Callable[[str, Maker], Path], shared_traces: Sharing) -> Path:
     """The preset `tiny-sdxl` with random weights in fp32, in both formats."""
     from sdrt_export.exporter import export
     from sdrt_export.presets import read_preset
     from sdrt_export.sources.random_weights import RandomCheckpoint
 
     checkpoint = RandomCheckpoint.from_preset(*read_preset("tiny-sdxl"))
-    return made_once("tiny-sdxl", lambda folder: export(checkpoint, folder))
+    with shared_traces():
+        return made_once("tiny-sdxl", lambda folder: export(checkpoint, folder))
 
 
 @pytest.fixture(scope="session")
-def tiny_sd2_v(made_once: Callable[[str, Maker], Path]) -> Artifact:
+def tiny_sd2_v(made_once: Callable[[str, Maker], Path], shared_traces: Sharing) -> Artifact:
     """A Stable Diffusion 2 that predicts v, from one file in the original naming, in fp32."""
     from sdrt_export.cli.run_export import run_export
     from sdrt_export.export_options import ExportOptions, SourceOptions
@@ -185,7 +199,8 @@ def tiny_sd2_v(made_once: Callable[[str, Maker], Path]) -> Artifact:
         root.mkdir()
         file = save("sd2-v", root / "tiny.safetensors")
         source = SourceOptions(config=str(write_yaml(root / "v.yaml", ldm_yaml("sd2-v"))))
-        report = run_export([file, folder], ExportOptions(source=source, quiet=True))
+        with shared_traces():
+            report = run_export([file, folder], ExportOptions(source=source, quiet=True))
         assert ": fp32, v_prediction, " in report.summary()
         record = report.record()
         assert (record["family"], record["prediction"]) == ("sd2", "v_prediction")
@@ -194,7 +209,9 @@ def tiny_sd2_v(made_once: Callable[[str, Maker], Path]) -> Artifact:
 
 
 @pytest.fixture(scope="session")
-def unet_twins(made_once: Callable[[str, Maker], Path]) -> Callable[[str], Artifact]:
+def unet_twins(
+    made_once: Callable[[str, Maker], Path], shared_traces: Sharing
+) -> Callable[[str], Artifact]:
     """By the name of a preset that differs from `tiny` in its U-Net: its export in fp32.
 
     One of them is exported whole, of the others only the U-Net; they share the other networks.
@@ -207,7 +224,8 @@ def unet_twins(made_once: Callable[[str, Maker], Path]) -> Callable[[str], Artif
     def export_whole(folder: Path) -> None:
         name, preset = read_preset("tiny-inpaint")
         checkpoint = RandomCheckpoint.from_preset(name, preset)
-        export(checkpoint, folder, "fp32", preset.formats, preset.defaults)
+        with shared_traces():
+            export(checkpoint, folder, "fp32", preset.formats, preset.defaults)
 
     def made(name: str) -> Artifact:
         whole = made_once("tiny-inpaint", export_whole)

@@ -17,10 +17,10 @@ from sdrt.files.checksums import sha256
 from sdrt.images.latent_preview import fit_preview
 from sdrt.pipeline import Pipeline
 from sdrt_export import exporter
-from sdrt_export.graphs import to_onnx
 from sdrt_export.graphs.networks import TextEncoderModule
 from tests.data.make_tiny import committed_checkpoint
 from tests.export.graphs.test_graphs import NETWORKS
+from tests.export.shared_traces import MadeOnce, shared_trace
 
 
 def files_of(root: Path) -> dict[str, str]:
@@ -82,15 +82,17 @@ def test_a_wrong_second_output_is_not_published(
 
 
 def test_a_graph_below_the_floor_is_not_published(
-    tmp_path: Path, exported_tiny: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    exported_tiny: dict[str, Path],
+    made_once: MadeOnce,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One weight of the traced U-Net is changed on its way to the file."""
     destination = Path(shutil.copytree(exported_tiny["fp32"], tmp_path / "out"))
     before = files_of(destination)
-    trace = to_onnx.trace
 
     def broken(network: Any) -> ir.Model:
-        model: ir.Model = trace(network)
+        model = shared_trace(network, made_once)
         if network.name == "unet":
             bias = model.graph.initializers["network.conv_out.bias"]
             assert bias.const_value is not None

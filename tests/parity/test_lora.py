@@ -13,6 +13,7 @@ from sdrt.manifest import Precision
 from sdrt_bench.similarity import psnr_db
 from sdrt_export.sources.lora import with_loras
 from sdrt_export.sources.random_weights import RandomCheckpoint
+from tests.conftest import Sharing
 from tests.data.make_tiny import committed_checkpoint, committed_preset
 from tests.export.export_parts import export_parts
 from tests.export.sources.lora.writing import Key, Pair, kohya, random_lora, save
@@ -44,13 +45,16 @@ def merged(
     checkpoint: RandomCheckpoint,
     ink: Path,
     tiny_exports: Exports,
+    shared_traces: Sharing,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Exports:
     """Exports with the LoRA in their weights."""
     both, preset = with_loras(checkpoint, [LoraSpec(ink, WEIGHT)]), committed_preset()
     root, changed = tmp_path_factory.mktemp("merged"), ["text_encoder", "unet"]
-    for precision in FLOATS:
-        export_parts(changed, both, preset, root / precision, tiny_exports[precision], precision)
+    with shared_traces():
+        for precision in FLOATS:
+            rest = tiny_exports[precision]
+            export_parts(changed, both, preset, root / precision, rest, precision)
     return {precision: root / precision for precision in FLOATS}
 
 

@@ -24,6 +24,7 @@ from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file import diffusers_settings
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
+from tests.conftest import Sharing
 from tests.export.sources.single_file.twins import parts_of, save_weights
 
 PROMPT = "a boat, at 7"
@@ -52,10 +53,11 @@ def theirs() -> Any:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+def exported(tmp_path_factory: pytest.TempPathFactory, shared_traces: Sharing) -> Artifact:
     root = tmp_path_factory.mktemp("refiner")
     theirs().save_pretrained(root / "theirs")
-    return open_artifact(export(root / "theirs", root / "ours").path)
+    with shared_traces():
+        return open_artifact(export(root / "theirs", root / "ours").path)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import openvino as ov
 import pytest
@@ -78,7 +79,10 @@ def is_constant(fact: Any) -> bool:
     return bool(fact["layerType"].value == "Const")
 
 
-def test_a_network_that_is_written_leaves_no_weights_in_memory(tmp_path: Path) -> None:
+def test_a_network_that_is_written_leaves_no_weights_in_memory(
+    exported_tiny: dict[str, Path], tmp_path: Path
+) -> None:
+    """Its files are those of the export, whose trace may be one that tests share."""
     network = next(n for n in networks(committed_checkpoint()) if n.name == "unet")
     weights = [weakref.ref(weight) for weight in network.module.parameters()]
     to_onnx.write_onnx(to_onnx.trace(network), tmp_path, "bf16")
@@ -86,6 +90,19 @@ def test_a_network_that_is_written_leaves_no_weights_in_memory(tmp_path: Path) -
     gc.collect()
     assert len(weights) > 100
     assert [weight for weight in weights if weight() is not None] == []
+    exported = exported_tiny["bf16"] / "unet"
+    assert unnamed_graph(tmp_path) == unnamed_graph(exported)
+    stored = "model.onnx_data"
+    assert (tmp_path / stored).read_bytes() == (exported / stored).read_bytes()
+
+
+def unnamed_graph(folder: Path) -> bytes:
+    """A graph without the names of its nodes, which are counted."""
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    for node in model.graph.node:
+        node.name = ""
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 def test_stored_bf16_is_torchs_rounding(exported_tiny: dict[str, Path]) -> None:

@@ -15,6 +15,7 @@ from sdrt_export.exporter import export
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.random_weights import RandomCheckpoint
+from tests.conftest import Sharing
 
 
 def random_tiny() -> RandomCheckpoint:
@@ -76,8 +77,11 @@ def test_a_folder_gives_the_networks_that_were_saved(folder: Path) -> None:
     assert loaded.tokenizer()(text).input_ids == made.tokenizer()(text).input_ids
 
 
-def test_a_folder_exports_without_a_trace_of_where_it_lay(folder: Path, tmp_path: Path) -> None:
-    report = export(folder, tmp_path / "exported", formats=["onnx"])
+def test_a_folder_exports_without_a_trace_of_where_it_lay(
+    folder: Path, tmp_path: Path, shared_traces: Sharing
+) -> None:
+    with shared_traces():
+        report = export(folder, tmp_path / "exported", formats=["onnx"])
     assert report.manifest.source.id == "tiny"
     texts = [path for path in report.path.rglob("*") if path.suffix in (".json", ".onnx")]
     assert len(texts) > 10

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from sdrt_export.cli.export import export as export_command
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
+from tests.conftest import Sharing
 from tests.export.sources.lora.merging import WEIGHT
 from tests.export.sources.lora.writing import (
     ENDS,
@@ -47,12 +48,15 @@ def kohya_file(lora: dict[Key, Pair], tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def exported(kohya_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported(
+    kohya_file: Path, tmp_path_factory: pytest.TempPathFactory, shared_traces: Sharing
+) -> Path:
     """The preset `tiny` with the LoRA and defaults for it, through the command line."""
     folder = tmp_path_factory.mktemp("exported") / "tiny"
     options = ["--random", "tiny", "--format", "onnx", "--lora", f"{kohya_file}:{WEIGHT}"]
     options += ["--sampler", "TCDScheduler", "-O", "eta=0.5", "--spacing", "trailing"]
     options += ["--steps", "3", "--guidance-scale", "3"]
-    done = CliRunner().invoke(export_command, [*options, str(folder)], catch_exceptions=False)
+    with shared_traces():
+        done = CliRunner().invoke(export_command, [*options, str(folder)], catch_exceptions=False)
     assert f"with style.safetensors:{WEIGHT}" in done.output
     return folder
