@@ -21,8 +21,11 @@ from sdrt_export.graphs.networks import ExportableNetwork
 MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 GRAPH = "model.onnx"
 PLAIN = (bool, int, float, str, type(None), tuple)
-UNREAD = {"architectures", "scaling_factor"}
-"""Settings of a network that are for those who load it, or who scale latents before it runs."""
+UNREAD = {"architectures", "dtype", "scaling_factor"}
+"""Settings of a network that are for those who load it, or who scale latents before it runs.
+
+The types of weights are part of the hash with the weights themselves.
+"""
 
 
 @contextmanager
