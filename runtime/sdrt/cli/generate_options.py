@@ -164,6 +164,11 @@ class PromptOptions:
 class GuidanceOptions:
     """Steps and guidance."""
 
+    speed: str | None = option(
+        "--speed",
+        type=click.Choice(["exact", "balanced", "fast"]),
+        help="Preset of sampler and steps; exact: the model's own (default).",
+    )
     num_inference_steps: int | None = option("--steps", type=int, help="Number of denoising steps.")
     guidance_scale: float | None = option(
         "--cfg-scale", "--guidance-scale", type=float, help="Guidance strength."

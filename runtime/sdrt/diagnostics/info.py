@@ -6,6 +6,7 @@ from typing import Any
 from sdrt.artifact.artifact import open_artifact
 from sdrt.images.metadata import CHUNK, read_png
 from sdrt.manifest import Manifest, Quantization, guidance_width
+from sdrt.request.speed import SPEEDS, speed_preset
 
 SHOWN_LAYERS = 3
 
@@ -47,6 +48,7 @@ def describe_model(where: str | None) -> Description:
     size = sum(record.size for record in manifest.files.values())
     reference = "the float model" if manifest.precision == "int8" else "torch fp32"
     caution = "; the files came without hashes, so nothing shows whether they are as they were"
+    presets = {name: speed_preset(manifest, name) for name in SPEEDS if name != "exact"}
     lines = [
         f"{artifact.root}{', exported by another tool' if artifact.is_foreign else ''}",
         f"  model: {manifest.name} ({manifest.family}), from {manifest.source.id}",
@@ -62,6 +64,7 @@ def describe_model(where: str | None) -> Description:
         f"  defaults: {defaults.width}x{defaults.height}, {defaults.num_inference_steps} steps, "
         f"{defaults.sampler}, guidance {defaults.guidance_scale:g}"
         + (" (inside of the U-Net)" if guidance_width(manifest.graphs.get("unet")) else ""),
+        *(f"  speed {name}: {preset.summary()}" for name, preset in presets.items()),
         f"  graphs (signal to noise against {reference}):",
     ]
     for name, graph in manifest.graphs.items():
@@ -76,6 +79,7 @@ def describe_model(where: str | None) -> Description:
     record = manifest.model_dump(mode="json", by_alias=True)
     for name, graph_record in record["graphs"].items():
         graph_record["precision"] = manifest.stored(name)
+    record["speed"] = {name: preset.options for name, preset in presets.items()}
     folder = {"path": str(artifact.root), "hash": artifact.hash}
     foreign = {"foreign": True} if artifact.is_foreign else {}
     return {**folder, **foreign, **record}, "\n".join(lines)

@@ -40,6 +40,7 @@ def parameters(model: OpenModel, request: Request, seed: int, state: RunState) -
         guidance_rescale=guidance.rescale,
         guidance_start=guidance.start,
         guidance_end=guidance.end,
+        speed=request.speed,
         cache_interval=request.feature_reuse.interval,
         cache_depth=request.feature_reuse.depth,
         evaluations=asdict(state.evaluations),

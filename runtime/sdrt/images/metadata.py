@@ -86,6 +86,8 @@ class Parameters:
     guidance_rescale: float
     guidance_start: float
     guidance_end: float
+    speed: str
+    """The preset whose settings filled the gaps of the options."""
     cache_interval: int
     """One evaluation of the U-Net in so many computed all of it, if it was due."""
     cache_depth: int

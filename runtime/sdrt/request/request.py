@@ -8,7 +8,7 @@ from sdrt.request.denoising_range import DenoisingRange
 from sdrt.request.feature_reuse import FeatureReuse
 from sdrt.request.hires import Hires
 from sdrt.request.init_image import InitImage, count_steps
-from sdrt.request.options import VaeTiling
+from sdrt.request.options import Speed, VaeTiling
 from sdrt.request.size_conditioning import NEGATIVE, SizeConditioning
 from sdrt.sampling.guidance import Guidance
 from sdrt.sampling.sampler_settings import SamplerSettings
@@ -46,6 +46,8 @@ class Request:
     """Sampler, noise levels and their options."""
     seeds: tuple[int, ...]
     """One seed for each image."""
+    speed: Speed = "exact"
+    """The preset whose settings filled the gaps of the options."""
     feature_reuse: FeatureReuse = FeatureReuse()
     """Which evaluations of the U-Net use the deep features of an earlier one."""
     clip_skip: int = 1

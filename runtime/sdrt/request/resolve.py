@@ -16,6 +16,7 @@ from sdrt.request.prompts import read_embeddings, read_prompts
 from sdrt.request.request import DECODERS, Request
 from sdrt.request.sampler_options import read_sampler_options
 from sdrt.request.size_conditioning import read_size_conditioning
+from sdrt.request.speed import with_speed
 from sdrt.sampling.noise import MAX_SEED
 from sdrt.text.conditioning import checked_clip_skip
 from sdrt.text.prompt_embeddings import check_lengths
@@ -32,6 +33,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     `UnsupportedError` for what the model cannot do.
     """
     _check_names(options)
+    preset, options = with_speed(manifest, options)
     guides_itself = guidance_width(manifest.graphs.get("unet")) > 0
     guidance = read_guidance(manifest, options, guides_itself)
     sampler_settings = read_sampler_options(manifest, options)
@@ -61,6 +63,7 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
         sampler_settings=sampler_settings,
         seeds=seeds,
+        speed=preset.name,
         feature_reuse=read_feature_reuse(options, steps),
         clip_skip=clip_skip,
         init=init,
@@ -69,8 +72,11 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         hires=read_hires(manifest, options, init, size, steps, squeezes_steps),
         decoder=decoder,
         squeezes_steps=squeezes_steps,
-        warnings=ignored_options.warnings(
-            manifest.name, options, guidance, guides_itself, sampler_settings
+        warnings=(
+            *([preset.warning] if preset.warning else []),
+            *ignored_options.warnings(
+                manifest.name, options, guidance, guides_itself, sampler_settings
+            ),
         ),
     )
     _check_lengths(manifest, request)

@@ -42,6 +42,7 @@ PARAMETERS = Parameters(
     guidance_rescale=0.0,
     guidance_start=0.0,
     guidance_end=1.0,
+    speed="exact",
     cache_interval=1,
     cache_depth=0,
     evaluations={"whole": 20, "shallow": 0, "unguided": 0},

@@ -131,6 +131,7 @@ std::string Parameters::to_json() const {
                        {"guidance_rescale", guidance_rescale},
                        {"guidance_start", guidance_start},
                        {"guidance_end", guidance_end},
+                       {"speed", "exact"},
                        {"cache_interval", 1},
                        {"cache_depth", 0},
                        {"evaluations", evaluations_json(*this)},

@@ -16,8 +16,8 @@ constexpr const char* kMetadataChunk = "sdrt";
 constexpr int kMetadataSchema = 2;
 
 // Everything that is needed to make an image again. Features that only Python has (styles, prompt
-// embeddings, initial images, VAE tiling, hires passes, feature reuse, LoRAs, textual inversions)
-// are written as Python writes an image that does not use them.
+// embeddings, initial images, VAE tiling, hires passes, presets of speed, feature reuse, LoRAs,
+// textual inversions) are written as Python writes an image that does not use them.
 struct Parameters {
     std::string prompt;
     std::string negative_prompt;
