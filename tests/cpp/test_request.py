@@ -45,6 +45,11 @@ GIVEN: list[dict[str, Any]] = [
     *({"num_images_per_prompt": count} for count in (0, -1, 65)),
     *({"clip_skip": number} for number in (0, -1, 65, 1000)),
     {"spacing": "even"},
+    *({"speed": name} for name in ("exact", "balanced", "fast", "fastest")),
+    {"speed": "fast", "num_inference_steps": 9},
+    {"speed": "fast", "sampler": "euler"},
+    {"speed": "balanced", "spacing": "leading"},
+    {"speed": "balanced", "scheduler": "default", "guidance_scale": 1, "negative_prompt": "fog"},
     {"sampler": "dpm++2m karras", "scheduler": "default"},
     {"sampler": "dpm++2m karras", "scheduler": "karras"},
 ]
@@ -63,6 +68,7 @@ def resolved(manifest: Manifest, options: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "result": {
             "prompt": request.prompt,
+            "speed": request.speed,
             "negative_prompt": request.negative_prompt,
             "width": request.width,
             "height": request.height,

@@ -25,6 +25,7 @@ std::vector<Option> command_options() {
     std::vector<Option> all = {
         {{"--output", "-o"}, "FILE", "Default: sdrt-SEED.png."},
         {{"--negative-prompt", "-n"}, "TEXT", "What the picture should not show."},
+        {{"--speed"}, "NAME", "Preset of sampler and steps: exact, balanced or fast."},
         {{"--steps"}, "N", "Number of denoising steps."},
         {{"--cfg-scale", "--guidance-scale"}, "X", "Guidance strength."},
         {{"--guidance-rescale"}, "X", "0 to 1: against glaring colours."},
@@ -89,6 +90,7 @@ sdrt::Options options_from(const Arguments& arguments) {
     options.sampler = arguments.text("--sampler");
     options.scheduler = arguments.text("--scheduler");
     options.spacing = arguments.text("--spacing");
+    options.speed = arguments.text("--speed");
     options.clip_skip = arguments.whole("--clip-skip").value_or(1);
     const auto seed = arguments.whole("--seed");
     if (seed && *seed != -1) {

@@ -130,6 +130,7 @@ typedef struct sdrt_options {
     const char *sampler;          /* "ddim", "euler", "euler_a", "dpm++2m", "unipc", "lcm" */
     const char *scheduler;        /* "default" or "karras" */
     const char *spacing;          /* "leading", "trailing" or "linspace" */
+    const char *speed;            /* preset: "exact", the model's own; "balanced"; "fast" */
 } sdrt_options;
 
 SDRT_API void sdrt_options_init(sdrt_options *options);

@@ -100,6 +100,7 @@ Options options_from(const sdrt_options* options) {
     converted.sampler = optional_text(c_options.sampler);
     converted.scheduler = optional_text(c_options.scheduler);
     converted.spacing = optional_text(c_options.spacing);
+    converted.speed = optional_text(c_options.speed);
     return converted;
 }
 

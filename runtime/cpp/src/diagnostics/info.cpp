@@ -2,12 +2,31 @@
 
 #include "files/json_file.hpp"
 #include "files/manifest_writer.hpp"
+#include "request/speed.hpp"
 #include "validation.hpp"
 
 #include <sstream>
 
 namespace sdrt {
 namespace {
+
+// What each preset of speed stands for; empty where the model has none.
+Json speed_record(const Manifest& manifest) {
+    Json record;
+    for (const char* name : {"balanced", "fast"}) {
+        Options options;
+        options.speed = name;
+        const bool is_there = apply_speed(manifest, options).name == name;
+        record[name] = Json::object();
+        if (is_there) {
+            record[name] = {{"sampler", *options.sampler},
+                            {"scheduler", *options.scheduler},
+                            {"sampler_options", options_json(options.sampler_options)},
+                            {"num_inference_steps", *options.num_inference_steps}};
+        }
+    }
+    return record;
+}
 
 Json record_of(const Artifact& artifact) {
     Json record;
@@ -17,6 +36,7 @@ Json record_of(const Artifact& artifact) {
     for (auto& [name, graph] : record["graphs"].items()) {
         graph["precision"] = artifact.manifest().stored(name);
     }
+    record["speed"] = speed_record(artifact.manifest());
     return record;
 }
 

@@ -106,6 +106,8 @@ Json all_defaults(const Defaults& defaults) {
 
 }  // namespace
 
+Json options_json(const Named<Option>& options) { return object(options, option); }
+
 std::string manifest_json(const Manifest& manifest) {
     Json encoders = Json::array();
     for (const auto& encoder : manifest.text_encoders) {

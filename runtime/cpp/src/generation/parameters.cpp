@@ -24,6 +24,7 @@ Parameters parameters_of(const OpenModel& model, const Request& request, std::ui
     parameters.guidance_rescale = request.guidance.rescale;
     parameters.guidance_start = request.guidance.start;
     parameters.guidance_end = request.guidance.end;
+    parameters.speed = request.speed;
     parameters.evaluations = state.evaluations;
     parameters.unguided_evaluations = state.unguided_evaluations;
     parameters.model = model.manifest().name;

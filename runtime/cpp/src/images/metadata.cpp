@@ -1,6 +1,7 @@
 #include "images/metadata.hpp"
 
 #include "files/json_file.hpp"
+#include "files/manifest_writer.hpp"
 #include "sampling/samplers/aliases.hpp"
 #include "validation.hpp"
 
@@ -44,14 +45,6 @@ Json networks_json(const Named<NetworkRecord>& networks) {
     Json json = Json::object();
     for (const auto& [name, record] : networks) {
         json[name] = network_json(record);
-    }
-    return json;
-}
-
-Json options_json(const Named<Option>& options) {
-    Json json = Json::object();
-    for (const auto& [name, value] : options) {
-        json[name] = std::visit([](const auto& content) { return Json(content); }, value);
     }
     return json;
 }
@@ -131,7 +124,7 @@ std::string Parameters::to_json() const {
                        {"guidance_rescale", guidance_rescale},
                        {"guidance_start", guidance_start},
                        {"guidance_end", guidance_end},
-                       {"speed", "exact"},
+                       {"speed", speed},
                        {"cache_interval", 1},
                        {"cache_depth", 0},
                        {"evaluations", evaluations_json(*this)},

@@ -16,8 +16,8 @@ constexpr const char* kMetadataChunk = "sdrt";
 constexpr int kMetadataSchema = 2;
 
 // Everything that is needed to make an image again. Features that only Python has (styles, prompt
-// embeddings, initial images, VAE tiling, hires passes, presets of speed, feature reuse, LoRAs,
-// textual inversions) are written as Python writes an image that does not use them.
+// embeddings, initial images, VAE tiling, hires passes, feature reuse, LoRAs, textual inversions)
+// are written as Python writes an image that does not use them.
 struct Parameters {
     std::string prompt;
     std::string negative_prompt;
@@ -36,6 +36,7 @@ struct Parameters {
     double guidance_rescale = 0;
     double guidance_start = 0;
     double guidance_end = 1;
+    std::string speed = "exact";            // the preset that filled gaps
     std::int64_t evaluations = 0;           // of the U-Net, each of all of it
     std::int64_t unguided_evaluations = 0;  // of these, without the negative prompt in a guided run
     std::string model;

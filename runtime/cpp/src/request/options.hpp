@@ -1,6 +1,8 @@
 // The options of a generation, as a caller gives them.
 #pragma once
 
+#include "manifest.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -22,6 +24,8 @@ struct Options {
     std::optional<std::string> sampler;
     std::optional<std::string> scheduler;
     std::optional<std::string> spacing;
+    Named<Option> sampler_options;     // of a preset; they replace the model's own
+    std::optional<std::string> speed;  // "exact", "balanced" or "fast"
     std::optional<std::int64_t> seed;  // drawn at random if it is left out
     std::int64_t num_images_per_prompt = 1;
     std::int64_t clip_skip = 1;

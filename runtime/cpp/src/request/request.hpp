@@ -24,6 +24,7 @@ struct Request {
     SamplerSettings sampler_settings;
     std::vector<std::uint64_t> seeds;  // one for each image
     std::int64_t clip_skip = 1;
+    std::string speed = "exact";                        // the preset that filled gaps
     std::vector<std::string> warnings;                  // about options without effect
     std::optional<SizeConditioning> size_conditioning;  // of models that take one
 };

@@ -4,6 +4,7 @@
 #include "request/guidance_options.hpp"
 #include "request/ignored_options.hpp"
 #include "request/sampler_options.hpp"
+#include "request/speed.hpp"
 #include "sampling/noise.hpp"
 #include "validation.hpp"
 
@@ -71,7 +72,9 @@ void check_conditions(const Manifest& manifest) {
 
 }  // namespace
 
-Request resolve(const Manifest& manifest, const Options& options) {
+Request resolve(const Manifest& manifest, const Options& given) {
+    Options options = given;
+    const SpeedPreset preset = apply_speed(manifest, options);
     const Defaults& defaults = manifest.defaults;
     const auto downscale = manifest.latent.downscale;
     Request request;
@@ -91,8 +94,12 @@ Request resolve(const Manifest& manifest, const Options& options) {
         guidance.scale > 1 && guidance.start < guidance.end && !manifest.is_guidance_distilled();
     request.sampler_settings = read_sampler_options(manifest, options);
     request.clip_skip = read_clip_skip(manifest, options.clip_skip);
+    request.speed = preset.name;
     request.warnings =
         ignored_option_warnings(manifest, options, guidance, request.sampler_settings);
+    if (!preset.warning.empty()) {
+        request.warnings.insert(request.warnings.begin(), preset.warning);
+    }
     return request;
 }
 

@@ -144,6 +144,13 @@ SamplerSettings read_sampler_options(const Manifest& manifest, const Options& op
     if (is_default) {
         settings.options = defaults.sampler_options;
     }
+    for (const auto& given : options.sampler_options) {
+        auto& all = settings.options;
+        all.erase(std::remove_if(all.begin(), all.end(),
+                                 [&](const auto& own) { return own.first == given.first; }),
+                  all.end());
+        all.push_back(given);
+    }
     check_sampler_options(settings.sampler, settings.options);
     return settings;
 }

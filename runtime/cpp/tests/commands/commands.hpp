@@ -3,6 +3,7 @@
 
 #include "arrays.hpp"
 #include "files/json_file.hpp"
+#include "files/manifest_writer.hpp"
 #include "manifest.hpp"
 #include "sampling/sampler_settings.hpp"
 
@@ -43,7 +44,6 @@ void read(const Json& command, const char* name, std::optional<T>& value) {
 // An array from {"shape": [...], "values": [...]}.
 Tensor read_tensor(const Json& json);
 Named<Option> read_options(const Json& json);
-Json options_json(const Named<Option>& options);
 SamplerSettings read_sampler_settings(const Json& command);
 
 }  // namespace sdrt::test

@@ -38,6 +38,7 @@ Parameters read_parameters(const Json& json) {
     read(json, "guidance_rescale", parameters.guidance_rescale);
     read(json, "guidance_start", parameters.guidance_start);
     read(json, "guidance_end", parameters.guidance_end);
+    read(json, "speed", parameters.speed);
     read(json.at("evaluations"), "whole", parameters.evaluations);
     read(json.at("evaluations"), "unguided", parameters.unguided_evaluations);
     read(json, "model", parameters.model);

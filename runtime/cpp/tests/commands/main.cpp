@@ -16,14 +16,6 @@ Tensor read_tensor(const Json& json) {
 
 Named<Option> read_options(const Json& json) { return as_named(json, "options", as_option); }
 
-Json options_json(const Named<Option>& options) {
-    Json json = Json::object();
-    for (const auto& [name, value] : options) {
-        json[name] = std::visit([](const auto& content) { return Json(content); }, value);
-    }
-    return json;
-}
-
 SamplerSettings read_sampler_settings(const Json& command) {
     SamplerSettings settings;
     read(command, "sampler", settings.sampler);

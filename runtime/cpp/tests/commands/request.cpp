@@ -21,6 +21,7 @@ Json resolve_request(const Json& command) {
     read(json, "sampler", options.sampler);
     read(json, "scheduler", options.scheduler);
     read(json, "spacing", options.spacing);
+    read(json, "speed", options.speed);
     read(json, "seed", options.seed);
     read(json, "num_images_per_prompt", options.num_images_per_prompt);
     read(json, "clip_skip", options.clip_skip);
@@ -32,6 +33,7 @@ Json resolve_request(const Json& command) {
             {"negative_prompt", request.negative_prompt},
             {"width", request.width},
             {"height", request.height},
+            {"speed", request.speed},
             {"steps", request.num_inference_steps},
             {"guidance",
              {guidance.scale, guidance.rescale, guidance.start, guidance.end, guidance.is_split}},
