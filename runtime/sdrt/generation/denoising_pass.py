@@ -24,7 +24,7 @@ from sdrt.networks.denoiser import Denoiser
 from sdrt.networks.loaded import UNET
 from sdrt.networks.open_model import OpenModel
 from sdrt.networks.run_state import RunState, Stopwatch
-from sdrt.networks.unet import FeatureCache, UNet
+from sdrt.networks.unet import UNet
 from sdrt.request.request import Request
 from sdrt.request.resolve import decoder_of
 from sdrt.sampling.noise import Noise
@@ -164,11 +164,11 @@ class DenoisingPass:
         is_split = not self.plan.is_doubled
         unet = open_unet(self.model, self.request, conditioning.positive, is_split, state)
         denoiser = self.denoiser(self.probe.unet(unet.whole), conditioning, initial.conditions)
-        reuse = self.request.feature_reuse
+        cache = unet.cache(self.request.feature_reuse)
         denoiser = replace(
             denoiser,
             guidance=replace(denoiser.guidance, is_split=is_split),
-            cache=FeatureCache(unet.shallow, reuse) if unet.shallow else None,
+            cache=cache,
             evaluations=state.evaluations,
             cancellation=state.cancellation,
         )
@@ -184,7 +184,7 @@ class DenoisingPass:
             state.timings.step_s.append(watch.seconds)
             if index == count - 1:
                 latents = initial.finished(x, float(sigmas[count]))
-                unet.record(state.evaluations)
+                unet.record(cache)
             yield Step(index, count, float(sigmas[index + 1]), x, denoised, watch.seconds)
         return latents
 

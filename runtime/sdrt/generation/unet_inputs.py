@@ -14,7 +14,8 @@ from sdrt.networks.fp32_fallback import GuardedGraph
 from sdrt.networks.loaded import SHALLOW_UNET, UNET
 from sdrt.networks.open_model import OpenModel
 from sdrt.networks.run_state import RunState
-from sdrt.networks.unet import Evaluations, UNet
+from sdrt.networks.unet import FeatureCache, UNet
+from sdrt.request.feature_reuse import FeatureReuse
 from sdrt.request.request import Request
 from sdrt.request.size_conditioning import SizeConditioning
 from sdrt.sampling.schedule import Steps
@@ -37,10 +38,14 @@ class OpenUNet:
     whole: GuardedGraph
     shallow: GuardedGraph | None
 
-    def record(self, evaluations: Evaluations) -> None:
-        """Keep what these evaluations executed; call it before the networks are released."""
+    def cache(self, reuse: FeatureReuse) -> FeatureCache | None:
+        """The features of a run that uses them again."""
+        return FeatureCache(self.shallow, reuse) if self.shallow else None
+
+    def record(self, cache: FeatureCache | None) -> None:
+        """Keep what was executed; call it before the networks are released."""
         self.whole.record()
-        if self.shallow and evaluations.shallow:
+        if self.shallow and cache and cache.has_reused:
             self.shallow.record()
 
 

@@ -55,6 +55,8 @@ class FeatureCache:
     reuse: FeatureReuse
     is_whole: bool = True
     """Whether the present evaluation computes the whole U-Net."""
+    has_reused: bool = False
+    """Whether the last layers alone were ever run."""
     _count: int = 0
     _kept: dict[str, Array] = field(default_factory=dict)
 
@@ -81,6 +83,7 @@ class FeatureCache:
             kept = np.split(outputs[FEATURES], len(branches))
             self._kept.update(zip(branches, kept, strict=True))
         else:
+            self.has_reused = True
             features = np.concatenate([self._kept[branch] for branch in branches])
             outputs = self.shallow.run({**feeds, FEATURES: features}, cancellation)
         answer: Latents = outputs[OUTPUT]
