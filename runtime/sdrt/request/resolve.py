@@ -1,6 +1,7 @@
 """Options in, a complete request out: every option checked, every gap filled by the model."""
 
 import secrets
+from dataclasses import replace
 
 from sdrt import validation
 from sdrt.errors import UnsupportedError, UsageError
@@ -33,7 +34,14 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
     `UnsupportedError` for what the model cannot do.
     """
     _check_names(options)
-    preset, options = with_speed(manifest, options)
+    preset, completed = with_speed(manifest, options)
+    request = _resolve(manifest, prompt, completed)
+    warnings = [preset.warning] if preset.warning else []
+    return replace(request, speed=preset.name, warnings=(*warnings, *request.warnings))
+
+
+def _resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request:
+    """The same for options that have what a preset of speed adds."""
     guides_itself = guidance_width(manifest.graphs.get("unet")) > 0
     guidance = read_guidance(manifest, options, guides_itself)
     sampler_settings = read_sampler_options(manifest, options)
@@ -63,7 +71,6 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         is_guided=guidance.scale > 1 and guidance.start < guidance.end and not guides_itself,
         sampler_settings=sampler_settings,
         seeds=seeds,
-        speed=preset.name,
         feature_reuse=read_feature_reuse(options, steps),
         clip_skip=clip_skip,
         init=init,
@@ -72,11 +79,8 @@ def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request
         hires=read_hires(manifest, options, init, size, steps, squeezes_steps),
         decoder=decoder,
         squeezes_steps=squeezes_steps,
-        warnings=(
-            *([preset.warning] if preset.warning else []),
-            *ignored_options.warnings(
-                manifest.name, options, guidance, guides_itself, sampler_settings
-            ),
+        warnings=ignored_options.warnings(
+            manifest.name, options, guidance, guides_itself, sampler_settings
         ),
     )
     _check_lengths(manifest, request)
