@@ -58,7 +58,7 @@ LAYERS = {
         ("compare",),
         ("charts",),
         ("precision_check", "prompts"),
-        ("scenes", "similarity", "unchanged"),
+        ("pareto", "scenes", "similarity", "unchanged"),
     ),
     "demo_model": (
         ("evaluate", "restore", "train_text_encoder", "train_unet", "train_vae"),

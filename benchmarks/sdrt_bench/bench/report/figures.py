@@ -20,6 +20,7 @@ from sdrt_bench.charts.bars import Bar, BarChart, ReferenceLine, Segment, draw_b
 from sdrt_bench.charts.figure import FAINT, INK, SERIES, to_svg
 from sdrt_bench.charts.lines import Line, LineChart, Style, draw_lines
 from sdrt_bench.charts.scatter import Dot, ScatterChart, Shape, draw_scatter
+from sdrt_bench.pareto import pareto, stairs
 
 PRECISIONS = {"fp32": SERIES[0], "bf16": SERIES[1], "int8": SERIES[2]}
 OTHER = SERIES[3]
@@ -124,18 +125,9 @@ def fidelity(cells: Iterable[Cell]) -> ScatterChart | None:
             Dot(time, psnr, _color(cell), _label(cell), _shape(cell))
             for (cell, *_), (time, psnr) in zip(compared, points, strict=True)
         ],
-        _stairs(best) if len(best) > 1 else (),
+        stairs(best) if len(best) > 1 else (),
         infinity="equal",
     )
-
-
-def pareto(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Of points (cost, worth) those that no other beats or equals in both, cheapest first."""
-    front: list[tuple[float, float]] = []
-    for cost, worth in sorted(set(points), key=lambda point: (point[0], -point[1])):
-        if not front or worth > front[-1][1]:
-            front.append((cost, worth))
-    return front
 
 
 def traces(cells: Iterable[Cell]) -> LineChart | None:
@@ -247,14 +239,6 @@ def _color(cell: Cell) -> str:
 
 def _shape(cell: Cell) -> Shape:
     return "dot" if cell.params.tool == "sdrt" else "diamond"
-
-
-def _stairs(front: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Between two points of the front the better one is not to be had yet."""
-    corners = [front[0]]
-    for (_, worth), (cost, better) in zip(front, front[1:], strict=False):
-        corners += [(cost, worth), (cost, better)]
-    return corners
 
 
 def _phases(cell: Cell) -> list[float]:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sdrt_bench.bench.record import Record
-from sdrt_bench.bench.report.figures import pareto, roofline, step_times, times_to_image, traces
+from sdrt_bench.bench.report.figures import roofline, step_times, times_to_image, traces
 from sdrt_bench.bench.report.html import to_html
 from tests.benchmarks.bench.records import HOSTILE, OURS, cell, full_record, record
 
@@ -151,11 +151,6 @@ def test_the_parts_of_an_image_add_up_to_loading_and_painting() -> None:
     whole = [sum(measured.load_s.values()) + (measured.image_s or 0) for measured in made.rounds]
     assert bar_chart.bars[0].total == pytest.approx(sorted(whole)[1], rel=0.02)
     assert [part.name for part in bar_chart.bars[0].segments][0] == "load and compile"
-
-
-def test_the_front_holds_what_nothing_beats() -> None:
-    points = [(1.0, 20.0), (2.0, 40.0), (3.0, 30.0), (2.5, 40.0), (4.0, 90.0), (1.0, 10.0)]
-    assert pareto(points) == [(1.0, 20.0), (2.0, 40.0), (4.0, 90.0)]
 
 
 def test_traces_show_every_round_and_spread_on_factors_where_one_is_far_slower() -> None:
