@@ -16,7 +16,7 @@ from sdrt.errors import MissingExtraError
 from sdrt_bench.charts.bars import Bar, BarChart, ReferenceLine, Segment, draw_bars
 from sdrt_bench.charts.figure import SERIES, to_image, to_svg
 from sdrt_bench.charts.lines import Line, LineChart, draw_lines
-from sdrt_bench.charts.scatter import Dot, ScatterChart, draw_scatter
+from sdrt_bench.charts.scatter import Dot, Kind, ScatterChart, draw_scatter
 from sdrt_bench.compare.pictures import check_folder
 
 FALLING = Line("falls", [1, 2, 3], [10.0, 5.0, 0.0], SERIES[0], has_dots=True)
@@ -105,6 +105,26 @@ def test_labels_of_dots_do_not_cover_each_other_and_infinite_values_stand_on_top
     heights = {name: text.get_window_extent().y0 for name, text in texts.items()}
     assert max(heights, key=lambda name: heights[name]) == "reference"
     assert "equal" in [label.get_text() for label in drawn.axes[0].get_yticklabels()]
+
+
+def test_small_dots_are_pale_and_need_no_label_and_the_legend_names_colours() -> None:
+    dots = [
+        Dot(1.0, 10.0, SERIES[0], "large"),
+        Dot(1.5, 15.0, SERIES[0], "", is_small=True, tip="hidden name"),
+        Dot(2.0, 20.0, SERIES[1], "diamond", "diamond"),
+    ]
+    kinds = [Kind("one kind", SERIES[0]), Kind("another", SERIES[1], "diamond")]
+    drawn = draw_scatter(ScatterChart("title", "seconds", "dB", dots, kinds=kinds))
+    assert {text.get_text() for text in drawn.axes[0].texts} == {"large", "diamond"}
+    large, small, _ = drawn.axes[0].get_lines()
+    assert small.get_markersize() < large.get_markersize()
+    assert small.get_alpha() == pytest.approx(0.45)
+    assert small.get_zorder() < large.get_zorder()
+    svg = ElementTree.fromstring(to_svg(drawn))
+    assert {text.text for text in svg.iter("text")} >= {"one kind", "another"}
+    assert "hidden name: 1.5, 15" in [title.text for title in svg.iter("title")]
+    plain = draw_scatter(ScatterChart("title", "seconds", "dB", dots))
+    assert drawn.get_figheight() > plain.get_figheight()
 
 
 def test_an_svg_is_well_formed_and_keeps_what_is_drawn_under_hostile_names() -> None:

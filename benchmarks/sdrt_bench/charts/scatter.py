@@ -3,15 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from sdrt_bench.charts import figure as base
 
 GAP, RADIUS = 9, 6
+SMALL, PALE = 5, 0.45  # size and opacity of small dots
 FOOT = 52  # below the frame: ticks and the label
 Shape = Literal["dot", "diamond"]
 MARKERS: dict[Shape, tuple[str, float]] = {"dot": ("o", 9), "diamond": ("D", 8)}
@@ -25,6 +27,20 @@ class Dot:
     y: float
     color: str
     label: str
+    """It stands next to the dot; "" leaves the dot without one."""
+    shape: Shape = "dot"
+    is_small: bool = False
+    """Whether it is small and pale, and lies behind the others."""
+    tip: str = ""
+    """The name that a page shows under the pointer, by default the label."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Dots of one colour and shape, as a legend names them."""
+
+    label: str
+    color: str
     shape: Shape = "dot"
 
 
@@ -40,15 +56,21 @@ class ScatterChart:
     """Corners of a dashed line; their `y` may be infinite, too."""
     infinity: str = "infinite"
     """This name stands at the axis where infinite values are."""
+    kinds: Sequence[Kind] = ()
+    """What colours and shapes mean, for a legend."""
 
 
 @base.chart_settings()
 def draw_scatter(chart: ScatterChart, width: float = 860, height: float = 420) -> Figure:
     """Draw a scatter plot; one dot or more has a finite `y`."""
+    names = [kind.label for kind in chart.kinds]
+    figure = base.new_figure(width, height, chart.title)
+    legend = base.legend_height(figure, names)
+    height += legend
     figure = base.new_figure(width, height, chart.title)
     rightmost = max(chart.dots, key=lambda dot: dot.x)
     room = base.text_width(figure, rightmost.label) + GAP
-    box = (base.MARGIN, base.HEAD, width - base.MARGIN - room, height - FOOT)
+    box = (base.MARGIN, base.HEAD + legend, width - base.MARGIN - room, height - FOOT)
     axes = base.add_axes(figure, box)
     axes.set_xlim(0, rightmost.x)
     axes.set_xlim(0, max(axes.xaxis.get_major_locator().tick_values(0, rightmost.x)))
@@ -59,15 +81,33 @@ def draw_scatter(chart: ScatterChart, width: float = 860, height: float = 420) -
         corners = [(x, min(y, top)) for x, y in chart.curve]
         axes.plot(*zip(*corners, strict=True), color=base.FAINT, linewidth=1.5, linestyle="--")
     for dot in chart.dots:
-        marker, size = MARKERS[dot.shape]
-        y = min(dot.y, top)
-        (shape,) = axes.plot(
-            dot.x, y, marker, markersize=size, color=dot.color, markeredgewidth=0, zorder=3
-        )
+        (shape,) = _draw_dot(axes, dot, min(dot.y, top))
         name = chart.infinity if math.isinf(dot.y) else f"{dot.y:.4g}"
-        base.set_tip(shape, f"{dot.label}: {dot.x:.4g}, {name}")
+        base.set_tip(shape, f"{dot.tip or dot.label}: {dot.x:.4g}, {name}")
     _label_dots(figure, axes, chart, top)
+    if names:
+        samples = [Line2D([], [], **_marker(kind.shape, kind.color)) for kind in chart.kinds]
+        base.add_legend(figure, samples, names, base.HEAD - 10)
     return figure
+
+
+def _draw_dot(axes: Axes, dot: Dot, y: float) -> list[Line2D]:
+    """Draw a dot at a height; small ones lie behind the others."""
+    style = _marker(dot.shape, dot.color)
+    if dot.is_small:
+        style |= {"markersize": SMALL, "alpha": PALE}
+    return axes.plot(dot.x, y, **style, zorder=2.5 if dot.is_small else 3)
+
+
+def _marker(shape: Shape, color: str) -> dict[str, Any]:
+    marker, size = MARKERS[shape]
+    return {
+        "marker": marker,
+        "markersize": size,
+        "color": color,
+        "markeredgewidth": 0,
+        "linestyle": "",
+    }
 
 
 def _set_heights(axes: Axes, chart: ScatterChart) -> float:
@@ -91,11 +131,15 @@ def _label_dots(figure: Figure, axes: Axes, chart: ScatterChart, top: float) -> 
     """Put each name to the right of its dot, or wherever near it covers nothing."""
     frame = axes.get_window_extent()
     places = [axes.transData.transform((dot.x, min(dot.y, top))) for dot in chart.dots]
-    taken = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y in places]
+    around = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y in places]
+    taken = [box for dot, box in zip(chart.dots, around, strict=True) if not dot.is_small]
+    small = [box for dot, box in zip(chart.dots, around, strict=True) if dot.is_small]
     corners = [axes.transData.transform((x, min(y, top))) for x, y in chart.curve]
     for (x1, y1), (x2, y2) in zip(corners, corners[1:], strict=False):
         taken.append((min(x1, x2) - 1, min(y1, y2) - 1, max(x1, x2) + 1, max(y1, y2) + 1))
     for dot, (x, y) in zip(chart.dots, places, strict=True):
+        if not dot.label:
+            continue
         wide, half = base.text_width(figure, dot.label), base.SIZE / 2 + 1
         shifts = (0, -wide - 2 * GAP, -wide / 2 - GAP)
         spots = [(right, up) for up in (0, 14, -14, 28, -28, 42, -42) for right in shifts]
@@ -109,7 +153,8 @@ def _label_dots(figure: Figure, axes: Axes, chart: ScatterChart, top: float) -> 
             if box[0] >= frame.x0 and box[2] <= base.width_of(figure) - 4 and box[1] >= frame.y0
         ]
         free = [box for box in inside if not any(_overlap(box, other) for other in taken)]
-        box = next(iter(free or inside or boxes))
+        clear = [box for box in free if not any(_overlap(box, other) for other in small)]
+        box = next(iter(clear or free or inside or boxes))
         taken.append(box)
         axes.annotate(
             dot.label,
