@@ -55,6 +55,7 @@ LAYERS = {
         ("docs",),
         ("compat",),
         ("bench",),
+        ("tune",),
         ("compare",),
         ("charts",),
         ("precision_check", "prompts"),

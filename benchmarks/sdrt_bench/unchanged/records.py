@@ -5,7 +5,7 @@ from sdrt_bench.unchanged.cases import ENGINES, PROMPT, Case, Command, calls, ge
 MODELS = ("tiny", "tiny-bf16", "tiny-sdxl", "tiny-sdxl-refiner", "tiny-foreign", "demo-int8")
 SUBCOMMANDS = (
     *("bench", "compare", "conformance", "doctor", "export", "generate", "info", "models"),
-    *("samplers", "styles", "verify"),
+    *("samplers", "styles", "tune", "verify"),
 )
 
 RECORDS = [

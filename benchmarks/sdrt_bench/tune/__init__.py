@@ -1,0 +1,1 @@
+"""`sdrt tune`: the settings that come closest to the converged picture in a given time."""

@@ -1,0 +1,126 @@
+"""The chart of a search: every setting by time and PSNR, with the front."""
+
+import math
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sdrt.errors import UsageError, needs_extra
+from sdrt.files.atomic import check_writable, whole_file
+from sdrt_bench.pareto import stairs
+from sdrt_bench.tune.record import FILE, Result, TuneRecord
+from sdrt_bench.tune.report import Report
+from sdrt_bench.tune.setting import PEERS_DEFAULT, Setting
+
+if TYPE_CHECKING:
+    from sdrt_bench.charts.scatter import ScatterChart
+
+PNG, SVG = "frontier.png", "frontier.svg"
+LOWEST_DB = 4.0  # below the end of the front: what is lower would press the rest together
+LABELS = 9  # of the front
+
+
+def check_folder(folder: Path) -> None:
+    """Check before the work that a search can be kept in a folder, which need not be there.
+
+    Raises `UsageError`, `WriteError` without permission, or `MissingExtraError` without matplotlib.
+    """
+    with needs_extra("bench"):
+        import matplotlib  # noqa: F401
+    if folder.is_dir():
+        check_writable(folder / FILE, folder)
+        for name in (FILE, PNG, SVG):
+            if (folder / name).is_dir():
+                raise UsageError(f"cannot write {folder / name}: there is a folder of that name")
+    elif folder.exists():
+        raise UsageError(f"cannot write to {folder}: it is no folder; choose another name")
+    else:
+        parent = folder.absolute().parent
+        if not parent.is_dir():
+            raise UsageError(f"cannot make the folder {folder}: there is no folder {parent}")
+        check_writable(folder, parent)
+
+
+def write_chart(report: Report, folder: Path) -> list[Path]:
+    """Write the chart as PNG and SVG, or neither."""
+    from sdrt_bench.charts.figure import to_image, to_svg
+    from sdrt_bench.charts.scatter import draw_scatter
+
+    figure = draw_scatter(frontier(report), 1000, 560)
+    image, drawing = to_image(figure), to_svg(figure)
+    with ExitStack() as files:
+        image.save(files.enter_context(whole_file(folder / PNG)), format="PNG")
+        # A file of its own has to say that it is SVG, which an element of a page has not.
+        text = drawing.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+        files.enter_context(whole_file(folder / SVG)).write_text(text, encoding="utf-8")
+    return [folder / PNG, folder / SVG]
+
+
+def frontier(report: Report) -> "ScatterChart":
+    """Lay out the chart: names stand at the front and at the peers' default."""
+    from sdrt_bench.charts.figure import SERIES
+    from sdrt_bench.charts.scatter import Dot, Kind, ScatterChart
+
+    plain, tricky, peers = SERIES[0], SERIES[1], SERIES[2]
+    record = report.record
+    labels, best = _labels(report), {row.setting for row in report.front}
+    dots = []
+    for result in _shown(record, report):
+        is_peers = bool(report.peers_default and result.setting == report.peers_default.setting)
+        color = peers if is_peers else tricky if result.setting.uses_trick else plain
+        dots.append(
+            Dot(
+                result.predicted_s,
+                result.closeness(record.prompts).median,
+                color,
+                labels.get(result.setting, ""),
+                "diamond" if is_peers else "dot",
+                not is_peers and result.setting not in best,
+                result.setting.label,
+            )
+        )
+    kinds = [
+        Kind("sampler, schedule and steps", plain),
+        Kind("with a trick", tricky),
+        Kind(PEERS_DEFAULT, peers, "diamond"),
+    ]
+    corners = [(row.predicted_s, row.median_db) for row in report.front]
+    return ScatterChart(
+        f"{record.identity.model}: up and left is better, the dashed line is the Pareto front",
+        "seconds a picture",
+        "median PSNR against the converged picture, dB",
+        dots,
+        stairs(corners) if len(corners) > 1 else (),
+        infinity="equal",
+        kinds=[kind for kind in kinds if kind.color in {dot.color for dot in dots}],
+    )
+
+
+def _labels(report: Report) -> dict[Setting, str]:
+    """Names of the peers' default and of some of the front, the ends included."""
+    front = report.front
+    count = min(LABELS, len(front))
+    at = {round(i * (len(front) - 1) / max(1, count - 1)) for i in range(count)}
+    labels = {front[i].setting: front[i].setting.label for i in sorted(at)}
+    if report.peers_default:
+        labels[report.peers_default.setting] = (
+            f"{PEERS_DEFAULT}: {report.peers_default.setting.label}"
+        )
+    return labels
+
+
+def _shown(record: TuneRecord, report: Report) -> list[Result]:
+    """Results for as many prompts as the front, but those far below it, and the slowest."""
+    ends = [row.median_db for row in report.front if math.isfinite(row.median_db)]
+    lowest = min(ends, default=0.0) - LOWEST_DB
+    slowest = max(row.predicted_s for row in [*report.front, *filter(None, [report.peers_default])])
+    always = {row.setting for row in filter(None, [*report.front, report.peers_default])}
+    return [
+        result
+        for result in record.results
+        if len(result.psnr_db) >= record.prompts
+        and (
+            result.setting in always
+            or (result.closeness(record.prompts).median >= lowest and result.predicted_s <= slowest)
+        )
+    ]
