@@ -90,6 +90,14 @@ class Clock:
             self._kinds[setting] = evaluations(self._model, {**self._options, **setting.options})
         return self._kinds[setting]
 
+    def kinds(self, has_cache: bool) -> set[str]:
+        """Every kind of evaluation that settings may have."""
+        return {
+            name
+            for options in self._cost_runs(has_cache)
+            for name in evaluations(self._model, options)
+        }
+
     def measure_costs(self, has_cache: bool, rounds: int = ROUNDS) -> Costs:
         """Measure each kind of evaluation, taking turns, in this many rounds or more.
 

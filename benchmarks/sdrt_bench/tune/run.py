@@ -18,7 +18,7 @@ from sdrt_bench.precision_check import check_executed
 from sdrt_bench.prompts import Prompt
 from sdrt_bench.similarity import Pixels
 from sdrt_bench.tune.best import balanced, peers_default
-from sdrt_bench.tune.costs import ROUNDS, Clock
+from sdrt_bench.tune.costs import ROUNDS, Clock, Costs
 from sdrt_bench.tune.painting import REFERENCES, Painter, References, converged, paint
 from sdrt_bench.tune.record import Identity, RecordFile, TuneRecord, front
 from sdrt_bench.tune.search import Budget, Search
@@ -82,16 +82,11 @@ def tune(task: Task, budget: Budget, space: Space | None = None) -> TuneRecord:
     file = RecordFile(task.folder, identity_of(task))
     clock = Clock(task.timed, task.timed_options, task.watch)
     chosen = space or Space.of([task.model, task.timed], options)
-    if file.record.costs is None:
-        task.tell("costs of a picture's parts")
-        file.change(costs=clock.measure_costs("cache_interval" in chosen.tricks))
-        file.save()
+    costs = known_costs(task, file, clock, "cache_interval" in chosen.tricks)
     if task.timed is not task.model:
         task.timed.release()
     painter = Painter(task.model, task.prompts, task.seed, options, task.watch)
     references = make_references(task, painter, file, budget)
-    costs = file.record.costs
-    assert costs is not None
     search = Search(
         painter, references, file, clock, costs, chosen, budget, task.tell, rounds=ROUNDS
     )
@@ -154,6 +149,23 @@ def identity_of(task: Task) -> Identity:
         prompts=tuple(prompt.text for prompt in task.prompts),
         reference=f"{setting.steps} steps of {setting.sampler} in fp32",
     )
+
+
+def known_costs(task: Task, file: RecordFile, clock: Clock, has_cache: bool) -> Costs:
+    """Give the record's costs, measured anew where they lack a kind of evaluation.
+
+    Then all results are predicted anew, so that their times can be compared.
+    """
+    costs = file.record.costs
+    if costs is None or not clock.kinds(has_cache) <= costs.evaluation_s.keys():
+        task.tell("costs of a picture's parts")
+        costs = clock.measure_costs(has_cache)
+        for result in file.results:
+            seconds = costs.seconds(clock.evaluations(result.setting))
+            file.put(result.model_copy(update={"predicted_s": seconds}))
+        file.change(costs=costs)
+        file.save()
+    return costs
 
 
 def make_references(task: Task, painter: Painter, file: RecordFile, budget: Budget) -> list[Pixels]:

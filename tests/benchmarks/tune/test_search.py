@@ -1,7 +1,8 @@
 """A search from beginning to end, on the fake engine."""
 
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sdrt.request.options import Options
 from sdrt_bench.prompts import Prompt
 from sdrt_bench.similarity import psnr_db
 from sdrt_bench.tune.chart import LABELS, PNG, SVG, frontier, write_chart
+from sdrt_bench.tune.costs import Clock
 from sdrt_bench.tune.record import TuneRecord
 from sdrt_bench.tune.report import Report
 from sdrt_bench.tune.run import Task, tune
@@ -113,11 +115,8 @@ def test_a_converged_picture_that_changed_is_painted_again(
     demo: Artifact, searched: tuple[Path, TuneRecord], tmp_path: Path
 ) -> None:
     folder, _ = searched
-    copy = tmp_path / "copy"
-    (copy / "references").mkdir(parents=True)
-    (copy / "record.json").write_bytes((folder / "record.json").read_bytes())
-    first, second = (f"references/{index:04}.png" for index in (0, 1))
-    (copy / second).write_bytes((folder / second).read_bytes())
+    copy, first = tmp_path / "copy", "references/0000.png"
+    shutil.copytree(folder, copy)
     (copy / first).write_bytes(b"damaged")
     opened = Opened(demo)
     tune(replace(task(demo, copy), open_reference=opened.open), endless(), SPACE)
@@ -125,6 +124,26 @@ def test_a_converged_picture_that_changed_is_painted_again(
     assert ran(reference).count("vae_decoder") == 1
     with Image.open(copy / first) as ours, Image.open(folder / first) as theirs:
         np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+
+
+def test_costs_without_a_kind_of_evaluation_are_measured_again(
+    demo: Artifact, searched: tuple[Path, TuneRecord], tmp_path: Path
+) -> None:
+    """As when a release has tricks that the one before had not; all times follow from them."""
+    folder, found = searched
+    assert found.costs
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    costs = found.costs.model_copy(update={"evaluation_s": {"guided": 1000.0}})
+    older = found.model_copy(update={"costs": costs})
+    (copy / "record.json").write_text(older.model_dump_json(by_alias=True))
+    outcome = tune(task(demo, copy), endless(), SPACE)
+    assert outcome.costs
+    assert outcome.costs.evaluation_s.keys() == {"guided", "unguided"}
+    given = task(demo, copy)
+    clock = Clock(given.model, given.completed, nullcontext)
+    for each in outcome.results:
+        assert each.predicted_s == outcome.costs.seconds(clock.evaluations(each.setting))
 
 
 def test_a_search_that_was_stopped_goes_on(demo: Artifact, tmp_path: Path) -> None:
