@@ -3,7 +3,7 @@
 import math
 
 from sdrt.errors import UsageError
-from sdrt_bench.pareto import best_worth, worth_at
+from sdrt_bench.pareto import pareto, worth_at
 from sdrt_bench.tune.record import Result, TuneRecord, as_points
 from sdrt_bench.tune.setting import PEERS_STEPS, PLAIN, Setting
 
@@ -82,10 +82,14 @@ def plain_db(record: TuneRecord, seconds: float) -> float | None:
     return worth_at(as_points(plain, record.prompts), seconds)
 
 
-def untricked_db(record: TuneRecord, seconds: float) -> float:
-    """Median PSNR that the best sampler and scheduler reach in this time without a trick.
+def untricked_db(record: TuneRecord, seconds: float) -> float | None:
+    """Median PSNR that the best samplers and schedulers reach in this time without a trick.
 
-    -inf where none is so fast.
+    It is interpolated along their front, beyond whose end nothing is added; None for a time that
+    none of them is as fast as.
     """
     bare = [result for result in record.results if not result.setting.uses_trick]
-    return best_worth(as_points(bare, record.prompts), seconds)
+    best_of_all = pareto(as_points(bare, record.prompts))
+    if best_of_all and seconds > best_of_all[-1][0]:
+        return best_of_all[-1][1]
+    return worth_at(best_of_all, seconds)

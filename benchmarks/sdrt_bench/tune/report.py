@@ -30,7 +30,7 @@ class Row:
     plain_db: float | None
     """Plain dpm++2m reaches this in the same time, with fewer steps; for settings with a trick."""
     untricked_db: float | None
-    """The best setting without a trick reaches this in the same time; likewise."""
+    """The best settings without a trick reach this in the same time; likewise."""
 
     @property
     def gain_db(self) -> float | None:
@@ -129,7 +129,6 @@ def row(record: TuneRecord, result: Result, name: str = "") -> Row:
     count, seconds = record.prompts, result.predicted_s
     spread = result.closeness(count)
     tricky = result.setting.uses_trick
-    untricked = untricked_db(record, seconds) if tricky else -math.inf
     return Row(
         name=name,
         setting=result.setting,
@@ -140,7 +139,7 @@ def row(record: TuneRecord, result: Result, name: str = "") -> Row:
         p10_db=spread.p10,
         accuracy=result.accuracy(count),
         plain_db=plain_db(record, seconds) if tricky else None,
-        untricked_db=untricked if untricked > -math.inf else None,
+        untricked_db=untricked_db(record, seconds) if tricky else None,
     )
 
 

@@ -50,9 +50,11 @@ def test_plain_settings_are_interpolated_to_the_time_of_a_trick() -> None:
     tricky = row(RECORD, RESULTS[3])
     assert (tricky.median_db, tricky.plain_db) == (27.0, 23.5)
     assert tricky.gain_db == pytest.approx(3.5)
-    # Without a trick, nothing but four plain steps is as fast.
-    assert (tricky.untricked_db, tricky.untricked_gain_db) == (21.0, 6.0)
+    # Without a trick, it lies between four plain steps and the other sampler.
+    assert (tricky.untricked_db, tricky.untricked_gain_db) == (24.5, 2.5)
     assert untricked_db(RECORD, 6.0) == 28.0
+    assert untricked_db(RECORD, 100.0) == 31.0
+    assert untricked_db(RECORD, 3.9) is None
     bare = row(RECORD, RESULTS[2])
     assert (bare.plain_db, bare.gain_db, bare.untricked_gain_db) == (None, None, None)
 
@@ -171,7 +173,7 @@ def test_the_report_is_json_and_a_table() -> None:
     lines = report.to_text().splitlines()
     assert "6 settings tried" in lines[1]
     (tricky,) = (line for line in lines if line.startswith("dpm++2m trailing 8, cache 2"))
-    assert tricky.split()[5:] == [*("-", "5", "8", "27.0", "26.2", "-", "23.5", "+3.5", "+6.0")]
+    assert tricky.split()[5:] == [*("-", "5", "8", "27.0", "26.2", "-", "23.5", "+3.5", "+2.5")]
     assert any(line.startswith("peers' default: ddim trailing 20 ") for line in lines)
 
 
