@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sdrt_bench.compare.run import Watch
     from sdrt_bench.tune.search import Budget
 
-BAR = "{desc} [{bar:20}] {postfix}"
+BAR = "[{bar:20}] {desc}"
 
 
 @dataclass(frozen=True)
@@ -169,15 +169,16 @@ def _progress(budget: "Budget", quiet: bool) -> "Iterator[tuple[Watch, Callable[
     silent = quiet or not sys.stderr.isatty()
     minutes = budget.seconds / 60
     with tqdm(total=minutes, leave=False, disable=silent, bar_format=BAR) as bar:
+        doing = ""
 
         def advance() -> None:
-            bar.update(min(minutes, minutes - budget.left / 60) - bar.n)
+            spent = minutes - budget.left / 60
+            bar.set_description_str(f"{spent:.1f} of {minutes:g} min, {doing}", refresh=False)
+            bar.update(min(minutes, spent) - bar.n)
 
         def tell(what: str) -> None:
-            bar.set_postfix_str(what, refresh=False)
-            bar.set_description_str(
-                f"{minutes - budget.left / 60:.1f} of {minutes:g} min", refresh=False
-            )
+            nonlocal doing
+            doing = what
             advance()
 
         @contextmanager

@@ -18,6 +18,8 @@ from sdrt_bench.tune.setting import Setting
 
 SCHEMA: Literal[1] = 1
 FILE = "record.json"
+SAME_TIME = 0.01
+"""Times that differ by a smaller share are the same."""
 FEW = 8
 """The first stage of a search paints no more prompts than these."""
 
@@ -97,12 +99,19 @@ class TuneRecord(Model):
 
 
 def front(results: Iterable[Result], count: int) -> list[Result]:
-    """Of results for `count` prompts or more, those that no other beats in time and median."""
+    """Of results for `count` prompts or more, those that no other beats in time and median.
+
+    What is faster by less than `SAME_TIME` counts as no faster, because no measurement shows it.
+    """
     best: dict[tuple[float, float], Result] = {}
     for result in results:
         if len(result.psnr_db) >= count:
             best.setdefault((result.predicted_s, result.closeness(count).median), result)
-    return [best[point] for point in pareto(list(best))]
+    kept: list[Result] = []
+    for point in reversed(pareto(list(best))):
+        if not kept or point[0] < kept[-1].predicted_s * (1 - SAME_TIME):
+            kept.append(best[point])
+    return kept[::-1]
 
 
 def as_points(results: Iterable[Result], count: int) -> list[tuple[float, float]]:

@@ -104,7 +104,7 @@ class Report:
         lines = [
             f"{identity.model}, executed in {identity.executed_precision} on {identity.backend}, "
             f"{identity.threads} threads; {identity.width}x{identity.height}, guidance "
-            f"{identity.guidance_scale:g}, {record.prompts} prompts",
+            f"{identity.guidance_scale:g}, {record.prompts} prompt{'s' * (record.prompts > 1)}",
             f"PSNR in dB against {identity.reference}; {len(record.results)} settings tried",
             *self._timed_lines(),
             "",

@@ -32,6 +32,13 @@ def test_the_front_is_of_settings_that_were_tried_on_all_prompts() -> None:
     assert front(RESULTS, 1)[-1].setting == plain(6, guidance_end=0.8)
 
 
+def test_what_is_hardly_faster_is_not_on_the_front() -> None:
+    near = result(plain(7, guidance_start=0.1), 7.95, 29.5, 31.5)
+    assert [each.setting for each in front([*RESULTS, near], 2)][-2:] == [DEIS, plain(8)]
+    faster = near.model_copy(update={"predicted_s": 7.9})
+    assert front([*RESULTS, faster], 2)[-2] == faster
+
+
 def test_a_report_is_about_all_prompts_or_those_of_the_first_stage() -> None:
     texts = tuple(f"prompt {i}" for i in range(12))
     few = record([result(plain(4), 4.0, *[20.0] * 8)], prompts=texts)
