@@ -208,7 +208,9 @@ def measure_front(task: Task, file: RecordFile, clock: Clock, budget: Budget) ->
         if result is not None and len(result.psnr_db) >= record.prompts:
             chosen[result.setting] = result
     seconds: dict[object, list[float]] = {setting: [] for setting in chosen}
-    clock.seconds(next(iter(chosen)))  # to warm up
+    kinds = {frozenset(clock.evaluations(setting)): setting for setting in chosen}
+    for setting in kinds.values():  # to warm up every kind of evaluation
+        clock.seconds(setting)
     for turn in range(ROUNDS):
         needed = sum(result.predicted_s for result in chosen.values())
         if turn and budget.left < needed:
@@ -216,8 +218,10 @@ def measure_front(task: Task, file: RecordFile, clock: Clock, budget: Budget) ->
         for setting in chosen:
             task.tell(f"time, round {turn + 1} of {ROUNDS}: {setting.label}")
             seconds[setting].append(clock.seconds(setting))
-    for setting, result in chosen.items():
-        file.put(result.model_copy(update={"measured_s": tuple(seconds[setting])}))
+    # Times of an earlier session were not taken in turns with these.
+    for result in file.results:
+        measured = tuple(seconds.get(result.setting, ()))
+        file.put(result.model_copy(update={"measured_s": measured}))
     file.save()
 
 
