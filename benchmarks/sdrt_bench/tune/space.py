@@ -93,19 +93,20 @@ class Space:
         def changed(**values: object) -> Setting:
             return setting.model_copy(update=values)
 
-        if "cache_interval" in self.tricks:
-            yield from (changed(cache_interval=value) for value in CACHE_INTERVALS)
-        if self.is_guided:
-            yield from (changed(guidance_end=value) for value in GUIDANCE_END)
-            yield from (changed(guidance_start=value) for value in GUIDANCE_START)
+        # What changes most comes first, for searches that end before everything is tried.
         for steps in (setting.steps - 1, setting.steps + 1):
             if LEAST_STEPS <= steps <= max(self.plain_steps):
                 yield changed(steps=steps)
+        if "cache_interval" in self.tricks:
+            yield from (changed(cache_interval=value) for value in CACHE_INTERVALS)
         if "sigma_min" in self.tricks and setting.scheduler in WITH_SIGMA_MIN:
             yield from (changed(sigma_min=value) for value in (None, *SIGMA_MIN))
         if setting.scheduler == "karras":
             # 7 is the default: left out, so that one setting has one name.
             yield from (changed(rho=None if value == 7.0 else value) for value in RHO)
+        if self.is_guided:
+            yield from (changed(guidance_end=value) for value in GUIDANCE_END)
+            yield from (changed(guidance_start=value) for value in GUIDANCE_START)
 
 
 def _accepts(model: Pipeline, options: Options, trick: str) -> bool:
