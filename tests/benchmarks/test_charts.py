@@ -127,6 +127,19 @@ def test_small_dots_are_pale_and_need_no_label_and_the_legend_names_colours() ->
     assert drawn.get_figheight() > plain.get_figheight()
 
 
+def test_names_stand_on_the_side_that_was_asked_for() -> None:
+    dots = [Dot(1.0, 10.0, SERIES[0], "a"), Dot(2.0, 20.0, SERIES[0], "b")]
+    sides = []
+    for are_names_left in (False, True):
+        drawn = draw_scatter(
+            ScatterChart("title", "seconds", "dB", dots, are_names_left=are_names_left)
+        )
+        (axes,) = drawn.axes
+        name = next(text for text in axes.texts if text.get_text() == "b")
+        sides.append(name.get_window_extent().x0 - axes.transData.transform((2.0, 20.0))[0])
+    assert sides[0] > 0 > sides[1]
+
+
 def test_an_svg_is_well_formed_and_keeps_what_is_drawn_under_hostile_names() -> None:
     hostile = '<script>&"$x^2$'
     bar = Bar(hostile, [Segment(2.0, SERIES[0], hostile)], hostile, (1.5, 2.5))

@@ -14,6 +14,7 @@ from sdrt_bench.charts import figure as base
 
 GAP, RADIUS = 9, 6
 SMALL, PALE = 5, 0.45  # size and opacity of small dots
+VEIL = 0.75  # opacity of the paper between a name and small dots
 FOOT = 52  # below the frame: ticks and the label
 Shape = Literal["dot", "diamond"]
 MARKERS: dict[Shape, tuple[str, float]] = {"dot": ("o", 9), "diamond": ("D", 8)}
@@ -58,6 +59,8 @@ class ScatterChart:
     """This name stands at the axis where infinite values are."""
     kinds: Sequence[Kind] = ()
     """What colours and shapes mean, for a legend."""
+    are_names_left: bool = False
+    """Whether names stand to the left of their dots where there is room, else to the right."""
 
 
 @base.chart_settings()
@@ -128,7 +131,7 @@ def _set_heights(axes: Axes, chart: ScatterChart) -> float:
 
 
 def _label_dots(figure: Figure, axes: Axes, chart: ScatterChart, top: float) -> None:
-    """Put each name to the right of its dot, or wherever near it covers nothing."""
+    """Put each name beside its dot, or wherever near it covers nothing, or as little as can be."""
     frame = axes.get_window_extent()
     places = [axes.transData.transform((dot.x, min(dot.y, top))) for dot in chart.dots]
     around = [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS) for x, y in places]
@@ -141,27 +144,33 @@ def _label_dots(figure: Figure, axes: Axes, chart: ScatterChart, top: float) -> 
         if not dot.label:
             continue
         wide, half = base.text_width(figure, dot.label), base.SIZE / 2 + 1
-        shifts = (0, -wide - 2 * GAP, -wide / 2 - GAP)
-        spots = [(right, up) for up in (0, 14, -14, 28, -28, 42, -42) for right in shifts]
+        right, left, middle = 0.0, -wide - 2 * GAP, -wide / 2 - GAP
+        shifts = (left, right, middle) if chart.are_names_left else (right, left, middle)
+        spots = [(shift, up) for up in (0, 14, -14, 28, -28, 42, -42) for shift in shifts]
         boxes = [
-            (x + GAP + right, y + up - half, x + GAP + right + wide, y + up + half)
-            for right, up in spots
+            (x + GAP + shift, y + up - half, x + GAP + shift + wide, y + up + half)
+            for shift, up in spots
         ]
         inside = [
             box
             for box in boxes
             if box[0] >= frame.x0 and box[2] <= base.width_of(figure) - 4 and box[1] >= frame.y0
         ]
-        free = [box for box in inside if not any(_overlap(box, other) for other in taken)]
-        clear = [box for box in free if not any(_overlap(box, other) for other in small)]
-        box = next(iter(clear or free or inside or boxes))
+        box = min(inside or boxes, key=lambda box: (_covered(box, taken), _covered(box, small)))
         taken.append(box)
         axes.annotate(
             dot.label,
             (box[0], (box[1] + box[3]) / 2),
             xycoords="figure pixels",
             va="center_baseline",
+            # Small dots may be so many that every place has some.
+            bbox={"color": base.PAPER, "alpha": VEIL, "pad": 1, "linewidth": 0} if small else None,
         )
+
+
+def _covered(box: base.Box, others: Sequence[base.Box]) -> int:
+    """How many of the others a box overlaps."""
+    return sum(_overlap(box, other) for other in others)
 
 
 def _overlap(a: base.Box, b: base.Box) -> bool:

@@ -1,7 +1,9 @@
 """The chart of a search: every setting by time and PSNR, with the front."""
 
 import math
+from collections.abc import Sequence
 from contextlib import ExitStack
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,7 @@ from sdrt.errors import UsageError, needs_extra
 from sdrt.files.atomic import check_writable, whole_file
 from sdrt_bench.pareto import stairs
 from sdrt_bench.tune.record import FILE, Result, TuneRecord
-from sdrt_bench.tune.report import Report
+from sdrt_bench.tune.report import Report, Row
 from sdrt_bench.tune.setting import PEERS_DEFAULT, Setting
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 PNG, SVG = "frontier.png", "frontier.svg"
 LOWEST_DB = 4.0  # below the end of the front: what is lower would press the rest together
-LABELS = 9  # of the front
+LABELS = 8  # of the front
 
 
 def check_folder(folder: Path) -> None:
@@ -92,21 +94,37 @@ def frontier(report: Report) -> "ScatterChart":
         dots,
         stairs(corners) if len(corners) > 1 else (),
         infinity="equal",
+        are_names_left=True,
         kinds=[kind for kind in kinds if kind.color in {dot.color for dot in dots}],
     )
 
 
 def _labels(report: Report) -> dict[Setting, str]:
-    """Names of the peers' default and of some of the front, the ends included."""
-    front = report.front
-    count = min(LABELS, len(front))
-    at = {round(i * (len(front) - 1) / max(1, count - 1)) for i in range(count)}
-    labels = {front[i].setting: front[i].setting.label for i in sorted(at)}
-    if report.peers_default:
-        labels[report.peers_default.setting] = (
-            f"{PEERS_DEFAULT}: {report.peers_default.setting.label}"
-        )
+    """Names of the peers' default and of some of the front, evenly spaced along it.
+
+    The model's own spacing of timesteps is left out, to be short.
+    """
+    own = f" {report.record.identity.spacing} "
+    labels = {
+        row.setting: row.setting.label.replace(own, " ")
+        for row in spaced_rows(report.front, LABELS)
+    }
+    if peers := report.peers_default:
+        labels[peers.setting] = f"{PEERS_DEFAULT}: {peers.setting.label.replace(own, ' ')}"
     return labels
+
+
+def spaced_rows(front: Sequence[Row], count: int) -> list[Row]:
+    """Choose the ends of a front, and some rows about evenly spaced on the way, as it is drawn."""
+    finite = [row.median_db for row in front if math.isfinite(row.median_db)]
+    top = max(finite, default=1.0)
+    wide = max(front[-1].predicted_s - front[0].predicted_s, 1e-9)
+    high = max(top - min(finite, default=0.0), 1e-9)
+    places = [(row.predicted_s / wide, min(row.median_db, top) / high) for row in front]
+    lengths = [0.0, *accumulate(math.dist(*pair) for pair in pairwise(places))]
+    targets = [lengths[-1] * i / max(1, count - 1) for i in range(count)]
+    nearest = {min(range(len(front)), key=lambda i: abs(lengths[i] - target)) for target in targets}
+    return [front[i] for i in sorted(nearest)]
 
 
 def _shown(record: TuneRecord, report: Report) -> list[Result]:
