@@ -43,32 +43,29 @@ class Costs(Model):
 def evaluations(model: Pipeline, options: Options) -> list[str]:
     """The kind of each evaluation of a run, in order; loads nothing.
 
-    The sampler goes its way on a single latent, so that it is the one who counts. With a cache
-    every n-th evaluation is whole, and those between are shallow.
+    The sampler goes its way on a single latent, so that it is the one who counts. Where deep
+    features are used again, an evaluation is whole when it is due, or guided after whole ones that
+    were not.
     """
     request = model.start("", **options).request
-    steps = request.steps(model.training_noise)
-    interval = options.get("cache_interval", 1)
-    assert isinstance(interval, int)
+    steps, reuse = request.steps(model.training_noise), request.feature_reuse
     kinds: list[str] = []
+    has_negative = False
 
     def denoise(x: Latents, sigma: float) -> Latents:
+        nonlocal has_negative
         is_guided = request.is_guided and request.guidance.covers(steps.progress(sigma))
-        kinds.append(kind(is_guided, len(kinds), interval))
+        is_whole = reuse.is_whole(len(kinds)) or (is_guided and not has_negative)
+        if is_whole:
+            has_negative = is_guided
+        form = (", whole" if is_whole else ", shallow") if reuse.is_on else ""
+        kinds.append(f"{'guided' if is_guided else 'unguided'}{form}")
         return x
 
     latent: Latents = np.ones((1, 1, 1, 1), np.float32)
     for _ in request.sampler_settings.trajectory(denoise, latent, steps, lambda: latent):
         pass
     return kinds
-
-
-def kind(is_guided: bool, number: int, cache_interval: int) -> str:
-    """Name the kind of an evaluation by its number in the run, from 0, and the cache's interval."""
-    name = "guided" if is_guided else "unguided"
-    if cache_interval == 1:
-        return name
-    return f"{name}, {'shallow' if number % cache_interval else 'whole'}"
 
 
 class Clock:

@@ -1,10 +1,9 @@
 """A setting: everything about how a picture is made that costs time or closeness."""
 
-from collections.abc import Mapping
+from typing import cast
 
 from sdrt.manifest import Model, Spacing
 from sdrt.request.options import Options
-from sdrt.sampling.sampler_settings import COMMON_OPTIONS
 
 PLAIN = "dpm++2m"
 """The sampler that tricks are compared with, and that makes the converged pictures."""
@@ -56,7 +55,7 @@ class Setting(Model):
         }
         if self.spacing is not None:
             options["spacing"] = self.spacing
-        return options  # type: ignore[return-value]  # releases differ in the options they know
+        return cast(Options, options)
 
     @property
     def label(self) -> str:
@@ -72,11 +71,3 @@ class Setting(Model):
         if self.cache_interval != 1:
             words.append(f"cache {self.cache_interval}")
         return ", ".join(words)
-
-
-def known_tricks(options: Mapping[str, object] = Options.__annotations__) -> frozenset[str]:
-    """Which of `sigma_min` and `cache_interval` this release has."""
-    return frozenset(
-        {name for name in ("sigma_min",) if name in COMMON_OPTIONS}
-        | {name for name in ("cache_interval",) if name in options}
-    )

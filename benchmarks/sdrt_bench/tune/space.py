@@ -7,7 +7,8 @@ from sdrt.errors import UnsupportedError, UsageError
 from sdrt.manifest import SPACINGS, Spacing
 from sdrt.pipeline import Pipeline
 from sdrt.request.options import Options
-from sdrt_bench.tune.setting import PEERS_STEPS, PLAIN, Setting, known_tricks
+from sdrt.sampling.sigma_schedules import WITH_SIGMA_MIN
+from sdrt_bench.tune.setting import PEERS_STEPS, PLAIN, Setting
 
 SAMPLER_NAMES = ("dpm++2m", "unipc", "deis", "dpm-solver", "ddim", "euler", "plms", "heun")
 SCHEDULER_NAMES = ("default", "karras", "exponential", "beta", "ays")
@@ -17,11 +18,12 @@ PLAIN_STEPS = (4, 5, 6, 8, 10, 12, 16, 20, 25)
 """More than a search needs, so that every trick has a plain setting of the same time."""
 RHO = (3.5, 5.0, 7.0, 10.0)
 SIGMA_MIN = (0.05, 0.1, 0.15, 0.2, 0.3)
-WITH_SIGMA_MIN = ("karras", "exponential", "polyexponential", "beta")
 GUIDANCE_START = (0.0, 0.1, 0.2)
 GUIDANCE_END = (1.0, 0.9, 0.8, 0.7)
 CACHE_INTERVALS = (1, 2, 3, 5)
 LEAST_STEPS = 2
+TRICKS = ("sigma_min", "cache_interval")
+"""Tricks that not every model takes."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Space:
     is_guided: bool
     """Whether guidance can be left out of some steps."""
     tricks: frozenset[str]
-    """Which of `sigma_min` and `cache_interval` this release and the model have."""
+    """Those of `TRICKS` that the model takes."""
     samplers: Sequence[str] = SAMPLER_NAMES
     schedulers: Sequence[str] = SCHEDULER_NAMES
     steps: Sequence[int] = STEPS
@@ -53,7 +55,7 @@ class Space:
             is_guided=request.is_guided,
             tricks=frozenset(
                 trick
-                for trick in known_tricks()
+                for trick in TRICKS
                 if all(_accepts(model, options, trick) for model in models)
             ),
             schedulers=[ays if name == "ays" else name for name in SCHEDULER_NAMES],
@@ -81,7 +83,11 @@ class Space:
 
     def neighbours(self, setting: Setting) -> list[Setting]:
         """The settings that differ from this one in one value."""
-        return [each for each in self._changed(setting) if each != setting]
+        return [
+            each
+            for each in self._changed(setting)
+            if each != setting and each.cache_interval <= each.steps
+        ]
 
     def _spacings(self, sampler: str, scheduler: str) -> Sequence[Spacing | None]:
         if scheduler != "default":

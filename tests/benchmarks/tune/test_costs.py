@@ -5,8 +5,9 @@ from contextlib import nullcontext
 import pytest
 
 from sdrt.artifact import Artifact
+from sdrt.pipeline import load
 from sdrt.request.options import Options
-from sdrt_bench.tune.costs import Clock, Costs, evaluations, kind
+from sdrt_bench.tune.costs import Clock, Costs, evaluations
 from sdrt_bench.tune.setting import Setting
 from tests.benchmarks.tune.models import SMALL, Opened, plain, ran
 
@@ -21,15 +22,7 @@ COSTS = Costs(
 def test_seconds_are_the_sum_of_the_parts() -> None:
     assert COSTS.seconds(["guided"] * 3) == 33.5
     assert COSTS.seconds(["guided", "unguided"]) == 18.5
-    assert COSTS.seconds([kind(True, i, 2) for i in range(3)]) == 3.5 + 11 + 3 + 11
-
-
-def test_every_nth_evaluation_is_whole_with_a_cache() -> None:
-    assert [kind(True, i, 3) for i in range(4)] == [
-        *("guided, whole", "guided, shallow", "guided, shallow", "guided, whole")
-    ]
-    assert kind(False, 1, 2) == "unguided, shallow"
-    assert kind(False, 1, 1) == "unguided"
+    assert COSTS.seconds(["guided, whole", "guided, shallow", "guided, whole"]) == 3.5 + 25
 
 
 @pytest.mark.parametrize("sampler", ["dpm++2m", "heun", "unipc", "plms", "ddim"])
@@ -52,6 +45,25 @@ def test_evaluations_are_those_that_a_run_makes(demo: Artifact, sampler: str, en
     pipe.backend.compute = compute  # type: ignore[attr-defined]
     pipe("a boat", **options)
     assert [{"guided": 2, "unguided": 1}[each] for each in kinds] == rows
+
+
+@pytest.mark.parametrize("start", [0.0, 0.4])
+@pytest.mark.parametrize("sampler", ["dpm++2m", "heun"])
+def test_whole_and_shallow_evaluations_are_those_that_a_run_counts(
+    tiny: Artifact, sampler: str, start: float
+) -> None:
+    """Also where guidance begins on the way, which takes a whole evaluation."""
+    setting = Setting(sampler=sampler, steps=6, guidance_start=start, cache_interval=4)
+    pipe = load(tiny.root, backend="onnxruntime")
+    options: Options = {**setting.options, "width": 64, "height": 64, "seed": 1}
+    kinds = evaluations(pipe, options)
+    (parameters,) = pipe("a boat", **options).parameters
+    assert parameters.evaluations == {
+        "whole": sum(kind.endswith("whole") for kind in kinds),
+        "shallow": sum(kind.endswith("shallow") for kind in kinds),
+        "unguided": sum(kind.startswith("unguided") for kind in kinds),
+    }
+    assert {"guided, whole", "guided, shallow"} <= set(kinds)
 
 
 def test_costs_have_every_kind_of_evaluation(demo: Artifact) -> None:

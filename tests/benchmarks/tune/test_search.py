@@ -130,7 +130,7 @@ def test_a_converged_picture_that_changed_is_painted_again(
 def test_costs_without_a_kind_of_evaluation_are_measured_again(
     demo: Artifact, searched: tuple[Path, TuneRecord], tmp_path: Path
 ) -> None:
-    """As when a release has tricks that the one before had not; all times follow from them."""
+    """As when a record is older than a trick; all times follow from them."""
     folder, found = searched
     assert found.costs
     copy = tmp_path / "copy"

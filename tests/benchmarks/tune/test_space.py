@@ -7,7 +7,7 @@ import pytest
 from sdrt.artifact import Artifact
 from sdrt.request.options import Options
 from sdrt.request.resolve import resolve
-from sdrt_bench.tune.setting import Setting, known_tricks
+from sdrt_bench.tune.setting import Setting
 from sdrt_bench.tune.space import Space
 from tests.benchmarks.tune.models import SMALL, SPACE, Opened, plain
 
@@ -43,17 +43,10 @@ def test_options_are_those_of_a_run(demo: Artifact) -> None:
 
 
 def test_a_trick_that_is_not_in_use_is_no_option() -> None:
-    """Releases without the trick would refuse it."""
     assert not {"cache_interval", "guidance_start", "guidance_end"} & plain(5).options.keys()
     tricky = plain(5, cache_interval=2, sigma_min=0.1).options
-    assert tricky["cache_interval"] == 2  # type: ignore[typeddict-item]
+    assert tricky["cache_interval"] == 2
     assert tricky["sampler_options"] == {"sigma_min": 0.1}
-
-
-def test_what_a_release_knows_is_read_off_its_options() -> None:
-    assert "cache_interval" in known_tricks({"cache_interval": int})
-    assert "cache_interval" not in known_tricks({"seed": int})
-    assert known_tricks() >= known_tricks({})
 
 
 def test_every_family_is_a_run_that_the_model_takes(demo: Artifact, tmp_path: Path) -> None:
@@ -73,7 +66,7 @@ def test_every_family_is_a_run_that_the_model_takes(demo: Artifact, tmp_path: Pa
 
 def test_tricks_are_those_that_all_models_take(demo: Artifact) -> None:
     pipe = Opened(demo).open()
-    assert Space.of([pipe], SMALL).tricks <= known_tricks()
+    assert Space.of([pipe], SMALL).tricks == {"sigma_min", "cache_interval"}
     unguided: Options = {**SMALL, "guidance_scale": 1.0}
     space = Space.of([pipe], unguided)
     assert not space.is_guided
@@ -94,7 +87,7 @@ def test_neighbours_differ_in_one_value() -> None:
     assert {each.guidance_start for each in near} == {0.0, 0.1, 0.2}
 
 
-def test_tricks_of_the_release_are_tried_where_they_apply() -> None:
+def test_tricks_are_tried_where_they_apply() -> None:
     space = Space("trailing", is_guided=False, tricks=frozenset({"sigma_min", "cache_interval"}))
     levels = {each.sigma_min for each in space.neighbours(plain(5))}
     assert levels == {None}  # evenly spaced timesteps have no such option
