@@ -36,7 +36,7 @@ def test_presets_make_fewer_steps_the_faster_they_are(demo: Artifact) -> None:
     for each in requests[1:]:
         settings = each.sampler_settings
         assert (settings.sampler, settings.scheduler) == ("dpm++2m", "karras")
-        assert settings.options["sigma_min"] == 0.2
+        assert settings.options["sigma_min"] == 0.1
         assert not each.warnings
     assert [each.speed for each in requests] == ["exact", "balanced", "fast"]
 

@@ -8,7 +8,7 @@
 namespace sdrt {
 namespace {
 
-constexpr double kSigmaMin = 0.2;  // lower levels change nothing that one can see
+constexpr double kSigmaMin = 0.1;  // lower levels change little
 constexpr std::int64_t kBalancedSteps = 10;
 constexpr std::int64_t kFastSteps = 8;
 
