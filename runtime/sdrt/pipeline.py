@@ -11,6 +11,7 @@ from typing import Unpack
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import Backend, open_backend
 from sdrt.errors import ArtifactError
+from sdrt.files.tuned_speed import NOT_TUNED
 from sdrt.generation.hires_run import hires_run
 from sdrt.generation.result import Result, Step
 from sdrt.generation.run import Run
@@ -96,5 +97,6 @@ class Pipeline(OpenModel):
                 "single graph is run by itself (docs/export/single-graph.md), so give the model "
                 "folder that it was made from"
             )
-        request = resolve(self.manifest, prompt, options)
+        tuned = self.artifact.tuned_speed() if "speed" in options else NOT_TUNED
+        request = resolve(self.manifest, prompt, options, tuned)
         return (hires_run if request.hires else Run)(self, request, self.budget)

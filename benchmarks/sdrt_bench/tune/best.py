@@ -7,6 +7,11 @@ from sdrt_bench.pareto import pareto, worth_at
 from sdrt_bench.tune.record import Result, TuneRecord, as_points
 from sdrt_bench.tune.setting import PEERS_STEPS, PLAIN, Setting
 
+FAST_DB = 30.0
+"""Median PSNR that the preset `fast` reaches at least."""
+ALLOWED = 0.01
+"""The share of attributes that it may show less."""
+
 
 def best(
     record: TuneRecord,
@@ -66,6 +71,23 @@ def balanced(record: TuneRecord) -> Result | None:
     peers, count = peers_default(record), record.prompts
     tried = {result.setting for result in record.results if len(result.psnr_db) >= count}
     return best(record, no_worse_than=peers) if peers in tried else None
+
+
+def fast(record: TuneRecord) -> Result | None:
+    """The fastest setting at `FAST_DB` that shows as much of the prompts as the peers' default.
+
+    One point less is allowed. None if the peers' default was not tried, or nothing is so good.
+    """
+    count, peers = record.prompts, peers_default(record)
+    painted = [result for result in record.results if count and len(result.psnr_db) >= count]
+    shown = next((each.accuracy(count) for each in painted if each.setting == peers), None)
+    good = [
+        result
+        for result in painted
+        if result.closeness(count).median >= FAST_DB
+        and (shown is None or (result.accuracy(count) or 0.0) >= shown - ALLOWED)
+    ]
+    return min(good, key=lambda result: result.predicted_s, default=None)
 
 
 def plain_db(record: TuneRecord, seconds: float) -> float | None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
     from sdrt.request.options import Options
     from sdrt_bench.compare.run import Watch
+    from sdrt_bench.tune.record import TuneRecord
     from sdrt_bench.tune.search import Budget
 
 BAR = "[{bar:20}] {desc}"
@@ -66,6 +67,11 @@ class SearchOptions:
         show_default=True,
         metavar="DIR",
         help="Record, converged pictures and chart; a search that began there goes on.",
+    )
+    save: bool = option(
+        "--save",
+        is_flag=True,
+        help="Keep the presets balanced and fast in the folder of the model that was timed.",
     )
     budget: float = option(
         "--budget",
@@ -122,6 +128,7 @@ def tune(models: ModelOptions, search: SearchOptions, quiet: bool, as_json: bool
 
     \b
     sdrt tune --budget 10 --prompts 8
+    sdrt tune --save
     sdrt tune models/sd15-fp32 --output tune-sd15 --prompts prompts.txt
     sdrt tune --time-model models/sd15-random --json > front.json
     """
@@ -133,6 +140,8 @@ def tune(models: ModelOptions, search: SearchOptions, quiet: bool, as_json: bool
     chart.check_folder(search.output)
     pipe = models.open(models.model, models.precision)
     timed = models.open(models.time_model, models.precision) if models.time_model else pipe
+    if search.save:
+        _check_place(timed)
     options = search.to_options()
     request = pipe.start("", **options).request
     prompts = choose_prompts(search.prompts, [pipe.manifest], request.width, request.height)
@@ -153,10 +162,29 @@ def tune(models: ModelOptions, search: SearchOptions, quiet: bool, as_json: bool
         )
     report = Report.of(record)
     files = [str(path) for path in chart.write_chart(report, search.output)]
+    if search.save:
+        files.append(str(_save(timed, record)))
     if as_json:
         click.echo(json.dumps({**report.to_record(), "files": files}))
     elif not quiet:
         click.echo("\n".join([report.to_text(), "", *files]))
+
+
+def _check_place(model: "Pipeline") -> None:
+    """Check before the work that presets can be kept; raises `WriteError`."""
+    from sdrt.files.atomic import check_writable
+    from sdrt.files.tuned_speed import FILE
+
+    root = model.artifact.root
+    check_writable(root / FILE, root)
+
+
+def _save(model: "Pipeline", record: "TuneRecord") -> Path:
+    """Keep the presets of a search in the model's folder."""
+    from sdrt.files.tuned_speed import write_tuned_speed
+    from sdrt_bench.tune.presets import tuned_presets
+
+    return write_tuned_speed(model.artifact.root, tuned_presets(record))
 
 
 @contextmanager

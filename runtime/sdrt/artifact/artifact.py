@@ -12,6 +12,8 @@ from sdrt.backends.graph import Network
 from sdrt.errors import ArtifactError
 from sdrt.files.checksums import check_file, recorded
 from sdrt.files.manifest_file import read_manifest
+from sdrt.files.tuned_speed import TunedSpeed, read_tuned_speed
+from sdrt.machine import processor
 from sdrt.manifest import MANIFEST_NAME, Format, Manifest
 
 EMBEDDED = {"demo": Path(__file__).parents[1] / "demo"}
@@ -36,6 +38,13 @@ class Artifact:
     def hash(self) -> str:
         """SHA-256 of the manifest's content, and thereby of every file that it lists."""
         return hashlib.sha256(self.manifest.to_json().encode()).hexdigest()
+
+    def tuned_speed(self) -> TunedSpeed:
+        """The presets of speed that were found for this model, as its folder has them now.
+
+        Raises `ArtifactError` for a damaged file.
+        """
+        return read_tuned_speed(self.root, self.hash, processor())
 
     def network(self, name: str, formats: Sequence[Format]) -> Network:
         """A graph's files in the first of these formats that the artifact has, each one checked.

@@ -48,7 +48,8 @@ def describe_model(where: str | None) -> Description:
     size = sum(record.size for record in manifest.files.values())
     reference = "the float model" if manifest.precision == "int8" else "torch fp32"
     caution = "; the files came without hashes, so nothing shows whether they are as they were"
-    presets = {name: speed_preset(manifest, name) for name in SPEEDS if name != "exact"}
+    tuned = artifact.tuned_speed()
+    presets = {name: speed_preset(manifest, name, tuned) for name in SPEEDS if name != "exact"}
     lines = [
         f"{artifact.root}{', exported by another tool' if artifact.is_foreign else ''}",
         f"  model: {manifest.name} ({manifest.family}), from {manifest.source.id}",
@@ -64,7 +65,10 @@ def describe_model(where: str | None) -> Description:
         f"  defaults: {defaults.width}x{defaults.height}, {defaults.num_inference_steps} steps, "
         f"{defaults.sampler}, guidance {defaults.guidance_scale:g}"
         + (" (inside of the U-Net)" if guidance_width(manifest.graphs.get("unet")) else ""),
-        *(f"  speed {name}: {preset.summary()}" for name, preset in presets.items()),
+        *(
+            f"  speed {name}{' (tuned)' * (name in tuned.presets)}: {preset.summary()}"
+            for name, preset in presets.items()
+        ),
         f"  graphs (signal to noise against {reference}):",
     ]
     for name, graph in manifest.graphs.items():

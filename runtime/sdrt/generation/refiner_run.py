@@ -7,6 +7,7 @@ from typing import cast
 from sdrt import validation
 from sdrt.arrays import Latents
 from sdrt.errors import UsageError
+from sdrt.files.tuned_speed import NOT_TUNED
 from sdrt.generation.denoising_pass import DenoisingPass
 from sdrt.generation.result import Step
 from sdrt.generation.run import Run, renumbered
@@ -45,7 +46,8 @@ def refiner_run(
     if not 0 < validation.number("refiner_start", start, 1) < 1:
         raise UsageError(f"refiner_start is {start:g}; expected a share of the run between 0 and 1")
     own: dict[str, object] = {**_without(options, REFINER_OPTIONS), "denoising_end": start}
-    first = resolve(base.manifest, prompt, cast(Options, own))
+    tuned = base.artifact.tuned_speed() if "speed" in options else NOT_TUNED
+    first = resolve(base.manifest, prompt, cast(Options, own), tuned)
     whole = _refiner_request(refiner.manifest, first, prompt, options)
     made_by = {"model": base.manifest.name, "model_hash": base.artifact.hash}
     second = replace(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from sdrt import validation
 from sdrt.errors import UnsupportedError, UsageError
+from sdrt.files.tuned_speed import NOT_TUNED, TunedSpeed
 from sdrt.manifest import TINY_DECODER, Manifest, guidance_width
 from sdrt.request import ignored_options
 from sdrt.request.denoising_range import DenoisingRange, read_denoising_range
@@ -27,14 +28,18 @@ MAX_IMAGES = 64
 Size = tuple[int, int]  # width and height in pixels
 
 
-def resolve(manifest: Manifest, prompt: str | None, options: Options) -> Request:
+def resolve(
+    manifest: Manifest, prompt: str | None, options: Options, tuned: TunedSpeed = NOT_TUNED
+) -> Request:
     """Complete options from the model's defaults.
+
+    `tuned` are the presets of speed that were found for the model.
 
     Raises `UsageError` for options that are unknown, wrong or in conflict with each other, and
     `UnsupportedError` for what the model cannot do.
     """
     _check_names(options)
-    preset, completed = with_speed(manifest, options)
+    preset, completed = with_speed(manifest, options, tuned)
     request = _resolve(manifest, prompt, completed)
     warnings = [preset.warning] if preset.warning else []
     return replace(request, speed=preset.name, warnings=(*warnings, *request.warnings))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from sdrt import validation
+from sdrt.files.tuned_speed import NOT_TUNED, TunedPreset, TunedSpeed
 from sdrt.manifest import Manifest, guidance_width
 from sdrt.request.options import Options, Speed
 from sdrt.sampling.samplers.registry import SAMPLERS
@@ -19,6 +20,10 @@ SHIPPED_STEPS: dict[Speed, int] = {"balanced": 10, "fast": 8}
 """Steps of DPM-Solver++ 2M on Karras's levels, as measured with the embedded model."""
 SAMPLING = ("sampler", "scheduler", "spacing", "sampler_options", "scheduler_config")
 """Options that replace the sampler and the noise levels of a preset."""
+INTERVAL = ("guidance_start", "guidance_end")
+"""Options that a run without guidance does not have."""
+ALWAYS = ("sampler", "scheduler", "num_inference_steps")
+"""Options that a tuned preset always has."""
 
 
 @dataclass(frozen=True)
@@ -30,50 +35,75 @@ class SpeedPreset:
     options: Options
     """The options that it stands for."""
     warning: str | None = None
-    """Why another preset is not in force, if one was asked for."""
+    """Why another preset is not in force, or what is wrong with a tuned one."""
 
     def summary(self) -> str:
         """The same in a few words."""
-        options = self.options
-        if not options:
-            return "as exact"
-        levels = ", ".join(f"{key} {value}" for key, value in options["sampler_options"].items())
-        return (
-            f"{options['num_inference_steps']} steps, {options['sampler']}, "
-            f"{options['scheduler']} ({levels})"
-        )
+        values: dict[str, object] = {**self.options}
+        own = values.pop("sampler_options", {})
+        assert isinstance(own, dict)
+        values |= own
+        return ", ".join(f"{option} {value}" for option, value in values.items()) or "as exact"
 
 
-def speed_preset(manifest: Manifest, name: Speed) -> SpeedPreset:
-    """What a preset stands for with a model: its options, or a warning where it has none."""
+def speed_preset(manifest: Manifest, name: Speed, tuned: TunedSpeed = NOT_TUNED) -> SpeedPreset:
+    """What a preset stands for with a model: its options, or a warning where it has none.
+
+    What was tuned for the model takes the place of what is shipped.
+    """
     if name == "exact":
         return SpeedPreset("exact", {})
+    if found := tuned.presets.get(name):
+        return SpeedPreset(name, _tuned_options(found), tuned.warning)
     if reason := _why_not(manifest, SHIPPED_STEPS[name]):
         return SpeedPreset("exact", {}, f"without effect: speed {name!r}, because {reason}")
     options: Options = {
+        "num_inference_steps": SHIPPED_STEPS[name],
         "sampler": "dpm++2m",
         "scheduler": "karras",
         "sampler_options": {"sigma_min": SIGMA_MIN},
-        "num_inference_steps": SHIPPED_STEPS[name],
     }
-    return SpeedPreset(name, options)
+    return SpeedPreset(name, options, tuned.warning)
 
 
-def with_speed(manifest: Manifest, options: Options) -> tuple[SpeedPreset, Options]:
+def with_speed(
+    manifest: Manifest, options: Options, tuned: TunedSpeed = NOT_TUNED
+) -> tuple[SpeedPreset, Options]:
     """The preset that is asked for, and the options with all that it adds to them.
 
-    An option that is given stays as it is; with one of `SAMPLING`, only the preset's number of
-    steps is added. Raises `UsageError` for an unknown preset.
+    An option that is given stays as it is; with one of `SAMPLING`, the preset's own are left out,
+    and with another number of steps its interval of whole evaluations. Raises `UsageError` for an
+    unknown preset.
     """
     name = validation.known("speed", options.get("speed", "exact"), SPEEDS)
-    preset = speed_preset(manifest, cast(Speed, name))
-    is_own = any(given in options for given in SAMPLING)
-    added = {
-        option: value
-        for option, value in preset.options.items()
-        if not (is_own and option in SAMPLING)
-    }
+    preset = speed_preset(manifest, cast(Speed, name), tuned)
+    left_out: set[str] = set()
+    if any(given in options for given in SAMPLING):
+        left_out.update(SAMPLING)
+    if "num_inference_steps" in options:
+        left_out.add("cache_interval")
+    if not _is_guided(manifest, options):
+        left_out.update(INTERVAL)
+    added = {option: value for option, value in preset.options.items() if option not in left_out}
     return preset, cast(Options, {**added, **options})
+
+
+def _tuned_options(preset: TunedPreset) -> Options:
+    """The options of a tuned preset that are not the model's own."""
+    unused = TunedPreset(sampler=preset.sampler, num_inference_steps=preset.num_inference_steps)
+    values = {
+        name: value
+        for name, value in preset.model_dump().items()
+        if value is not None and (name in ALWAYS or value != getattr(unused, name))
+    }
+    return cast(
+        Options, {name: values[name] for name in TunedPreset.model_fields if name in values}
+    )
+
+
+def _is_guided(manifest: Manifest, options: Options) -> bool:
+    scale = options.get("guidance_scale", manifest.defaults.guidance_scale)
+    return isinstance(scale, int | float) and scale > 1
 
 
 def _why_not(manifest: Manifest, steps: int) -> str | None:

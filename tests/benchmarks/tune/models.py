@@ -88,8 +88,8 @@ def endless() -> Budget:
 
 def identity(**changes: Any) -> Identity:
     values: dict[str, Any] = {
-        **{"version": "1", "model": "demo", "model_hash": "a", "backend": "fake"},
-        **{"executed_precision": "fp32", "timed_model": "demo", "timed_model_hash": "a"},
+        **{"version": "1", "model": "demo", "model_hash": "a" * 64, "backend": "fake"},
+        **{"executed_precision": "fp32", "timed_model": "demo", "timed_model_hash": "a" * 64},
         **{"timed_precision": "fp32", "processor": "p", "cores": 2, "threads": 2},
         **{"width": 64, "height": 64, "guidance_scale": 4.0, "spacing": "trailing", "seed": 0},
         **{"prompts": ("a boat", "a cat"), "reference": "200 steps"},

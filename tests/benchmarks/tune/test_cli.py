@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from sdrt.artifact import open_artifact
 from sdrt.errors import SdrtError, UsageError, WriteError
+from sdrt.pipeline import load
 from sdrt_bench.tune import run
 from sdrt_bench.tune.chart import check_folder
 from sdrt_bench.tune.cli import tune
@@ -47,14 +50,26 @@ def test_a_search_in_one_line(
     tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a real engine: few settings, and converged pictures of few steps."""
-    few = replace(SPACE, is_guided=False, samplers=("dpm++2m",), schedulers=("default",))
+    spacing = open_artifact(tiny_path).manifest.schedule.spacing
+    few = replace(
+        SPACE, spacing=spacing, is_guided=False, samplers=("dpm++2m",), schedulers=("default",)
+    )
     monkeypatch.setattr(Space, "of", lambda *_: few)
     monkeypatch.setattr("sdrt_bench.tune.painting.REFERENCE_STEPS", 8)
     monkeypatch.setattr("sdrt_bench.tune.costs.ENOUGH_S", 0.0)
     monkeypatch.setattr(run, "ROUNDS", 1)
-    out = tmp_path / "out"
+    out, model = tmp_path / "out", Path(shutil.copytree(tiny_path, tmp_path / "model"))
     arguments = [
-        *(str(tiny_path), "--backend", "onnxruntime", "--precision", "fp32", "--prompts", "1"),
+        *(
+            str(model),
+            "--save",
+            "--backend",
+            "onnxruntime",
+            "--precision",
+            "fp32",
+            "--prompts",
+            "1",
+        ),
         *("--size", "64x64", "--output", str(out), "--budget", "5", "--json"),
     ]
     done = CliRunner().invoke(tune, arguments, catch_exceptions=False)
@@ -63,7 +78,13 @@ def test_a_search_in_one_line(
     assert (record["prompts"], record["identity"]["executed_precision"]) == (1, "fp32")
     assert record["identity"]["reference"] == "8 steps of dpm++2m in fp32"
     assert record["front"]
-    assert record["files"] == [str(out / "frontier.png"), str(out / "frontier.svg")]
+    files = [out / "frontier.png", out / "frontier.svg", model / "speed.json"]
+    assert record["files"] == [str(path) for path in files]
+    tuned = open_artifact(model).tuned_speed()
+    assert tuned.warning is None
+    assert tuned.presets.keys() == {"balanced", "fast"}
+    request = load(model).start("", speed="fast").request
+    assert request.num_inference_steps == tuned.presets["fast"].num_inference_steps
     assert {path.name for path in out.iterdir()} == {
         *("record.json", "references", "frontier.png", "frontier.svg")
     }
@@ -108,6 +129,17 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> No
     with pytest.raises(SdrtError, match="there is a folder of that name"):
         tune.main(["--output", str(tmp_path)], standalone_mode=False)
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_model_folder_that_cannot_be_written_is_refused_before_the_work(
+    tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writable = os.access
+    monkeypatch.setattr("os.access", lambda path, mode: path != tiny_path and writable(path, mode))
+    arguments = [str(tiny_path), "--save", "--output", str(tmp_path / "out")]
+    with pytest.raises(WriteError, match="cannot write .*speed.json: Permission denied"):
+        tune.main(arguments, standalone_mode=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_place_that_cannot_be_written_is_refused(

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from sdrt.errors import UsageError, WriteError
-from sdrt_bench.tune.best import balanced, best, peers_default, plain_db, untricked_db
-from sdrt_bench.tune.record import RecordFile, TuneRecord, front, read_record
+from sdrt.files.tuned_speed import TunedPreset
+from sdrt_bench.tune.best import balanced, best, fast, peers_default, plain_db, untricked_db
+from sdrt_bench.tune.presets import tuned_presets
+from sdrt_bench.tune.record import RecordFile, Result, TuneRecord, front, read_record
 from sdrt_bench.tune.report import Report, row
 from sdrt_bench.tune.setting import Setting
 from tests.benchmarks.tune.models import identity, plain, record, result
@@ -95,6 +97,38 @@ def test_balanced_is_no_worse_than_the_peers_in_median_and_tenth_percentile() ->
     assert balanced(record(RESULTS[:4])) is None
 
 
+def test_fast_is_good_enough_and_shows_what_the_prompts_say() -> None:
+    def shown(each: Result, *right: bool) -> Result:
+        return each.model_copy(update={"shown": tuple({"time": value} for value in right)})
+
+    near = result(plain(7), 7.0, 30.0, 31.0)
+    judged = [shown(each, True, True) for each in (RESULTS[4], RESULTS[1])]
+    assert fast(record([*judged, shown(near, True, False)])) == judged[1]
+    assert fast(record([*judged, shown(near, True, True)])) == shown(near, True, True)
+    assert fast(record([RESULTS[4], near])) == near  # where nobody knows what is right
+    assert fast(record(RESULTS[:1])) is None
+
+
+def test_presets_are_of_the_model_that_was_timed() -> None:
+    tricky = result(plain(9, sigma_min=0.1, cache_interval=2, guidance_end=0.9), 3.0, 33.0, 33.0)
+    made = tuned_presets(record([*RESULTS, tricky]))
+    assert (made.model_hash, made.processor) == (identity().timed_model_hash, "p")
+    assert (
+        made.presets["fast"]
+        == made.presets["balanced"]
+        == TunedPreset(
+            sampler="dpm++2m",
+            spacing="trailing",
+            sampler_options={"sigma_min": 0.1},
+            num_inference_steps=9,
+            guidance_end=0.9,
+            cache_interval=2,
+        )
+    )
+    with pytest.raises(UsageError, match="makes the preset 'balanced': .*--budget gives it more"):
+        tuned_presets(record(RESULTS[:4]))
+
+
 @pytest.mark.parametrize(
     ("conditions", "words"),
     [
@@ -126,7 +160,7 @@ def test_a_record_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"model_hash": "b"}, "its model hash is a, expected b; choose another --output"),
+        ({"model_hash": "b"}, "its model hash is a+, expected b; choose another --output"),
         ({"processor": "q"}, "its processor is p, expected q"),
         ({"executed_precision": "bf16"}, "its executed precision is fp32, expected bf16"),
         ({"seed": 3}, "its seed is 0, expected 3"),
