@@ -5,6 +5,7 @@ from openvino import opset13
 
 from sdrt.backends.feature_cut import FEATURES, SAMPLE, checked_depth
 from sdrt.backends.graph import Network
+from sdrt.backends.openvino.nodes import parameter_like, roots_of, sources_of
 
 CHANNELS, RANK = 1, 4  # features are (batch, channels, height, width), joined along the channels
 
@@ -22,9 +23,7 @@ def apply_cut(model: ov.Model, network: Network) -> None:
         deep.add_names({FEATURES})
         model.add_results([opset13.result(deep)])
     else:
-        shape, kind = deep.get_partial_shape(), deep.get_element_type()
-        features = opset13.parameter(shape, kind, FEATURES)
-        features.output(0).set_names({FEATURES})
+        features = parameter_like(deep, FEATURES)
         for target in deep.get_target_inputs():
             target.replace_source_output(features.output(0))
         model.add_parameters([features])
@@ -33,22 +32,16 @@ def apply_cut(model: ov.Model, network: Network) -> None:
 
 def _skips(model: ov.Model) -> list[ov.Node]:
     """The nodes that join deep features, the first input, with others: the last of them first."""
-    from_sample: dict[str, bool] = {}
-    joins = []
-    for node in model.get_ordered_ops():
-        name, kind = node.get_name(), node.get_type_name()
-        sources = [node.input_value(i) for i in range(node.get_input_size())]
-        known = [from_sample[source.get_node().get_name()] for source in sources]
-        if kind == "Parameter":
-            from_sample[name] = SAMPLE in node.output(0).get_names()
-        else:
-            from_sample[name] = any(known) and kind != "ShapeOf"
-        is_join = kind == "Concat" and len(sources) == 2 and all(known)
-        if is_join and _rank(node) == RANK and node.get_attributes()["axis"] == CHANNELS:
-            joins.append(node)
-    return joins[::-1]
-
-
-def _rank(node: ov.Node) -> int:
-    rank = node.get_output_partial_shape(0).rank
-    return int(rank.get_length()) if rank.is_static else 0
+    ordered = model.get_ordered_ops()
+    roots = roots_of(ordered)
+    samples = [node for node in model.get_parameters() if SAMPLE in node.output(0).get_names()]
+    names = {node.get_name() for node in samples}
+    return [
+        node
+        for node in reversed(ordered)
+        if node.get_type_name() == "Concat"
+        and node.get_input_size() == 2
+        and not any(names.isdisjoint(roots[source.get_name()]) for source in sources_of(node))
+        and len(node.get_output_shape(0)) == RANK
+        and node.get_attributes()["axis"] == CHANNELS
+    ]

@@ -18,6 +18,13 @@ import openvino as ov
 from openvino import opset13
 
 from sdrt.arrays import Array
+from sdrt.backends.openvino.nodes import (
+    Roots,
+    ancestors_of,
+    parameter_like,
+    roots_of,
+    sources_of,
+)
 
 SINUSOIDS = ("Sin", "Cos")
 LAYERS = ("MatMul", "Convolution")
@@ -26,8 +33,6 @@ PICTURE_CHANNELS = 3  # eight bits are enough for a picture, and its layer would
 CONVERSIONS = ("Convert", "Reshape")  # between a stored constant and the layer that uses it
 CUT = "sdrt_cut"
 SETTINGS = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-
-Roots = Mapping[str, set[str]]
 
 
 @dataclass(frozen=True)
@@ -75,22 +80,22 @@ def cut_prefix(core: ov.Core, model: ov.Model) -> Fp32Prefix | None:
 
     None where it has neither.
     """
-    roots = _roots(model.get_ordered_ops())
+    roots = roots_of(model.get_ordered_ops())
     cuts = _after_sinusoids(model, roots) + _after_first_convolutions(model, roots)
     if not cuts:
         return None
-    ancestors = _ancestors(cut.get_node() for cut in cuts)
+    ancestors = ancestors_of(cut.get_node() for cut in cuts)
     parameters = [node for node in model.get_parameters() if node.get_name() in ancestors]
     prefix = ov.Model([opset13.result(cut) for cut in cuts], parameters, "prefix")
     request = core.compile_model(prefix, "CPU", SETTINGS).create_infer_request()
     names = tuple(f"{CUT}_{i}" for i in range(len(cuts)))
     for cut, name in zip(cuts, names, strict=True):
-        parameter = _parameter_like(cut, name)
+        parameter = parameter_like(cut, name)
         for target in cut.get_target_inputs():
             if target.get_node().get_type_name() != "Result":
                 target.replace_source_output(parameter.output(0))
         model.add_parameters([parameter])
-    used = _ancestors(model.get_results())
+    used = ancestors_of(model.get_results())
     replaced = [node for node in parameters if node.get_name() not in used]
     for parameter in replaced:
         model.remove_parameter(parameter)
@@ -100,14 +105,14 @@ def cut_prefix(core: ov.Core, model: ov.Model) -> Fp32Prefix | None:
 
 def cut_suffix(core: ov.Core, model: ov.Model) -> Fp32Suffix | None:
     """Cut the last convolutions off a model of known shapes, in place; None without any."""
-    roots = _roots(model.get_ordered_ops())
+    roots = roots_of(model.get_ordered_ops())
     for result in model.get_results():
         output = result.input_value(0)
         first = _last_convolutions(output, roots)
         if first is None:
             continue
         cut = first.input_value(0)
-        parameter = _parameter_like(cut, CUT)
+        parameter = parameter_like(cut, CUT)
         first.input(0).replace_source_output(parameter.output(0))
         suffix = ov.Model([opset13.result(output)], [parameter], "suffix")
         request = core.compile_model(suffix, "CPU", SETTINGS).create_infer_request()
@@ -119,12 +124,6 @@ def cut_suffix(core: ov.Core, model: ov.Model) -> Fp32Suffix | None:
     return None
 
 
-def _parameter_like(output: ov.Output, name: str) -> ov.Node:
-    parameter = opset13.parameter(output.get_shape(), output.get_element_type(), name)
-    parameter.output(0).set_names({name})
-    return parameter
-
-
 def _after_sinusoids(model: ov.Model, roots: Roots) -> list[ov.Output]:
     """Outputs of the sinusoids' region: from sine and cosine up to the first layer with weights."""
     ordered = model.get_ordered_ops()
@@ -132,7 +131,9 @@ def _after_sinusoids(model: ov.Model, roots: Roots) -> list[ov.Output]:
     inside: set[str] = set()
     for node in ordered:
         name, kind = node.get_name(), node.get_type_name()
-        begins = kind in SINUSOIDS or any(source.get_name() in inside for source in _inputs(node))
+        begins = kind in SINUSOIDS or any(
+            source.get_name() in inside for source in sources_of(node)
+        )
         if begins and kind not in LAYERS and roots[name] and roots[name] <= small:
             inside.add(name)
     return [
@@ -190,42 +191,12 @@ def _has_constant(node: ov.Node, kind: str, roots: Roots) -> bool:
     """
     if node.get_type_name() != kind or node.get_input_size() != 2:
         return False
-    values, constants = _inputs(node)
+    values, constants = sources_of(node)
     stored = constants
     while stored.get_type_name() in CONVERSIONS:
         stored = stored.input_value(0).get_node()
     is_stored = stored.get_type_name() == "Constant" and stored.get_element_type().is_real()
     return is_stored and bool(roots[values.get_name()])
-
-
-def _roots(ordered: Iterable[ov.Node]) -> dict[str, set[str]]:
-    """For each node, the inputs of the model whose values, and not only shapes, it depends on."""
-    roots: dict[str, set[str]] = {}
-    for node in ordered:
-        name, kind = node.get_name(), node.get_type_name()
-        if kind == "Parameter":
-            roots[name] = {name}
-        elif kind == "ShapeOf":
-            roots[name] = set()
-        else:
-            roots[name] = set().union(*(roots[source.get_name()] for source in _inputs(node)))
-    return roots
-
-
-def _ancestors(nodes: Iterable[ov.Node]) -> set[str]:
-    """Names of these nodes and of all nodes that they depend on."""
-    found: set[str] = set()
-    waiting = list(nodes)
-    while waiting:
-        node = waiting.pop()
-        if node.get_name() not in found:
-            found.add(node.get_name())
-            waiting += _inputs(node)
-    return found
-
-
-def _inputs(node: ov.Node) -> list[ov.Node]:
-    return [node.input_value(i).get_node() for i in range(node.get_input_size())]
 
 
 def _names(parameters: Iterable[ov.Node]) -> frozenset[str]:
