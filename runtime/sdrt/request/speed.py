@@ -22,8 +22,6 @@ SAMPLING = ("sampler", "scheduler", "spacing", "sampler_options", "scheduler_con
 """Options that replace the sampler and the noise levels of a preset."""
 INTERVAL = ("guidance_start", "guidance_end")
 """Options that a run without guidance does not have."""
-ALWAYS = ("sampler", "scheduler", "num_inference_steps")
-"""Options that a tuned preset always has."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +87,9 @@ def with_speed(
 
 
 def _tuned_options(preset: TunedPreset) -> Options:
-    """The options of a tuned preset that are not the model's own."""
-    unused = TunedPreset(sampler=preset.sampler, num_inference_steps=preset.num_inference_steps)
-    values = {
-        name: value
-        for name, value in preset.model_dump().items()
-        if value is not None and (name in ALWAYS or value != getattr(unused, name))
-    }
-    return cast(
-        Options, {name: values[name] for name in TunedPreset.model_fields if name in values}
-    )
+    """The options of a tuned preset, without those that say nothing."""
+    values = {"sampler": preset.sampler, "scheduler": preset.scheduler}
+    return cast(Options, {**values, **preset.model_dump(exclude_defaults=True)})
 
 
 def _is_guided(manifest: Manifest, options: Options) -> bool:
