@@ -59,7 +59,7 @@ LAYERS = {
         ("compare",),
         ("charts",),
         ("precision_check", "prompts"),
-        ("pareto", "scenes", "similarity", "unchanged"),
+        ("output_folder", "pareto", "scenes", "similarity", "unchanged"),
     ),
     "demo_model": (
         ("evaluate", "restore", "train_text_encoder", "train_unet", "train_vae"),

@@ -17,7 +17,7 @@ from sdrt_bench.charts.bars import Bar, BarChart, ReferenceLine, Segment, draw_b
 from sdrt_bench.charts.figure import SERIES, to_image, to_svg
 from sdrt_bench.charts.lines import Line, LineChart, draw_lines
 from sdrt_bench.charts.scatter import Dot, Kind, ScatterChart, draw_scatter
-from sdrt_bench.compare.pictures import check_folder
+from sdrt_bench.output_folder import check_folder
 
 FALLING = Line("falls", [1, 2, 3], [10.0, 5.0, 0.0], SERIES[0], has_dots=True)
 
@@ -162,4 +162,4 @@ def test_without_matplotlib_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match=r"sdrt\[bench\]"):
-        check_folder(tmp_path)
+        check_folder(tmp_path, ())

@@ -132,6 +132,7 @@ def compare(sides: SideOptions, sampling: SamplingOptions, output: ReportOptions
     sdrt compare models/sd15-fp32 models/sd15-int8 --out comparison
     """
     from sdrt_bench.compare import pictures, run
+    from sdrt_bench.output_folder import check_folder
     from sdrt_bench.prompts import choose_prompts
 
     a, b = sides.open()
@@ -139,7 +140,7 @@ def compare(sides: SideOptions, sampling: SamplingOptions, output: ReportOptions
     manifests = [a.artifact.manifest, b.artifact.manifest]
     prompts = choose_prompts(sampling.prompts, manifests, options["width"], options["height"])
     if output.out is not None:
-        pictures.check_folder(output.out)
+        check_folder(output.out, pictures.FILES)
     count = 2 * len(prompts) * options["num_inference_steps"]
     with _progress(count, output.quiet or output.as_json) as watch:
         comparison = run.compare(a, b, prompts, sampling.seed, options, watch)

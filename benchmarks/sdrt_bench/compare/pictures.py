@@ -8,35 +8,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from sdrt.errors import UsageError, WriteError, needs_extra
-from sdrt.files.atomic import check_writable, whole_file
+from sdrt.errors import WriteError
+from sdrt.files.atomic import whole_file
 from sdrt.images.grid import GAP, INK, PAPER, Font, fitting, titled_grid
-from sdrt.images.png import check_target
 from sdrt_bench.compare.comparison import SIDES, ModelComparison, Pair, decibels
 from sdrt_bench.similarity import WHITE, Pixels
 
 ROWS = 6
 GAINS = (64, 32, 16, 8, 4, 2, 1)  # of differences, which would be invisible otherwise
 SHEET, PLOT = "side-by-side.png", "psnr-over-steps.png"
-
-
-def check_folder(folder: Path) -> None:
-    """Check before the work that the pictures can be written.
-
-    Raises `UsageError`, `WriteError` without permission, or `MissingExtraError` without matplotlib.
-    """
-    with needs_extra("bench"):
-        import matplotlib  # noqa: F401
-    if folder.is_dir():
-        for name in (SHEET, PLOT):
-            check_target(folder / name)
-    elif folder.exists():
-        raise UsageError(f"cannot write to {folder}: it is no folder; choose another name")
-    else:
-        parent = folder.absolute().parent
-        if not parent.is_dir():
-            raise UsageError(f"cannot make the folder {folder}: there is no folder {parent}")
-        check_writable(folder, parent)
+FILES = (SHEET, PLOT)
 
 
 def write_pictures(comparison: ModelComparison, folder: Path) -> list[Path]:

@@ -7,8 +7,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sdrt.errors import UsageError, needs_extra
-from sdrt.files.atomic import check_writable, whole_file
+from sdrt.files.atomic import whole_file
 from sdrt_bench.pareto import stairs
 from sdrt_bench.tune.record import FILE, Result, TuneRecord
 from sdrt_bench.tune.report import Report, Row
@@ -18,29 +17,10 @@ if TYPE_CHECKING:
     from sdrt_bench.charts.scatter import ScatterChart
 
 PNG, SVG = "frontier.png", "frontier.svg"
+FILES = (FILE, PNG, SVG)
+"""What a search writes into its folder, besides the converged pictures."""
 LOWEST_DB = 4.0  # below the end of the front: what is lower would press the rest together
 LABELS = 8  # of the front
-
-
-def check_folder(folder: Path) -> None:
-    """Check before the work that a search can be kept in a folder, which need not be there.
-
-    Raises `UsageError`, `WriteError` without permission, or `MissingExtraError` without matplotlib.
-    """
-    with needs_extra("bench"):
-        import matplotlib  # noqa: F401
-    if folder.is_dir():
-        check_writable(folder / FILE, folder)
-        for name in (FILE, PNG, SVG):
-            if (folder / name).is_dir():
-                raise UsageError(f"cannot write {folder / name}: there is a folder of that name")
-    elif folder.exists():
-        raise UsageError(f"cannot write to {folder}: it is no folder; choose another name")
-    else:
-        parent = folder.absolute().parent
-        if not parent.is_dir():
-            raise UsageError(f"cannot make the folder {folder}: there is no folder {parent}")
-        check_writable(folder, parent)
 
 
 def write_chart(report: Report, folder: Path) -> list[Path]:

@@ -132,12 +132,13 @@ def tune(models: ModelOptions, search: SearchOptions, quiet: bool, as_json: bool
     sdrt tune models/sd15-fp32 --output tune-sd15 --prompts prompts.txt
     sdrt tune --time-model models/sd15-random --json > front.json
     """
+    from sdrt_bench.output_folder import check_folder
     from sdrt_bench.prompts import choose_prompts
     from sdrt_bench.tune import chart, run
     from sdrt_bench.tune.report import Report
 
     budget = search.to_budget()
-    chart.check_folder(search.output)
+    check_folder(search.output, chart.FILES)
     pipe = models.open(models.model, models.precision)
     timed = models.open(models.time_model, models.precision) if models.time_model else pipe
     if search.save:

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tomllib
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -35,26 +33,6 @@ def run(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProc
         text=True,
         timeout=300,
     )
-
-
-def test_the_package_offers_the_command() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    value = project["entry-points"]["sdrt.commands"]["compare"]
-    assert EntryPoint("compare", value, "sdrt.commands").load() is compare
-
-
-def test_the_command_is_light_until_it_is_used() -> None:
-    code = (
-        "import sys, sdrt_bench.compare.cli\n"
-        "heavy = ('numpy', 'pydantic', 'PIL', 'scipy', 'tqdm', 'onnxruntime', 'openvino')\n"
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    roots = os.pathsep.join(str(ROOT / root) for root in ("runtime", "benchmarks"))
-    environment = {**os.environ, "PYTHONPATH": roots}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.slow

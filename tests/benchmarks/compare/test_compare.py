@@ -22,15 +22,16 @@ from sdrt.generation.run import Run
 from sdrt.pipeline import Pipeline
 from sdrt_bench.compare.comparison import ModelComparison
 from sdrt_bench.compare.pictures import (
+    FILES,
     PLOT,
     SHEET,
-    check_folder,
     psnr_over_steps,
     side_by_side,
     spaced_pairs,
     write_pictures,
 )
 from sdrt_bench.compare.run import KEPT, compare, complete
+from sdrt_bench.output_folder import check_folder
 from sdrt_bench.prompts import Prompt, choose_prompts
 from sdrt_bench.similarity import latent_psnr_db, psnr_db, ssim
 
@@ -304,13 +305,13 @@ def test_a_place_that_cannot_be_written_is_refused(
 ) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="it is no folder"):
-        check_folder(tmp_path / "file")
+        check_folder(tmp_path / "file", FILES)
     with pytest.raises(UsageError, match="there is no folder"):
-        check_folder(tmp_path / "a" / "b")
-    check_folder(tmp_path)
-    check_folder(tmp_path / "new")
+        check_folder(tmp_path / "a" / "b", FILES)
+    check_folder(tmp_path, FILES)
+    check_folder(tmp_path / "new", FILES)
     monkeypatch.setattr("os.access", lambda *_: False)
     for folder in (tmp_path, tmp_path / "new"):
         with pytest.raises(WriteError, match="Permission denied"):
-            check_folder(folder)
+            check_folder(folder, FILES)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

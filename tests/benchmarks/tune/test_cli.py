@@ -3,11 +3,7 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
-import tomllib
 from dataclasses import replace
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -16,33 +12,14 @@ from click.testing import CliRunner
 from sdrt.artifact import open_artifact
 from sdrt.errors import SdrtError, UsageError, WriteError
 from sdrt.pipeline import load
+from sdrt_bench.output_folder import check_folder
 from sdrt_bench.tune import run
-from sdrt_bench.tune.chart import check_folder
+from sdrt_bench.tune.chart import FILES
 from sdrt_bench.tune.cli import tune
 from sdrt_bench.tune.space import Space
 from tests.benchmarks.tune.models import SPACE
 
 ROOT = Path(__file__).parents[3]
-
-
-def test_the_package_offers_the_command() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    value = project["entry-points"]["sdrt.commands"]["tune"]
-    assert EntryPoint("tune", value, "sdrt.commands").load() is tune
-
-
-def test_the_command_is_light_until_it_is_used() -> None:
-    code = (
-        "import sys, sdrt_bench.tune.cli\n"
-        "heavy = ('numpy', 'pydantic', 'PIL', 'scipy', 'tqdm', 'onnxruntime', 'openvino')\n"
-        "print([name for name in heavy if name in sys.modules])"
-    )
-    roots = os.pathsep.join(str(ROOT / root) for root in ("runtime", "benchmarks"))
-    environment = {**os.environ, "PYTHONPATH": roots}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout == "[]\n", done.stderr
 
 
 @pytest.mark.slow
@@ -151,5 +128,5 @@ def test_a_place_that_cannot_be_written_is_refused(
     monkeypatch.setattr("os.access", lambda *_: False)
     for folder in (tmp_path, tmp_path / "new"):
         with pytest.raises(WriteError, match="Permission denied"):
-            check_folder(folder)
+            check_folder(folder, FILES)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
