@@ -105,7 +105,8 @@ class Options(TypedDict, total=False):
     cache_interval: int
     """One evaluation of the U-Net in so many computes all of it; by default, 1, each does.
 
-    Those between use its deep features again, and cost a tenth (DeepCache). The picture is another.
+    Those between use its deep features again, and cost about a tenth (DeepCache). The picture is
+    another.
     """
     cache_depth: int
     """Where features are kept: the skip connection counted from the U-Net's output, by default 0.
