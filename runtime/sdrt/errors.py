@@ -31,6 +31,11 @@ class UsageError(SdrtError):
 
     exit_code = 2
 
+    def __init__(self, message: str, option: str | None = None) -> None:
+        """`option` is the name of the option that is wrong, where it is a single one."""
+        super().__init__(message)
+        self.option = option
+
 
 class ArtifactError(SdrtError):
     """A model folder cannot be used: missing, of another kind, corrupt or incomplete."""

@@ -4,6 +4,7 @@ The JSON chunk `sdrt` is authoritative. The text chunk `parameters` is what AUTO
 and the many tools around it read; it is ambiguous by design (a prompt may look like parameters).
 """
 
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -186,13 +187,15 @@ def png_chunks(parameters: Parameters, sheet: Sheet | None = None) -> PngInfo:
     return chunks
 
 
-def read_png(path: Path) -> dict[str, Any]:
+def read_png(path: Path, contents: bytes | None = None) -> dict[str, Any]:
     """Read a PNG's size, and its chunks `sdrt` and `parameters` where it has them.
 
-    Raises `UsageError` for a file that is no PNG. The file need not be trusted.
+    With `contents` these are read, and the path is only their name in messages. Raises `UsageError`
+    for a file that is no PNG. The file need not be trusted.
     """
+    file = path if contents is None else io.BytesIO(contents)
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        with Image.open(file, formats=("PNG",)) as image:
             texts = {key: str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
             record: dict[str, Any] = {"width": image.width, "height": image.height}
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:

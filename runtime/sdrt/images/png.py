@@ -1,5 +1,6 @@
 """Decoded pictures as 8-bit images, and PNG files with their parameters."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,19 @@ def save_png(
     for a full disk or a missing permission.
     """
     _check_suffix(path)
-    chunks = png_chunks(parameters, sheet) if parameters else None
-    # Opened here, because Pillow keeps the chunks of a save whose file it could not open.
-    with whole_file(path) as partial, partial.open("wb") as file:
-        image.save(file, format="PNG", pnginfo=chunks)
+    with whole_file(path) as partial:
+        partial.write_bytes(png_bytes(image, parameters, sheet))
     return path
+
+
+def png_bytes(
+    image: Image.Image, parameters: Parameters | None = None, sheet: Sheet | None = None
+) -> bytes:
+    """The contents of the file that `save_png` writes."""
+    chunks = png_chunks(parameters, sheet) if parameters else None
+    file = io.BytesIO()
+    image.save(file, format="PNG", pnginfo=chunks)
+    return file.getvalue()
 
 
 def check_target(path: Path) -> None:

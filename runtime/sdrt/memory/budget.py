@@ -86,6 +86,31 @@ class Budget:
                 "Python: check_memory=False)"
             )
 
+    def holds(self, plan: MemoryPlan) -> bool:
+        """Whether a run fits as it is planned, with nothing changed."""
+        is_available = not self.respects_machine or _is_available(plan)
+        return not _is_known(plan) or (self._keeps_limit(plan) and is_available)
+
+    def check_alone(self, model: OpenModel, request: Request, before: int) -> None:
+        """Raise `OutOfMemoryError` for a request that does not fit even where nothing is loaded.
+
+        `before` is what the process has in memory then, in bytes.
+        """
+        plan = MemoryPlan.for_request(model, request)
+        if not _is_known(plan):
+            return
+        plan = replace(plan, loaded=frozenset(), before=before)
+        apart = replace(self, respects_machine=False)
+        plan = apart.fit(plan, may_tile=request.vae_tiling == "auto")
+        apart.check(plan)
+        name, needed = plan.peak()
+        total, _ = machine.memory_bytes()
+        if self.respects_machine and total and before + needed > total:
+            raise OutOfMemoryError(
+                f"the run needs about {_gb(needed)} of memory while {name} runs, and this machine "
+                f"has {_gb(total)}; {self._remedy(plan, 0)}"
+            )
+
     def forecast(self, plan: MemoryPlan) -> "Forecast | None":
         """What the run is expected to need; None where there is no limit."""
         if self.limit is None:

@@ -1,0 +1,1 @@
+"""Jobs: what is made, in which order, and what became of it."""

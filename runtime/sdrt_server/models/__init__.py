@@ -1,0 +1,1 @@
+"""The models that a server has, and what can be added to them."""

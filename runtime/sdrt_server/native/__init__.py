@@ -1,0 +1,1 @@
+"""sdrt's own API, below `/v1`."""
