@@ -13,15 +13,16 @@ from tests.runtime.cli.command_line import assert_fails, run
 
 
 @pytest.mark.slow
-def test_info_reads_the_parameters_back(tmp_path: Path) -> None:
-    run("generate", "a dog", "-s", 1, "--steps", 2, "-o", "dog.png", cwd=tmp_path)
+def test_info_reads_the_parameters_back(tiny_exports: dict[str, Path], tmp_path: Path) -> None:
+    model = ("-m", tiny_exports["bf16"], "-s", 1)
+    run("generate", "a dog", *model, "--steps", 2, "-o", "dog.png", cwd=tmp_path)
     text = run("info", "dog.png", cwd=tmp_path).stdout
     assert re.search(r"^  prompt: a dog$", text, re.MULTILINE)
     record = json.loads(run("info", "dog.png", "--json", cwd=tmp_path).stdout)
     assert record["sdrt"]["num_inference_steps"] == 2
     assert re.search(r"^  networks:\n    text_encoder: stored bf16, executed \w+, ", text, re.M)
     assert set(record["sdrt"]["networks"]) == {"text_encoder", "unet", "vae_decoder"}
-    bare = run("generate", "x", "--no-metadata", "-s", 1, "--steps", 1, "-q", cwd=tmp_path)
+    bare = run("generate", "x", "--no-metadata", *model, "--steps", 1, "-q", cwd=tmp_path)
     assert bare.stdout == ""
     assert "no parameters inside" in run("info", "sdrt-1.png", cwd=tmp_path).stdout
 
@@ -52,7 +53,9 @@ def test_samplers_are_listed() -> None:
 
 
 @pytest.mark.slow
-def test_styles_are_listed_in_the_form_that_is_read(tmp_path: Path) -> None:
+def test_styles_are_listed_in_the_form_that_is_read(
+    tiny_exports: dict[str, Path], tmp_path: Path
+) -> None:
     names = [style["name"] for style in json.loads(run("styles", "--json").stdout)]
     listed = [line.split()[0] for line in run("styles").stdout.splitlines() if line[0] != " "]
     assert listed == names
@@ -63,7 +66,7 @@ def test_styles_are_listed_in_the_form_that_is_read(tmp_path: Path) -> None:
     for style, prompt in (("Mine", "a cat in ink"), ("anime", "a cat, anime")):
         done = run(
             *("generate", "a cat", "--style", style, "--styles", tmp_path / "own.json", "--json"),
-            *("--steps", 1, "-o", tmp_path / "cat.png"),
+            *("-m", tiny_exports["fp32"], "--steps", 1, "-o", tmp_path / "cat.png"),
         )
         (made,) = json.loads(done.stdout)["images"]
         assert made["style"] == style.lower()
@@ -71,27 +74,30 @@ def test_styles_are_listed_in_the_form_that_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_golden_vectors_are_written_replayed_and_refused(tmp_path: Path, tiny_path: Path) -> None:
+def test_golden_vectors_are_written_replayed_and_refused(
+    tmp_path: Path, tiny_exports: dict[str, Path]
+) -> None:
+    model, engine = tiny_exports["fp32"], ("--backend", "onnxruntime")
     golden = tmp_path / "golden.safetensors"
-    options = ("--sampler", "euler", "--steps", 2, "--size", "64x64", "--backend", "onnxruntime")
-    written = json.loads(run("conformance", "-o", golden, *options, "--json").stdout)
+    options = ("--sampler", "euler", "--steps", 2, "--size", "64x64", *engine)
+    written = json.loads(run("conformance", model, "-o", golden, *options, "--json").stdout)
     assert written["cases"] == ["long-prompt", "unguided", "euler"]
     assert written["bytes"] == golden.stat().st_size
-    record = json.loads(run("verify", "--golden", golden, "--json").stdout)
+    record = json.loads(run("verify", model, "--golden", golden, *engine, "--json").stdout)
     assert record["first_failure"] is None
     assert record["stages"]["ids"]["is_within"]
-    assert_fails(run("verify", tiny_path, "--golden", golden), 3, "another artifact, 'demo'")
-    assert_fails(run("verify", "--golden", golden, "--size", "64x64"), 2, "--size measures")
+    assert_fails(run("verify", "--golden", golden), 3, "another artifact, 'tiny'")
+    assert_fails(run("verify", model, "--golden", golden, "--size", "64x64"), 2, "--size measures")
     broken = golden.read_bytes().replace(b"a red boat on the sea", b"a mad goat on the sea")
     golden.write_bytes(broken)
-    done = run("verify", "--golden", golden)
+    done = run("verify", model, "--golden", golden, *engine)
     assert done.returncode == 4
     assert "the first stage that fails is ids" in done.stderr
     assert re.search(r"^  ids +FAILS  \d+ values differ", done.stdout, re.M)
 
 
 @pytest.mark.slow
-def test_verify_measures_what_a_precision_costs() -> None:
+def test_verify_measures_what_a_precision_costs(tiny_exports: dict[str, Path]) -> None:
     options = (
         "--backend",
         "openvino",
@@ -102,7 +108,7 @@ def test_verify_measures_what_a_precision_costs() -> None:
         "--size",
         "64x96",
     )
-    record = json.loads(run("verify", *options, "--json").stdout)
+    record = json.loads(run("verify", tiny_exports["bf16"], *options, "--json").stdout)
     fidelity = record["fidelity"]
     assert fidelity["against"] == "openvino in fp32"
     assert (fidelity["width"], fidelity["height"]) == (64, 96)

@@ -50,7 +50,7 @@ def test_json_says_what_was_made(tmp_path: Path) -> None:
 def test_a_batch_on_one_sheet(tmp_path: Path) -> None:
     done = run(
         *("generate", "a cat", "-b", 3, "-s", 5, "--steps", 2, "-o", "cat.png"),
-        *("--grid", "all.png", "--json"),
+        *("--backend", "onnxruntime", "--grid", "all.png", "--json"),
         cwd=tmp_path,
     )
     record = json.loads(done.stdout)
@@ -69,7 +69,7 @@ def test_a_batch_on_one_sheet(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_way_to_a_picture_on_one_sheet(tmp_path: Path) -> None:
-    options = ("-b", 2, "-s", 5, "--steps", 10, "-o", "cat.png")
+    options = ("-b", 2, "-s", 5, "--steps", 10, "-o", "cat.png", "--backend", "onnxruntime")
     done = run("generate", "a cat", *options, "--trajectory", "way.png", cwd=tmp_path)
     assert done.stdout.splitlines()[2] == "way.png"
     made = json.loads(run("info", "way.png", "--json", cwd=tmp_path).stdout)
@@ -85,7 +85,7 @@ def test_the_way_to_a_picture_on_one_sheet(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_previews_are_written_on_the_way(tmp_path: Path) -> None:
-    steps = ("-s", 5, "--steps", 6, "-q")
+    steps = ("-s", 5, "--steps", 6, "-q", "--backend", "onnxruntime")
     run("generate", "a cat", *steps, "--preview", "proj", cwd=tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"sdrt-5.png", "preview.png"}
     every = ("--preview", "vae", "--preview-path", "p%02d.png", "--preview-interval", 2)
@@ -105,9 +105,10 @@ def test_previews_are_written_on_the_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_previews_of_a_batch_go_on_one_sheet(tmp_path: Path) -> None:
+def test_previews_of_a_batch_go_on_one_sheet(tiny_exports: dict[str, Path], tmp_path: Path) -> None:
+    model = ("-m", tiny_exports["fp32"], "-W", 128, "-H", 128)
     preview = ("--preview", "proj", "--preview-path", "p.png")
-    run("generate", "x", "-b", 3, "--steps", 1, "-s", 1, *preview, cwd=tmp_path)
+    run("generate", "x", *model, "-b", 3, "--steps", 1, "-s", 1, *preview, cwd=tmp_path)
     with Image.open(tmp_path / "p.png") as image:
         assert image.size == (260, 260)
 
