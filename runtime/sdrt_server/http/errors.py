@@ -58,7 +58,12 @@ def describe(error: Exception, private: Mapping[str, str]) -> dict[str, Any]:
         message = message.replace(path, name)
     option = getattr(error, "option", None)
     kind = type(error).__name__
-    return {"message": message, "type": kind, "param": FIELDS.get(str(option), option)}
+    return {"message": message, "type": kind, "param": _field(option) if option else None}
+
+
+def _field(option: str) -> str:
+    """The name of an option, for which messages may have spaces or other words."""
+    return FIELDS.get(option, option.replace(" ", "_"))
 
 
 def json_response(

@@ -80,8 +80,9 @@ class JobQueue:
         with self._lock:
             if self._is_stopping:
                 raise StoppingError
-            if len(self._waiting) >= self._max_waiting:
-                raise QueueFullError(len(self._waiting), self.seconds_until_free())
+            # One more than may wait, as the next to run is among them until the thread takes it.
+            if len(self._waiting) + bool(self._running) > self._max_waiting:
+                raise QueueFullError(self._max_waiting, self.seconds_until_free())
             self._waiting.append(job)
             self._tell_positions()
             self._has_work.notify()
