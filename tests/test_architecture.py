@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
     "sdrt": "runtime",
+    "sdrt_server": "runtime",
     "sdrt_export": "export",
     "sdrt_bench": "benchmarks",
     "demo_model": "benchmarks",
@@ -41,6 +42,18 @@ LAYERS = {
         # The bottom: values, types and facts that any package may name.
         ("manifest", "validation", "machine"),
         ("arrays", "errors", "version"),
+    ),
+    "sdrt_server": (
+        ("cli",),
+        ("app", "log", "server"),
+        ("a1111", "openai"),
+        ("native",),
+        ("http",),
+        ("service",),
+        ("worker",),
+        ("metrics", "models"),
+        ("jobs",),
+        ("errors", "infotext", "limits"),
     ),
     "sdrt_export": (
         ("cli",),

@@ -83,7 +83,10 @@ class AccessOptions:
         keys = list(self.api_keys)
         if self.api_key_file:
             lines = self.api_key_file.read_text(encoding="utf-8").splitlines()
-            keys += [line.strip() for line in lines if line.strip()]
+            in_file = [line.strip() for line in lines if line.strip()]
+            if not in_file:
+                raise UsageError(f"{self.api_key_file} has no key in it; write one on each line")
+            keys += in_file
         is_local = self.host in LOCAL
         if not (is_local or keys or self.insecure):
             raise UsageError(
