@@ -34,7 +34,7 @@ export function offerForModel(model, { samplers, schedulers }) {
   offerSpeeds(model.speeds);
   fill(byId("sampler"), [["", ""], ...samplers.map(({ name, label }) => [name, label])]);
   const others = schedulers.filter((name) => name !== "default");
-  fill(byId("scheduler"), [["", ""], ["default", "The model's"], ...others.map((name) => [name, name])]);
+  fill(byId("scheduler"), [["", ""], ["default", "default"], ...others.map((name) => [name, name])]);
   fill(byId("decoder"), [["", "As usual"], ...model.decoders.map((name) => [name, DECODERS[name] ?? name])]);
   byId("decoder-field").hidden = model.decoders.length < 2;
   const previews = [...model.previews, "none"];
@@ -66,8 +66,8 @@ export function describeSpeed(model, samplers) {
     : { num_inference_steps: /\d+(?= steps)|(?<=steps )\d+/.exec(speed.summary)?.[0], ...speed };
   byId("speed-hint").textContent = speed?.summary ?? "";
   byId("num_inference_steps").placeholder = own.num_inference_steps ?? "the preset's";
-  const whose = isModels ? "The model's" : "The preset's";
+  const whose = isModels ? "the model's" : "the preset's";
   const sampler = samplers.find((each) => each.name === own.sampler);
-  byId("sampler").options[0].text = sampler ? `${whose}: ${sampler.label}` : whose;
-  byId("scheduler").options[0].text = own.scheduler ? `${whose}: ${own.scheduler}` : whose;
+  byId("sampler").options[0].text = sampler ? `${sampler.label} (${whose})` : whose;
+  byId("scheduler").options[0].text = own.scheduler ? `${own.scheduler} (${whose})` : whose;
 }

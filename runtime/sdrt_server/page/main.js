@@ -39,7 +39,7 @@ async function generate() {
   clearNotice();
   try {
     await line.send(body, start.files);
-    byId("stage").scrollIntoView({ block: "nearest", behavior: "smooth" });
+    stage.reveal();
   } catch (error) {
     sayError(error);
     focusFirstError();

@@ -3,6 +3,15 @@
 import { element } from "./dom.js";
 import { plural, seconds, size } from "./words.js";
 
+const NETWORKS = {
+  text_encoder: "Text encoder",
+  text_encoder_2: "Text encoder 2",
+  unet: "U-Net",
+  vae_encoder: "Image encoder",
+  vae_decoder: "Decoder",
+};
+const networkName = (name) => NETWORKS[name] ?? name;
+
 /** Tables of a kept picture's parameters: what was asked for, what ran, and how long it took. */
 export function tables({ parameters, timings, warnings }) {
   const parts = [];
@@ -58,7 +67,7 @@ function executed(record) {
   const networks = Object.entries(record.networks ?? {});
   return [
     ["Precision", precision(record.stored_precision, record.executed_precision)],
-    ...networks.map(([name, { stored, executed: ran }]) => [name, precision(stored, ran)]),
+    ...networks.map(([name, { stored, executed: ran }]) => [networkName(name), precision(stored, ran)]),
     ["Backend", record.backend],
     ["Threads", record.threads],
     ["Version", record.version && `sdrt ${record.version}`],
@@ -76,7 +85,7 @@ function times({ load_s, text_encoder_s, vae_encoder_s, step_s = [], vae_decoder
   const loads = Object.entries(load_s ?? {}).filter(([, value]) => value > 0);
   const load = sum(loads.map(([, value]) => value));
   return [
-    ["Load", load ? `${seconds(load)} (${loads.map(([name, value]) => `${name} ${seconds(value)}`).join(", ")})` : "already loaded"],
+    ["Load", load ? `${seconds(load)} (${loads.map(([name, value]) => `${networkName(name)} ${seconds(value)}`).join(", ")})` : "already loaded"],
     ["Text", text_encoder_s ? seconds(text_encoder_s) : null],
     ["Image encoder", vae_encoder_s ? seconds(vae_encoder_s) : null],
     ["Steps", step_s.length ? `${seconds(steps)} (${plural(step_s.length, "step")} of ${seconds(steps / step_s.length)})` : null],

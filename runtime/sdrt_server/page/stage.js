@@ -72,6 +72,12 @@ export class Stage {
     }
   }
 
+  /** Scroll to it, unless it is in view. */
+  reveal() {
+    const { top, bottom } = byId("stage").getBoundingClientRect();
+    if (top < 0 || bottom > window.innerHeight) byId("stage").scrollIntoView({ block: "start" });
+  }
+
   say(text, isBad = false) {
     byId("outcome").textContent = text;
     byId("outcome").classList.toggle("bad", isBad);
@@ -91,6 +97,7 @@ export class Stage {
 
   #put(items) {
     byId("pictures").classList.toggle("many", items.length > 1);
+    byId("pictures").dataset.count = items.length;
     byId("pictures").replaceChildren(...items);
   }
 
