@@ -1,6 +1,7 @@
 // What the page offers follows from what the server has, and from the model that is chosen.
 
 import { byId, element } from "./dom.js";
+import { plural } from "./words.js";
 
 const PREVIEWS = { proj: "Rough", tae: "Fine", none: "Off" };
 const DECODERS = { full: "Full", tiny: "Tiny: fast and rough" };
@@ -58,16 +59,20 @@ export const chosenSpeed = () => byId("speeds").querySelector(":checked")?.value
 
 /** Show what the chosen preset of speed takes where nothing is entered. */
 export function describeSpeed(model, samplers) {
-  const name = chosenSpeed();
-  const speed = model.speeds.find((each) => each.name === name);
+  const speed = model.speeds.find(({ name }) => name === chosenSpeed());
   const isModels = !speed || speed === model.speeds[0];
-  const own = isModels
-    ? model
-    : { num_inference_steps: /\d+(?= steps)|(?<=steps )\d+/.exec(speed.summary)?.[0], ...speed };
-  byId("speed-hint").textContent = speed?.summary ?? "";
-  byId("num_inference_steps").placeholder = own.num_inference_steps ?? "the preset's";
+  const own = isModels ? model : presetOptions(speed.summary);
+  const label = samplers.find(({ name }) => name === own.sampler)?.label ?? own.sampler;
+  const steps = own.num_inference_steps;
+  const facts = [steps && plural(steps, "step"), label, own.scheduler !== "default" && own.scheduler];
+  byId("speed-hint").textContent = facts.filter(Boolean).join(", ") || speed?.summary || "";
   const whose = isModels ? "the model's" : "the preset's";
-  const sampler = samplers.find((each) => each.name === own.sampler);
-  byId("sampler").options[0].text = sampler ? `${sampler.label} (${whose})` : whose;
+  byId("num_inference_steps").placeholder = steps ?? whose;
+  byId("sampler").options[0].text = label ? `${label} (${whose})` : whose;
   byId("scheduler").options[0].text = own.scheduler ? `${own.scheduler} (${whose})` : whose;
+}
+
+/** The options in a preset's summary, such as "num_inference_steps 8, sampler dpm++2m". */
+function presetOptions(summary) {
+  return Object.fromEntries(summary.split(", ").map((pair) => pair.split(" ", 2)));
 }

@@ -21,7 +21,7 @@ const gallery = new Gallery();
 const stage = new Stage();
 const viewer = new Viewer(gallery, { use: ({ blob }) => takeParameters(blob), start: startFrom });
 const line = new JobLine({ changed: showLine, over, lost, trouble });
-let isSending = false;
+let sending = Promise.resolve(); // jobs are sent in the order in which they were asked for
 
 form.onunknown = notice;
 stage.onopen = (picture) => viewer.open(picture);
@@ -30,21 +30,22 @@ setKeyDialog(askForKey);
 
 // What is asked for
 
-async function generate() {
+function generate() {
   const body = form.body();
   if (!body) return focusFirstError();
-  if (isSending) return;
-  isSending = true;
   clearFormError();
   clearNotice();
+  const { files } = start;
+  sending = sending.then(() => send(body, files));
+}
+
+async function send(body, files) {
   try {
-    await line.send(body, start.files);
+    await line.send(body, files);
     stage.reveal();
   } catch (error) {
     sayError(error);
     focusFirstError();
-  } finally {
-    isSending = false;
   }
 }
 

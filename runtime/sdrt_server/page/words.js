@@ -11,7 +11,7 @@ export function seconds(value) {
 
 export const size = (width, height) => `${width} × ${height}`;
 
-export const plural = (count, word) => `${count} ${word}${count === 1 ? "" : "s"}`;
+export const plural = (count, word) => `${count} ${word}${Number(count) === 1 ? "" : "s"}`;
 
 /** A sentence begins with a capital and ends with a full stop. */
 export function sentence(text) {
