@@ -35,7 +35,7 @@ export function offerForModel(model, { samplers, schedulers }) {
   offerSpeeds(model.speeds);
   fill(byId("sampler"), [["", ""], ...samplers.map(({ name, label }) => [name, label])]);
   const others = schedulers.filter((name) => name !== "default");
-  fill(byId("scheduler"), [["", ""], ["default", "default"], ...others.map((name) => [name, name])]);
+  fill(byId("scheduler"), [["", ""], ["default", "the model's own"], ...others.map((name) => [name, name])]);
   fill(byId("decoder"), [["", "As usual"], ...model.decoders.map((name) => [name, DECODERS[name] ?? name])]);
   byId("decoder-field").hidden = model.decoders.length < 2;
   const previews = [...model.previews, "none"];
@@ -66,10 +66,11 @@ export function describeSpeed(model, samplers) {
   const steps = own.num_inference_steps;
   const facts = [steps && plural(steps, "step"), label, own.scheduler !== "default" && own.scheduler];
   byId("speed-hint").textContent = facts.filter(Boolean).join(", ") || speed?.summary || "";
-  const whose = isModels ? "the model's" : "the preset's";
+  const whose = isModels ? "default" : "preset";
   byId("num_inference_steps").placeholder = steps ?? whose;
   byId("sampler").options[0].text = label ? `${label} (${whose})` : whose;
-  byId("scheduler").options[0].text = own.scheduler ? `${own.scheduler} (${whose})` : whose;
+  const hasOwn = own.scheduler && own.scheduler !== "default";
+  byId("scheduler").options[0].text = hasOwn ? `${own.scheduler} (${whose})` : "default";
 }
 
 /** The options in a preset's summary, such as "num_inference_steps 8, sampler dpm++2m". */

@@ -44,6 +44,7 @@ export class JobLine {
   async cancel(id) {
     this.#take(await cancelJob(id));
     this.#changed();
+    await this.#askForOthers(); // they have moved up
   }
 
   /** Put a job's new state in the place of its old one. */

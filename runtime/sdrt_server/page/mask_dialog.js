@@ -79,7 +79,7 @@ function endStroke() {
 }
 
 function say() {
-  const percent = Math.round(100 * painting.share);
+  const percent = Math.ceil(100 * painting.share);
   byId("mask-spoken").textContent = `${percent} percent of the picture will be repainted.`;
 }
 

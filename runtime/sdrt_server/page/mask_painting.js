@@ -98,12 +98,16 @@ export class MaskPainting {
   #line({ erases, diameter }, points) {
     const context = this.#context;
     context.globalCompositeOperation = erases ? "destination-out" : "source-over";
-    context.strokeStyle = COLOUR;
+    context.strokeStyle = context.fillStyle = COLOUR;
     context.lineWidth = diameter;
     context.lineCap = context.lineJoin = "round";
     context.beginPath();
-    context.moveTo(points[0].x, points[0].y);
-    // A line of no length still has its round ends: a dot.
+    if (points.length === 1) {
+      // A line of no length would not be drawn.
+      context.arc(points[0].x, points[0].y, diameter / 2, 0, 2 * Math.PI);
+      context.fill();
+      return;
+    }
     for (const { x, y } of points) context.lineTo(x, y);
     context.stroke();
   }

@@ -82,7 +82,7 @@ function precision(stored, ran) {
 function times({ load_s, text_encoder_s, vae_encoder_s, step_s = [], vae_decoder_s }) {
   const sum = (values) => values.reduce((total, value) => total + value, 0);
   const steps = sum(step_s);
-  const loads = Object.entries(load_s ?? {}).filter(([, value]) => value > 0);
+  const loads = Object.entries(load_s ?? {}).filter(([, value]) => value >= 0.0005);
   const load = sum(loads.map(([, value]) => value));
   return [
     ["Load", load ? `${seconds(load)} (${loads.map(([name, value]) => `${networkName(name)} ${seconds(value)}`).join(", ")})` : "already loaded"],
