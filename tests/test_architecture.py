@@ -45,7 +45,7 @@ LAYERS = {
     ),
     "sdrt_server": (
         ("cli",),
-        ("app", "log", "server"),
+        ("app", "server"),
         ("a1111", "openai"),
         ("native",),
         ("http",),

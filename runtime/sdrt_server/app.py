@@ -16,13 +16,12 @@ from starlette.middleware.cors import CORSMiddleware
 from sdrt.version import __version__
 from sdrt_server.a1111 import routes as a1111
 from sdrt_server.http import errors
-from sdrt_server.http.dependencies import ServiceOf
 from sdrt_server.http.errors import json_response
 from sdrt_server.http.gate import Access, Gate
 from sdrt_server.native import routes as native
 from sdrt_server.native.schema import JobRequest
 from sdrt_server.openai import routes as openai
-from sdrt_server.service import Service
+from sdrt_server.service import Service, ServiceOf
 
 PAGE = Path(__file__).with_name("page")
 ABOUT = (

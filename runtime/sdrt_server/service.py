@@ -3,6 +3,9 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 from sdrt.adapters.lora_loading import LoraSpec, open_loras
 from sdrt.adapters.textual_inversion import TextualInversions
@@ -150,3 +153,13 @@ class Service:
         self.metrics.ended(job)
         how = "ended" if job.error is None else type(job.error).__name__
         log.info("job %s: %s after %.3g s", job.id, how, job.elapsed or 0.0)
+
+
+def _of_request(request: Request) -> Service:
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_of_request)]
+"""The type of a route's parameter that is given the application's service."""

@@ -31,9 +31,9 @@ def made(service: Service, ask: Ask) -> Job:
 
 
 def test_a_job_gives_the_picture_that_the_pipeline_makes(service: Service, pipe: Pipeline) -> None:
-    job = made(service, Ask("a boat", {**SMALL, "seed": 3, "num_images_per_prompt": 2}))
-    size = {"width": 64, "height": 64}
-    result = pipe("a boat", num_inference_steps=3, seed=3, num_images_per_prompt=2, **size)
+    two: Options = {**SMALL, "seed": 3, "num_images_per_prompt": 2}
+    job = made(service, Ask("a boat", two))
+    result = pipe("a boat", **two)
     assert job.outcome
     expected = map(png_bytes, result.images, result.parameters)
     assert [picture.png for picture in job.outcome.pictures] == list(expected)

@@ -16,7 +16,7 @@ WAIT_MS = 20_000  # for what happens within a second or two unless something is 
 KEY = "open sesame"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, without a window."""
     path = shutil.which("chromium")
