@@ -173,6 +173,15 @@ def _without_hash(title: str) -> str:
     return title.partition(" [")[0].strip()
 
 
+class ErrorAnswer(BaseModel):
+    """The body of every answer of 400 and above."""
+
+    error: str
+    detail: str
+    body: str
+    errors: str
+
+
 class NewOptions(BaseModel):
     """The body of `options`: the whole of what GET gives may come back."""
 
