@@ -27,9 +27,10 @@ function typeOf(schema) {
 }
 
 function table(caption, rows) {
-  const lines = rows.map(([name, ...cells]) =>
-    element("tr", {}, element("th", { scope: "row" }, element("code", {}, name)), ...cells.map((cell) => element("td", {}, cell))),
-  );
+  const lines = rows.map(([name, ...texts]) => {
+    const cells = texts.map((text) => element("td", {}, text));
+    return element("tr", {}, element("th", { scope: "row" }, element("code", {}, name)), ...cells);
+  });
   return element("section", {}, element("h3", {}, caption), element("table", {}, element("tbody", {}, ...lines)));
 }
 
@@ -44,7 +45,9 @@ function fields(schema) {
 }
 
 function parameters(operation) {
-  const rows = (operation.parameters ?? []).map(({ name, schema, description }) => [name, typeOf(schema), plain(description)]);
+  const rows = (operation.parameters ?? []).map(({ name, schema, description }) => {
+    return [name, typeOf(schema), plain(description)];
+  });
   return rows.length ? [table("Parameters", rows)] : [];
 }
 
@@ -56,7 +59,8 @@ function bodies(operation) {
 function answers(operation) {
   const entries = Object.entries(operation.responses ?? {});
   const rows = entries.map(([status, { description, content }]) => {
-    const kinds = Object.entries(content ?? {}).map(([kind, { schema }]) => schema?.$ref ? typeOf(schema) : kind);
+    const bodies = Object.entries(content ?? {});
+    const kinds = bodies.map(([kind, { schema }]) => (schema?.$ref ? typeOf(schema) : kind));
     const isGood = description === "Successful Response";
     return [status, isGood ? "It worked." : description, kinds.join(", ")];
   });
@@ -74,7 +78,8 @@ function route(path, method, operation) {
   );
   const parts = [...parameters(operation), ...bodies(operation), ...answers(operation)];
   const text = plain(operation.description).split("\n").slice(1).join(" ").trim();
-  return element("details", {}, line, element("div", { className: "details" }, ...(text ? [element("p", {}, text)] : []), ...parts));
+  if (text) parts.unshift(element("p", {}, text));
+  return element("details", {}, line, element("div", { className: "details" }, ...parts));
 }
 
 function draw({ info, paths, components }) {
@@ -87,9 +92,10 @@ function draw({ info, paths, components }) {
       groups.set(tag, [...(groups.get(tag) ?? []), route(path, method, operation)]);
     }
   }
-  const sections = [...groups].map(([tag, routes]) =>
-    element("section", { className: "panel" }, element("h2", {}, tag[0].toUpperCase() + tag.slice(1)), ...routes),
-  );
+  const sections = [...groups].map(([tag, routes]) => {
+    const title = element("h2", {}, tag[0].toUpperCase() + tag.slice(1));
+    return element("section", { className: "panel" }, title, ...routes);
+  });
   byId("routes").replaceChildren(...sections);
 }
 
