@@ -34,7 +34,8 @@ export function showFieldError(param, message) {
 /** Put the focus on the first field with an error, after the user has sent the form. */
 export function focusFirstError() {
   const field = document.querySelector("#form [aria-invalid=true]");
-  const target = field?.matches("input, select, textarea") ? field : field?.querySelector("input, select, button");
+  const isOne = field?.matches("input, select, textarea");
+  const target = isOne ? field : field?.querySelector("input, select, button");
   target?.focus();
 }
 
@@ -56,7 +57,8 @@ export function clearErrors(target = null) {
 
 /** Say an error above the Generate button, with a button for what can be done, if anything. */
 export function showFormError(message, action = null) {
-  byId("form-error").replaceChildren(element("span", {}, sentence(message)), ...(action ? [action] : []));
+  const said = element("span", {}, sentence(message));
+  byId("form-error").replaceChildren(said, ...(action ? [action] : []));
 }
 
 export function clearFormError() {

@@ -16,6 +16,8 @@ export class Form {
   #offered = null; // the server's capabilities, once they are known
   #extras = {}; // options of a picture that the page has no field for
   #start; // the start picture
+  /** Called with a sentence that belongs to a field which is not shown. */
+  onunknown = () => {};
 
   constructor(start) {
     this.#start = start;
@@ -39,7 +41,8 @@ export class Form {
     offer(capabilities);
     setKnownLoras(capabilities.loras);
     this.#offerForModel();
-    this.#fill(remembered("form", {}));
+    const typed = byId("prompt").value; // before the server had answered
+    this.#fill({ ...remembered("form", {}), ...(typed && { prompt: typed }) });
   }
 
   /** Everything that is entered, as the server takes it. Null if a field holds no number. */
@@ -57,7 +60,8 @@ export class Form {
     for (const field of form.elements) {
       const isSeed = field.id === "seed" && !/^\d*$/.test(field.value.trim());
       if (!isSeed && !field.validity?.badInput) continue;
-      showFieldError(field.name || "loras", isSeed ? "Expected a whole number, or nothing" : "Expected a number");
+      const expected = isSeed ? "Expected a whole number, or nothing" : "Expected a number";
+      showFieldError(field.name || "loras", expected);
       isWhole = false;
     }
     return isWhole ? body : null;
@@ -77,7 +81,8 @@ export class Form {
   /** Say beside the field, or in place of it, that the server lacks what a picture was made with. */
   sayUnknown(kind, name) {
     const message = `This server has no ${kind === "model" ? "model" : "LoRA"} “${name}”`;
-    if (!showFieldError(kind === "model" ? "model" : "loras", message)) this.onunknown(`${message}.`);
+    const isSaid = showFieldError(kind === "model" ? "model" : "loras", message);
+    if (!isSaid) this.onunknown(`${message}.`);
   }
 
   setSeed(seed) {
@@ -100,6 +105,7 @@ export class Form {
   }
 
   #changed() {
+    if (!this.#offered) return;
     this.#show();
     remember("form", { ...this.#extras, ...this.#values() });
   }
@@ -128,10 +134,9 @@ export class Form {
     if (!byId("model").value) byId("model").selectedIndex = 0;
     this.#offerForModel();
     for (const field of form.elements) {
-      if (field.type === "radio" && field.name === "speed") field.checked = field.value === speed;
-      else if (field.name && field.name !== "model" && field.type !== "radio") field.value = others[field.name] ?? "";
+      if (field.type === "radio") field.checked = field.value === (speed ?? this.model.speeds[0]?.name);
+      else if (field.name && field.name !== "model") field.value = others[field.name] ?? "";
     }
-    if (!chosenSpeed() && byId("speeds").querySelector("input")) byId("speeds").querySelector("input").checked = true;
     const hasNoField = ([name]) => form.elements[name] === undefined;
     this.#extras = Object.fromEntries(Object.entries(others).filter(hasNoField));
     for (const name of setLoras(wanted)) this.sayUnknown("lora", name);
@@ -153,7 +158,6 @@ export class Form {
 
   /** Bring what follows from the entered options up to date. */
   #show() {
-    if (!this.#offered) return;
     const { model } = this;
     describeSpeed(model, this.#offered.samplers);
     const own = this.#start.size ?? model;
@@ -165,7 +169,8 @@ export class Form {
     byId("style-hint").textContent = style?.prompt.replace("{prompt}", "…") ?? "";
     this.#showExtras();
     const inside = [...byId("more").querySelectorAll(":is(input, select)[name]")];
-    const count = inside.filter(({ value }) => value !== "").length + loras().length + Object.keys(this.#extras).length;
+    const entered = inside.filter(({ value }) => value !== "");
+    const count = entered.length + loras().length + Object.keys(this.#extras).length;
     byId("more-count").textContent = count ? `(${count} set)` : "";
   }
 

@@ -1,7 +1,9 @@
 // The pictures that this browser keeps: PNG files as the server gave them, and what is known of them.
 
+import { PLACE } from "./memory.js";
+
 // As with what is remembered, several servers may share an address.
-const DATABASE = `sdrt:${location.pathname}`;
+const DATABASE = `sdrt:${PLACE}`;
 const STORE = "pictures";
 const MOST = 200;
 

@@ -9,6 +9,7 @@ import { remember, remembered } from "./memory.js";
 
 export class JobLine {
   #jobs = [];
+  #known = new Set(); // ids of jobs that this page has, or had
   #followed = null;
   #on;
 
@@ -32,6 +33,7 @@ export class JobLine {
       remembered("jobs", []).map((id) => getJob(id).catch(() => null)), // null: forgotten
     );
     this.#jobs.unshift(...found.filter((job) => job));
+    remember("jobs", []);
     for (const job of this.#jobs.filter(isOver)) this.#take(job);
     this.#changed();
   }
@@ -61,7 +63,10 @@ export class JobLine {
   }
 
   #changed() {
-    remember("jobs", this.#jobs.map(({ id }) => id));
+    // Another tab may have sent jobs too.
+    const own = this.#jobs.map(({ id }) => id);
+    for (const id of own) this.#known.add(id);
+    remember("jobs", [...remembered("jobs", []).filter((id) => !this.#known.has(id)), ...own]);
     this.#on.changed();
     this.#followShown();
   }

@@ -34,7 +34,12 @@ export function addLora(name = null, weight = null) {
     { className: "lora" },
     element("select", { "aria-label": "LoRA" }, ...options),
     element("input", {
-      type: "number", step: "0.05", inputMode: "decimal", placeholder: "1", value: weight ?? "", "aria-label": "Weight",
+      type: "number",
+      step: "0.05",
+      inputMode: "decimal",
+      placeholder: "1",
+      value: weight ?? "",
+      "aria-label": "Weight",
     }),
     button("Remove", () => {
       row.remove();

@@ -30,7 +30,11 @@ setKeyDialog(askForKey);
 
 // What is asked for
 
+/** Whether the server has said what it offers. */
+const isReady = () => !byId("generate").disabled;
+
 function generate() {
+  if (!isReady()) return;
   const body = form.body();
   if (!body) return focusFirstError();
   clearFormError();
@@ -92,8 +96,9 @@ async function over(job) {
 
 /** The server has forgotten a job, or does not tell about it. */
 function lost(error) {
-  const text = error.status === 404 ? "The server no longer knows the job; it may have been restarted." : sentence(error.message);
-  stage.say(text, true);
+  const isForgotten = error.status === 404;
+  const text = "The server no longer knows the job; it may have been restarted.";
+  stage.say(isForgotten ? text : sentence(error.message), true);
   stage.clearPreview();
 }
 
@@ -110,6 +115,7 @@ function startFrom({ blob }) {
 
 /** Show the parameters that made a picture in the form; without any, offer to start from it. */
 async function takeParameters(blob) {
+  if (!isReady()) return;
   let found;
   try {
     found = await readParameters(blob);
@@ -163,6 +169,10 @@ async function connected() {
       trouble(null);
       return found;
     } catch (error) {
+      if (error.status === 401) {
+        await new Promise((resolve) => notice(sentence(error.message), ["Enter the key", resolve]));
+        continue;
+      }
       trouble(`${sentence(error.message)} Trying again …`);
       await new Promise((resolve) => setTimeout(resolve, 3000));
     }

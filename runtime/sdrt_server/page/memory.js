@@ -1,7 +1,8 @@
 // What the browser remembers between visits, where it is allowed to.
 
 // Several servers may share an address behind one proxy, each with its own path.
-const PREFIX = `sdrt:${location.pathname}:`;
+export const PLACE = location.pathname.replace(/[^/]*$/, "");
+const PREFIX = `sdrt:${PLACE}:`;
 
 export function remember(name, value) {
   try {

@@ -1,7 +1,7 @@
 // What made a picture, as tables.
 
 import { element } from "./dom.js";
-import { plural, seconds, size } from "./words.js";
+import { plural, seconds, sentence, size } from "./words.js";
 
 const NETWORKS = {
   text_encoder: "Text encoder",
@@ -15,7 +15,10 @@ const networkName = (name) => NETWORKS[name] ?? name;
 /** Tables of a kept picture's parameters: what was asked for, what ran, and how long it took. */
 export function tables({ parameters, timings, warnings }) {
   const parts = [];
-  if (warnings?.length) parts.push(section("Warnings", element("ul", {}, ...warnings.map((text) => element("li", {}, text)))));
+  if (warnings?.length) {
+    const items = warnings.map((text) => element("li", {}, sentence(text)));
+    parts.push(section("Warnings", element("ul", {}, ...items)));
+  }
   parts.push(section("Picture", table(asked(parameters))));
   parts.push(section("Executed", table(executed(parameters))));
   if (timings) parts.push(section("Time", table(times(timings))));
@@ -84,13 +87,16 @@ function times({ load_s, text_encoder_s, vae_encoder_s, step_s = [], vae_decoder
   const steps = sum(step_s);
   const loads = Object.entries(load_s ?? {}).filter(([, value]) => value >= 0.0005);
   const load = sum(loads.map(([, value]) => value));
+  const whole = load + steps + (text_encoder_s ?? 0) + (vae_encoder_s ?? 0) + (vae_decoder_s ?? 0);
+  const each = loads.map(([name, value]) => `${networkName(name)} ${seconds(value)}`).join(", ");
+  const count = plural(step_s.length, "step");
   return [
-    ["Load", load ? `${seconds(load)} (${loads.map(([name, value]) => `${networkName(name)} ${seconds(value)}`).join(", ")})` : "already loaded"],
+    ["Load", load ? `${seconds(load)} (${each})` : "already loaded"],
     ["Text", text_encoder_s ? seconds(text_encoder_s) : null],
     ["Image encoder", vae_encoder_s ? seconds(vae_encoder_s) : null],
-    ["Steps", step_s.length ? `${seconds(steps)} (${plural(step_s.length, "step")} of ${seconds(steps / step_s.length)})` : null],
+    ["Steps", steps ? `${seconds(steps)} (${count} of ${seconds(steps / step_s.length)})` : null],
     ["Decoder", vae_decoder_s ? seconds(vae_decoder_s) : null],
-    ["Together", seconds(load + steps + (text_encoder_s ?? 0) + (vae_encoder_s ?? 0) + (vae_decoder_s ?? 0))],
+    ["Together", seconds(whole)],
   ];
 }
 

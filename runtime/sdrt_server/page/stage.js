@@ -15,9 +15,11 @@ export class Stage {
 
   /** Show the job that runs or is next, or null. */
   showJob(job) {
+    const hadFocus = document.activeElement === byId("stop");
     byId("progress").hidden = job === null;
     byId("stage").setAttribute("aria-busy", String(job !== null));
     if (!job) {
+      if (hadFocus) byId("generate").focus({ preventScroll: true });
       document.title = TITLE;
       this.#speak("");
       return;
@@ -45,7 +47,8 @@ export class Stage {
     byId("line").replaceChildren(
       ...jobs.map((job) => {
         const words = `${activity(job)} · ${job.prompt || "no prompt"}`;
-        const cancel = button("Cancel", () => this.oncancel(job.id), { "aria-label": `Cancel: ${job.prompt}` });
+        const label = `Cancel: ${job.prompt}`;
+        const cancel = button("Cancel", () => this.oncancel(job.id), { "aria-label": label });
         return element("li", {}, element("span", { className: "words", title: job.prompt }, words), cancel);
       }),
     );
@@ -54,14 +57,21 @@ export class Stage {
   /** Show the pictures of a job that is done; `url` gives the address of each. */
   showPictures(job, pictures, url) {
     const shown = pictures.map((picture) => {
-      const image = element("img", { src: url(picture), alt: picture.parameters.prompt || `Seed ${picture.seed}` });
-      const open = button("", () => this.onopen(picture), { className: "picture", title: "Show it large, with its parameters" });
+      const alt = picture.parameters.prompt || `Seed ${picture.seed}`;
+      const image = element("img", { src: url(picture), alt });
+      const title = "Show it large, with its parameters";
+      const open = button("", () => this.onopen(picture), { className: "picture", title });
       open.append(image);
       return open;
     });
     this.#put(shown);
     const [first] = pictures;
-    const facts = [pictures.length > 1 && plural(pictures.length, "picture"), `seed ${first.seed}`, size(first.width, first.height), job.elapsed !== null && seconds(job.elapsed)];
+    const facts = [
+      pictures.length > 1 && plural(pictures.length, "picture"),
+      `seed ${first.seed}`,
+      size(first.width, first.height),
+      job.elapsed !== null && seconds(job.elapsed),
+    ];
     this.say([facts.filter(Boolean).join(" · "), ...job.warnings.map(sentence)].join("\n"));
   }
 

@@ -1,4 +1,4 @@
-"""Pictures are made by mouse or keyboard; a running job is shown, and goes on without the page."""
+"""Pictures are made by mouse or keyboard; a running job is shown, and outlives the page."""
 
 import re
 
@@ -133,6 +133,8 @@ def test_a_server_with_a_key_is_asked_with_it_from_then_on(
 ) -> None:
     page = open_page(locked_server)
     dialog = page.get_by_role("dialog", name="API key")
+    dialog.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Enter the key").click()
     dialog.get_by_label("Key").fill("guessed")
     page.keyboard.press("Enter")
     expect(dialog).to_contain_text("does not take this API key")
@@ -167,3 +169,11 @@ def test_a_telephone_shows_a_picture_with_a_long_word_in_its_prompt(
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     thumbnails(page).get_by_role("button").click()
     assert page.get_by_role("dialog").evaluate("it => it.scrollWidth - it.clientWidth") <= 0
+
+
+def test_the_routes_are_shown_to_people_who_write_programs(open_page: Opener, server: str) -> None:
+    page = open_page(f"{server}/docs")
+    route = page.get_by_role("group").filter(has_text="/v1/jobs Put a job into the queue")
+    route.locator("summary").click()
+    field = route.get_by_role("row").filter(has=page.get_by_role("rowheader", name="width"))
+    expect(field.first).to_contain_text("Pixels, a multiple of 8")
