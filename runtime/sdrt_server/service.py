@@ -84,6 +84,7 @@ class Service:
         Raises `UsageError`, `UnsupportedError` or `ArtifactError` for what cannot be made,
         `OutOfMemoryError` for what will not fit, `QueueFullError` or `StoppingError`.
         """
+        self.queue.check_room()  # before any work, so that refusing costs next to nothing
         served = self.shelf.find(ask.model)
         self.limits.check_prompt("prompt", ask.prompt)
         self.limits.check_prompt("negative_prompt", ask.options.get("negative_prompt", ""))
@@ -95,12 +96,22 @@ class Service:
         if preview == "tae":
             run.will_decode("tiny")
         served.pipe.budget.check_alone(run.model, run.request, self.shelf.empty_bytes)
-        order = Order(served.name, ask.prompt, len(run), loras, embeddings, preview)
+        size = run.request.hires or run.request
+        order = Order(
+            model=served.name,
+            prompt=ask.prompt,
+            steps=len(run),
+            width=size.width,
+            height=size.height,
+            loras=loras,
+            embeddings=embeddings,
+            preview=preview,
+        )
         job = Job(order, run)
         self.queue.submit(job)
+        asked = f"{served.name}, {size.width}x{size.height}, {len(run)} steps"
         prompt = f": {ask.prompt!r}" if self._log_prompts else ""
-        size = f"{run.request.width}x{run.request.height}"
-        log.info("job %s waits: %s, %s, %d steps%s", job.id, served.name, size, len(run), prompt)
+        log.info("job %s waits: %s%s", job.id, asked, prompt)
         return job
 
     def abandon(self, job: Job) -> None:

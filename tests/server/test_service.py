@@ -1,3 +1,4 @@
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from sdrt_server.errors import InternalError, UnknownModelError
 from sdrt_server.jobs.job import Job
 from sdrt_server.limits import Limits
 from sdrt_server.models.adapter_files import AdapterFiles
+from sdrt_server.server import open_port
 from sdrt_server.service import Ask, Service
 from tests.runtime.fakes import pretend_tiny
 from tests.server.jobs.test_queue import wait_for
@@ -165,3 +167,12 @@ def test_a_refiner_makes_the_last_steps(tiny: Artifact) -> None:
     assert job.outcome.pictures[0].parameters
     assert job.outcome.pictures[0].parameters.denoising_range
     service.queue.stop()
+
+
+def test_small_answers_are_not_held_back() -> None:
+    """Asyncio turns Nagle's algorithm off only for sockets that name their protocol."""
+    with open_port("127.0.0.1", 0) as listening:
+        with socket.create_connection(listening.getsockname()):
+            accepted, _ = listening.accept()
+            with accepted:
+                assert accepted.proto == socket.IPPROTO_TCP

@@ -29,6 +29,9 @@ class Order:
     """The prompt as it was given."""
     steps: int
     """How many steps its run has."""
+    width: int
+    """Pixels of each picture, with hires of the second pass's."""
+    height: int
     loras: tuple[str, ...] = ()
     """LoRAs as `FILE:WEIGHT`, to be in use while the job runs."""
     embeddings: tuple[str, ...] = ()

@@ -75,14 +75,18 @@ class JobQueue:
             raise UnknownJobError(id)
         return job
 
+    def check_room(self) -> None:
+        """Raise `QueueFullError` or `StoppingError` if no job would be taken now."""
+        if self._is_stopping:
+            raise StoppingError
+        # One more than may wait, as the next to run is among them until the thread takes it.
+        if len(self._waiting) + bool(self._running) > self._max_waiting:
+            raise QueueFullError(self._max_waiting, self.seconds_until_free())
+
     def submit(self, job: Job) -> None:
-        """Put a job at the end; raises `QueueFullError` or `StoppingError`."""
+        """Put a job at the end; raises as `check_room` does."""
         with self._lock:
-            if self._is_stopping:
-                raise StoppingError
-            # One more than may wait, as the next to run is among them until the thread takes it.
-            if len(self._waiting) + bool(self._running) > self._max_waiting:
-                raise QueueFullError(self._max_waiting, self.seconds_until_free())
+            self.check_room()
             self._waiting.append(job)
             self._tell_positions()
             self._has_work.notify()
@@ -169,7 +173,7 @@ class JobQueue:
 
     def _end(self, job: Job, error: Exception | None) -> None:
         """Keep a job as finished, and tell whoever watches it."""
-        job.error = error
+        job.error = _without_frames(error) if error else None
         job.ended, job.run = time.monotonic(), None
         if error is None and job.elapsed:
             self._mean_s = 0.7 * self._mean_s + 0.3 * job.elapsed
@@ -199,3 +203,12 @@ class JobQueue:
         for position, job in enumerate(self._waiting):
             if job.progress.ahead != position + before:
                 job.update(ahead=position + before)
+
+
+def _without_frames(error: Exception) -> Exception:
+    """The error without its tracebacks, whose frames would keep a run's arrays in memory."""
+    linked: BaseException | None = error
+    while linked is not None:
+        linked.__traceback__ = None
+        linked = linked.__cause__ or linked.__context__
+    return error

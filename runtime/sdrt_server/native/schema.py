@@ -187,6 +187,9 @@ class JobAnswer(BaseModel):
     """Seconds since 1970."""
     ahead: int | None
     """How many jobs come before it; null unless it waits."""
+    width: int
+    """Pixels of each picture that it makes."""
+    height: int
     step: int
     """How many steps are done."""
     steps: int

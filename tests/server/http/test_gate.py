@@ -101,10 +101,12 @@ def test_one_of_the_keys_has_to_be_shown(
         assert answer.json()["error"]["type"] == "Unauthorized"
 
 
-def test_health_and_finished_pictures_need_no_key(service: Service) -> None:
+def test_the_page_and_finished_pictures_need_no_key(service: Service) -> None:
     locked = client(service, Access(keys=("key",)))
     picture = f"/v1/jobs/{'0' * 32}/images/0.png"
-    for path, status in {"/healthz": 200, "/readyz": 200, picture: 404, "/metrics": 401}.items():
+    open_paths = ("/", "/page/main.js", "/docs", "/openapi.json", "/healthz", "/readyz")
+    statuses = {**dict.fromkeys(open_paths, 200), picture: 404, "/metrics": 401, "/v1/models": 401}
+    for path, status in statuses.items():
         assert locked.get(path).status_code == status, path
     assert locked.delete(f"/v1/jobs/{'0' * 32}").status_code == 401
 

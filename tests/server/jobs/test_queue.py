@@ -38,7 +38,7 @@ def perform(job: Job) -> None:
 
 
 def job(prompt: str = "x") -> Job:
-    return Job(Order("tiny", prompt, 1), cast(Run, FakeRun()))
+    return Job(Order("tiny", prompt, 1, 64, 64), cast(Run, FakeRun()))
 
 
 def finish(each: Job) -> None:
