@@ -17,11 +17,11 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def boat(demo_pipe: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def boat(slow_pipe: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A picture with its parameters inside."""
     options = Options(num_inference_steps=2, seed=7, guidance_scale=3.5, sampler="euler")
     options["style"] = "cinematic"
-    result = demo_pipe("a red boat", **options)
+    result = slow_pipe("a red boat", **options)
     return result.save(tmp_path_factory.mktemp("boat") / "boat.png")[0]
 
 
