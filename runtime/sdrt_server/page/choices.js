@@ -61,7 +61,7 @@ export const chosenSpeed = () => byId("speeds").querySelector(":checked")?.value
 export function describeSpeed(model, samplers) {
   const speed = model.speeds.find(({ name }) => name === chosenSpeed());
   const isModels = !speed || speed === model.speeds[0];
-  const own = isModels ? model : presetOptions(speed.summary);
+  const own = isModels ? model : speed.options;
   const label = samplers.find(({ name }) => name === own.sampler)?.label ?? own.sampler;
   const steps = own.num_inference_steps;
   const facts = [steps && plural(steps, "step"), label, own.scheduler !== "default" && own.scheduler];
@@ -71,9 +71,4 @@ export function describeSpeed(model, samplers) {
   byId("sampler").options[0].text = label ? `${label} (${whose})` : whose;
   const hasOwn = own.scheduler && own.scheduler !== "default";
   byId("scheduler").options[0].text = hasOwn ? `${own.scheduler} (${whose})` : "default";
-}
-
-/** The options in a preset's summary, such as "num_inference_steps 8, sampler dpm++2m". */
-function presetOptions(summary) {
-  return Object.fromEntries(summary.split(", ").map((pair) => pair.split(" ", 2)));
 }
