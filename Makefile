@@ -33,9 +33,10 @@ cpp: $(VENV)/ready-to-run
 test: $(VENV)/ready-to-develop
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Under a minute on two cores, and without torch: the tests that need neither the exporter nor C++.
+# Under a minute on two cores, and without torch: the tests that need neither the exporter nor C++
+# nor the server.
 quick: $(QUICK)
-	$(dir $(QUICK))bin/python -m pytest $(PARALLEL) -m "not export and not cpp and not slow"
+	$(dir $(QUICK))bin/python -m pytest $(PARALLEL) -m "not export and not cpp and not serve and not slow"
 
 check: $(VENV)/ready-to-develop
 	$(BIN)/ruff format --check .
@@ -83,5 +84,5 @@ $(VENV)/ready-to-develop: pyproject.toml constraints.txt | $(BIN)/python
 
 .venv-quick/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-quick
-	.venv-quick/bin/python $(INSTALL) --editable '.[openvino,bench,serve,quick]'
+	.venv-quick/bin/python $(INSTALL) --editable '.[openvino,bench,quick]'
 	touch $@

@@ -65,7 +65,7 @@ LAYERS = {
         ("presets", "export_options"),
     ),
     "sdrt_bench": (
-        ("docs",),
+        ("docs", "serve_load"),
         ("compat",),
         ("bench",),
         ("tune",),
