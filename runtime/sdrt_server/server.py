@@ -21,8 +21,8 @@ MARGIN_S = 5.0  # for answers on their way, after the last job has ended
 def open_port(host: str, port: int) -> socket.socket:
     """A socket that listens; raises `UsageError` where it cannot."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # The protocol is named, because asyncio turns Nagle's algorithm off only for sockets that say it,
-    # and answers would take 40 ms longer.
+    # The protocol is named, because asyncio turns Nagle's algorithm off only for sockets that say
+    # it, and answers would take 40 ms longer.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

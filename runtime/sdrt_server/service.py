@@ -143,7 +143,7 @@ class Service:
     def _adapters(self, served: ServedModel, ask: Ask) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The files of the adapters, held against the model."""
         loras = tuple(
-            f"{self.loras.find(name, 'loras')}:{weight:g}" for name, weight in ask.loras if weight
+            f"{self.loras.find(name, 'loras')}:{weight!r}" for name, weight in ask.loras if weight
         )
         embeddings = tuple(str(self.embeddings.find(name, "embeddings")) for name in ask.embeddings)
         artifact, backend = served.pipe.artifact, served.pipe.backend

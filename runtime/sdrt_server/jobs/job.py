@@ -94,6 +94,7 @@ class Job:
     created: float = field(default_factory=time.time)
     progress: Progress = field(default_factory=Progress)
     outcome: Outcome | None = None
+    """What it made; with each picture's file in memory."""
     error: Exception | None = None
     wants_partial: bool = False
     """Whether the last guess is to be decoded once the job is cancelled."""
@@ -102,6 +103,11 @@ class Job:
     ended: float | None = None
     """When it ended, by the monotonic clock."""
     _listeners: set[Callable[[], object]] = field(default_factory=set)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pictures."""
+        return sum(len(picture.png) for picture in self.outcome.pictures) if self.outcome else 0
 
     @property
     def elapsed(self) -> float | None:

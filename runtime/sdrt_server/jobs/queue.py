@@ -11,8 +11,8 @@ from sdrt.errors import CancelledError
 from sdrt_server.errors import JobTimeoutError, QueueFullError, StoppingError, UnknownJobError
 from sdrt_server.jobs.job import Job
 
-KEPT_JOBS, KEPT_SECONDS = 64, 3600.0
-"""How many finished jobs are kept, and for how long."""
+KEPT_JOBS, KEPT_BYTES, KEPT_SECONDS = 64, 256 * 2**20, 3600.0
+"""How many finished jobs are kept, with how many bytes of pictures, and for how long."""
 FIRST_GUESS = 30.0
 """Seconds of a job, until one has shown how long it takes."""
 
@@ -180,7 +180,10 @@ class JobQueue:
         self._finished[job.id] = job
         self._forget()
         is_cancelled = isinstance(error, CancelledError)
-        self._on_end(job)
+        try:
+            self._on_end(job)
+        except Exception:  # whatever it is, whoever waits for the job gets an answer
+            log.exception("the end of job %s could not be counted", job.id)
         job.update(
             state="done" if error is None else "cancelled" if is_cancelled else "failed",
             stage="finished",
@@ -190,13 +193,16 @@ class JobQueue:
         )
 
     def _forget(self) -> None:
-        """Drop the oldest finished jobs, with their pictures."""
+        """Drop the oldest finished jobs, with their pictures; what was just made stays."""
         oldest = time.monotonic() - KEPT_SECONDS
-        while self._finished:
-            first = next(iter(self._finished.values()))
-            if len(self._finished) <= KEPT_JOBS and (first.ended or 0) > oldest:
+        size = sum(job.size for job in self._finished.values())
+        for job in tuple(self._finished.values()):
+            is_old = (job.ended or 0) < oldest
+            is_much = size > KEPT_BYTES and len(self._finished) > 1
+            if not (is_old or is_much or len(self._finished) > KEPT_JOBS):
                 return
-            del self._finished[first.id]
+            size -= job.size
+            del self._finished[job.id]
 
     def _tell_positions(self) -> None:
         before = 1 if self._running else 0

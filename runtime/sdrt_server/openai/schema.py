@@ -101,7 +101,7 @@ class ImagesRequest(BaseModel):
             prompt=self.prompt,
             options=cast(Options, options),
             model=None if is_theirs else self.model,
-            preview=None if self.stream else "none",
+            preview=None if self.stream and self.partial_images else "none",
         )
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from sdrt.errors import CancelledError, UsageError
 from sdrt.generation.run import Run
+from sdrt.networks.run_state import Timings
 from sdrt_server.errors import JobTimeoutError, QueueFullError, StoppingError, UnknownJobError
 from sdrt_server.jobs import queue as queue_module
-from sdrt_server.jobs.job import Job, Order, Progress
+from sdrt_server.jobs.job import Job, Order, Outcome, Picture, Progress
 from sdrt_server.jobs.queue import JobQueue
 from tests.server.serving import WAIT_S
 
@@ -165,6 +166,9 @@ def test_finished_jobs_are_forgotten_one_day(
     with pytest.raises(UnknownJobError, match="are forgotten after a while"):
         queue.find(jobs[0].id)
     assert queue.find(jobs[1].id) is jobs[1]
+    jobs[1].outcome = Outcome([Picture(b"12345", 1, 1, None)], Timings())
+    monkeypatch.setattr(queue_module, "KEPT_BYTES", 4)
+    assert queue.jobs() == [jobs[2]]
     monkeypatch.setattr(queue_module, "KEPT_SECONDS", -1.0)
     assert queue.jobs() == []
 
