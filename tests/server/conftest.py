@@ -1,6 +1,7 @@
-"""Servers with the tiny model on networks that numpy computes, and one with the embedded model."""
+"""Servers with the tiny model: on networks that numpy computes, and on its own."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -61,13 +62,13 @@ def held_service(tiny: Artifact, held: Held) -> Iterator[Callable[[Limits], Serv
 
 
 @pytest.fixture(scope="session")
-def demo_pipe() -> Pipeline:
-    """The embedded model, on the engine that needs no time for a new size."""
-    return load(backend="onnxruntime")
+def real_pipe(tiny_exports: dict[str, Path]) -> Pipeline:
+    """The tiny model, on the engine that needs no time for a new size."""
+    return load(tiny_exports["fp32"], "onnxruntime")
 
 
 @pytest.fixture(scope="session")
-def demo_server(demo_pipe: Pipeline) -> Iterator[str]:
-    """The URL of a server with the embedded model."""
-    with serving(Service({"demo": demo_pipe})) as url:
+def real_server(real_pipe: Pipeline) -> Iterator[str]:
+    """The URL of a server with `real_pipe`."""
+    with serving(Service({"tiny": real_pipe})) as url:
         yield url

@@ -15,15 +15,17 @@ import httpx
 import pytest
 from PIL import Image
 
+from sdrt.artifact import Artifact
 from tests.runtime.cli.command_line import ENVIRONMENT, assert_fails, run_here
 
-JOB = {"prompt": "a boat", "num_inference_steps": 40, "seed": 1}
+JOB = {"prompt": "a boat", "num_inference_steps": 100, "seed": 1, "width": 256, "height": 256}
 
 
 @contextmanager
-def started(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def started(model: Path, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server and its URL; it is killed if the block leaves it running."""
-    line = [sys.executable, "-m", "sdrt", "serve", "--port", "0", *options]
+    line = [sys.executable, "-m", "sdrt", "serve", "--port", "0", "--backend", "onnxruntime"]
+    line += ["--model", f"tiny={model}", *options]
     with subprocess.Popen(line, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         try:
@@ -41,8 +43,8 @@ def wait_for_step(url: str, id: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_server_makes_pictures_and_ends_its_job_when_it_is_told_to_stop() -> None:
-    with started("--log-format", "json") as (process, url):
+def test_a_server_makes_pictures_and_ends_its_job_when_it_is_told_to_stop(tiny: Artifact) -> None:
+    with started(tiny.root, "--log-format", "json") as (process, url):
         assert "<html" in httpx.get(url).text
         running, waiting = (httpx.post(f"{url}/v1/jobs", json=JOB).json()["id"] for _ in range(2))
         with httpx.stream("GET", f"{url}/v1/jobs/{running}/events", timeout=60) as stream:
@@ -59,12 +61,14 @@ def test_a_server_makes_pictures_and_ends_its_job_when_it_is_told_to_stop() -> N
 
 
 @pytest.mark.slow
-def test_a_job_is_cancelled_when_the_grace_is_over_and_the_port_is_free_again() -> None:
-    with started("--grace", "0", "--log-prompts") as (process, url):
+def test_a_job_is_cancelled_when_the_grace_is_over_and_the_port_is_free_again(
+    tiny: Artifact,
+) -> None:
+    with started(tiny.root, "--grace", "0", "--log-prompts") as (process, url):
         port = url.rpartition(":")[2]
         taken = run_here("serve", "--port", port, cwd=Path.cwd())
         assert_fails(taken, 2, f"cannot listen on 127.0.0.1, port {port}", "choose another --port")
-        id = httpx.post(f"{url}/v1/jobs", json={**JOB, "num_inference_steps": 150}).json()["id"]
+        id = httpx.post(f"{url}/v1/jobs", json={**JOB, "width": 512, "height": 512}).json()["id"]
         with httpx.stream("GET", f"{url}/v1/jobs/{id}/events", timeout=60) as stream:
             wait_for_step(url, id)
             process.send_signal(signal.SIGINT)
@@ -77,14 +81,17 @@ def test_a_job_is_cancelled_when_the_grace_is_over_and_the_port_is_free_again() 
 
 
 @pytest.mark.slow
-def test_a_client_that_leaves_cancels_its_job_and_the_next_picture_is_as_ever() -> None:
+def test_a_client_that_leaves_cancels_its_job_and_the_next_picture_is_as_ever(
+    tiny: Artifact,
+) -> None:
     """Whatever it was killed in."""
     ask = (
         "import httpx, sys\n"
-        "httpx.post(sys.argv[1], json={'prompt': 'x', 'num_inference_steps': 150}, timeout=60)\n"
+        "body = {'prompt': 'x', 'size': '512x512', 'num_inference_steps': 150}\n"
+        "httpx.post(sys.argv[1], json=body, timeout=60)\n"
     )
     short = {"prompt": "a boat", "num_inference_steps": 2, "seed": 1}
-    with started() as (_, url):
+    with started(tiny.root) as (_, url):
         before = httpx.post(f"{url}/v1/images/generations", json=short, timeout=60).json()["data"]
         with subprocess.Popen([sys.executable, "-c", ask, f"{url}/v1/images/generations"]) as left:
             while not (jobs := _unfinished(url)):
@@ -104,7 +111,7 @@ def _unfinished(url: str) -> list[str]:
 
 @pytest.mark.slow
 def test_models_by_name_and_one_whose_folder_disappears(tiny_path: Path) -> None:
-    with started("--model", f"tiny={tiny_path}", "-m", "demo=demo") as (_, url):
+    with started(tiny_path, "-m", "demo=demo") as (_, url):
         names = [model["name"] for model in httpx.get(f"{url}/v1/capabilities").json()["models"]]
         assert names == ["tiny", "demo"]
         (tiny_path / "unet").rename(tiny_path / "gone")

@@ -89,7 +89,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "resize_mode": 1,
         "denoising_strength": 0.9,
     },
-    "/sdapi/v1/options": {"sd_model_checkpoint": "demo"},
+    "/sdapi/v1/options": {"sd_model_checkpoint": "tiny"},
     "/sdapi/v1/png-info": {"image": PICTURE},
 }
 ODD: list[Any] = [
@@ -101,9 +101,9 @@ ODD: list[Any] = [
 
 
 @pytest.fixture(scope="module")
-def server(demo_pipe: Pipeline) -> Iterator[str]:
+def server(real_pipe: Pipeline) -> Iterator[str]:
     """A server whose jobs are over soon."""
-    with serving(Service({"demo": demo_pipe}, SMALL, patience_s=1.0)) as url:
+    with serving(Service({"tiny": real_pipe}, SMALL, patience_s=1.0)) as url:
         yield url
 
 

@@ -29,9 +29,9 @@ TINY = {"prompt": "a boat", "width": 64, "height": 64, "steps": 3, "seed": 5}
 
 
 @pytest.fixture
-def demo(demo_server: str) -> Iterator[httpx.Client]:
-    """A client of the server with the embedded model."""
-    with httpx.Client(base_url=f"{demo_server}/sdapi/v1", timeout=60) as client:
+def api(real_server: str) -> Iterator[httpx.Client]:
+    """A client of the server with the tiny model."""
+    with httpx.Client(base_url=f"{real_server}/sdapi/v1", timeout=60) as client:
         yield client
 
 
@@ -49,56 +49,56 @@ def test_a_picture_is_the_one_that_the_pipeline_makes(client: TestClient, pipe: 
     assert info["infotexts"] == [each.to_a1111() for each in result.parameters]
 
 
-def test_webuiapi_as_it_is(demo_server: str) -> None:
-    address = urlsplit(demo_server)
+def test_webuiapi_as_it_is(real_server: str) -> None:
+    address = urlsplit(real_server)
     api = webuiapi.WebUIApi(host=address.hostname, port=address.port)
     made = api.txt2img(
-        prompt="a red boat", seed=7, steps=3, width=128, height=128, sampler_name="Euler a"
+        prompt="a red boat", seed=7, steps=3, width=64, height=64, sampler_name="Euler a"
     )
-    assert made.image.size == (128, 128)
+    assert made.image.size == (64, 64)
     assert made.info["sampler_name"] == "Euler a"
-    again = api.img2img(images=[made.image], prompt="a boat", steps=4, width=128, height=128)
-    assert again.image.size == (128, 128)
-    mask = Image.new("L", (128, 128), 255)
+    again = api.img2img(images=[made.image], prompt="a boat", steps=4, width=64, height=64)
+    assert again.image.size == (64, 64)
+    mask = Image.new("L", (64, 64), 255)
     api.img2img(
-        images=[made.image], mask_image=mask, prompt="x", steps=4, width=128, height=128, seed=1
+        images=[made.image], mask_image=mask, prompt="x", steps=4, width=64, height=64, seed=1
     )
-    assert api.util_get_current_model().startswith("demo [")
-    api.util_set_model("demo")
+    assert api.util_get_current_model().startswith("tiny [")
+    api.util_set_model("tiny")
     assert api.get_progress()["progress"] == 0
     assert "DPM++ 2M" in api.util_get_sampler_names()
     assert "Steps: 3" in api.png_info(made.image).info
     api.session.close()
 
 
-def test_what_open_webui_does(demo: httpx.Client) -> None:
+def test_what_open_webui_does(api: httpx.Client) -> None:
     """It asks for the options, changes the model in them and posts all of them back."""
-    options = demo.get("/options").json()
-    title = demo.get("/sd-models").json()[0]["title"]
-    answer = demo.post("/options", json={**options, "sd_model_checkpoint": title, "other": [1]})
+    options = api.get("/options").json()
+    title = api.get("/sd-models").json()[0]["title"]
+    answer = api.post("/options", json={**options, "sd_model_checkpoint": title, "other": [1]})
     assert answer.status_code == 200
     body = {
         "prompt": "a boat",
         "batch_size": 1,
-        "width": 128,
-        "height": 128,
+        "width": 64,
+        "height": 64,
         "steps": 2,
         "negative_prompt": "",
         "cfg_scale": 3.0,
         "sampler_name": "DPM++ 2M",
         "scheduler": "Karras",
     }
-    made = demo.post("/txt2img", json=body, headers={"Authorization": ""}).json()
+    made = api.post("/txt2img", json=body, headers={"Authorization": ""}).json()
     assert picture(made)[:4] == b"\x89PNG"
     assert json.loads(made["info"])["infotexts"][0].startswith("a boat")
 
 
-def test_what_sillytavern_does(demo: httpx.Client) -> None:
+def test_what_sillytavern_does(api: httpx.Client) -> None:
     """It lists everything, changes the model, waits until nothing is at work, and generates."""
     lists = ("samplers", "schedulers", "upscalers", "latent-upscale-modes", "sd-vae", "sd-models")
-    assert all(isinstance(demo.get(f"/{name}").json(), list) for name in lists)
-    demo.post("/options", json={"sd_model_checkpoint": "demo"})
-    progress = demo.get("/progress").json()
+    assert all(isinstance(api.get(f"/{name}").json(), list) for name in lists)
+    api.post("/options", json={"sd_model_checkpoint": "tiny"})
+    progress = api.get("/progress").json()
     assert (progress["progress"], progress["state"]["job_count"]) == (0, 0)
     body = {
         "prompt": "a boat",
@@ -124,23 +124,23 @@ def test_what_sillytavern_does(demo: httpx.Client) -> None:
         "send_images": True,
         "do_not_save_samples": False,
     }
-    made = demo.post("/txt2img", json=body).json()
+    made = api.post("/txt2img", json=body).json()
     assert Image.open(io.BytesIO(picture(made))).size == (128, 128)
     info = json.loads(made["info"])
     assert "hr_upscaler" in info["ignored"]
     assert info["denoising_strength"] == 0.7
 
 
-def test_what_librechat_sends(demo: httpx.Client) -> None:
+def test_what_librechat_sends(api: httpx.Client) -> None:
     body = {
         "prompt": "a boat",
         "negative_prompt": "a cat",
         "cfg_scale": 4.5,
         "steps": 2,
-        "width": 128,
-        "height": 128,
+        "width": 64,
+        "height": 64,
     }
-    made = demo.post("/txt2img", json=body).json()
+    made = api.post("/txt2img", json=body).json()
     assert json.loads(made["info"])["infotexts"][0].startswith("a boat\nNegative prompt: a cat")
 
 
@@ -180,21 +180,21 @@ def test_what_fails_after_the_first_space_is_said_in_the_body(
     assert "--job-timeout" in answer.json()["detail"]
 
 
-def test_an_interrupt_gives_the_picture_that_there_is(demo: httpx.Client) -> None:
+def test_an_interrupt_gives_the_picture_that_there_is(api: httpx.Client) -> None:
     answers: list[httpx.Response] = []
-    body = {"prompt": "a boat", "steps": 150, "seed": 1, "width": 256, "height": 256}
-    asking = threading.Thread(target=lambda: answers.append(demo.post("/txt2img", json=body)))
+    body = {"prompt": "a boat", "steps": 150, "seed": 1, "width": 512, "height": 512}
+    asking = threading.Thread(target=lambda: answers.append(api.post("/txt2img", json=body)))
     asking.start()
-    while demo.get("/progress").json()["state"]["sampling_step"] < 2:
+    while api.get("/progress").json()["state"]["sampling_step"] < 2:
         assert asking.is_alive()
-    shown = demo.get("/progress").json()
-    assert Image.open(io.BytesIO(base64.b64decode(shown["current_image"]))).size == (256, 256)
-    demo.post("/interrupt")
+    shown = api.get("/progress").json()
+    assert Image.open(io.BytesIO(base64.b64decode(shown["current_image"]))).size == (512, 512)
+    api.post("/interrupt")
     asking.join(60)
     made = answers[0].json()
     assert json.loads(made["info"])["interrupted"]
     with Image.open(io.BytesIO(picture(made))) as image:
-        assert image.size == (256, 256)
+        assert image.size == (512, 512)
         assert not image.info  # nothing could make it again
 
 
@@ -204,7 +204,7 @@ def test_loras_of_the_folder_are_named_in_prompts(client: TestClient, tmp_path: 
     assert "this server has no LoRAs" in answer.json()["detail"]
 
 
-def test_an_image_is_stretched_cropped_or_framed(demo: httpx.Client) -> None:
+def test_an_image_is_stretched_cropped_or_framed(api: httpx.Client) -> None:
     source = Image.radial_gradient("L").resize((96, 64)).convert("RGB")
     body = {
         "prompt": "x",
@@ -215,23 +215,23 @@ def test_an_image_is_stretched_cropped_or_framed(demo: httpx.Client) -> None:
         "seed": 1,
     }
     pictures = [
-        picture(demo.post("/img2img", json={**body, "resize_mode": mode}).json())
+        picture(api.post("/img2img", json={**body, "resize_mode": mode}).json())
         for mode in (0, 1, 2)
     ]
     assert len(set(pictures)) == 3
     stretched = source.resize((64, 64), Image.Resampling.LANCZOS)
     same = {**body, "init_images": [to_base64(png_bytes(stretched))]}
-    assert picture(demo.post("/img2img", json=same).json()) == pictures[0]
+    assert picture(api.post("/img2img", json=same).json()) == pictures[0]
 
 
-def test_a_mask_may_be_inverted(demo: httpx.Client) -> None:
+def test_a_mask_may_be_inverted(api: httpx.Client) -> None:
     image = to_base64(png_bytes(Image.new("RGB", (64, 64), "red")))
     left, right = Image.new("L", (64, 64)), Image.new("L", (64, 64), 255)
     for mask, value in ((left, 255), (right, 0)):
         mask.paste(value, (0, 0, 32, 64))
     body = {"prompt": "x", "init_images": [image], "steps": 2, "seed": 1, "denoising_strength": 1.0}
     made = [
-        picture(demo.post("/img2img", json={**body, **mask}).json())
+        picture(api.post("/img2img", json={**body, **mask}).json())
         for mask in (
             {"mask": to_base64(png_bytes(left))},
             {"mask": to_base64(png_bytes(right)), "inpainting_mask_invert": 1},

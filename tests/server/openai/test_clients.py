@@ -20,8 +20,8 @@ FEW: dict[str, Any] = {"num_inference_steps": 3, "seed": 7}
 
 
 @pytest.fixture
-def client(demo_server: str) -> Iterator[OpenAI]:
-    url = f"{demo_server}/v1"
+def client(real_server: str) -> Iterator[OpenAI]:
+    url = f"{real_server}/v1"
     with OpenAI(base_url=url, api_key="any", max_retries=0, timeout=60) as client:
         yield client
 
@@ -36,11 +36,11 @@ def as_file(image: Image.Image, name: str = "image.png") -> tuple[str, bytes, st
     return name, png_bytes(image), "image/png"
 
 
-def test_a_picture_is_the_one_that_the_pipeline_makes(client: OpenAI, demo_pipe: Pipeline) -> None:
-    answer = client.images.generate(model="demo", prompt="a red boat", n=2, extra_body=FEW)
-    result = demo_pipe("a red boat", num_images_per_prompt=2, **FEW)
+def test_a_picture_is_the_one_that_the_pipeline_makes(client: OpenAI, real_pipe: Pipeline) -> None:
+    answer = client.images.generate(model="tiny", prompt="a red boat", n=2, extra_body=FEW)
+    result = real_pipe("a red boat", num_images_per_prompt=2, **FEW)
     assert contents(answer) == list(map(png_bytes, result.images, result.parameters))
-    assert (answer.size, answer.output_format, answer.background) == ("128x128", "png", "opaque")
+    assert (answer.size, answer.output_format, answer.background) == ("64x64", "png", "opaque")
     assert answer.created
 
 
@@ -82,7 +82,7 @@ def test_a_stream_has_partial_pictures_and_ends_with_the_finished_one(client: Op
     )
     assert base64.b64decode(last.b64_json) == contents(whole)[0]
     for event in events:
-        assert Image.open(io.BytesIO(base64.b64decode(event.b64_json))).size == (128, 128)
+        assert Image.open(io.BytesIO(base64.b64decode(event.b64_json))).size == (64, 64)
 
 
 def test_a_stream_that_fails_ends_with_the_error(client: OpenAI) -> None:
@@ -92,9 +92,9 @@ def test_a_stream_that_fails_ends_with_the_error(client: OpenAI) -> None:
 
 def test_both_kinds_of_masks_mean_the_same_edit(client: OpenAI) -> None:
     """Transparent where OpenAI's clients repaint, white where OpenVINO's do."""
-    image = Image.linear_gradient("L").resize((128, 128)).convert("RGB")
+    image = Image.linear_gradient("L").resize((64, 64)).convert("RGB")
     white = Image.new("L", image.size)
-    white.paste(255, (32, 32, 96, 96))
+    white.paste(255, (16, 16, 48, 48))
     alpha = white.point(lambda value: 255 - value)
     hole = Image.merge("RGBA", [*Image.new("RGB", image.size).split(), alpha])
     cut_out = Image.merge("RGBA", [*image.split(), alpha])
@@ -111,19 +111,19 @@ def test_both_kinds_of_masks_mean_the_same_edit(client: OpenAI) -> None:
     ]
     first, second, third = (each.tobytes() for each in pictures)
     assert first == second == third
-    kept = (0, 0, 128, 32)
+    kept = (0, 0, 64, 16)
     assert pictures[0].crop(kept).tobytes() == image.crop(kept).tobytes()
     assert pictures[0].tobytes() != image.tobytes()
 
 
 def test_an_edit_streams_too(client: OpenAI) -> None:
-    image = as_file(Image.new("RGB", (128, 128), "red"))
+    image = as_file(Image.new("RGB", (64, 64), "red"))
     events = list(client.images.edit(prompt="x", image=image, stream=True, extra_body=FEW))
     assert events[-1].type == "image_edit.completed"
 
 
 def test_variations_are_pictures_near_to_one(client: OpenAI) -> None:
-    image = as_file(Image.new("RGB", (128, 128), "red"))
+    image = as_file(Image.new("RGB", (64, 64), "red"))
     with pytest.deprecated_call():  # by OpenAI, and still there
         answer = client.images.create_variation(
             image=image, n=2, response_format="b64_json", extra_body=FEW
@@ -143,8 +143,8 @@ def test_quality_stands_for_a_preset_of_speed(client: OpenAI) -> None:
 
 
 def test_models_are_listed(client: OpenAI) -> None:
-    assert [model.id for model in client.models.list()] == ["demo"]
-    assert client.models.retrieve("demo").owned_by == "sdrt"
+    assert [model.id for model in client.models.list()] == ["tiny"]
+    assert client.models.retrieve("tiny").owned_by == "sdrt"
     with pytest.raises(openai.NotFoundError):
         client.models.retrieve("other")
 
@@ -153,7 +153,7 @@ def test_models_are_listed(client: OpenAI) -> None:
     ("options", "error", "param"),
     [
         ({"size": "large"}, openai.BadRequestError, "size"),
-        ({"size": "130x128"}, openai.BadRequestError, "width"),
+        ({"size": "66x64"}, openai.BadRequestError, "width"),
         ({"n": 0}, openai.BadRequestError, "n"),
         ({"n": 60}, openai.BadRequestError, "num_images_per_prompt"),
         ({"n": 1000}, openai.BadRequestError, "n"),
@@ -172,26 +172,26 @@ def test_errors_are_those_of_the_client(
     assert caught.value.code == "invalid_request_error"
 
 
-def test_what_open_webui_sends(demo_server: str) -> None:
+def test_what_open_webui_sends(real_server: str) -> None:
     """Recorded from its router for pictures, with the parameters that a user may add."""
     body = {
-        "model": "demo",
+        "model": "tiny",
         "prompt": "a boat",
         "n": 1,
-        "size": "128x128",
+        "size": "64x64",
         "response_format": "b64_json",
         "num_inference_steps": 2,
     }
     headers = {"Authorization": "Bearer", "Content-Type": "application/json"}
     answer = httpx.post(
-        f"{demo_server}/v1/images/generations", json=body, headers=headers, timeout=60
+        f"{real_server}/v1/images/generations", json=body, headers=headers, timeout=60
     )
     assert answer.status_code == 200
     assert answer.json()["data"][0]["b64_json"]
-    fields = {"model": "demo", "prompt": "a boat", "n": "1", "size": "128x128"}
-    files = [("image[]", as_file(Image.new("RGB", (128, 128), "red")))]
+    fields = {"model": "tiny", "prompt": "a boat", "n": "1", "size": "64x64"}
+    files = [("image[]", as_file(Image.new("RGB", (64, 64), "red")))]
     edited = httpx.post(
-        f"{demo_server}/v1/images/edits",
+        f"{real_server}/v1/images/edits",
         data={**fields, "response_format": "b64_json", "num_inference_steps": "2"},
         files=files,
         timeout=60,
@@ -199,18 +199,18 @@ def test_what_open_webui_sends(demo_server: str) -> None:
     assert edited.status_code == 200, edited.text
 
 
-def test_what_openvino_model_server_s_clients_send(demo_server: str) -> None:
+def test_what_openvino_model_server_s_clients_send(real_server: str) -> None:
     body = {
-        "model": "demo",
+        "model": "tiny",
         "prompt": "a boat",
         "rng_seed": 45,
         "num_inference_steps": 2,
         "guidance_scale": 3.0,
         "negative_prompt": "a cat",
         "num_images_per_prompt": 1,
-        "size": "128x128",
+        "size": "64x64",
     }
-    answer = httpx.post(f"{demo_server}/v3/images/generations", json=body, timeout=60)
+    answer = httpx.post(f"{real_server}/v3/images/generations", json=body, timeout=60)
     assert answer.status_code == 200, answer.text
     png = base64.b64decode(answer.json()["data"][0]["b64_json"])
     with Image.open(io.BytesIO(png)) as image:
