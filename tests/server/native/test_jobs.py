@@ -191,6 +191,14 @@ def test_what_is_wrong_is_named(
         assert error["param"] == param
 
 
+def test_several_mistakes_are_named_at_once(client: TestClient) -> None:
+    answer = client.post("/v1/jobs", json={"promt": "x", "width": "wide"})
+    message = answer.json()["error"]["message"]
+    assert all(name in message for name in ("prompt: Field required", "promt: ", "width: "))
+    missing = client.get("/v1/nothing").json()["error"]["message"]
+    assert missing == "there is no GET /v1/nothing; /docs lists what there is"
+
+
 @pytest.mark.parametrize(
     "text", ["", "[", "[" * 100_000, '{"prompt": NaN}', "1" * 10_000, '{"prompt": "x"', "\ufeff{}"]
 )
