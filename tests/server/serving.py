@@ -1,6 +1,7 @@
 """Servers for tests: in a thread on a port of their own, and networks that wait to be told."""
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,16 @@ class Held:
     is_released: threading.Event = field(default_factory=threading.Event)
     is_reached: threading.Event = field(default_factory=threading.Event)
     """Set once the U-Net was called."""
+
+    def release_later(self, seconds: float) -> None:
+        """Let the U-Net go on so long after it was called."""
+
+        def release() -> None:
+            assert self.is_reached.wait(WAIT_S)
+            time.sleep(seconds)
+            self.is_released.set()
+
+        threading.Thread(target=release, daemon=True).start()
 
     def __call__(self, name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
         if name == "unet":

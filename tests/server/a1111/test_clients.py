@@ -164,7 +164,7 @@ def test_who_waits_gets_spaces_and_then_the_answer(
     held: Held, held_service: Callable[[Limits], Service]
 ) -> None:
     client = TestClient(create_app(held_service(Limits())), HERE)
-    threading.Timer(0.3, held.is_released.set).start()
+    held.release_later(0.3)
     answer = client.post("/sdapi/v1/txt2img", json=TINY)
     assert answer.text.startswith("  ")
     assert picture(answer.json())[:4] == b"\x89PNG"
@@ -174,7 +174,7 @@ def test_what_fails_after_the_first_space_is_said_in_the_body(
     held: Held, held_service: Callable[[Limits], Service]
 ) -> None:
     client = TestClient(create_app(held_service(Limits(job_timeout=0.1))), HERE)
-    threading.Timer(0.3, held.is_released.set).start()
+    held.release_later(0.3)
     answer = client.post("/sdapi/v1/txt2img", json=TINY)
     assert (answer.status_code, answer.json()["error"]) == (200, "JobTimeoutError")
     assert "--job-timeout" in answer.json()["detail"]

@@ -2,7 +2,6 @@
 
 import io
 import json
-import threading
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -93,7 +92,7 @@ def test_events_tell_of_the_queue_each_step_and_the_end(
     first, second = (client.post("/v1/jobs", json=JOB).json()["id"] for _ in range(2))
     assert held.is_reached.wait(30)
     assert client.get(f"/v1/jobs/{second}").json()["ahead"] == 1
-    threading.Timer(0.1, held.is_released.set).start()
+    held.release_later(0.1)
     seen = events(client, second)
     assert (seen[0][0], seen[0][1]["ahead"]) == ("queued", 1)
     steps = [job["step"] for name, job in seen if name == "running"]
