@@ -29,7 +29,7 @@ LAYERS = {
     "sdrt": (
         ("__main__",),
         ("cli",),
-        ("diagnostics",),
+        ("batch", "diagnostics"),
         ("pipeline",),
         ("generation",),
         ("memory",),
