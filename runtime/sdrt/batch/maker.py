@@ -1,13 +1,16 @@
 """Makes the pictures of rows, with as little loaded and compiled anew as their order allows."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from sdrt.batch.rows import Row
+from sdrt.errors import CancelledError, SdrtError
 from sdrt.generation.refiner_run import START, refiner_run
-from sdrt.generation.result import Result
 from sdrt.generation.run import Run
+from sdrt.images.metadata import Parameters
+from sdrt.images.png import png_bytes
+from sdrt.networks.run_state import Timings
 from sdrt.pipeline import Pipeline
 
 Load = Callable[[str | None], Pipeline]
@@ -16,10 +19,27 @@ Load = Callable[[str | None], Pipeline]
 
 @dataclass(frozen=True)
 class Made:
-    """What was made of a row."""
+    """What was made of a row; processes send it to each other."""
 
-    result: Result
+    pictures: list[bytes]
+    """PNG files."""
+    parameters: list[Parameters]
+    timings: Timings
+    warnings: list[str]
     seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Why nothing was made of a row."""
+
+    type: str
+    message: str
+    exit_code: int
+    attempts: int
+
+
+Outcome = Made | Failed
 
 
 @dataclass
@@ -27,22 +47,63 @@ class Maker:
     """Opens the models of rows, and keeps the networks of the last one in memory."""
 
     load: Load
-    running: Run | None = None
-    """The run at work, for another thread or a signal handler to cancel."""
+    retries: int = 0
+    """How often a row that fails is tried again."""
+    _running: Run | None = None
+    _is_stopping: bool = False
     _pipes: dict[str | None, Pipeline] = field(default_factory=dict)
     _adapters: dict[str | None, tuple[tuple[str, ...], tuple[str, ...]]] = field(
         default_factory=dict
     )
 
-    def make(self, row: Row) -> Made:
-        """Make the pictures of a row; raises what `Pipeline.start` and a run raise."""
+    def outcomes(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Outcome]]:
+        """What became of each row, one after the other, until `stop`.
+
+        Raises `CancelledError` after `cancel`.
+        """
+        for row in rows:
+            if self._is_stopping:
+                return
+            yield row, self.attempt(row)
+
+    def stop(self) -> None:
+        """Begin no more rows."""
+        self._is_stopping = True
+
+    def cancel(self) -> None:
+        """End the running row at once; a signal handler may call this."""
+        if self._running:
+            self._running.cancel()
+
+    def attempt(self, row: Row) -> Outcome:
+        """Make the pictures of a row; whatever it ends with, others can be made after it.
+
+        Raises `CancelledError`, which is no fault of the row.
+        """
+        for attempt in range(1, self.retries + 2):
+            try:
+                return self._make(row)
+            except CancelledError:
+                raise
+            except Exception as error:
+                exit_code = error.exit_code if isinstance(error, SdrtError) else SdrtError.exit_code
+                failed = Failed(type(error).__name__, str(error), exit_code, attempt)
+        return failed
+
+    def _make(self, row: Row) -> Made:
         began = time.perf_counter()
-        self.running = self._start(row)
+        self._running = self._start(row)
         try:
-            result = self.running.result()
+            result = self._running.result()
         finally:
-            self.running = None
-        return Made(result, time.perf_counter() - began)
+            self._running = None
+        return Made(
+            pictures=list(map(png_bytes, result.images, result.parameters)),
+            parameters=result.parameters,
+            timings=result.timings,
+            warnings=result.warnings,
+            seconds=time.perf_counter() - began,
+        )
 
     def _start(self, row: Row) -> Run:
         pipe = self._pipe(row.model)

@@ -1,16 +1,14 @@
 """A whole batch: what is left to make, row by row, with a record of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Protocol
 
 from sdrt.batch.folder import BatchFolder, Record, names_of
 from sdrt.batch.keys import Keys
-from sdrt.batch.maker import Made, Maker, in_good_order
+from sdrt.batch.maker import Failed, Outcome, in_good_order
 from sdrt.batch.rows import Row
-from sdrt.errors import CancelledError, SdrtError
-from sdrt.images.png import png_bytes
 
 
 @dataclass(frozen=True)
@@ -47,39 +45,78 @@ def plan(rows: Sequence[Row], folder: BatchFolder, keys: Keys, template: str) ->
     return Plan([tasks[row.number] for row in left], made)
 
 
-def make_all(
-    tasks: Sequence[Task], folder: BatchFolder, maker: Maker, retries: int = 0
-) -> Iterator[Record]:
+class Makes(Protocol):
+    """One process that makes rows, or several."""
+
+    def outcomes(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Outcome]]:
+        """What became of each row, in any order; raises `CancelledError`."""
+        ...
+
+    def stop(self) -> None:
+        """Begin no more rows."""
+        ...
+
+    def cancel(self) -> None:
+        """End at once what runs."""
+        ...
+
+
+def make_all(tasks: Sequence[Task], folder: BatchFolder, makes: Makes) -> Iterator[Record]:
     """Make all tasks; yields the record of each, once it and its pictures are written.
 
     A row that says the same as another gets a copy of its pictures. One that fails is recorded,
-    and the others go on. Raises `CancelledError` if the running one is cancelled, and `WriteError`
-    for a full disk.
+    and the others go on. Raises `CancelledError` if the running ones are cancelled, and
+    `WriteError` for a full disk.
     """
+    first: dict[str, Task] = {}
     for task in tasks:
-        twin = folder.twin(task.key)
-        record = _copied(task, twin, folder) if twin else _made(task, folder, maker, retries)
+        if not folder.twin(task.key):
+            first.setdefault(task.key, task)
+    originals = {task.row.number: task for task in first.values()}
+    records: dict[str, Record] = {}
+    for row, outcome in makes.outcomes([task.row for task in originals.values()]):
+        task = originals[row.number]
+        record = _record(task, outcome, folder)
         folder.add(record)
+        records[task.key] = record
         yield record
+    for task in tasks:
+        source = folder.twin(task.key) or records.get(task.key)
+        if task.row.number not in originals and source:
+            record = _repeated(task, source, folder)
+            folder.add(record)
+            yield record
 
 
-def _made(task: Task, folder: BatchFolder, maker: Maker, retries: int) -> dict[str, Any]:
-    for attempt in range(retries + 1):
-        try:
-            made = maker.make(task.row)
-        except CancelledError:
-            raise
-        except Exception as error:  # whatever a row ends with, the others go on
-            failure = _failure(task, error, attempt + 1)
-        else:
-            return _success(task, made, folder)
-    return failure
+def _record(task: Task, outcome: Outcome, folder: BatchFolder) -> dict[str, Any]:
+    """What the record says of a row, once its pictures are written."""
+    if isinstance(outcome, Failed):
+        failed = asdict(outcome)
+        attempts = failed.pop("attempts")
+        return {**_about(task, "failed"), "error": failed, "attempts": attempts}
+    for name, content in zip(task.names, outcome.pictures, strict=True):
+        folder.write(name, content)
+    first = outcome.parameters[0]
+    return {
+        **_about(task, "done"),
+        "sha256": [sha256(content).hexdigest() for content in outcome.pictures],
+        "seeds": [parameters.seed for parameters in outcome.parameters],
+        "seconds": round(outcome.seconds, 4),
+        "executed_precision": first.executed_precision,
+        "backend": first.backend,
+        "timings": asdict(outcome.timings),
+        "parameters": [asdict(parameters) for parameters in outcome.parameters],
+        "warnings": outcome.warnings,
+    }
 
 
-def _copied(task: Task, twin: Record, folder: BatchFolder) -> dict[str, Any]:
-    for name, source in zip(task.names, twin["names"], strict=True):
-        folder.write(name, (folder.root / source).read_bytes())
-    return {**twin, **_about(task, "done"), "copy_of": twin["names"], "seconds": 0.0}
+def _repeated(task: Task, source: Record, folder: BatchFolder) -> dict[str, Any]:
+    """The record of a row that says the same as another, with copies of its pictures."""
+    if source["state"] == "failed":
+        return {**source, **_about(task, "failed")}
+    for name, original in zip(task.names, source["names"], strict=True):
+        folder.write(name, (folder.root / original).read_bytes())
+    return {**source, **_about(task, "done"), "copy_of": source["names"], "seconds": 0.0}
 
 
 def _about(task: Task, state: str) -> dict[str, Any]:
@@ -92,33 +129,4 @@ def _about(task: Task, state: str) -> dict[str, Any]:
         "id": row.id,
         "prompt": row.prompt,
         "names": task.names,
-    }
-
-
-def _success(task: Task, made: Made, folder: BatchFolder) -> dict[str, Any]:
-    """Write the pictures of a task; what the record says of them."""
-    result = made.result
-    contents = list(map(png_bytes, result.images, result.parameters))
-    for name, content in zip(task.names, contents, strict=True):
-        folder.write(name, content)
-    first = result.parameters[0]
-    return {
-        **_about(task, "done"),
-        "sha256": [sha256(content).hexdigest() for content in contents],
-        "seeds": result.seeds,
-        "seconds": round(made.seconds, 4),
-        "executed_precision": first.executed_precision,
-        "backend": first.backend,
-        "timings": asdict(result.timings),
-        "parameters": [asdict(parameters) for parameters in result.parameters],
-        "warnings": result.warnings,
-    }
-
-
-def _failure(task: Task, error: Exception, attempts: int) -> dict[str, Any]:
-    exit_code = error.exit_code if isinstance(error, SdrtError) else 1
-    return {
-        **_about(task, "failed"),
-        "error": {"type": type(error).__name__, "message": str(error), "exit_code": exit_code},
-        "attempts": attempts,
     }

@@ -6,7 +6,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from sdrt.batch.folder import BatchFolder, Record
     from sdrt.batch.keys import Keys
     from sdrt.batch.maker import Maker
-    from sdrt.batch.making import Task
+    from sdrt.batch.making import Makes, Task
+    from sdrt.batch.workers import Workers
+    from sdrt.pipeline import Pipeline
 
 PROGRESS = "{desc} {n}/{total} [{bar:30}] {postfix}"
 PATH = click.Path(path_type=Path)
@@ -57,6 +60,14 @@ class RowOptions:
     shard: str = option(
         "--shard", default="1/1", metavar="K/N", help="Make the K-th of N parts, as 3/8."
     )
+    workers: int = option(
+        "--workers",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes that make rows side by side; --threads are then those of each.",
+    )
     retries: int = option(
         "--retries", type=click.IntRange(0), default=0, help="Try rows that fail again so often."
     )
@@ -82,8 +93,8 @@ class BatchOptions:
 class Interruptions:
     """Ctrl-C: the first lets the running row end, the second cancels it."""
 
-    def __init__(self, maker: "Maker") -> None:
-        self._maker = maker
+    def __init__(self, makes: "Makes") -> None:
+        self._makes = makes
         self.is_asked = False
 
     @contextmanager
@@ -96,10 +107,11 @@ class Interruptions:
             signal.signal(signal.SIGINT, signal.SIG_IGN if self.is_asked else before)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.is_asked and self._maker.running:
-            self._maker.running.cancel()
-        elif not self.is_asked:
+        if self.is_asked:
+            self._makes.cancel()
+        else:
             click.echo("\nsdrt: stopping after this row; Ctrl-C again stops now", err=True)
+            self._makes.stop()
         self.is_asked = True
 
 
@@ -115,21 +127,22 @@ def batch(jobs: Path, out: Path, options: BatchOptions, as_json: bool) -> None:
     command goes on where it was stopped.
     """
     from sdrt.batch.folder import BatchFolder
-    from sdrt.batch.maker import Maker
     from sdrt.batch.making import plan
     from sdrt.batch.report import write_reports
     from sdrt.batch.rows import read_rows
-    from sdrt.networks.open_model import KEPT_BY_MANY
+    from sdrt.batch.workers import check_memory
 
-    given, engine = options.rows, options.engine
+    given = options.rows
     rows = read_rows(jobs, given.shared, given.seed)
     folder = BatchFolder(out, given.parts())
-    maker = Maker(lambda model: engine.load(model or given.model, KEPT_BY_MANY))
-    interruptions = Interruptions(maker)
+    makes = _makes(options)
+    interruptions = Interruptions(makes)
     with folder.opened():
         todo = plan(rows, folder, _keys(options), given.name)
+        if given.workers > 1:
+            check_memory([task.row for task in todo.tasks], makes.load, given.workers)
         with interruptions.heard():
-            records = _run(todo.tasks, folder, maker, interruptions, given)
+            records = _run(todo.tasks, folder, makes, given)
         tasks = [*todo.made, *todo.tasks]
         known = [folder.records.get((task.key, task.names[0])) for task in tasks]
         reports = write_reports(folder, [record for record in known if record])
@@ -139,6 +152,26 @@ def batch(jobs: Path, out: Path, options: BatchOptions, as_json: bool) -> None:
     failed = sum(record["state"] == "failed" for record in records)
     if failed:
         raise SdrtError(f"{failed} of {len(records)} rows failed; {folder.results} says why")
+
+
+def _makes(options: BatchOptions) -> "Maker | Workers":
+    """What makes the rows: this process, or others."""
+    from sdrt.batch.maker import Maker
+    from sdrt.batch.workers import Workers
+    from sdrt.machine import usable_cores
+
+    given, engine = options.rows, options.engine
+    if given.workers == 1:
+        return Maker(partial(_load, engine, given.model), given.retries)
+    threads = engine.threads or max(1, usable_cores() // given.workers)
+    load = partial(_load, replace(engine, threads=threads), given.model)
+    return Workers(given.workers, load, given.retries)
+
+
+def _load(engine: EngineOptions, default: str | None, model: str | None) -> "Pipeline":
+    from sdrt.networks.open_model import KEPT_BY_MANY
+
+    return engine.load(model or default, KEPT_BY_MANY)
 
 
 def _keys(options: BatchOptions) -> "Keys":
@@ -157,8 +190,7 @@ def _keys(options: BatchOptions) -> "Keys":
 def _run(
     tasks: "Sequence[Task]",
     folder: "BatchFolder",
-    maker: "Maker",
-    interruptions: Interruptions,
+    makes: "Makes",
     options: RowOptions,
 ) -> "list[Record]":
     """Make what is left to make, with a bar if standard error is a terminal."""
@@ -170,7 +202,7 @@ def _run(
     is_silent = options.quiet or not sys.stderr.isatty()
     with tqdm(total=len(tasks), desc="row", disable=is_silent, bar_format=PROGRESS) as bar:
         try:
-            for record in make_all(tasks, folder, maker, options.retries):
+            for record in make_all(tasks, folder, makes):
                 records.append(record)
                 bar.set_postfix_str(_rate(records, len(tasks)))
                 bar.update()
@@ -178,10 +210,10 @@ def _run(
                 if is_failed and not options.quiet:
                     said = f"sdrt: line {record['line']}: {record['error']['message']}"
                     bar.write(said, file=sys.stderr)
-                if interruptions.is_asked or (is_failed and options.fail_fast):
-                    break
+                if is_failed and options.fail_fast:
+                    makes.stop()
         except CancelledError:
-            interruptions.is_asked = True
+            pass  # by Ctrl-C, as nothing else cancels a batch
     return records
 
 

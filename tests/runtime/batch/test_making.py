@@ -171,7 +171,8 @@ def test_a_row_is_tried_again_as_often_as_is_asked_for(tiny: Artifact, tmp_path:
     with folder.opened():
         keys = Keys({}, str(tiny.root))
         todo = plan(batch.rows({"prompt": "x"}), folder, keys, TEMPLATE)
-        (record,) = make_all(todo.tasks, folder, batch.maker, retries=2)
+        batch.maker.retries = 2
+        (record,) = make_all(todo.tasks, folder, batch.maker)
     assert record["state"] == "done"
 
 
