@@ -3,7 +3,9 @@
 import sys
 import types
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import Any
 from unittest.mock import patch
@@ -130,12 +132,20 @@ def predictions(variant: SchedulerVariant) -> Iterator[Prediction]:
 
 
 def make_scheduler(variant: SchedulerVariant, prediction: str, spacing: str | None) -> Any:
-    """Make the scheduler of diffusers."""
+    """Make the scheduler of diffusers.
+
+    It is a copy of one that is made once: DPM2's compute a thousand timesteps in being made.
+    """
     options: dict[str, Any] = {**_SD, **variant.options, "prediction_type": prediction}
     if spacing:
         # The offset of Stable Diffusion; without it the last step of "leading" stays where it is.
         options |= {"timestep_spacing": spacing, "steps_offset": int(spacing == "leading")}
-    return scheduler_class(variant.cls)(**options)
+    return deepcopy(_made_once(variant.cls, tuple(options.items())))
+
+
+@cache
+def _made_once(cls: str, options: tuple[tuple[str, Any], ...]) -> Any:
+    return scheduler_class(cls)(**dict(options))
 
 
 def scheduler_class(name: str) -> Any:

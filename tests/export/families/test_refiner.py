@@ -25,6 +25,7 @@ from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file import diffusers_settings
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 from tests.conftest import Sharing
+from tests.export.families.kept_pipelines import kept_pipeline
 from tests.export.sources.single_file.twins import parts_of, save_weights
 
 PROMPT = "a boat, at 7"
@@ -101,7 +102,7 @@ def test_pictures_equal_those_of_diffusers_from_the_prompt_on(
     made = theirs()(PROMPT, generator=generator, output_type="np", **settings, **options)
     expected = np.asarray((made.images[0] * 255).round().astype(np.uint8))
     settings["scheduler_config"] = checkpoint().configs["scheduler"]
-    pipe = Pipeline(exported, open_backend(backend, precision="fp32"))
+    pipe = kept_pipeline(exported, backend)
     found = [
         np.asarray(pipe(PROMPT, seed=seed, **settings, **options).images[0])  # type: ignore[arg-type]
         for seed in (3, 4)
@@ -165,7 +166,7 @@ def test_it_goes_on_as_in_diffusers(
     made = theirs()(PROMPT, image=torch.from_numpy(left[:1]), output_type="np", **settings)
     expected = np.asarray((made.images[0] * 255).round().astype(np.uint8))
     settings["scheduler_config"] = checkpoint().configs["scheduler"]
-    pipe = Pipeline(exported, open_backend(backend, precision="fp32"))
+    pipe = kept_pipeline(exported, backend)
     found, other = (pipe(PROMPT, seed=3, latents=latents, **settings) for latents in left)
     assert psnr_db(expected, np.asarray(found.images[0])) >= 50
     assert psnr_db(expected, np.asarray(other.images[0])) < 35

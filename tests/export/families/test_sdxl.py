@@ -21,11 +21,11 @@ from sdrt_bench.similarity import psnr_db
 from sdrt_export.export_options import DefaultOptions
 from sdrt_export.single_graph.publish import export_single_graph
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
+from tests.export.families.kept_pipelines import kept_pipeline
 from tests.export.families.xl_twin import (
     PROMPT,
     SIZE,
     checkpoint,
-    open_pipeline,
     theirs,
     they_paint,
     we_paint,
@@ -137,7 +137,7 @@ def test_pictures_equal_those_of_diffusers_from_the_prompt_on(
     exported: Artifact, backend: str, options: dict[str, Any]
 ) -> None:
     expected = they_paint(theirs(), **SIZE, **options)
-    pipe = open_pipeline(exported, backend)
+    pipe = kept_pipeline(exported, backend)
     assert psnr_db(expected, we_paint(pipe, **SIZE, **options)) >= 50
     assert psnr_db(expected, we_paint(pipe, seed=4, **SIZE, **options)) < 30
 
@@ -152,7 +152,7 @@ def test_one_step_without_guidance_equals_diffusers(exported: Artifact, backend:
     steps = {"num_inference_steps": 1, "guidance_scale": 0.0, **SIZE}
     made = their(PROMPT, generator=generator, output_type="np", **steps)
     expected = np.asarray((made.images[0] * 255).round().astype(np.uint8))
-    pipe = open_pipeline(exported, backend)
+    pipe = kept_pipeline(exported, backend)
     found = pipe(PROMPT, seed=3, sampler="euler_a", spacing="trailing", **steps)
     assert psnr_db(expected, np.asarray(found.images[0])) >= 50
 
@@ -163,7 +163,7 @@ def test_image_to_image_equals_diffusers(
 ) -> None:
     options: dict[str, Any] = {"image": picture, "strength": strength, "negative_prompt": "fog"}
     expected = they_paint(theirs(StableDiffusionXLImg2ImgPipeline), **options)
-    assert psnr_db(expected, we_paint(open_pipeline(exported), **options)) >= 50
+    assert psnr_db(expected, we_paint(kept_pipeline(exported), **options)) >= 50
 
 
 def test_inpainting_equals_diffusers(exported: Artifact, picture: Image.Image) -> None:
@@ -173,7 +173,7 @@ def test_inpainting_equals_diffusers(exported: Artifact, picture: Image.Image) -
     options: dict[str, Any] = {"image": picture, "strength": 0.7}
     their = theirs(StableDiffusionXLInpaintPipeline)
     expected = they_paint(their, mask_image=mask, **SIZE, **options)
-    pipe = open_pipeline(exported)
+    pipe = kept_pipeline(exported)
     found = we_paint(pipe, mask=mask, paste=False, **options)
     assert psnr_db(expected, found) >= 50
 
@@ -183,14 +183,14 @@ def test_clip_skip_counts_from_the_layer_of_training(exported: Artifact, layer: 
     expected, _, pooled, _ = theirs().encode_prompt(
         PROMPT, device="cpu", do_classifier_free_guidance=False, clip_skip=layer - 1 or None
     )
-    found = open_pipeline(exported).encode_text(PROMPT, clip_skip=layer)
+    found = kept_pipeline(exported).encode_text(PROMPT, clip_skip=layer)
     assert snr_db(expected.detach().numpy(), found.states) >= 80
     assert found.pooled is not None
     assert snr_db(pooled.detach().numpy(), found.pooled) >= 80
 
 
 def test_embeddings_stand_for_prompts(exported: Artifact) -> None:
-    pipe = open_pipeline(exported)
+    pipe = kept_pipeline(exported)
     options: dict[str, Any] = {"seed": 1, "num_inference_steps": 2}
     text, negative = pipe.encode_text(PROMPT), pipe.encode_text("fog")
     embeddings: dict[str, Any] = {
@@ -209,21 +209,21 @@ def test_embeddings_stand_for_prompts(exported: Artifact) -> None:
 
 
 def test_several_pictures_are_each_as_alone(exported: Artifact) -> None:
-    pipe = open_pipeline(exported)
+    pipe = kept_pipeline(exported)
     both = pipe(PROMPT, seed=[5, 3], num_images_per_prompt=2, num_inference_steps=2)
     alone = pipe(PROMPT, seed=3, num_inference_steps=2)
     assert psnr_db(np.asarray(both.images[1]), np.asarray(alone.images[0])) >= 50
 
 
 def test_a_guided_step_in_halves_gives_the_same(exported: Artifact) -> None:
-    pipe = open_pipeline(exported)
+    pipe = kept_pipeline(exported)
     options: dict[str, Any] = {"negative_prompt": "fog", "original_size": (20, 30)}
     whole, halves = (we_paint(pipe, guidance_split=split, **options) for split in (False, True))
     assert psnr_db(whole, halves) >= 50
 
 
 def test_long_prompts_give_the_pooled_embedding_of_their_first_chunk(exported: Artifact) -> None:
-    pipe = open_pipeline(exported)
+    pipe = kept_pipeline(exported)
     text, first = pipe.encode_text(f"{PROMPT} BREAK fog"), pipe.encode_text(PROMPT)
     assert text.states.shape == (1, 154, 192)
     np.testing.assert_array_equal(text.pooled, first.pooled)
@@ -232,7 +232,7 @@ def test_long_prompts_give_the_pooled_embedding_of_their_first_chunk(exported: A
 
 
 def test_a_picture_says_what_the_model_was_told(exported: Artifact) -> None:
-    pipe = open_pipeline(exported)
+    pipe = kept_pipeline(exported)
     made = pipe(PROMPT, num_inference_steps=1, seed=1, original_size=(50, 40), **SIZE)
     sizes = {"original_size": (50, 40), "crops_coords_top_left": (0, 0), "target_size": (80, 64)}
     assert made.parameters[0].size_conditioning == sizes
@@ -253,11 +253,11 @@ def test_what_cannot_be_told_is_refused(
     exported: Artifact, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        open_pipeline(exported).start(PROMPT, **options)
+        kept_pipeline(exported).start(PROMPT, **options)
 
 
 def test_other_models_are_told_nothing(tiny: Artifact) -> None:
-    pipe = open_pipeline(tiny)
+    pipe = kept_pipeline(tiny)
     with pytest.raises(UsageError, match="target_size is for models of Stable Diffusion XL"):
         pipe.start(PROMPT, target_size=(64, 64))
     with pytest.raises(UsageError, match="pooled_prompt_embeds is for models of Stable Diffusion"):
@@ -283,6 +283,6 @@ def test_a_base_is_left_where_diffusers_leaves_it(exported: Artifact, share: flo
     ).images.numpy()
     settings: dict[str, Any] = {"num_inference_steps": 6, "guidance_scale": 5.0, **SIZE}
     settings["scheduler_config"] = checkpoint().configs["scheduler"]
-    run = open_pipeline(exported).start(PROMPT, seed=3, denoising_end=share, **settings)
+    run = kept_pipeline(exported).start(PROMPT, seed=3, denoising_end=share, **settings)
     assert len(run) == (2 if share == 0.4 else 4)  # at 831, 665; 499, 333
     assert snr_db(expected, run.latents()) >= 50

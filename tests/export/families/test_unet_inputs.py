@@ -32,11 +32,11 @@ from sdrt_export.single_graph.publish import export_single_graph
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.prediction_probe import added_inputs
 from sdrt_export.sources.random_weights import RandomCheckpoint
+from tests.export.families.kept_pipelines import kept_pipeline
 from tests.export.families.unet_twin_pipelines import (
     EDIT,
     LCM,
     PROMPT,
-    open_pipeline,
     theirs,
     they_paint,
     we_paint,
@@ -93,7 +93,7 @@ def test_pictures_of_an_lcm_equal_those_of_diffusers(
     size: dict[str, Any] = {"width": 64, "height": 80}
     options = {"num_inference_steps": 4, "guidance_scale": guidance, **size}
     expected = they_paint(LCM, LatentConsistencyModelPipeline, **options)
-    pipe = open_pipeline(lcm, backend)
+    pipe = kept_pipeline(lcm, backend)
     assert psnr_db(expected, we_paint(pipe, guidance_scale=guidance, **size)) >= 50
     other = 8.0 if guidance == 1 else 1.0
     assert psnr_db(expected, we_paint(pipe, guidance_scale=other, **size)) < 50
@@ -106,7 +106,7 @@ def test_an_lcm_makes_all_its_steps_over_a_picture(
     options: dict[str, Any] = {"image": picture, "strength": strength, "num_inference_steps": 3}
     cls = LatentConsistencyModelImg2ImgPipeline
     expected = they_paint(LCM, cls, guidance_scale=8.0, **options)
-    pipe = open_pipeline(lcm)
+    pipe = kept_pipeline(lcm)
     assert len(pipe.start(PROMPT, **options)) == 3
     assert psnr_db(expected, we_paint(pipe, **options)) >= 50
 
@@ -118,12 +118,12 @@ def test_an_lcm_paints_under_a_mask_as_diffusers(lcm: Artifact, picture: Image.I
     options = {"image": picture, "mask_image": mask, "width": 64, "height": 80, "strength": 1.0}
     options |= {"guidance_scale": 8.0, "num_inference_steps": 4}
     expected = they_paint(LCM, StableDiffusionInpaintPipeline, **options)
-    found = we_paint(open_pipeline(lcm), image=picture, mask=mask, paste=False)
+    found = we_paint(kept_pipeline(lcm), image=picture, mask=mask, paste=False)
     assert psnr_db(expected, found) >= 50
 
 
 def test_a_second_pass_of_an_lcm_makes_all_its_steps(lcm: Artifact) -> None:
-    run = open_pipeline(lcm).start(PROMPT, seed=1, hires=1.5, hires_strength=0.4, hires_steps=2)
+    run = kept_pipeline(lcm).start(PROMPT, seed=1, hires=1.5, hires_strength=0.4, hires_steps=2)
     steps = list(run)
     assert [step.index for step in steps] == list(range(6))
     assert {step.count for step in steps} == {len(run)} == {6}
@@ -148,11 +148,11 @@ def test_what_an_lcm_cannot_do_is_refused(
     lcm: Artifact, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UsageError, match=message):
-        open_pipeline(lcm).start(PROMPT, **options)
+        kept_pipeline(lcm).start(PROMPT, **options)
 
 
 def test_an_lcm_says_that_a_negative_prompt_has_no_effect(lcm: Artifact) -> None:
-    run = open_pipeline(lcm).start(PROMPT, negative_prompt="fog", num_inference_steps=1)
+    run = kept_pipeline(lcm).start(PROMPT, negative_prompt="fog", num_inference_steps=1)
     (warning,) = run.result().warnings
     assert warning.startswith("without effect: negative_prompt, because the U-Net of ")
     assert warning.endswith(" has guidance inside")
@@ -162,7 +162,7 @@ def test_a_strength_with_fewer_timesteps_than_steps_is_refused(
     lcm: Artifact, picture: Image.Image
 ) -> None:
     with pytest.raises(UsageError, match="from 1 to 50, and at a strength of 0.05 to 2"):
-        open_pipeline(lcm).start(PROMPT, image=picture, strength=0.05, num_inference_steps=3)
+        kept_pipeline(lcm).start(PROMPT, image=picture, strength=0.05, num_inference_steps=3)
 
 
 # ---- Models that edit pictures
@@ -192,7 +192,7 @@ def test_edited_pictures_equal_those_of_diffusers(
     shared = {"image": picture, "num_inference_steps": 6, **options}
     cls = StableDiffusionInstructPix2PixPipeline
     expected = they_paint(EDIT, cls, **{"guidance_scale": 7.5, **shared})
-    pipe = open_pipeline(edit, backend)
+    pipe = kept_pipeline(edit, backend)
     assert psnr_db(expected, we_paint(pipe, **shared)) >= 50
     assert psnr_db(expected, we_paint(pipe, seed=4, **shared)) < 30
 
@@ -200,7 +200,7 @@ def test_edited_pictures_equal_those_of_diffusers(
 def test_sides_in_turn_and_pictures_at_once_give_the_same(
     edit: Artifact, picture: Image.Image
 ) -> None:
-    pipe = open_pipeline(edit)
+    pipe = kept_pipeline(edit)
     alone = we_paint(pipe, image=picture, guidance_split=True)
     both = pipe(PROMPT, seed=[5, 3], num_images_per_prompt=2, image=picture)
     assert psnr_db(alone, np.asarray(both.images[1])) >= 50
@@ -232,7 +232,7 @@ def test_a_guided_step_has_a_side_without_the_picture(
         return inner(self, feeds, cancellation)
 
     monkeypatch.setattr(GuardedGraph, "run", see)
-    run = open_pipeline(edit).start(PROMPT, seed=1, image=picture, num_inference_steps=2, **options)
+    run = kept_pipeline(edit).start(PROMPT, seed=1, image=picture, num_inference_steps=2, **options)
     run.result()
     assert [len(sample) for sample in seen] == rows
     if len(seen[0]) == 3:
@@ -243,7 +243,7 @@ def test_a_guided_step_has_a_side_without_the_picture(
 
 
 def test_an_edit_says_how_it_was_guided(edit: Artifact, picture: Image.Image) -> None:
-    made = open_pipeline(edit)(PROMPT, seed=1, image=picture, num_inference_steps=1)
+    made = kept_pipeline(edit)(PROMPT, seed=1, image=picture, num_inference_steps=1)
     parameters = made.parameters[0]
     assert parameters.image_guidance_scale == 1.5
     assert parameters.strength is parameters.paste is None
@@ -272,7 +272,7 @@ def test_what_an_edit_has_not_is_refused(
     given = {"image": picture, **options}
     given["mask"] = picture if given.get("mask") else None
     with pytest.raises(UsageError, match=message):
-        open_pipeline(edit).start(PROMPT, **given)
+        kept_pipeline(edit).start(PROMPT, **given)
 
 
 # ---- Both
@@ -320,7 +320,7 @@ def test_one_graph_is_not_made_of_them(
 def test_what_is_measured_of_prompts_alone_refuses_edits(edit: Artifact) -> None:
     with pytest.raises(UnsupportedError, match="and the benchmark has none to give"):
         Models.from_artifacts([edit])
-    pipe = open_pipeline(edit)
+    pipe = kept_pipeline(edit)
     with pytest.raises(UnsupportedError, match="and a comparison has none to give"):
         complete(pipe, pipe, {})
 
@@ -329,7 +329,7 @@ def test_golden_vectors_are_made_of_an_lcm_and_not_of_edits(
     lcm: Artifact, edit: Artifact, tmp_path: Path
 ) -> None:
     plan = GoldenPlan(samplers=("lcm",), steps=2, size=(64, 64))
-    record(open_pipeline(lcm), tmp_path / "lcm.safetensors", plan)
-    replay(open_pipeline(lcm), tmp_path / "lcm.safetensors").check()
+    record(kept_pipeline(lcm), tmp_path / "lcm.safetensors", plan)
+    replay(kept_pipeline(lcm), tmp_path / "lcm.safetensors").check()
     with pytest.raises(UnsupportedError, match="takes a picture besides the prompt, and golden"):
-        record(open_pipeline(edit), tmp_path / "edit.safetensors", plan)
+        record(kept_pipeline(edit), tmp_path / "edit.safetensors", plan)

@@ -9,8 +9,6 @@ from diffusers import (
     LCMScheduler,
 )
 
-from sdrt.artifact import Artifact
-from sdrt.backends import open_backend
 from sdrt.pipeline import Pipeline
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
@@ -43,10 +41,6 @@ def they_paint(name: str, cls: Any, **options: Any) -> np.ndarray:
     generator = torch.Generator("cpu").manual_seed(3)
     made = theirs(name, cls)(PROMPT, generator=generator, output_type="np", **options)
     return np.asarray((made.images[0] * 255).round().astype(np.uint8))
-
-
-def open_pipeline(artifact: Artifact, backend: str = "onnxruntime") -> Pipeline:
-    return Pipeline(artifact, open_backend(backend, precision="fp32"))
 
 
 def we_paint(pipe: Pipeline, seed: int = 3, **options: Any) -> np.ndarray:
