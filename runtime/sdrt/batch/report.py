@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sdrt.batch.folder import BatchFolder, Record
 from sdrt.files.atomic import whole_file
@@ -39,10 +39,7 @@ def _sheet(folder: BatchFolder, made: Sequence[Record]) -> Path:
     squares = []
     for name in names:
         with Image.open(folder.root / name) as image:
-            square = Image.new("RGB", (SIDE, SIDE), "white")
-            image.thumbnail((SIDE, SIDE))
-            square.paste(image, ((SIDE - image.width) // 2, (SIDE - image.height) // 2))
-        squares.append(square)
+            squares.append(ImageOps.pad(image.convert("RGB"), (SIDE, SIDE), color="white"))
     return save_png(grid(squares), folder.root / "sheet.png")
 
 
