@@ -35,7 +35,9 @@ MARKERS = {
     "server": "serve",
 }
 """Folders whose tests have a marker; see `[tool.pytest.ini_options]` in pyproject.toml."""
-LONGEST_FIRST = ("cpp", "export", "slow")
+LONGEST_FIRST = ("export", "cpp", "slow")
+BUILDS_FIRST = TESTS / "cpp" / "test_api.py"
+"""It takes both builds of the C++ host, which other files would wait for."""
 EXPORTING = {"exported_tiny", "tiny_sdxl", "tiny_sd2_v", "unet_twins", "int8_demo"}
 """Fixtures that give their tests the marker `export`."""
 ABSENT = ("diffusers", "onnx_ir", "safetensors", "skimage", "torch", "transformers", "yaml")
@@ -60,7 +62,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by their folders and the models that they use, and put long files first.
 
-    Test processes take file after file, and the last ones should be short.
+    Test processes take file after file, and the last ones should be short. While one process builds
+    the C++ host, the other exports.
     """
     for item in items:
         marker = _marker(item.path)
@@ -75,7 +78,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             (i for i, name in enumerate(LONGEST_FIRST) if name in names), len(LONGEST_FIRST)
         )
         ranks[item.path] = min(rank, ranks.get(item.path, rank))
-    items.sort(key=lambda item: ranks[item.path])
+    items.sort(key=lambda item: (item.path != BUILDS_FIRST, ranks[item.path]))
 
 
 def _marker(path: Path) -> str | None:

@@ -6,6 +6,7 @@ Nothing is skipped where a compiler is missing: the build says what to install, 
 import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 from datetime import date
@@ -46,8 +47,13 @@ def host_build() -> Path:
 
 @pytest.fixture(scope="session")
 def sanitized_build() -> Path:
-    """The same with test programs, and with the address and the undefined behaviour sanitizer."""
+    """The same with test programs, and with the address and the undefined behaviour sanitizer.
+
+    Gold links it in half the time, where it is installed.
+    """
     flags = "-O0 -D_GLIBCXX_ASSERTIONS"
+    if shutil.which("ld.gold"):
+        flags += " -fuse-ld=gold"
     return build(
         "cpp-sanitized",
         "-DSDRT_TESTS=ON",
