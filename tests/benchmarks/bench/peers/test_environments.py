@@ -10,6 +10,7 @@ import pytest
 from sdrt.errors import UnsupportedError
 from sdrt_bench.bench.peers.environments import (
     READY,
+    Environment,
     EnvironmentSpec,
     environment_specs,
     peer_environment,
@@ -33,16 +34,24 @@ def write_wheel(folder: Path, code: str = "") -> list[str]:
     return ["--no-index", "--find-links", str(folder)]
 
 
-def test_an_environment_is_made_once_and_knows_its_versions(tmp_path: Path) -> None:
-    options = write_wheel(tmp_path / "wheels")
-    made = prepare(RECIPE, tmp_path / "cache", options)
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("environments")
+
+
+@pytest.fixture(scope="module")
+def made(root: Path) -> Environment:
+    return prepare(RECIPE, root / "cache", write_wheel(root / "wheels"))
+
+
+def test_an_environment_is_made_once_and_knows_its_versions(made: Environment, root: Path) -> None:
     assert made.versions["standin"] == "1.5"
     code = "import standin, sys; print(sys.prefix)"
     shown = subprocess.run([made.python, "-c", code], capture_output=True, text=True, check=True)
     assert Path(shown.stdout.strip()) == made.folder
 
-    (tmp_path / "wheels" / "standin-1.5-py3-none-any.whl").unlink()
-    assert prepare(RECIPE, tmp_path / "cache", options) == made
+    empty = ["--no-index", "--find-links", str(root / "nothing")]
+    assert prepare(RECIPE, root / "cache", empty) == made
 
 
 def test_a_package_that_is_not_to_be_had_is_an_error_with_the_words_of_pip(tmp_path: Path) -> None:
@@ -79,8 +88,7 @@ def test_everything_that_is_installed_by_name_is_pinned() -> None:
     assert all("==" in name for name in wanted)
 
 
-def test_a_peer_sees_nothing_of_our_paths(tmp_path: Path) -> None:
-    made = prepare(RECIPE, tmp_path / "cache", write_wheel(tmp_path / "wheels"))
+def test_a_peer_sees_nothing_of_our_paths(made: Environment) -> None:
     environment = peer_environment(made, {"PYTHONPATH": "ours", "PATH": "old", "HOME": "home"})
     assert "PYTHONPATH" not in environment
     assert environment["PATH"].split(":") == [str(made.scripts), "old"]
