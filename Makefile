@@ -1,4 +1,4 @@
-# `make picture`, `make cpp` and `make test` need make and Python only; they set up an environment of
+# `make picture`, `make serve`, `make cpp` and `make test` need make and Python only; they set up an environment of
 # their own.
 
 PYTHON ?= python3
@@ -17,10 +17,14 @@ PICTURE ?= picture.png
 # `make quick` takes the environment that has everything where there is one, else a light one.
 QUICK := $(or $(wildcard $(VENV)/ready-to-develop),.venv-quick/ready)
 
-.PHONY: picture cpp test quick check benchmark compat clean
+.PHONY: picture serve cpp test quick check benchmark compat clean
 
 picture: $(VENV)/ready-to-run
 	$(BIN)/sdrt generate "$(PROMPT)" --seed $(SEED) --output $(PICTURE)
+
+# A page and APIs on http://127.0.0.1:7860; for more, `.venv/bin/sdrt serve --help`.
+serve: $(VENV)/ready-to-run
+	$(BIN)/sdrt serve
 
 # build/cpp/sdrt-host and libsdrt.so; fetches compiler, libraries and headers where they are missing.
 cpp: $(VENV)/ready-to-run
@@ -29,9 +33,10 @@ cpp: $(VENV)/ready-to-run
 test: $(VENV)/ready-to-develop
 	$(BIN)/python -m pytest $(PARALLEL)
 
-# Under a minute on two cores, and without torch: the tests that need neither the exporter nor C++.
+# Under a minute on two cores, and without torch: the tests that need neither the exporter nor C++
+# nor the server.
 quick: $(QUICK)
-	$(dir $(QUICK))bin/python -m pytest $(PARALLEL) -m "not export and not cpp and not slow"
+	$(dir $(QUICK))bin/python -m pytest $(PARALLEL) -m "not export and not cpp and not serve and not slow"
 
 check: $(VENV)/ready-to-develop
 	$(BIN)/ruff format --check .
@@ -68,7 +73,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/ready-to-run: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[openvino]'
+	$(PIP) --editable '.[openvino,serve]'
 	touch $@
 
 # torch first and by its exact version: a range would take whatever build is newest.

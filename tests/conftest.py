@@ -32,6 +32,7 @@ MARKERS = {
     "benchmarks/compat": "export",
     "benchmarks/demo_model": "export",
     "cpp": "cpp",
+    "server": "serve",
 }
 """Folders whose tests have a marker; see `[tool.pytest.ini_options]` in pyproject.toml."""
 LONGEST_FIRST = ("export", "cpp", "slow")

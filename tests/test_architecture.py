@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = {
     "sdrt": "runtime",
+    "sdrt_server": "runtime",
     "sdrt_export": "export",
     "sdrt_bench": "benchmarks",
     "demo_model": "benchmarks",
@@ -28,7 +29,7 @@ LAYERS = {
     "sdrt": (
         ("__main__",),
         ("cli",),
-        ("diagnostics",),
+        ("batch", "diagnostics"),
         ("pipeline",),
         ("generation",),
         ("memory",),
@@ -42,6 +43,18 @@ LAYERS = {
         ("manifest", "validation", "machine"),
         ("arrays", "errors", "version"),
     ),
+    "sdrt_server": (
+        ("cli",),
+        ("app", "server"),
+        ("a1111", "openai"),
+        ("native",),
+        ("http",),
+        ("service",),
+        ("worker",),
+        ("metrics", "models"),
+        ("jobs",),
+        ("errors", "infotext", "limits"),
+    ),
     "sdrt_export": (
         ("cli",),
         ("exporter",),
@@ -52,7 +65,7 @@ LAYERS = {
         ("presets", "export_options"),
     ),
     "sdrt_bench": (
-        ("docs",),
+        ("docs", "serve_load"),
         ("compat",),
         ("bench",),
         ("tune",),

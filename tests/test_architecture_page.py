@@ -16,6 +16,7 @@ DOCS = ROOT / "docs"
 PAGES = [DOCS / "architecture.md", *sorted((DOCS / "internals").glob("files*.md"))]
 ROOTS = {
     "runtime/sdrt": {".py"},
+    "runtime/sdrt_server": {".py", ".js", ".css", ".html"},
     "export/sdrt_export": {".py"},
     "benchmarks/sdrt_bench": {".py"},
     "benchmarks/demo_model": {".py"},

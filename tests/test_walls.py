@@ -13,6 +13,10 @@ ROOT = Path(__file__).parents[1]
 FORBIDDEN = {
     "runtime/sdrt": {
         *("torch", "transformers", "diffusers", "optimum", "yaml", "safetensors", "onnx"),
+        *("sdrt_export", "sdrt_bench", "demo_model", "sdrt_server"),
+    },
+    "runtime/sdrt_server": {
+        *("torch", "transformers", "diffusers", "optimum", "yaml", "safetensors", "onnx"),
         *("sdrt_export", "sdrt_bench", "demo_model"),
     },
     "export/sdrt_export": {"sdrt_bench", "demo_model"},
@@ -75,7 +79,7 @@ def test_the_wheel_holds_the_packages_the_presets_and_the_embedded_model(tmp_pat
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.partition("/")[0] for name in names if ".dist-info" not in name}
     # `optimum` is Optimum's namespace, where its command line looks for further commands.
-    assert tops == {"optimum", "sdrt", "sdrt_export", "sdrt_bench"}
+    assert tops == {"optimum", "sdrt", "sdrt_export", "sdrt_bench", "sdrt_server"}
     assert [name for name in names if name.startswith("optimum/")] == [
         "optimum/commands/register/register_sdrt.py"
     ]
@@ -84,6 +88,7 @@ def test_the_wheel_holds_the_packages_the_presets_and_the_embedded_model(tmp_pat
     for name in (
         *("sdrt/py.typed", "sdrt/demo/manifest.json", "sdrt/demo/unet/model.onnx_data"),
         "sdrt/text/styles.json",
+        *(f"sdrt_server/page/{name}" for name in ("index.html", "page.css", "main.js")),
         *(f"sdrt_export/clip_vocabulary/{name}" for name in ("merges.txt", "LICENSE")),
     ):
         assert name in names

@@ -16,13 +16,12 @@ from starlette.middleware.cors import CORSMiddleware
 from sdrt.version import __version__
 from sdrt_server.a1111 import routes as a1111
 from sdrt_server.http import errors
-from sdrt_server.http.dependencies import ServiceOf
 from sdrt_server.http.errors import json_response
 from sdrt_server.http.gate import Access, Gate
 from sdrt_server.native import routes as native
 from sdrt_server.native.schema import JobRequest
 from sdrt_server.openai import routes as openai
-from sdrt_server.service import Service
+from sdrt_server.service import Service, ServiceOf
 
 PAGE = Path(__file__).with_name("page")
 ABOUT = (
@@ -54,7 +53,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     app.include_router(openai.router, prefix="/v3", include_in_schema=False)
     app.include_router(a1111.router)
     app.include_router(operation)
-    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    app.mount("/page", _PageFiles(directory=PAGE), name="page")
     app.add_middleware(Gate, access=access, max_body=service.limits.max_body)
     if access.origins:
         app.add_middleware(
@@ -66,6 +65,16 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     errors.install(app, service.private_paths)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+class _PageFiles(StaticFiles):
+    """The page's files, of which browsers ask each time whether theirs are still the same."""
+
+    def file_response(self, *arguments: Any, **named: Any) -> Response:
+        """The file, or that it has not changed."""
+        response = super().file_response(*arguments, **named)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 @operation.get("/", include_in_schema=False)

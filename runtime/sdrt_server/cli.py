@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sdrt.pipeline import Pipeline
     from sdrt_server.http.gate import Access
     from sdrt_server.limits import Limits
-    from sdrt_server.log import LogFormat
+    from sdrt_server.server import LogFormat
 
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -83,7 +83,10 @@ class AccessOptions:
         keys = list(self.api_keys)
         if self.api_key_file:
             lines = self.api_key_file.read_text(encoding="utf-8").splitlines()
-            keys += [line.strip() for line in lines if line.strip()]
+            in_file = [line.strip() for line in lines if line.strip()]
+            if not in_file:
+                raise UsageError(f"{self.api_key_file} has no key in it; write one on each line")
+            keys += in_file
         is_local = self.host in LOCAL
         if not (is_local or keys or self.insecure):
             raise UsageError(
@@ -196,38 +199,37 @@ def serve(options: ServeOptions) -> None:
     """Serve pictures: a page, an API of its own, and those of OpenAI and AUTOMATIC1111."""
     with needs_extra("serve"):
         from sdrt_server.app import create_app
-        from sdrt_server.log import start_logging
         from sdrt_server.models.adapter_files import AdapterFiles
-        from sdrt_server.server import address, open_port, run
+        from sdrt_server.server import address, open_port, run, start_logging
         from sdrt_server.service import Service
 
     access, limits, operation = options.access.access(), options.limits.limits(), options.operation
-    listening = open_port(options.access.host, options.access.port)
-    start_logging(cast("LogFormat", operation.log_format), operation.log_requests)
-    service = Service(
-        _pipelines(options),
-        limits,
-        AdapterFiles("LoRA", options.content.lora_dir),
-        AdapterFiles("embedding", options.content.embedding_dir),
-        patience_s=operation.patience or float("inf"),
-        keeps_abandoned=operation.keep_abandoned,
-        log_prompts=operation.log_prompts,
-    )
-    app = create_app(service, access)
-    click.echo(f"sdrt: serving {', '.join(service.shelf.models)} on {address(listening)}", err=True)
-    run(app, service, listening, operation.grace)
+    with open_port(options.access.host, options.access.port) as listening:
+        start_logging(cast("LogFormat", operation.log_format), operation.log_requests)
+        service = Service(
+            _pipelines(options),
+            limits,
+            AdapterFiles("LoRA", options.content.lora_dir),
+            AdapterFiles("embedding", options.content.embedding_dir),
+            patience_s=operation.patience or float("inf"),
+            keeps_abandoned=operation.keep_abandoned,
+            log_prompts=operation.log_prompts,
+        )
+        names, url = ", ".join(service.shelf.models), address(listening)
+        click.echo(f"sdrt: serving {names} on {url}", err=True)
+        run(create_app(service, access), service, listening, operation.grace)
 
 
 def _pipelines(options: ServeOptions) -> "dict[str, Pipeline]":
     """The models by their names; raises `UsageError` for a name given twice."""
-    from sdrt.networks.open_model import KEPT
+    from sdrt.networks.open_model import KEPT_BY_MANY
 
     pipelines: dict[str, Pipeline] = {}
     for text in options.content.models or ("",):
         name, separator, folder = text.partition("=")
         if not separator:
             name, folder = Path(text).name, text
-        pipe = options.engine.load(folder or None, KEPT)
+        pipe = options.engine.load(folder or None, KEPT_BY_MANY)
         name = name or pipe.manifest.name
         if name in pipelines:
             raise UsageError(f"two models are called {name!r}; give each its own NAME=FOLDER")

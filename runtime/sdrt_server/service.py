@@ -3,6 +3,9 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends, Request
 
 from sdrt.adapters.lora_loading import LoraSpec, open_loras
 from sdrt.adapters.textual_inversion import TextualInversions
@@ -81,6 +84,7 @@ class Service:
         Raises `UsageError`, `UnsupportedError` or `ArtifactError` for what cannot be made,
         `OutOfMemoryError` for what will not fit, `QueueFullError` or `StoppingError`.
         """
+        self.queue.check_room()  # before any work, so that refusing costs next to nothing
         served = self.shelf.find(ask.model)
         self.limits.check_prompt("prompt", ask.prompt)
         self.limits.check_prompt("negative_prompt", ask.options.get("negative_prompt", ""))
@@ -92,12 +96,22 @@ class Service:
         if preview == "tae":
             run.will_decode("tiny")
         served.pipe.budget.check_alone(run.model, run.request, self.shelf.empty_bytes)
-        order = Order(served.name, ask.prompt, len(run), loras, embeddings, preview)
+        size = run.request.hires or run.request
+        order = Order(
+            model=served.name,
+            prompt=ask.prompt,
+            steps=len(run),
+            width=size.width,
+            height=size.height,
+            loras=loras,
+            embeddings=embeddings,
+            preview=preview,
+        )
         job = Job(order, run)
         self.queue.submit(job)
+        asked = f"{served.name}, {size.width}x{size.height}, {len(run)} steps"
         prompt = f": {ask.prompt!r}" if self._log_prompts else ""
-        size = f"{run.request.width}x{run.request.height}"
-        log.info("job %s waits: %s, %s, %d steps%s", job.id, served.name, size, len(run), prompt)
+        log.info("job %s waits: %s%s", job.id, asked, prompt)
         return job
 
     def abandon(self, job: Job) -> None:
@@ -129,7 +143,7 @@ class Service:
     def _adapters(self, served: ServedModel, ask: Ask) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The files of the adapters, held against the model."""
         loras = tuple(
-            f"{self.loras.find(name, 'loras')}:{weight:g}" for name, weight in ask.loras if weight
+            f"{self.loras.find(name, 'loras')}:{weight!r}" for name, weight in ask.loras if weight
         )
         embeddings = tuple(str(self.embeddings.find(name, "embeddings")) for name in ask.embeddings)
         artifact, backend = served.pipe.artifact, served.pipe.backend
@@ -150,3 +164,13 @@ class Service:
         self.metrics.ended(job)
         how = "ended" if job.error is None else type(job.error).__name__
         log.info("job %s: %s after %.3g s", job.id, how, job.elapsed or 0.0)
+
+
+def _of_request(request: Request) -> Service:
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_of_request)]
+"""The type of a route's parameter that is given the application's service."""

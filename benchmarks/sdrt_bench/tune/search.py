@@ -103,7 +103,9 @@ class Search:
 
     def _fine(self) -> None:
         """Paint the front on all prompts, and its neighbours, as long as they improve it."""
-        self._paint_all("front", [self.space.peers_default], self.all)
+        # First what has to be beaten, so that even a short search finds nothing worse.
+        known = [self.space.peers_default, *self.space.shipped]
+        self._paint_all("front", known, self.all)
         self._paint_all("front", self._front(self.few), self.all)
         self._paint_all("plain settings", self.space.plain(), self.all)
         tried: set[Setting] = set()

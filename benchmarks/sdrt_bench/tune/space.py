@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt.manifest import SPACINGS, Spacing
+from sdrt.manifest import SPACINGS, Manifest, Spacing
 from sdrt.pipeline import Pipeline
 from sdrt.request.options import Options
+from sdrt.request.speed import SPEEDS, speed_preset
 from sdrt.sampling.sigma_schedules import WITH_SIGMA_MIN
 from sdrt_bench.tune.setting import PEERS_STEPS, PLAIN, Setting
 
@@ -40,6 +41,8 @@ class Space:
     schedulers: Sequence[str] = SCHEDULER_NAMES
     steps: Sequence[int] = STEPS
     plain_steps: Sequence[int] = PLAIN_STEPS
+    shipped: Sequence[Setting] = ()
+    """What the presets of speed are where nothing was tuned."""
 
     @classmethod
     def of(cls, models: Sequence[Pipeline], options: Options) -> "Space":
@@ -59,6 +62,7 @@ class Space:
                 if all(_accepts(model, options, trick) for model in models)
             ),
             schedulers=[ays if name == "ays" else name for name in SCHEDULER_NAMES],
+            shipped=list(_shipped(models[0].manifest)),
         )
 
     def families(self) -> list[Setting]:
@@ -113,6 +117,19 @@ class Space:
         if self.is_guided:
             yield from (changed(guidance_end=value) for value in GUIDANCE_END)
             yield from (changed(guidance_start=value) for value in GUIDANCE_START)
+
+
+def _shipped(manifest: Manifest) -> Iterator[Setting]:
+    """The presets that come with sdrt, where they are for a model."""
+    for name in SPEEDS:
+        given = speed_preset(manifest, name).options
+        if given:
+            yield Setting(
+                sampler=given["sampler"],
+                steps=given["num_inference_steps"],
+                scheduler=given["scheduler"],
+                **given["sampler_options"],
+            )
 
 
 def _accepts(model: Pipeline, options: Options, trick: str) -> bool:

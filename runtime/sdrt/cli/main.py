@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from sdrt.cli.batch import batch
 from sdrt.cli.conformance import conformance
 from sdrt.cli.describe import doctor, info, samplers, styles
 from sdrt.cli.generate import generate
@@ -45,7 +46,7 @@ def cli(debug: bool) -> None:
     """Stable Diffusion on CPUs: exported once with torch, run anywhere without it."""
 
 
-for command in (conformance, doctor, generate, info, samplers, styles, verify):
+for command in (batch, conformance, doctor, generate, info, samplers, styles, verify):
     cli.add_command(command)
 
 

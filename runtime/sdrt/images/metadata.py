@@ -199,7 +199,8 @@ def read_png(path: Path, contents: bytes | None = None) -> dict[str, Any]:
             texts = {key: str(value) for key, value in image.text.items()}  # type: ignore[attr-defined]
             record: dict[str, Any] = {"width": image.width, "height": image.height}
     except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-        raise UsageError(f"{path} is no readable PNG picture: {error}") from error
+        reason = "" if contents is not None else f": {error}"  # which names Python's object
+        raise UsageError(f"{path} is no readable PNG picture{reason}") from error
     if "parameters" in texts:
         record["parameters"] = texts["parameters"]
     if CHUNK in texts:

@@ -111,6 +111,19 @@ class Budget:
                 f"has {_gb(total)}; {self._remedy(plan, 0)}"
             )
 
+    def check_side_by_side(self, plan: MemoryPlan, count: int) -> None:
+        """Raise `OutOfMemoryError` if so many processes have no memory for a run at once."""
+        _, available = machine.memory_bytes()
+        if not (_is_known(plan) and self.respects_machine and available):
+            return
+        name, needed = plan.peak()
+        if count * needed > available:
+            fitting = max(1, available // needed)
+            raise OutOfMemoryError(
+                f"{count} processes need about {_gb(count * needed)} of memory while each runs "
+                f"{name}, and {_gb(available)} are available; {fitting} would fit"
+            )
+
     def forecast(self, plan: MemoryPlan) -> "Forecast | None":
         """What the run is expected to need; None where there is no limit."""
         if self.limit is None:

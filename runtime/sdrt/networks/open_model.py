@@ -27,6 +27,8 @@ from sdrt.text.tokenizer import Tokens
 
 KEPT = frozenset({"unet", *DECODERS.values()})
 """Networks that stay in memory after their use unless the caller says otherwise."""
+KEPT_BY_MANY = KEPT | {"text_encoder", "text_encoder_2", "vae_encoder"}
+"""Networks to keep by those who make picture after picture."""
 
 
 class OpenModel:

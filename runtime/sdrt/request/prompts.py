@@ -68,7 +68,15 @@ def _read_text(name: str, value: object, embeddings: object) -> str:
     if value is None and embeddings is not None:
         return ""
     if not isinstance(value, str):
-        raise UsageError(f"{name} is {value!r}; expected a text, or {name}_embeds")
+        raise UsageError(f"{name} is {value!r}; expected a text, or {name}_embeds", name)
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{name} has {value[error.start]!r}, which is half of a character or none; expected "
+            "valid Unicode (UTF-8 on the command line)",
+            name,
+        ) from error
     if value and embeddings is not None:
         raise UsageError(f"both {name} and {name}_embeds were given; give one of them")
     return value

@@ -7,16 +7,26 @@ from fastapi.concurrency import run_in_threadpool
 
 from sdrt.text.styles import known_styles
 from sdrt_server.a1111 import answers
-from sdrt_server.a1111.schema import ImageToImage, NewOptions, PngInfoRequest, TextToImage
-from sdrt_server.http.dependencies import ServiceOf
+from sdrt_server.a1111.schema import (
+    ErrorAnswer,
+    ImageToImage,
+    NewOptions,
+    PngInfoRequest,
+    TextToImage,
+)
 from sdrt_server.http.errors import describe
 from sdrt_server.http.pictures import from_base64
 from sdrt_server.http.streams import patient, while_connected
 from sdrt_server.jobs.job import Job
+from sdrt_server.native import routes as native
 from sdrt_server.native.picture_facts import picture_facts
-from sdrt_server.service import Service
+from sdrt_server.service import Service, ServiceOf
 
-router = APIRouter(prefix="/sdapi/v1", tags=["AUTOMATIC1111"])
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {**described, "model": ErrorAnswer} for status, described in native.ERRORS.items()
+}
+
+router = APIRouter(prefix="/sdapi/v1", tags=["AUTOMATIC1111"], responses=ERRORS)
 
 
 class Chosen:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from sdrt.errors import UsageError
 from sdrt.request.options import Options
+from sdrt.sampling.noise import MAX_SEED
 from sdrt.sampling.samplers.registry import SAMPLERS
 from sdrt_server.http.pictures import from_base64, open_picture
 from sdrt_server.infotext import read_sampler, split_loras
@@ -36,7 +37,7 @@ class TextToImage(BaseModel):
     negative_prompt: str = ""
     styles: list[str] | None = None
     """At most one."""
-    seed: Annotated[int, Field(ge=-1)] | None = None
+    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = None
     sampler_name: str | None = None
     sampler_index: str | None = None
     """The older name of `sampler_name`."""
@@ -170,6 +171,15 @@ def _resized(image: Image.Image, size: tuple[int, int], mode: int) -> Image.Imag
 def _without_hash(title: str) -> str:
     """The name of a model from its title, "name [hash]"."""
     return title.partition(" [")[0].strip()
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer of 400 and above."""
+
+    error: str
+    detail: str
+    body: str
+    errors: str
 
 
 class NewOptions(BaseModel):

@@ -41,6 +41,9 @@ STATUS: Mapping[type[SdrtError], int] = {
 FIELDS = {"steps": "num_inference_steps", "number of images": "num_images_per_prompt"}
 """Names of options where messages have other words for them."""
 A1111 = "/sdapi/"
+ELSEWHERE = ("body", "query", "path")
+"""Where a field is, at the beginning of its place in a request."""
+SHOWN = 3  # problems in a message
 
 log = logging.getLogger("sdrt.server")
 
@@ -58,7 +61,12 @@ def describe(error: Exception, private: Mapping[str, str]) -> dict[str, Any]:
         message = message.replace(path, name)
     option = getattr(error, "option", None)
     kind = type(error).__name__
-    return {"message": message, "type": kind, "param": FIELDS.get(str(option), option)}
+    return {"message": message, "type": kind, "param": _field(option) if option else None}
+
+
+def _field(option: str) -> str:
+    """The name of an option, for which messages may have spaces or other words."""
+    return FIELDS.get(option, option.replace(" ", "_"))
 
 
 def json_response(
@@ -100,11 +108,15 @@ def install(app: FastAPI, private: Mapping[str, str]) -> None:
         assert isinstance(error, RequestValidationError)
         app.state.service.metrics.refused("InvalidRequest")
         is_openai = request.url.path.startswith(("/v1/images", "/v3/"))
-        return error_response(request, 400 if is_openai else 422, _first_of(error))
+        said = _invalid(error, request.headers.get("content-type", ""))
+        return error_response(request, 400 if is_openai else 422, said)
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        said = {"message": str(error.detail), "type": "InvalidRequest"}
+        path = request.url.path[:80]
+        no_route = f"there is no {request.method} {path}; /docs lists what there is"
+        message = no_route if error.detail in ("Not Found", "Method Not Allowed") else error.detail
+        said = {"message": message, "type": "InvalidRequest"}
         return error_response(request, error.status_code, said, error.headers)
 
     async def on_mistake(request: Request, error: Exception) -> Response:
@@ -117,13 +129,19 @@ def install(app: FastAPI, private: Mapping[str, str]) -> None:
     app.add_exception_handler(Exception, on_mistake)
 
 
-def _first_of(error: RequestValidationError) -> dict[str, Any]:
-    """The first thing that is wrong with a body, in one sentence; never what was sent."""
-    first = error.errors()[0]
-    place = [part for part in first["loc"] if part not in ("body", "query", "path")]
-    name = str(place[0])[:80] if place else None
-    where = ".".join(str(part)[:80] for part in place)
-    more = len(error.errors()) - 1
-    rest = f", and {more} more" if more else ""
-    said = f"{where}: {first['msg']}{rest}" if where else f"the body: {first['msg']}{rest}"
-    return {"message": said, "type": "InvalidRequest", "param": name}
+def _invalid(error: RequestValidationError, content_type: str) -> dict[str, Any]:
+    """What is wrong with a body, in one sentence, and the first field; never what was sent."""
+    problems = error.errors()
+    places = [[part for part in each["loc"] if part not in ELSEWHERE] for each in problems]
+    if not any(places) and "json" not in content_type:
+        said = "the body is not said to be JSON; send it with Content-Type: application/json"
+        return {"message": said, "type": "InvalidRequest"}
+    named = [
+        f"{'.'.join(str(part)[:80] for part in place) or 'the body'}: {each['msg']}"
+        for place, each in zip(places, problems, strict=True)
+    ]
+    rest = len(named) - SHOWN
+    more = f"; and {rest} more" if rest > 0 else ""
+    field = str(places[0][0])[:80] if places[0] else None
+    said = "; ".join(named[:SHOWN]) + more
+    return {"message": said, "type": "InvalidRequest", "param": field}

@@ -20,9 +20,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from sdrt_server.http.errors import error_response
 
 OPEN = re.compile(
-    r"/(page/.*|healthz|readyz|v2/health/(live|ready)|v1/jobs/[0-9a-f]{32}/images/[^/]*)?"
+    r"/(page/.*|docs|openapi\.json|healthz|readyz|v2/health/(live|ready)|v1/jobs/[0-9a-f]{32}/images/[^/]*)?"
 )
-"""Paths that need no key: the page, whether the server is well, and pictures of secret names."""
+"""Paths that need no key: the page, what routes there are, whether the server is well, and pictures
+of secret names."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
 BODY_S = 60.0  # for which a request may send nothing before it is complete
 POLICY = (

@@ -79,16 +79,15 @@ async def patient(
             while not (await asyncio.wait({task}, timeout=every_s))[0]:
                 yield b" "
             error = task.exception()
-            answer = on_error(error) if isinstance(error, Exception) else await _threaded(body)
+            if isinstance(error, Exception):
+                answer = on_error(error)
+            else:
+                answer = await asyncio.to_thread(body)
             yield json.dumps(answer, ensure_ascii=True).encode()
         finally:
             task.cancel()
 
     return StreamingResponse(pieces(), media_type="application/json", headers=UNCACHED)
-
-
-async def _threaded(body: Callable[[], Any]) -> Any:
-    return await asyncio.to_thread(body)
 
 
 async def _left(request: Request) -> None:

@@ -29,6 +29,9 @@ class Order:
     """The prompt as it was given."""
     steps: int
     """How many steps its run has."""
+    width: int
+    """Pixels of each picture, with hires of the second pass's."""
+    height: int
     loras: tuple[str, ...] = ()
     """LoRAs as `FILE:WEIGHT`, to be in use while the job runs."""
     embeddings: tuple[str, ...] = ()
@@ -91,6 +94,7 @@ class Job:
     created: float = field(default_factory=time.time)
     progress: Progress = field(default_factory=Progress)
     outcome: Outcome | None = None
+    """What it made; with each picture's file in memory."""
     error: Exception | None = None
     wants_partial: bool = False
     """Whether the last guess is to be decoded once the job is cancelled."""
@@ -99,6 +103,11 @@ class Job:
     ended: float | None = None
     """When it ended, by the monotonic clock."""
     _listeners: set[Callable[[], object]] = field(default_factory=set)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its pictures."""
+        return sum(len(picture.png) for picture in self.outcome.pictures) if self.outcome else 0
 
     @property
     def elapsed(self) -> float | None:

@@ -11,8 +11,8 @@ from sdrt.errors import CancelledError
 from sdrt_server.errors import JobTimeoutError, QueueFullError, StoppingError, UnknownJobError
 from sdrt_server.jobs.job import Job
 
-KEPT_JOBS, KEPT_SECONDS = 64, 3600.0
-"""How many finished jobs are kept, and for how long."""
+KEPT_JOBS, KEPT_BYTES, KEPT_SECONDS = 64, 256 * 2**20, 3600.0
+"""How many finished jobs are kept, with how many bytes of pictures, and for how long."""
 FIRST_GUESS = 30.0
 """Seconds of a job, until one has shown how long it takes."""
 
@@ -75,13 +75,18 @@ class JobQueue:
             raise UnknownJobError(id)
         return job
 
+    def check_room(self) -> None:
+        """Raise `QueueFullError` or `StoppingError` if no job would be taken now."""
+        if self._is_stopping:
+            raise StoppingError
+        # One more than may wait, as the next to run is among them until the thread takes it.
+        if len(self._waiting) + bool(self._running) > self._max_waiting:
+            raise QueueFullError(self._max_waiting, self.seconds_until_free())
+
     def submit(self, job: Job) -> None:
-        """Put a job at the end; raises `QueueFullError` or `StoppingError`."""
+        """Put a job at the end; raises as `check_room` does."""
         with self._lock:
-            if self._is_stopping:
-                raise StoppingError
-            if len(self._waiting) >= self._max_waiting:
-                raise QueueFullError(len(self._waiting), self.seconds_until_free())
+            self.check_room()
             self._waiting.append(job)
             self._tell_positions()
             self._has_work.notify()
@@ -168,14 +173,17 @@ class JobQueue:
 
     def _end(self, job: Job, error: Exception | None) -> None:
         """Keep a job as finished, and tell whoever watches it."""
-        job.error = error
+        job.error = _without_frames(error) if error else None
         job.ended, job.run = time.monotonic(), None
         if error is None and job.elapsed:
             self._mean_s = 0.7 * self._mean_s + 0.3 * job.elapsed
         self._finished[job.id] = job
         self._forget()
         is_cancelled = isinstance(error, CancelledError)
-        self._on_end(job)
+        try:
+            self._on_end(job)
+        except Exception:  # whatever it is, whoever waits for the job gets an answer
+            log.exception("the end of job %s could not be counted", job.id)
         job.update(
             state="done" if error is None else "cancelled" if is_cancelled else "failed",
             stage="finished",
@@ -185,16 +193,28 @@ class JobQueue:
         )
 
     def _forget(self) -> None:
-        """Drop the oldest finished jobs, with their pictures."""
+        """Drop the oldest finished jobs, with their pictures; what was just made stays."""
         oldest = time.monotonic() - KEPT_SECONDS
-        while self._finished:
-            first = next(iter(self._finished.values()))
-            if len(self._finished) <= KEPT_JOBS and (first.ended or 0) > oldest:
+        size = sum(job.size for job in self._finished.values())
+        for job in tuple(self._finished.values()):
+            is_old = (job.ended or 0) < oldest
+            is_much = size > KEPT_BYTES and len(self._finished) > 1
+            if not (is_old or is_much or len(self._finished) > KEPT_JOBS):
                 return
-            del self._finished[first.id]
+            size -= job.size
+            del self._finished[job.id]
 
     def _tell_positions(self) -> None:
         before = 1 if self._running else 0
         for position, job in enumerate(self._waiting):
             if job.progress.ahead != position + before:
                 job.update(ahead=position + before)
+
+
+def _without_frames(error: Exception) -> Exception:
+    """The error without its tracebacks, whose frames would keep a run's arrays in memory."""
+    linked: BaseException | None = error
+    while linked is not None:
+        linked.__traceback__ = None
+        linked = linked.__cause__ or linked.__context__
+    return error

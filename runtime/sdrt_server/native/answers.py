@@ -33,6 +33,8 @@ def job_answer(
         "prompt": job.order.prompt,
         "created": job.created,
         "ahead": now.ahead,
+        "width": job.order.width,
+        "height": job.order.height,
         "step": now.step,
         "steps": job.order.steps,
         "elapsed": job.elapsed,
@@ -112,7 +114,11 @@ def _model(served: ServedModel) -> dict[str, Any]:
         "decoders": ["full", *(["tiny"] if "tae" in served.previews else [])],
         "previews": list(served.previews),
         "speeds": [
-            {"name": name, "summary": own if name == "exact" else preset.summary()}
+            {
+                "name": name,
+                "summary": own if name == "exact" else preset.summary(),
+                "options": preset.options,
+            }
             for name, preset in presets.items()
             if preset.warning is None
         ],

@@ -12,7 +12,6 @@ from starlette.datastructures import UploadFile as Upload
 
 from sdrt.errors import UsageError
 from sdrt_server.errors import UnknownJobError
-from sdrt_server.http.dependencies import ServiceOf
 from sdrt_server.http.errors import json_response
 from sdrt_server.http.pictures import MEDIA_TYPES, Format, encoded, to_base64
 from sdrt_server.http.streams import KEEP_OPEN, event, event_stream
@@ -27,7 +26,7 @@ from sdrt_server.native.schema import (
     JobRequest,
     PictureFacts,
 )
-from sdrt_server.service import Service
+from sdrt_server.service import Service, ServiceOf
 
 SUFFIXES: dict[str, Format] = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
 REFERENCE = {"$ref": "#/components/schemas/JobRequest"}

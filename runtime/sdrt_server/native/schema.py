@@ -5,11 +5,13 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field
 
 from sdrt.request.options import Options, Speed
+from sdrt.sampling.noise import MAX_SEED
 from sdrt_server.http.pictures import from_base64, open_picture
 from sdrt_server.jobs.job import PreviewKind, Stage, State
 from sdrt_server.service import Ask
 
 Pair = tuple[int, int]
+Seed = Annotated[int, Field(ge=-1, le=MAX_SEED)]
 OTHER = frozenset({"model", "prompt", "loras", "embeddings", "refiner", "refiner_start", "preview"})
 """Fields that are not options of a run."""
 PICTURES = ("image", "mask")
@@ -46,7 +48,7 @@ class JobRequest(Body):
     """Pixels, a multiple of 8; the default is the model's, or the image's."""
     height: int | None = None
     """Pixels, a multiple of 8; the default is the model's, or the image's."""
-    seed: Annotated[int, Field(ge=-1)] | list[int] | None = None
+    seed: Seed | list[Seed] | None = None
     """The seed of the first picture, or one for each; drawn if it is left out or -1."""
     num_images_per_prompt: Annotated[int, Field(ge=1)] = 1
     """How many pictures."""
@@ -185,6 +187,9 @@ class JobAnswer(BaseModel):
     """Seconds since 1970."""
     ahead: int | None
     """How many jobs come before it; null unless it waits."""
+    width: int
+    """Pixels of each picture that it makes."""
+    height: int
     step: int
     """How many steps are done."""
     steps: int

@@ -7,14 +7,13 @@ from fastapi.concurrency import run_in_threadpool
 from PIL import Image, ImageChops
 
 from sdrt.errors import UnsupportedError, UsageError
-from sdrt_server.http.dependencies import ServiceOf
 from sdrt_server.http.errors import json_response
 from sdrt_server.http.pictures import open_picture
 from sdrt_server.http.streams import event_stream, while_connected
 from sdrt_server.jobs.job import Job
 from sdrt_server.openai.answers import Kind, answer, stream
 from sdrt_server.openai.schema import EditRequest, GenerationRequest, ImagesRequest
-from sdrt_server.service import Ask, Service
+from sdrt_server.service import Ask, Service, ServiceOf
 
 router = APIRouter(tags=["OpenAI"])
 

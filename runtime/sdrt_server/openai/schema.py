@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.request.options import Options, Speed
+from sdrt.sampling.noise import MAX_SEED
 from sdrt_server.http.pictures import Format
 from sdrt_server.service import Ask
 
@@ -51,8 +52,8 @@ class ImagesRequest(BaseModel):
     negative_prompt: str | None = None
     num_inference_steps: Annotated[int, Field(ge=1)] | None = None
     guidance_scale: Annotated[float, Field(ge=0)] | None = None
-    seed: Annotated[int, Field(ge=-1)] | None = None
-    rng_seed: Annotated[int, Field(ge=0)] | None = None
+    seed: Annotated[int, Field(ge=-1, le=MAX_SEED)] | None = None
+    rng_seed: Annotated[int, Field(ge=0, le=MAX_SEED)] | None = None
     """The same as `seed`, by the name of OpenVINO Model Server."""
     num_images_per_prompt: Annotated[int, Field(ge=1)] | None = None
     """The same as `n`."""
@@ -100,7 +101,7 @@ class ImagesRequest(BaseModel):
             prompt=self.prompt,
             options=cast(Options, options),
             model=None if is_theirs else self.model,
-            preview=None if self.stream else "none",
+            preview=None if self.stream and self.partial_images else "none",
         )
 
 

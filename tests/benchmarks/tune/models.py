@@ -30,6 +30,7 @@ SPACE = Space(
     schedulers=("default", "karras"),
     steps=(3, 4),
     plain_steps=(2, 3, 5),
+    shipped=(Setting(sampler="dpm++2m", steps=4, scheduler="karras", sigma_min=0.1),),
 )
 
 

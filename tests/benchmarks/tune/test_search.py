@@ -61,7 +61,7 @@ def test_every_setting_of_the_space_is_tried_and_the_peers_default(
 ) -> None:
     _, found = searched
     tried = {each.setting for each in found.results}
-    assert {*SPACE.families(), *SPACE.plain(), SPACE.peers_default} <= tried
+    assert {*SPACE.families(), *SPACE.plain(), SPACE.peers_default, *SPACE.shipped} <= tried
     assert all(len(each.psnr_db) == 2 for each in found.results)
     best = Report.of(found)
     for each in best.front:

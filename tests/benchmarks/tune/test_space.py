@@ -7,6 +7,7 @@ import pytest
 from sdrt.artifact import Artifact
 from sdrt.request.options import Options
 from sdrt.request.resolve import resolve
+from sdrt.request.speed import SPEEDS
 from sdrt_bench.tune.setting import Setting
 from sdrt_bench.tune.space import Space
 from tests.benchmarks.tune.models import SMALL, SPACE, Opened, plain
@@ -85,6 +86,16 @@ def test_neighbours_differ_in_one_value() -> None:
     assert {each.rho for each in near} == {3.5, 5.0, None, 10.0}
     assert {each.guidance_end for each in near} == {1.0, 0.9, 0.8, 0.7}
     assert {each.guidance_start for each in near} == {0.0, 0.1, 0.2}
+
+
+def test_the_presets_that_come_with_sdrt_are_among_the_first_settings(demo: Artifact) -> None:
+    pipe = Opened(demo).open()
+    shipped = Space.of([pipe], SMALL).shipped
+    assert [each.steps for each in shipped] == [10, 8]
+    for name, each in zip(SPEEDS[1:], shipped, strict=True):
+        preset = pipe.start("", speed=name).request
+        chosen = pipe.start("", **each.options).request
+        assert preset.sampler_settings == chosen.sampler_settings
 
 
 def test_tricks_are_tried_where_they_apply() -> None:

@@ -13,7 +13,6 @@ import pytest
 import sdrt
 from sdrt.artifact import open_artifact
 from sdrt.cli.main import cli
-from sdrt_export import exporter
 from sdrt_export.cli.export import export
 from sdrt_export.cli.run_export import run_export
 from sdrt_export.export_options import ExportOptions
@@ -22,6 +21,7 @@ from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from tests.conftest import Sharing
 from tests.export.cli.export_command import ROOT
+from tests.export.shared_traces import MadeOnce, shared_trace
 from tests.runtime.cli.command_line import assert_fails, run_here
 
 Done = subprocess.CompletedProcess[str]
@@ -54,12 +54,11 @@ def test_the_command_prints_parity_time_and_memory(
 
 
 def test_a_disk_that_fills_up_leaves_nothing(
-    export_here: Callable[..., Done], shared_traces: Sharing, tmp_path: Path
+    export_here: Callable[..., Done], made_once: MadeOnce, tmp_path: Path
 ) -> None:
     """A limit on the size of files stands for the disk."""
-    with shared_traces():
-        for network in networks(RandomCheckpoint.from_preset(*read_preset("tiny"))):
-            exporter.trace(network)  # for all tests, before files are limited
+    for network in networks(RandomCheckpoint.from_preset(*read_preset("tiny"))):
+        shared_trace(network, made_once)  # for all tests, before files are limited
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:

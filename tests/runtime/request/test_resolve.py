@@ -64,6 +64,7 @@ def test_what_is_left_out_comes_from_the_model(pipe: Pipeline, tiny: Artifact) -
     ("prompt", "options", "message"),
     [
         (None, {}, "prompt is None; expected a text, or prompt_embeds"),
+        ("a \udcff", {}, r"prompt has '\\udcff', which is half of a character or none; expected"),
         ("a boat", {"prompt_embeds": EMBEDS}, "both prompt and prompt_embeds were given"),
         (
             "a boat",
@@ -153,6 +154,7 @@ def test_embeddings_that_cannot_be_are_refused_before_any_work(
         ({"clip_skip": 3}, "clip_skip is 3; expected"),
         ({"clip_skip": 1.0}, "clip_skip is 1.0; expected"),
         ({"negative_prompt": None}, "negative_prompt is None; expected a text"),
+        ({"negative_prompt": "\ud800"}, "negative_prompt has .*valid Unicode"),
         ({"image": Image.new("RGB", (64, 64)), "paste": False}, "paste was given without a mask"),
         ({"wdith": 64}, "unknown option 'wdith'; known: aesthetic_score, cache_depth, "),
     ],

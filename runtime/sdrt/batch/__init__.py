@@ -1,0 +1,1 @@
+"""Many pictures: rows of options in, files and a record out."""
