@@ -1,5 +1,6 @@
 #include "sampling/sampler_settings.hpp"
 
+#include "errors.hpp"
 #include "sampling/option_values.hpp"
 #include "sampling/samplers/registry.hpp"
 #include "sampling/sigma_schedules.hpp"
