@@ -95,7 +95,7 @@ class Service:
         self.limits.check_run(run)
         if preview == "tae":
             run.will_decode("tiny")
-        served.pipe.budget.check_alone(run.model, run.request, self.shelf.empty_bytes)
+        run.check_alone(self.shelf.empty_bytes)
         size = run.request.hires or run.request
         order = Order(
             model=served.name,

@@ -1,4 +1,5 @@
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ from sdrt.artifact import Artifact
 from sdrt.backends.fake import FakeBackend
 from sdrt.errors import OutOfMemoryError, UsageError
 from sdrt.images.png import png_bytes
-from sdrt.memory.estimate import MemoryPlan
+from sdrt.manifest import TINY_DECODER
+from sdrt.memory.budget import Budget
+from sdrt.networks.open_model import KEPT_BY_MANY
 from sdrt.pipeline import Pipeline, load
 from sdrt.request.options import Options
 from sdrt_server.errors import InternalError, UnknownModelError
@@ -18,7 +21,8 @@ from sdrt_server.limits import Limits
 from sdrt_server.models.adapter_files import AdapterFiles
 from sdrt_server.server import open_port
 from sdrt_server.service import Ask, Service
-from tests.runtime.fakes import pretend_tiny
+from tests.runtime.fakes import pretend_demo, pretend_tiny
+from tests.runtime.memory.test_estimate import GB, WEIGHTS, sd15
 from tests.server.jobs.test_queue import wait_for
 
 SMALL: Options = {"width": 64, "height": 64, "num_inference_steps": 3}
@@ -114,25 +118,59 @@ def test_a_machine_without_enough_memory_is_told_from_one_that_is_full(
     service.queue.stop()
 
 
-def test_the_model_used_least_recently_leaves_memory_first(
-    tiny: Artifact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pipes = {name: Pipeline(tiny, FakeBackend(pretend_tiny)) for name in "abc"}
-    service = Service(pipes)
-    loaded: list[set[str]] = []
+@pytest.fixture
+def large(demo: Artifact, monkeypatch: pytest.MonkeyPatch) -> dict[str, Pipeline]:
+    """Three models with files as large as Stable Diffusion 1.5's, 10 GB of memory allowed.
 
-    def make(name: str) -> None:
-        assert made(service, Ask("x", SMALL, model=name)).error is None
-        loaded.append({other for other, pipe in pipes.items() if pipe.loaded})
+    Two fit. An engine that computes nothing stands in for theirs, so what they would take is added
+    to what the process has.
+    """
+    manifest = sd15(demo, "fp32").manifest
+    artifact = replace(demo, manifest=manifest)
+    pipes = {
+        name: Pipeline(
+            artifact,
+            FakeBackend(pretend_demo, name="onnxruntime"),
+            keep=KEPT_BY_MANY,
+            max_memory="10G",
+        )
+        for name in "abc"
+    }
 
-    def holds(budget: object, plan: MemoryPlan) -> bool:
-        """Whether no more than two models are in memory."""
-        return sum(bool(pipe.loaded) for pipe in pipes.values()) <= 2
+    def resident_bytes() -> int:
+        networks = (network for pipe in pipes.values() for network in pipe.loaded)
+        return GB // 10 + sum(4 * WEIGHTS[network] for network in networks)
 
-    monkeypatch.setattr("sdrt.memory.budget.Budget.holds", holds)
+    monkeypatch.setattr(Artifact, "check", lambda self, file, remember=True: self.root / file)
+    monkeypatch.setattr(machine, "resident_bytes", resident_bytes)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: (64 * GB, 64 * GB))
+    return pipes
+
+
+def test_the_model_used_least_recently_leaves_memory_first(large: dict[str, Pipeline]) -> None:
+    service = Service(large)
+    loaded: list[str] = []
     for name in "abacb":
-        make(name)
-    assert loaded == [{"a"}, {"a", "b"}, {"a", "b"}, {"a", "b", "c"}, {"b", "c"}]
+        assert made(service, Ask("x", SMALL, model=name)).error is None
+        loaded.append("".join(other for other, pipe in large.items() if pipe.loaded))
+    assert loaded == ["a", "ab", "ab", "ac", "bc"]
+    service.queue.stop()
+
+
+def test_previews_count_at_the_door(demo: Artifact, large: dict[str, Pipeline]) -> None:
+    """A decoder for previews is in memory while the U-Net is."""
+    graphs = large["a"].manifest.graphs
+    with_tiny = {**graphs, TINY_DECODER: graphs["vae_decoder"]}
+    manifest = large["a"].manifest.model_copy(update={"graphs": with_tiny})
+    options: Options = {"width": 512, "height": 512, "num_inference_steps": 1}
+    backend = FakeBackend(pretend_demo, name="onnxruntime")
+    run = Pipeline(replace(demo, manifest=manifest), backend).start("x", **options)
+    service = Service({"a": Pipeline(replace(demo, manifest=manifest), backend)})
+    limit = service.shelf.empty_bytes + run.plan.peak()[1] + GB // 10
+    service.shelf.find("a").pipe.budget = Budget(limit)
+    assert service.submit(Ask("x", options, preview="proj"))
+    with pytest.raises(OutOfMemoryError, match="previews need the U-Net and vae_decoder_tiny"):
+        service.submit(Ask("x", options, preview="tae"))
     service.queue.stop()
 
 

@@ -98,6 +98,27 @@ class DenoisingPass:
         return self.own_plan or self.budget.plan(self.model, self.request, self.previewer)
 
     @property
+    def planned(self) -> "tuple[DenoisingPass, ...]":
+        """The passes of a run of this pass alone that memory is planned for."""
+        return (self,)
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is memory for it now, with nothing changed to save some."""
+        return self.budget.holds(self._simplest_plan())
+
+    def check_alone(self, before: int) -> None:
+        """Raise `OutOfMemoryError` for what does not fit even where nothing is loaded.
+
+        `before` is what the process has in memory then, in bytes.
+        """
+        may_tile = self.request.vae_tiling == "auto"
+        self.budget.check_alone(self._simplest_plan(), may_tile, before)
+
+    def _simplest_plan(self) -> MemoryPlan:
+        return MemoryPlan.for_request(self.model, self.request, self.previewer)
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height and width of one image's latents."""
         return latent_shape(self.model.manifest, self.request)

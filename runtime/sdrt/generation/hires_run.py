@@ -49,6 +49,11 @@ class HiresPasses:
         """How both run within the memory that there is."""
         return self.first.plan
 
+    @property
+    def planned(self) -> tuple[DenoisingPass, ...]:
+        """The first pass, whose plan has the sizes of both."""
+        return (self.first,)
+
     def with_previews(self, decoder: str | None) -> "HiresPasses":
         """The same with a decoder in memory beside the U-Net."""
         return HiresPasses(self.first.with_previews(decoder))

@@ -79,6 +79,11 @@ class RefinerPasses:
         _ = self._refiner.plan
         return self._base.plan
 
+    @property
+    def planned(self) -> tuple[DenoisingPass, ...]:
+        """Both passes: the base leaves memory before the refiner comes."""
+        return self._base, self._refiner
+
     def with_previews(self, decoder: str | None) -> "RefinerPasses":
         """The same with a decoder in memory beside each U-Net."""
         return RefinerPasses(

@@ -31,6 +31,11 @@ class Passes(Protocol):
         """How they run within the memory that there is; raises `OutOfMemoryError`."""
         ...
 
+    @property
+    def planned(self) -> tuple[DenoisingPass, ...]:
+        """Those of them that memory is planned for."""
+        ...
+
     def __len__(self) -> int:
         """How many steps they make."""
         ...
@@ -85,6 +90,19 @@ class Run:
         Raises `OutOfMemoryError` for what does not fit.
         """
         return self._passes.plan
+
+    @property
+    def fits(self) -> bool:
+        """Whether there is memory for it now, with nothing changed to save some."""
+        return all(denoising.fits for denoising in self._passes.planned)
+
+    def check_alone(self, before: int) -> None:
+        """Raise `OutOfMemoryError` for a run that does not fit even where nothing is loaded.
+
+        `before` is what the process has in memory then, in bytes.
+        """
+        for denoising in self._passes.planned:
+            denoising.check_alone(before)
 
     def __iter__(self) -> Iterator[Step]:
         """Yield each step once it is done."""

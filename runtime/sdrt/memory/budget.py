@@ -91,17 +91,16 @@ class Budget:
         is_available = not self.respects_machine or _is_available(plan)
         return not _is_known(plan) or (self._keeps_limit(plan) and is_available)
 
-    def check_alone(self, model: OpenModel, request: Request, before: int) -> None:
-        """Raise `OutOfMemoryError` for a request that does not fit even where nothing is loaded.
+    def check_alone(self, plan: MemoryPlan, may_tile: bool, before: int) -> None:
+        """Raise `OutOfMemoryError` for a run that does not fit even where nothing is loaded.
 
         `before` is what the process has in memory then, in bytes.
         """
-        plan = MemoryPlan.for_request(model, request)
         if not _is_known(plan):
             return
         plan = replace(plan, loaded=frozenset(), before=before)
         apart = replace(self, respects_machine=False)
-        plan = apart.fit(plan, may_tile=request.vae_tiling == "auto")
+        plan = apart.fit(plan, may_tile)
         apart.check(plan)
         name, needed = plan.peak()
         total, _ = machine.memory_bytes()

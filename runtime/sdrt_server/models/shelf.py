@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from sdrt import machine
 from sdrt.generation.run import Run
 from sdrt.manifest import TINY_DECODER
-from sdrt.memory.estimate import MemoryPlan
 from sdrt.pipeline import Pipeline
 from sdrt.validation import hint
 from sdrt_server.errors import UnknownModelError
@@ -65,7 +64,8 @@ class Shelf:
         """Put the adapters of a job in use, and make room for its run.
 
         Networks of other models leave memory, those of the model that was used least recently
-        first. Call it only between two runs.
+        first; then the model's own of earlier runs, of which it may need fewer. Call it only
+        between two runs.
         """
         if order.loras != served.loras:
             served.pipe.use_loras(*order.loras)
@@ -74,10 +74,9 @@ class Shelf:
             served.pipe.use_embeddings(*order.embeddings)
             served.embeddings = order.embeddings
         served.last_use = next(self._uses)
-        others = (other for other in self.models.values() if other is not served)
-        loaded = [other for other in others if other.pipe.loaded]
-        for other in sorted(loaded, key=lambda other: other.last_use):
-            if served.pipe.budget.holds(MemoryPlan.for_request(run.model, run.request)):
+        loaded = [model for model in self.models.values() if model.pipe.loaded]
+        for model in sorted(loaded, key=lambda model: model.last_use):
+            if run.fits:
                 return
-            other.pipe.release()
+            model.pipe.release()
             machine.give_back_memory()
