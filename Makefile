@@ -4,8 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Compiled when first imported: compiling all of torch and its kin ahead takes a minute.
-INSTALL := -m pip --disable-pip-version-check install --quiet --no-compile --constraint constraints.txt
+INSTALL := -m pip --disable-pip-version-check install --quiet $(PIP_FLAGS) --constraint constraints.txt
 PIP := $(BIN)/python $(INSTALL)
 
 # A file of tests is one process's, for what its tests share; tests/conftest.py puts long ones first.

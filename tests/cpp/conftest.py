@@ -3,12 +3,9 @@
 Nothing is skipped where a compiler is missing: the build says what to install, and the tests fail.
 """
 
-import fcntl
 import json
 import os
-import shutil
 import subprocess
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,51 +13,21 @@ from typing import Any
 import pytest
 
 from sdrt.artifact import Artifact
+from tests.cpp.builds import build_host, build_sanitized
 from tests.cpp.commands import Ask, Command, Run
 from tests.cpp.models import small_model
-from tests.processors import all_processors
-
-ROOT = Path(__file__).parents[2]
-USERS_ENVIRONMENT = dict(os.environ)
-"""As it is before tests get a cache of their own: ccache keeps its results in the user's."""
-
-
-def build(name: str, *options: str) -> Path:
-    """Build into `build/NAME`; what did not change since the last time is not compiled again."""
-    folder = ROOT / "build" / name
-    folder.parent.mkdir(exist_ok=True)
-    script = str(ROOT / "runtime/cpp/build.sh")
-    command = [script, str(folder), sys.executable, *options]
-    with open(folder.parent / "lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests run in several processes
-        with all_processors():
-            done = subprocess.run(command, env=USERS_ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, f"{done.stdout[-8000:]}\n{done.stderr[-4000:]}"
-    return folder
 
 
 @pytest.fixture(scope="session")
 def host_build() -> Path:
     """The folder with `sdrt-host` and `libsdrt.so`."""
-    return build("cpp")
+    return build_host()
 
 
 @pytest.fixture(scope="session")
 def sanitized_build() -> Path:
-    """The same with test programs, and with the address and the undefined behaviour sanitizer.
-
-    Gold links it in half the time, where it is installed.
-    """
-    flags = "-O0 -D_GLIBCXX_ASSERTIONS"
-    if shutil.which("ld.gold"):
-        flags += " -fuse-ld=gold"
-    return build(
-        "cpp-sanitized",
-        "-DSDRT_TESTS=ON",
-        "-DSDRT_SANITIZE=ON",
-        "-DCMAKE_BUILD_TYPE=Sanitized",
-        f"-DCMAKE_CXX_FLAGS={flags}",
-    )
+    """The same with test programs, and with the sanitizers."""
+    return build_sanitized()
 
 
 @pytest.fixture(scope="session")

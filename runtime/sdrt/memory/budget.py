@@ -88,8 +88,9 @@ class Budget:
 
     def holds(self, plan: MemoryPlan) -> bool:
         """Whether a run fits as it is planned, with nothing changed."""
-        is_available = not self.respects_machine or _is_available(plan)
-        return not _is_known(plan) or (self._keeps_limit(plan) and is_available)
+        if not _is_known(plan):
+            return True
+        return self._keeps_limit(plan) and (not self.respects_machine or _is_available(plan))
 
     def check_alone(self, plan: MemoryPlan, may_tile: bool, before: int) -> None:
         """Raise `OutOfMemoryError` for a run that does not fit even where nothing is loaded.

@@ -1,6 +1,5 @@
 """`sdrt export` from outside: what it prints, and its exit codes."""
 
-import os
 import re
 import resource
 import subprocess
@@ -20,7 +19,6 @@ from sdrt_export.graphs.networks import networks
 from sdrt_export.presets import read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from tests.conftest import Sharing
-from tests.export.cli.export_command import ROOT
 from tests.export.shared_traces import MadeOnce, shared_trace
 from tests.runtime.cli.command_line import assert_fails, run_here
 
@@ -106,7 +104,9 @@ def test_a_missing_extra_is_named_with_its_remedy(
     assert caught.value.exit_code == 9
 
 
-def test_optimum_knows_the_command_and_the_networks(tmp_path: Path) -> None:
+def test_optimum_knows_the_command_and_the_networks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from optimum.exporters.tasks import TasksManager
 
     import sdrt_export.graphs.optimum_configs  # noqa: F401
@@ -121,14 +121,9 @@ def test_optimum_knows_the_command_and_the_networks(tmp_path: Path) -> None:
     assert constructor is not None
     commands = optimum_cli.load_optimum_namespace_cli_commands()
     assert "sdrt" in [command.name for command, _ in commands if hasattr(command, "name")]
-    roots = os.pathsep.join(str(ROOT / root) for root in ("runtime", "export"))
-    done = subprocess.run(
-        [sys.executable, "-m", "optimum.commands.optimum_cli", "export", "sdrt"]
-        + ["-m", str(tmp_path), str(tmp_path / "out")],
-        env={**os.environ, "PYTHONPATH": roots},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 3, done.stderr
-    assert "is an empty folder; expected a diffusers folder" in done.stderr
+    arguments = ["export", "sdrt", "-m", str(tmp_path), str(tmp_path / "out")]
+    monkeypatch.setattr(sys, "argv", ["optimum-cli", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        optimum_cli.main()
+    assert caught.value.code == 3
+    assert "is an empty folder; expected a diffusers folder" in capsys.readouterr().err

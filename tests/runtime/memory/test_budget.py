@@ -148,7 +148,9 @@ def test_what_fits_or_is_not_known_passes(demo: Artifact, monkeypatch: pytest.Mo
     available(monkeypatch, 0.0)  # a system that does not tell
     Budget().check(plan(sd15(demo, "fp32"), "onnxruntime", "fp32"))
     available(monkeypatch, 0.1)
-    Budget().check(plan(sd15(demo, "fp32"), "tensorrt", "fp32"))
+    unknown = plan(sd15(demo, "fp32"), "tensorrt", "fp32")
+    Budget().check(unknown)
+    assert Budget().holds(unknown)
 
 
 def test_a_run_that_does_not_fit_loads_nothing(

@@ -95,7 +95,7 @@ def unlike() -> Array:
     """Two rows of three scenes that have nothing in common: what norms of tiles dislike most."""
     scenes = drawn(scene_prompts(6))
     pixels = np.concatenate([np.concatenate(list(scenes[i : i + 3]), axis=1) for i in (0, 3)])
-    return InitImage(np.asarray(Image.fromarray(pixels).resize((560, 448)))[None], 1).tensor()
+    return InitImage(np.asarray(Image.fromarray(pixels).resize((416, 320)))[None], 1).tensor()
 
 
 @pytest.mark.slow
@@ -104,7 +104,7 @@ def test_the_embedded_model_makes_the_same_picture_in_tiles(
     unlike: Array, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Smaller tiles, so that a smaller picture does.
-    monkeypatch.setattr(Tiling, "for_size", lambda height, width: Tiling(tile=56))
+    monkeypatch.setattr(Tiling, "for_size", lambda height, width: Tiling(tile=40))
     pipe = sdrt.load(backend=backend, precision="fp32")
     whole, tiled = (
         pipe.encode_image(unlike, RunState(tiles_vae=is_tiled)) for is_tiled in (False, True)

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from sdrt.errors import UnsupportedError, WriteError
@@ -145,9 +146,12 @@ def _make(spec: EnvironmentSpec, folder: Path, pip_options: Sequence[str]) -> No
     shutil.rmtree(folder, ignore_errors=True)
     log = folder.with_suffix(".log")
     log.unlink(missing_ok=True)
-    venv.create(folder, with_pip=True)
+    # A pip of its own would take longer to install than most of the packages.
+    has_pip = find_spec("pip") is not None
+    venv.create(folder, with_pip=not has_pip)
     python = Environment(folder).python
-    pip = (str(python), "-m", "pip", "--no-input", "--disable-pip-version-check")
+    own = (sys.executable, "-m", "pip", "--python", python) if has_pip else (python, "-m", "pip")
+    pip = (*map(str, own), "--no-input", "--disable-pip-version-check")
     _call(
         (*pip, "install", *pip_options, *spec.requirements),
         spec,
