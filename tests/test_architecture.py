@@ -41,7 +41,7 @@ LAYERS = {
         ("files",),
         # The bottom: values, types and facts that any package may name.
         ("manifest", "validation", "machine"),
-        ("arrays", "errors", "version"),
+        ("arrays", "cores", "errors", "version"),
     ),
     "sdrt_server": (
         ("cli",),

@@ -2,12 +2,12 @@
 
 import ctypes
 import gc
-import math
-import os
 import platform
 import re
 import sys
 from pathlib import Path
+
+from sdrt.cores import control_group_folders, placement
 
 DECISIVE_FLAGS = (
     "avx2",
@@ -65,14 +65,8 @@ def has_int8() -> bool:
 
 
 def usable_cores() -> int:
-    """Physical cores that this process may use: affinity, hyper-threads and container quota."""
-    allowed = _allowed_processors()
-    siblings = {
-        _read(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list") or str(cpu)
-        for cpu in allowed
-    }
-    quota = _container_quota()
-    return max(1, min(len(siblings), math.ceil(quota) if quota else len(siblings)))
+    """How many threads a process computes with unless it is told: see `cores.placement`."""
+    return placement().threads
 
 
 def memory_bytes() -> tuple[int, int]:
@@ -140,41 +134,27 @@ def _own_memory(name: str) -> int:
     return int(match.group(1)) * 1024 if match else 0
 
 
-def _allowed_processors() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
+def _container_memory(root: Path = Path("/")) -> tuple[int, int] | None:
+    """Bytes that control groups allow, and how many are left; None without a limit."""
+    limits = []
+    for folder in control_group_folders(root, "memory"):
+        for limit_name, used_name in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            limit, used = _read(folder / limit_name), _read(folder / used_name)
+            if limit.isdecimal() and used.isdecimal():
+                # Pages of files that were not used lately are freed when memory is needed.
+                stat = _read(folder / "memory.stat")
+                match = re.search(r"^(?:total_)?inactive_file (\d+)$", stat, re.MULTILINE)
+                spare = int(match.group(1)) if match else 0
+                limits.append((int(limit), max(0, int(limit) - int(used) + spare)))
+    if not limits:
+        return None
+    return min(limit for limit, _ in limits), min(free for _, free in limits)
 
 
-def _container_quota() -> float | None:
-    """The number of processors that a control group allows; None without a limit."""
-    parts = _read("/sys/fs/cgroup/cpu.max").split()
-    if len(parts) == 2 and parts[0] != "max":
-        return float(parts[0]) / float(parts[1])
-    quota = _read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").strip()
-    period = _read("/sys/fs/cgroup/cpu/cpu.cfs_period_us").strip()
-    if quota and period and int(quota) > 0:
-        return int(quota) / int(period)
-    return None
-
-
-def _container_memory() -> tuple[int, int] | None:
-    """Bytes that a control group allows, and how many are left; None without a limit."""
-    for folder, limit_name, used_name in (
-        ("/sys/fs/cgroup", "memory.max", "memory.current"),
-        ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        limit, used = _read(f"{folder}/{limit_name}"), _read(f"{folder}/{used_name}")
-        if limit.isdigit() and used.isdigit():
-            # Pages of files that were not used lately are freed when memory is needed.
-            stat = _read(f"{folder}/memory.stat")
-            match = re.search(r"^(?:total_)?inactive_file (\d+)$", stat, re.MULTILINE)
-            spare = int(match.group(1)) if match else 0
-            return int(limit), max(0, int(limit) - int(used) + spare)
-    return None
-
-
-def _read(path: str) -> str:
+def _read(path: str | Path) -> str:
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError:

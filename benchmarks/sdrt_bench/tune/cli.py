@@ -39,7 +39,7 @@ class ModelOptions:
     )
     backend: str | None = option("--backend", help="openvino or onnxruntime.")
     threads: int | None = option(
-        "-t", "--threads", type=int, help="Default: the cores this process may use."
+        "-t", "--threads", type=int, help="Default: as many as `sdrt doctor` shows."
     )
     precision: "Precision | None" = option(
         "--precision", help="Precision to execute: fp32, bf16 or int8."

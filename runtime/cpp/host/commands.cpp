@@ -1,5 +1,6 @@
 #include "commands.hpp"
 
+#include "cores.hpp"
 #include "errors.hpp"
 
 #include <algorithm>
@@ -17,7 +18,7 @@ std::vector<Option> engine_options() {
         {{"--model", "-m"}, "PATH", "Model folder, made by: sdrt export."},
         {{"--backend"}, "NAME", "openvino or onnxruntime; default: the fastest of this build."},
         {{"--device"}, "NAME", "The engine's device, for example CPU or GPU."},
-        {{"--threads", "-t"}, "N", "Default: the cores this process may use."},
+        {{"--threads", "-t"}, "N", "Default: one for each core that suits: no slow or far ones."},
         {{"--precision"}, "NAME", "What the engine should execute: fp32, bf16 or int8."},
         {{"--retry-precision"},
          "",
@@ -27,6 +28,10 @@ std::vector<Option> engine_options() {
 }
 
 LoadOptions load_options(const Arguments& arguments) {
+    const auto cores = placement();
+    if (cores.is_part && !arguments.text("--threads")) {
+        take(cores);
+    }
     LoadOptions options;
     options.engine = {arguments.text("--backend"), arguments.text("--device"),
                       arguments.text("--precision"), arguments.whole("--threads")};

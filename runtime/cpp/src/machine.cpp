@@ -1,46 +1,17 @@
 #include "machine.hpp"
 
-#include <sched.h>
 #include <sys/resource.h>
 
-#include <algorithm>
-#include <cctype>
-#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <map>
 #include <set>
 #include <sstream>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace sdrt {
 namespace {
-
-std::string read(const std::string& path) {
-    std::ifstream file(path);
-    std::string text{std::istreambuf_iterator<char>(file), {}};
-    while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back())) != 0) {
-        text.pop_back();
-    }
-    return text;
-}
-
-// The number of processors whose time the control group allows; 0 without a limit.
-double container_quota() {
-    std::string quota;
-    double period = 0;
-    std::istringstream(read("/sys/fs/cgroup/cpu.max")) >> quota >> period;
-    if (period > 0 && quota != "max") {
-        return std::stod(quota) / period;
-    }
-    double old_quota = 0;
-    double old_period = 0;
-    std::istringstream(read("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")) >> old_quota;
-    std::istringstream(read("/sys/fs/cgroup/cpu/cpu.cfs_period_us")) >> old_period;
-    return old_quota > 0 && old_period > 0 ? old_quota / old_period : 0;
-}
 
 std::set<std::string> instruction_sets() {
     std::ifstream file("/proc/cpuinfo");
@@ -54,25 +25,6 @@ std::set<std::string> instruction_sets() {
 }
 
 }  // namespace
-
-int usable_cores() {
-    std::set<std::string> cores;
-    cpu_set_t allowed;
-    if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) {
-        return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-    }
-    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-        if (CPU_ISSET(static_cast<std::size_t>(cpu), &allowed)) {
-            const auto number = std::to_string(cpu);
-            const auto siblings =
-                read("/sys/devices/system/cpu/cpu" + number + "/topology/thread_siblings_list");
-            cores.insert(siblings.empty() ? number : siblings);
-        }
-    }
-    const auto count = static_cast<int>(cores.size());
-    const double quota = container_quota();
-    return std::max(1, quota > 0 ? std::min(count, static_cast<int>(std::ceil(quota))) : count);
-}
 
 bool has_int8() {
     const auto names = instruction_sets();

@@ -6,9 +6,6 @@
 
 namespace sdrt {
 
-// The physical cores that this process may use, given its affinity and the container's quota.
-int usable_cores();
-
 // Whether this processor sums products of 8-bit numbers in 32 bits; other processors saturate. True
 // also if Linux does not list the instruction sets.
 bool has_int8();

@@ -2,7 +2,7 @@
 
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from multiprocessing import get_context
@@ -11,6 +11,7 @@ from multiprocessing.context import SpawnProcess
 
 from sdrt.batch.maker import Failed, Load, Maker, Outcome
 from sdrt.batch.rows import Row
+from sdrt.cores import Placement
 from sdrt.errors import CancelledError, SdrtError
 from sdrt.memory.estimate import MemoryPlan
 
@@ -44,6 +45,8 @@ class Worker:
 
     process: SpawnProcess
     connection: Connection
+    slot: int
+    """Its number among the processes that there are to be; one that replaces it has the same."""
     row: Row | None = None
 
 
@@ -55,6 +58,8 @@ class Workers:
     load: Load
     """Opens a model; other processes have to be able to import it."""
     retries: int = 0
+    placements: Sequence[Placement] = ()
+    """The cores of each process; none for those that the system chooses."""
     _workers: list[Worker] = field(default_factory=list)
     _is_stopping: bool = False
     _is_cancelled: bool = False
@@ -112,12 +117,17 @@ class Workers:
     def _started(self) -> Worker:
         context = get_context("spawn")
         ours, theirs = context.Pipe()
+        slot = min(set(range(self.count)).difference(worker.slot for worker in self._workers))
+        placement = self.placements[slot] if self.placements else None
         process = context.Process(
-            target=_work, args=(theirs, self.load, self.retries), name="sdrt-batch", daemon=True
+            target=_work,
+            args=(theirs, self.load, self.retries, placement),
+            name="sdrt-batch",
+            daemon=True,
         )
         process.start()
         theirs.close()
-        worker = Worker(process, ours)
+        worker = Worker(process, ours, slot)
         self._workers.append(worker)
         return worker
 
@@ -162,8 +172,10 @@ def _killed(worker: Worker, deaths: int) -> Failed:
     return Failed("WorkerDied", message, SdrtError.exit_code, deaths)
 
 
-def _work(connection: Connection, load: Load, retries: int) -> None:
+def _work(connection: Connection, load: Load, retries: int, placement: Placement | None) -> None:
     """The life of a process: rows in, outcomes out, until there is nobody to send them."""
+    if placement:
+        placement.take()  # before an engine starts its threads
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the first process decides
     maker = Maker(load, retries)
     try:

@@ -158,14 +158,18 @@ def _makes(options: BatchOptions) -> "Maker | Workers":
     """What makes the rows: this process, or others."""
     from sdrt.batch.maker import Maker
     from sdrt.batch.workers import Workers
-    from sdrt.machine import usable_cores
+    from sdrt.cores import placement
 
     given, engine = options.rows, options.engine
     if given.workers == 1:
         return Maker(partial(_load, engine, given.model), given.retries)
-    threads = engine.threads or max(1, usable_cores() // given.workers)
+    if engine.threads:
+        return Workers(given.workers, partial(_load, engine, given.model), given.retries)
+    shares = placement().shares(given.workers)
+    # As many for each, as a picture's last bits depend on the number.
+    threads = min(share.threads for share in shares)
     load = partial(_load, replace(engine, threads=threads), given.model)
-    return Workers(given.workers, load, given.retries)
+    return Workers(given.workers, load, given.retries, shares)
 
 
 def _load(engine: EngineOptions, default: str | None, model: str | None) -> "Pipeline":

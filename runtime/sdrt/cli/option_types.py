@@ -141,7 +141,10 @@ class EngineOptions:
     )
     device: str | None = option("--device", help="The engine's device, for example CPU or GPU.")
     threads: int | None = option(
-        "-t", "--threads", type=int, help="Default: the cores this process may use."
+        "-t",
+        "--threads",
+        type=int,
+        help="Default: as many as `sdrt doctor` shows.",
     )
     precision: "Precision | None" = option(
         "--precision", help="What the engine should execute: fp32, bf16 or int8."
@@ -171,9 +174,16 @@ class EngineOptions:
         loras: Sequence[str] = (),
         embeddings: Sequence[str] = (),
     ) -> "Pipeline":
-        """Open a model; see `sdrt.load` for the arguments."""
+        """Open a model; see `sdrt.load` for the arguments.
+
+        Unless threads are asked for, this process leaves the cores alone that are not to compute.
+        """
+        from sdrt.cores import placement
         from sdrt.pipeline import load
 
+        cores = placement()
+        if cores.is_part and not self.threads:
+            cores.take()
         return load(
             model,
             self.backend,

@@ -8,6 +8,7 @@ from sdrt import machine
 from sdrt.arrays import Array, snr_db
 from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import is_installed, open_backend, usable_backends
+from sdrt.cores import placement
 from sdrt.diagnostics.verify import seeded_feeds
 from sdrt.errors import SdrtError
 from sdrt.manifest import Precision
@@ -22,6 +23,7 @@ FLOOR_DB: dict[Precision, float] = {"fp32": 60.0, "bf16": 20.0}
 def examine() -> dict[str, dict[str, Any]]:
     """Report versions, processor, memory and engines, and the results of a self-test."""
     total, available = machine.memory_bytes()
+    cores = placement()
     return {
         "versions": {
             "sdrt": __version__,
@@ -32,7 +34,8 @@ def examine() -> dict[str, dict[str, Any]]:
         "machine": {
             "processor": machine.processor(),
             "instruction sets": " ".join(machine.instruction_sets()) or "unknown",
-            "usable cores": machine.usable_cores(),
+            "usable cores": len(cores.usable),
+            "threads": "; ".join([str(cores.threads), *cores.reasons]),
             "memory": f"{total / 2**30:.1f} GiB, {available / 2**30:.1f} GiB available",
         },
         "engines": _engines(),

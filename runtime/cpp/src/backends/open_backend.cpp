@@ -2,8 +2,8 @@
 
 #include "backends/onnxruntime/backend.hpp"
 #include "backends/openvino/backend.hpp"
+#include "cores.hpp"
 #include "errors.hpp"
-#include "machine.hpp"
 #include "validation.hpp"
 
 #include <algorithm>
@@ -55,7 +55,7 @@ std::shared_ptr<Backend> open_backend(const EngineOptions& options) {
     if (std::find(built.begin(), built.end(), name) == built.end()) {
         throw UnsupportedError("this build of sdrt has no " + name + "; it has: " + joined(built));
     }
-    const int threads = options.threads ? static_cast<int>(*options.threads) : usable_cores();
+    const int threads = options.threads ? static_cast<int>(*options.threads) : placement().threads;
 #ifdef SDRT_OPENVINO
     if (name == "openvino") {
         return open_openvino(device, threads, options.precision);

@@ -19,6 +19,7 @@ using Command = std::function<Json(const Json&)>;
 using Commands = std::map<std::string, Command>;
 
 Commands artifact_commands();
+Commands cores_commands();
 Commands files_commands();
 Commands images_commands();
 Commands networks_commands();

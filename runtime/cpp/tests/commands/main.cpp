@@ -32,8 +32,8 @@ namespace {
 
 Commands all_commands() {
     Commands all;
-    for (auto commands : {artifact_commands, files_commands, images_commands, networks_commands,
-                          request_commands, sampling_commands, text_commands}) {
+    for (auto commands : {artifact_commands, cores_commands, files_commands, images_commands,
+                          networks_commands, request_commands, sampling_commands, text_commands}) {
         all.merge(commands());
     }
     return all;
