@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -75,9 +76,10 @@ class Placement:
         return [replace(self, cores=tuple(cores), quota=quota) for cores in lists]
 
     def take(self) -> None:
-        """Keep this process, and what it starts, on its processors, where the system can."""
+        """Keep this process, and what it starts, on its processors, where the system allows it."""
         if self.processors and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, self.processors)
+            with suppress(OSError):
+                os.sched_setaffinity(0, self.processors)
 
 
 def placement(root: Path = Path("/"), allowed: Collection[int] | None = None) -> Placement:

@@ -76,12 +76,7 @@ def read_rows(path: Path, shared: Sequence[str] = (), seed: int = 0) -> list[Row
     """
     text = sys.stdin.read() if path == STDIN else read_text(path, "a list of jobs", MAX_BYTES)
     folder = Path() if path == STDIN else path.parent
-    common: dict[str, Any] = {}
-    for each in shared:
-        name, separator, value = each.partition("=")
-        if not separator:
-            raise UsageError(f"--set {each}: expected NAME=VALUE, such as steps=20")
-        common |= _named({name.strip(): _cell(name.strip(), value)}, f"--set {each}")
+    common = _common(shared)
     rows: list[Row] = []
     for line, given in _records(path, text):
         place = f"{path}, line {line}"
@@ -90,6 +85,26 @@ def read_rows(path: Path, shared: Sequence[str] = (), seed: int = 0) -> list[Row
     if not rows:
         raise UsageError(f"{path} has no jobs in it")
     return rows
+
+
+def rows_of(prompts: Sequence[str], shared: Sequence[str] = (), seed: int = 0) -> list[Row]:
+    """A row for each prompt, with `NAME=VALUE` for all; raises `UsageError`."""
+    common = _common(shared)
+    return [
+        _row(number, number + 1, "--set", common | {"prompt": prompt}, Path().absolute(), seed)
+        for number, prompt in enumerate(prompts)
+    ]
+
+
+def _common(shared: Sequence[str]) -> dict[str, Any]:
+    """The fields of every row, from `NAME=VALUE`."""
+    common: dict[str, Any] = {}
+    for each in shared:
+        name, separator, value = each.partition("=")
+        if not separator:
+            raise UsageError(f"--set {each}: expected NAME=VALUE, such as steps=20")
+        common |= _named({name.strip(): _cell(name.strip(), value)}, f"--set {each}")
+    return common
 
 
 def _records(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -12,6 +12,7 @@ from sdrt.cli.batch import batch
 from sdrt.cli.conformance import conformance
 from sdrt.cli.describe import doctor, info, samplers, styles
 from sdrt.cli.generate import generate
+from sdrt.cli.plan import plan
 from sdrt.cli.verify import verify
 from sdrt.errors import OutOfMemoryError, SdrtError
 from sdrt.version import __version__
@@ -46,7 +47,7 @@ def cli(debug: bool) -> None:
     """Stable Diffusion on CPUs: exported once with torch, run anywhere without it."""
 
 
-for command in (batch, conformance, doctor, generate, info, samplers, styles, verify):
+for command in (batch, conformance, doctor, generate, info, plan, samplers, styles, verify):
     cli.add_command(command)
 
 

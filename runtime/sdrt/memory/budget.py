@@ -177,12 +177,12 @@ class Forecast:
         )
 
 
-def read_bytes(text: str) -> int:
+def read_bytes(text: str, name: str = "max_memory") -> int:
     """How much "4G", "512M" or "1.5GiB" is; raises `UsageError`."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?i?)b?", text.strip().lower())
     unit = UNITS.get(match[2]) if match else None
     if match is None or unit is None or float(match[1]) == 0:
-        raise UsageError(f"max_memory is {text!r}; expected for example 4G, 512M or 3.5GiB")
+        raise UsageError(f"{name} is {text!r}; expected for example 4G, 512M or 3.5GiB")
     return int(float(match[1]) * unit)
 
 
