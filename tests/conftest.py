@@ -38,7 +38,10 @@ MARKERS = {
 LONGEST_FIRST = ("export", "cpp", "slow")
 BUILDS_FIRST = TESTS / "cpp" / "test_api.py"
 """It takes both builds of the C++ host, which other files would wait for."""
-EXPORTING = {"exported_tiny", "tiny_sdxl", "tiny_sd2_v", "unet_twins", "int8_demo"}
+EXPORTING = {
+    *("exported_tiny", "tiny_sdxl", "tiny_sd2_v", "unet_twins", "int8_demo"),
+    *("tiny_controlnets", "xl_controlnet"),
+}
 """Fixtures that give their tests the marker `export`."""
 ABSENT = ("diffusers", "onnx_ir", "safetensors", "skimage", "torch", "transformers", "yaml")
 """What tests without the marker `export` have to do without."""
@@ -189,6 +192,36 @@ def tiny_sdxl(made_once: Callable[[str, Maker], Path], shared_traces: Sharing) -
     checkpoint = RandomCheckpoint.from_preset(*read_preset("tiny-sdxl"))
     with shared_traces():
         return made_once("tiny-sdxl", lambda folder: export(checkpoint, folder))
+
+
+@pytest.fixture(scope="session")
+def tiny_controlnets(
+    made_once: Callable[[str, Maker], Path], shared_traces: Sharing
+) -> dict[str, Path]:
+    """A ControlNet with random weights for the model of `tiny_exports`, in fp32 and bf16."""
+    from sdrt_export.controlnet_exporter import export_controlnet
+    from tests.export.controlnets import tiny_controlnet_checkpoint
+
+    def exported(precision: Precision) -> Path:
+        checkpoint = tiny_controlnet_checkpoint()
+        return made_once(
+            f"controlnet-{precision}",
+            lambda folder: export_controlnet(checkpoint, folder, precision),
+        )
+
+    with shared_traces():
+        return {"fp32": exported("fp32"), "bf16": exported("bf16")}
+
+
+@pytest.fixture(scope="session")
+def xl_controlnet(made_once: Callable[[str, Maker], Path], shared_traces: Sharing) -> Path:
+    """A ControlNet with random weights for the model of `tiny_sdxl`."""
+    from sdrt_export.controlnet_exporter import export_controlnet
+    from tests.export.controlnets import xl_controlnet_checkpoint
+
+    checkpoint = xl_controlnet_checkpoint()
+    with shared_traces():
+        return made_once("controlnet-xl", lambda folder: export_controlnet(checkpoint, folder))
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,7 @@ LAYERS = {
     ),
     "sdrt_export": (
         ("cli",),
+        ("controlnet_exporter",),
         ("exporter",),
         ("single_graph", "quantization"),
         ("artifact",),

@@ -98,7 +98,7 @@ def test_the_wheel_holds_the_packages_the_presets_and_the_embedded_model(tmp_pat
 def test_the_public_face() -> None:
     import sdrt
 
-    expected = {"Pipeline", "Result", "Run", "SdrtError", "Step", "__version__", "load"}
+    expected = {"Control", "Pipeline", "Result", "Run", "SdrtError", "Step", "__version__", "load"}
     assert set(sdrt.__all__) == expected
     for name in sdrt.__all__:
         assert getattr(sdrt, name) is not None

@@ -41,6 +41,8 @@ class Int8Options:
     """Width and height of the images in pixels, by default the model's own."""
     calibration_seed: int | None = None
     """The seed of the first prompt's noise; the others follow it."""
+    calibration_model: Path | None = None
+    """The model folder whose runs a ControlNet is calibrated in."""
     publish_anyway: bool = False
     """Whether a U-Net below the floor of its verification is published too."""
 

@@ -71,7 +71,7 @@ def export(
         manifest, path = _export_int8(source, Path(destination), chosen, defaults, settings)
     else:
         checkpoint = _checkpoint(source)
-        needed = _needed_bytes(checkpoint.weights(), precision, len(chosen))
+        needed = needed_bytes(checkpoint.weights(), precision, len(chosen))
         with staged(Path(destination), needed) as stage:
             manifest = stage.publish(_fill(stage, checkpoint, precision, chosen, defaults))
         path = stage.destination
@@ -98,7 +98,7 @@ def _export_int8(
         settings.check(checkpoint.latent.downscale)
         weights = checkpoint.weights()
         work = LAYERS_BYTES_PER_WEIGHT + FLOAT_BYTES_PER_WEIGHT
-    needed = _needed_bytes(weights, "int8", len(formats), work)
+    needed = needed_bytes(weights, "int8", len(formats), work)
     with staged(destination, needed) as stage:
         if float_artifact is None:
             inner = stage.inner("float")
@@ -136,7 +136,7 @@ def _fill(
                 probed = _with_prediction(checkpoint, network)
             case "vae_decoder":
                 latent = with_preview(checkpoint.latent, network.module)
-        written = _trace(network, checkpoint.latent.downscale, stage, precision)
+        written = trace_network(network, checkpoint.latent.downscale, stage, precision)
         del network  # its weights, before an engine maps or copies what was written
         give_back_memory()
         graphs[written.name] = convert_and_check(written, stage.folder, formats, is_final=is_final)
@@ -199,9 +199,10 @@ def manifest_of(checkpoint: Checkpoint, precision: Precision) -> Manifest:
     )
 
 
-def _trace(
+def trace_network(
     network: ExportableNetwork, downscale: int, stage: Stage, precision: Precision
 ) -> WrittenNetwork:
+    """Trace a network and write it as ONNX, with torch's results for its inputs."""
     started = time.perf_counter()
     cases = reference_cases(network, downscale)
     model = trace(network)
@@ -222,7 +223,7 @@ def weights_of(artifact: Artifact) -> int:
     )
 
 
-def _needed_bytes(weights: int, precision: Precision, formats: int, work: int = 0) -> int:
+def needed_bytes(weights: int, precision: Precision, formats: int, work: int = 0) -> int:
     """Disk space of the weights in all formats, always with an intermediate ONNX, and a tenth more.
 
     `work` are the bytes that each weight takes besides during the export.

@@ -43,7 +43,7 @@ class Geometry(Model):
 
 
 class Preset(Model):
-    """A source or a geometry, exactly one of them, and how to export it."""
+    """A source, or a geometry of a model or a ControlNet, and how to export it."""
 
     summary: str = ""
     """A few words for the list of presets."""
@@ -51,6 +51,8 @@ class Preset(Model):
     """The path or id of a model."""
     geometry: Geometry | None = None
     """Sizes of networks to be filled with random weights."""
+    controlnet: Config | None = None
+    """Sizes of a ControlNet to be filled with random weights."""
     precision: Precision = "fp32"
     """The precision to export in."""
     formats: tuple[Format, ...] = ("onnx", "openvino")
@@ -60,8 +62,8 @@ class Preset(Model):
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> "Preset":
-        if (self.source is None) == (self.geometry is None):
-            raise ValueError("expected either source or geometry")
+        if sum(each is not None for each in (self.source, self.geometry, self.controlnet)) != 1:
+            raise ValueError("expected either source or geometry, or the sizes of a controlnet")
         return self
 
 
@@ -83,6 +85,8 @@ def read_preset(name_or_path: str | Path) -> tuple[str, Preset]:
     _check_keys(path, "", data, list(Preset.model_fields))
     if data.get("geometry") is not None:
         _check_geometry(path, data["geometry"])
+    if data.get("controlnet") is not None:
+        _check_controlnet(path, data["controlnet"])
     _check_keys(path, "defaults", data.get("defaults") or {}, list(Defaults.model_fields))
     return path.stem, _preset(path, data)
 
@@ -152,6 +156,13 @@ def _check_geometry(path: Path, geometry: Any) -> None:
         known = [name for name in inspect.signature(cls.__init__).parameters if name != "self"]
         known += [CLASS] if part == "scheduler" else []
         _check_keys(path, f"geometry.{part}", geometry.get(part) or {}, known)
+
+
+def _check_controlnet(path: Path, sizes: Any) -> None:
+    from diffusers import ControlNetModel
+
+    known = [name for name in inspect.signature(ControlNetModel.__init__).parameters]
+    _check_keys(path, "controlnet", sizes, [name for name in known if name != "self"])
 
 
 def _scheduler_class(path: Path, scheduler: Any) -> str:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from sdrt.generation.run import Run as Run
     from sdrt.pipeline import Pipeline as Pipeline
     from sdrt.pipeline import load as load
+    from sdrt.request.options import Control as Control
 
 _HOMES = {
+    "Control": "sdrt.request.options",
     "Pipeline": "sdrt.pipeline",
     "Result": "sdrt.generation.result",
     "Run": "sdrt.generation.run",
@@ -30,7 +32,7 @@ _HOMES = {
     "load": "sdrt.pipeline",
 }
 
-__all__ = ["Pipeline", "Result", "Run", "SdrtError", "Step", "__version__", "load"]
+__all__ = ["Control", "Pipeline", "Result", "Run", "SdrtError", "Step", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

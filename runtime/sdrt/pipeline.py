@@ -12,6 +12,7 @@ from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.backends.backend import Backend, open_backend
 from sdrt.errors import ArtifactError
 from sdrt.files.tuned_speed import NOT_TUNED
+from sdrt.generation.controls import check_controls
 from sdrt.generation.hires_run import hires_run
 from sdrt.generation.result import Result, Step
 from sdrt.generation.run import Run
@@ -99,4 +100,5 @@ class Pipeline(OpenModel):
             )
         tuned = self.artifact.tuned_speed() if "speed" in options else NOT_TUNED
         request = resolve(self.manifest, prompt, options, tuned)
+        check_controls(self, request)
         return (hires_run if request.hires else Run)(self, request, self.budget)

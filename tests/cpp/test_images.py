@@ -1,7 +1,7 @@
 """Pixels, PNG files and the parameters in them: those of the C++ host are those of Python."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def png_command(
         "height": decoded.shape[1],
         "width": decoded.shape[2],
     }
-    return command if parameters is None else {**command, "parameters": asdict(parameters)}
+    return command if parameters is None else {**command, "parameters": parameters.record()}
 
 
 @pytest.mark.parametrize("size", [(5, 7), (1, 1), (1, 9), (64, 40)])

@@ -7,6 +7,7 @@ import yaml
 
 from sdrt.errors import UsageError
 from sdrt_export.presets import presets, read_preset
+from sdrt_export.sources.controlnet import RandomControlNet
 from sdrt_export.sources.random_weights import RandomCheckpoint
 
 TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
@@ -20,7 +21,27 @@ def test_the_presets_that_come_with_sdrt() -> None:
     assert published | twins <= set(presets())
 
 
-@pytest.mark.parametrize("name", sorted(presets()))
+CONTROLNETS = {
+    "sd15-controlnet": 361_279_120,
+    "sd21-controlnet": 364_228_240,
+    "sdxl-controlnet": 1_251_014_160,
+}
+"""The published sizes."""
+
+
+@pytest.mark.parametrize("name", sorted(n for n in presets() if n.endswith("-controlnet")))
+def test_every_preset_of_a_controlnet_can_be_built(name: str) -> None:
+    checkpoint = RandomControlNet.from_preset(*read_preset(name))
+    model = name.removesuffix("-controlnet")
+    assert checkpoint.weights() == CONTROLNETS.get(name, checkpoint.weights()) > 0
+    whole = RandomCheckpoint.from_preset(*read_preset(model))
+    assert checkpoint.family == whole.family
+    unet = whole.configs["unet"]
+    for key in checkpoint.config.keys() & unet.keys():
+        assert checkpoint.config[key] == unet[key], key
+
+
+@pytest.mark.parametrize("name", sorted(n for n in presets() if not n.endswith("-controlnet")))
 def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
     preset_name, preset = read_preset(name)
     assert preset_name == name

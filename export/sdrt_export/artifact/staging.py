@@ -11,13 +11,16 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
+from sdrt.artifact.controlnet import ControlNetManifest
 from sdrt.artifact.detect import describe
 from sdrt.errors import LockedError, UsageError, WriteError
 from sdrt.files.checksums import sha256
 from sdrt.manifest import MANIFEST_NAME, FileRecord, Manifest
+
+AnyManifest = TypeVar("AnyManifest", Manifest, ControlNetManifest)
 
 _AT_CWD, _EXCHANGE = -100, 2  # of renameat2(2)
 
@@ -40,13 +43,13 @@ class Stage:
         folder.mkdir()
         return Stage(folder, self.destination)
 
-    def complete(self, manifest: Manifest) -> Manifest:
+    def complete(self, manifest: AnyManifest) -> AnyManifest:
         """Write the manifest, with size and hash of every file."""
         complete = manifest.model_copy(update={"files": self._records()})
         (self.folder / MANIFEST_NAME).write_text(complete.to_json(), encoding="utf-8")
         return complete
 
-    def publish(self, manifest: Manifest) -> Manifest:
+    def publish(self, manifest: AnyManifest) -> AnyManifest:
         """Write the manifest, flush all to disk, and swap with the destination."""
         complete = self.complete(manifest)
         self.put()

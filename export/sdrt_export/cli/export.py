@@ -9,20 +9,21 @@ from sdrt.errors import needs_extra
 from sdrt_export.cli.option_groups import default_options, int8_options, source_options
 from sdrt_export.export_options import DefaultOptions, ExportOptions, Int8Options, SourceOptions
 
-HELP = """Export SOURCE, a model of Stable Diffusion 1, 2 or XL, to the model folder DEST.
+HELP = """Export SOURCE, a model of Stable Diffusion 1, 2 or XL or a ControlNet, to the folder DEST.
 
 SOURCE is a diffusers folder, one file in the original naming (.safetensors, .ckpt), or either of
 them on the Hugging Face hub: owner/name[/file][@revision]. With HF_HUB_OFFLINE=1 only earlier
 downloads are used. Whether a U-Net predicts epsilon or v is read off its weights, and printed.
 
 A PRESET is the name of a bundled one (sd15, sd15-inpaint, instruct-pix2pix, lcm, sd21, sd21-v,
-sd-turbo, sdxl, sdxl-turbo, tiny, demo; tiny-NAME is a small twin) or a YAML file. A CONFIG is one
-of v1-inference, v2-inference, v2-inference-v, v2-inference-bf16, v2-inference-v-bf16, or a file in
-the original form. Nothing is published unless every exported graph computes what torch computes, on
-both engines.
+sd-turbo, sdxl, sdxl-turbo, tiny, demo; tiny-NAME is a small twin; sd15-controlnet, sd21-controlnet,
+sdxl-controlnet) or a YAML file. A CONFIG is one of v1-inference, v2-inference, v2-inference-v,
+v2-inference-bf16, v2-inference-v-bf16, or a file in the original form. Nothing is published unless
+every exported graph computes what torch computes, on both engines.
 
 With --precision int8, SOURCE may also be a model folder in fp32 or bf16: the model runs some
-prompts, and its layers are rounded to the ranges that were observed.
+prompts, and its layers are rounded to the ranges that were observed. For a ControlNet the model of
+--calibration-model runs.
 
 Options whose help begins with "Default" set the model's defaults, as a LoRA for few steps needs:
 --lora lcm.safetensors --sampler lcm --steps 4 --guidance-scale 1. In a single graph they are fixed.

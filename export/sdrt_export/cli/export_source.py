@@ -11,13 +11,15 @@ from sdrt.manifest import Defaults, Format, Precision
 from sdrt.text.prompt import read_prompts
 from sdrt_export import exporter
 from sdrt_export.artifact.default_options import with_options
-from sdrt_export.artifact.report import Report
+from sdrt_export.artifact.report import ControlNetReport, Report
+from sdrt_export.controlnet_exporter import export_controlnet
 from sdrt_export.export_options import DefaultOptions, ExportOptions, Int8Options, SourceOptions
 from sdrt_export.presets import Preset
 from sdrt_export.quantization.calibration import CalibrationSettings
 from sdrt_export.quantization.int8_artifact import Int8Settings
 from sdrt_export.sources.checkpoint import Checkpoint
-from sdrt_export.sources.opening import apply_options, open_checkpoint
+from sdrt_export.sources.controlnet import ControlNetCheckpoint, RandomControlNet
+from sdrt_export.sources.opening import apply_options, open_source
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
 
@@ -32,10 +34,12 @@ def export_source(
     formats: Sequence[Format],
     preset: tuple[str, Preset] | None,
     options: ExportOptions,
-) -> Report:
+) -> Report | ControlNetReport:
     """Export what is at a path, or without one the preset's source or random weights."""
     source = _opened(path or _preset_source(preset), options.source)
     chosen = preset[1] if preset else None
+    if isinstance(source, ControlNetCheckpoint):
+        return _export_controlnet(source, destination, formats, chosen, options)
     if chosen and isinstance(source, SingleFileCheckpoint) and not options.source.spacing:
         source = source.spaced_as(chosen)
     config_precision = None if isinstance(source, Path) else source.config_precision
@@ -44,6 +48,8 @@ def export_source(
         or (chosen.precision if chosen else config_precision)
         or "fp32"
     )
+    if options.int8.calibration_model is not None:
+        raise UsageError("--calibration-model is for a ControlNet; a model is calibrated by itself")
     if precision == "int8" and options.source.tiny_vae:
         raise UsageError("--tiny-vae is for fp32 and bf16; there is nothing to gain by int8")
     return exporter.export(
@@ -56,9 +62,33 @@ def export_source(
     )
 
 
-def _preset_source(preset: tuple[str, Preset] | None) -> Path | Checkpoint:
+def _export_controlnet(
+    source: ControlNetCheckpoint,
+    destination: Path,
+    formats: Sequence[Format],
+    preset: Preset | None,
+    options: ExportOptions,
+) -> ControlNetReport:
+    """Export a ControlNet; raises `UsageError` for options that only whole models have."""
+    if options.defaults != DefaultOptions():
+        raise UsageError(
+            f"{source.name} is a ControlNet, which has no sampler, steps or size of its own; give "
+            "those when a picture is made"
+        )
+    precision = cast(Precision, options.precision or (preset.precision if preset else "fp32"))
+    settings = _int8_settings(options.int8, precision, show_progress=not options.quiet)
+    model = options.int8.calibration_model
+    calibrating = open_artifact(model) if model is not None else None
+    return export_controlnet(source, destination, precision, formats, settings, calibrating)
+
+
+def _preset_source(
+    preset: tuple[str, Preset] | None,
+) -> Path | Checkpoint | ControlNetCheckpoint:
     assert preset is not None, "without a path there is a preset"
     name, content = preset
+    if content.controlnet is not None:
+        return RandomControlNet.from_preset(name, content)
     return (
         RandomCheckpoint.from_preset(name, content)
         if content.source is None
@@ -66,14 +96,18 @@ def _preset_source(preset: tuple[str, Preset] | None) -> Path | Checkpoint:
     )
 
 
-def _opened(source: Path | Checkpoint, options: SourceOptions) -> Path | Checkpoint:
+def _opened(
+    source: Path | Checkpoint | ControlNetCheckpoint, options: SourceOptions
+) -> Path | Checkpoint | ControlNetCheckpoint:
     """The checkpoint as the options describe it; an artifact, for int8, stays a path."""
+    if isinstance(source, ControlNetCheckpoint):
+        return source
     if isinstance(source, Checkpoint):
         if options.config or options.allow_pickle:
             raise UsageError("--config and --allow-pickle are for a SOURCE that is one file")
         return apply_options(source, options)
     if not is_artifact(source):
-        return open_checkpoint(source, options)
+        return open_source(source, options)
     if options != SourceOptions():
         raise UsageError(
             f"{source} is an artifact of sdrt, which is fully described; --config, "

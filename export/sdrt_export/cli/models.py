@@ -44,7 +44,11 @@ def preset_records() -> list[Record]:
     with needs_extra("export"):
         from sdrt_export.presets import known_presets
     return [
-        {"name": name, "summary": preset.summary, **preset.defaults.model_dump()}
+        {
+            "name": name,
+            "summary": preset.summary,
+            **({} if preset.controlnet else preset.defaults.model_dump()),
+        }
         for name, preset in known_presets().items()
     ]
 
@@ -52,8 +56,8 @@ def preset_records() -> list[Record]:
 def model_records(folders: Iterable[Path]) -> list[Record]:
     """The embedded models, and those in or below some folders.
 
-    A broken one has an `error`. A folder that another tool exported has only a `description`,
-    because the rest would take reading its graphs.
+    A broken one has an `error`. A ControlNet and a folder that another tool exported have only a
+    `description`, because the rest would take reading its graphs.
     """
     from sdrt.artifact.artifact import EMBEDDED
 
@@ -76,11 +80,14 @@ def _model_folders(folder: Path, depth: int) -> Iterator[Path]:
 
 def _model_record(shown: str, root: Path) -> Record:
     from sdrt.artifact import open_artifact
+    from sdrt.artifact.controlnet import is_controlnet
     from sdrt.artifact.detect import describe
     from sdrt.manifest import MANIFEST_NAME
 
     if not (root / MANIFEST_NAME).is_file():
         return {"model": shown, "description": describe(root)}
+    if is_controlnet(root):
+        return {"model": shown, "description": "a ControlNet, for: sdrt generate --control"}
     try:
         manifest = open_artifact(root).manifest
     except ArtifactError as error:
@@ -110,6 +117,8 @@ def _model_cells(record: Record) -> list[str]:
 
 
 def _defaults(record: Record) -> list[str]:
+    if "width" not in record:
+        return []  # a ControlNet has none
     size = f"{record['width']}x{record['height']}"
     steps, sampler = record["num_inference_steps"], record["sampler"]
     return [f"{size}, {steps} of {sampler}, guidance {record['guidance_scale']:g}"]

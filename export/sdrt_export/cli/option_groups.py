@@ -82,6 +82,12 @@ int8_options = option_group(
         "--calibration-seed", metavar="N", type=int, help="int8: seed of the noise; default 0."
     ),
     click.option(
+        "--calibration-model",
+        metavar="PATH",
+        type=click.Path(path_type=Path),
+        help="int8: for a ControlNet, the model folder (fp32 or bf16) that it guides meanwhile.",
+    ),
+    click.option(
         "--publish-anyway",
         is_flag=True,
         help="int8: publish the model even if it fails its own verification.",

@@ -15,12 +15,14 @@ from tempfile import TemporaryDirectory
 from sdrt.artifact import is_artifact, open_artifact
 from sdrt.errors import UsageError, needs_extra
 from sdrt.manifest import FORMATS, Format
-from sdrt_export.artifact.report import Report
+from sdrt_export.artifact.report import ControlNetReport, Report
 from sdrt_export.export_options import DefaultOptions, ExportOptions, SourceOptions
 from sdrt_export.presets import Preset, chosen_formats, find_preset, read_preset
 
 
-def run_export(paths: Sequence[Path], options: ExportOptions | None = None) -> Report:
+def run_export(
+    paths: Sequence[Path], options: ExportOptions | None = None
+) -> Report | ControlNetReport:
     """Export to the last of the paths, from the first of two or from a preset.
 
     Raises `UsageError` for impossible options, `MissingExtraError`, and what `exporter.export`

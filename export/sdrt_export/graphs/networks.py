@@ -1,19 +1,21 @@
 """The networks of a checkpoint as modules with named inputs and outputs, ready for export."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
+from diffusers import AutoencoderKL, AutoencoderTiny, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
+from sdrt.artifact.controlnet import CONTROLNET
 from sdrt.artifact.diffusers_config import is_xl
-from sdrt.manifest import POOLED, TINY_DECODER
+from sdrt.manifest import PICTURE, POOLED, TINY_DECODER
 from sdrt_export.graphs.fast_blocks import UpsampleToSkip, fuse_attention, split_gates
 from sdrt_export.graphs.optimum_configs import exporter_config
 from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.controlnet import ControlNetCheckpoint
 from sdrt_export.sources.lora import merged
 from sdrt_export.sources.tiny_vae import open_tiny_vae
 
@@ -184,6 +186,63 @@ class XlUNetModule(UNetModule):
             return_dict=False,
         )
         return outputs[0]  # type: ignore[no-any-return]
+
+
+class ControlNetModule(torch.nn.Module):
+    """The U-Net's inputs and a hint (batch, 3, h, w) in 0..1 -> what it adds to the U-Net.
+
+    That is a tensor for each skip connection and one for the middle block, for a weight of 1.
+    """
+
+    def __init__(self, controlnet: ControlNetModel) -> None:
+        super().__init__()
+        self.network = controlnet
+        self.is_pooled = bool(controlnet.config["global_pool_conditions"])
+        controlnet.register_to_config(global_pool_conditions=False)  # done here, in full size
+
+    def forward(  # noqa: D102
+        self,
+        sample: torch.Tensor,
+        timestep: torch.Tensor,
+        encoder_hidden_states: torch.Tensor,
+        controlnet_cond: torch.Tensor,
+        text_embeds: torch.Tensor | None = None,
+        time_ids: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, ...]:
+        down, middle = self.network(
+            sample,
+            timestep,
+            encoder_hidden_states,
+            controlnet_cond,
+            added_cond_kwargs={POOLED: text_embeds, PICTURE: time_ids},
+            return_dict=False,
+        )
+        residuals = (*down, middle)
+        if not self.is_pooled:
+            return residuals
+        return tuple(
+            residual.mean(dim=(2, 3), keepdim=True).expand_as(residual) for residual in residuals
+        )
+
+    def prepare(self) -> None:
+        """Replace attention and gated layers."""
+        fuse_attention(self.network)
+        split_gates(self.network)
+
+
+def controlnet_network(checkpoint: ControlNetCheckpoint, downscale: int) -> ExportableNetwork:
+    """Load a ControlNet, ready for export."""
+    module = ControlNetModule(checkpoint.network())
+    facts = {
+        "residuals": len(checkpoint.levels),
+        "downscale": downscale,
+        # The names by which Optimum's dummy inputs find their widths.
+        "text_encoder_projection_dim": checkpoint.pooled_width,
+        "requires_aesthetics_score": False,
+    }
+    network = _exportable(CONTROLNET, module, facts=facts)
+    pooling = {"global_pool_conditions": checkpoint.is_pooled}
+    return replace(network, config={**network.config, **pooling})
 
 
 class VaeDecoderModule(torch.nn.Module):

@@ -8,6 +8,7 @@ from typing import Any
 from optimum.exporters.base import ExporterConfig
 from optimum.exporters.tasks import TasksManager
 from optimum.utils import (
+    DummyInputGenerator,
     DummySeq2SeqDecoderTextInputGenerator,
     DummyTextInputGenerator,
     DummyTimestepInputGenerator,
@@ -15,6 +16,8 @@ from optimum.utils import (
     NormalizedConfig,
 )
 
+from sdrt.artifact.controlnet import CONTROLNET, HINT
+from sdrt.backends.residuals import residual_names
 from sdrt.manifest import GUIDANCE_INPUT, HIDDEN_STATES, LAYER_STATES, PICTURE, POOLED, TINY_DECODER
 
 BACKEND = "sdrt"
@@ -71,7 +74,7 @@ class UNetConfig(ExporterConfig):  # type: ignore[misc]
         vocab_size="norm_num_groups",  # the timestep generator wants an upper bound of this name
         allow_new=True,
     )
-    DUMMY_INPUT_GENERATOR_CLASSES = (
+    DUMMY_INPUT_GENERATOR_CLASSES: tuple[Any, ...] = (
         DummyVisionInputGenerator,
         DummyTimestepInputGenerator,
         DummySeq2SeqDecoderTextInputGenerator,
@@ -106,6 +109,49 @@ class XlUNetConfig(UNetConfig):
     added_inputs: Axes = {POOLED: {0: "batch"}, PICTURE: {0: "batch"}}
 
 
+class DummyHint(DummyInputGenerator):  # type: ignore[misc]
+    """A hint of the size that the latents have as a picture."""
+
+    SUPPORTED_INPUT_NAMES = (HINT,)
+
+    def __init__(self, task: str, normalized_config: Any, **shapes: int) -> None:
+        sides = (shapes["height"], shapes["width"])
+        self.shape = (
+            shapes["batch_size"],
+            3,
+            *(side * normalized_config.downscale for side in sides),
+        )
+
+    def generate(self, input_name: str, **types: str) -> Any:
+        """Random colours."""
+        return self.random_float_tensor(list(self.shape), min_value=0, max_value=1)
+
+
+@register("controlnet", "semantic-segmentation", library_name="diffusers")
+class ControlNetConfig(UNetConfig):
+    """A ControlNet, with the inputs of its U-Net and a hint."""
+
+    DUMMY_INPUT_GENERATOR_CLASSES: tuple[Any, ...] = (
+        *UNetConfig.DUMMY_INPUT_GENERATOR_CLASSES,
+        DummyHint,
+    )
+
+    @property
+    def inputs(self) -> Axes:
+        """The inputs of any ControlNet, and those of its kind."""
+        is_xl = getattr(self._config, "addition_embed_type", None) == "text_time"
+        hint: Axes = {HINT: {0: "batch", 2: "image_height", 3: "image_width"}}
+        return {**super().inputs, **hint, **(XlUNetConfig.added_inputs if is_xl else {})}
+
+    @property
+    def outputs(self) -> Axes:  # type: ignore[override]
+        """A residual for each skip connection, and for the middle."""
+        names = residual_names(self._config.residuals)
+        return {
+            name: {0: "batch", 2: f"height_{i}", 3: f"width_{i}"} for i, name in enumerate(names)
+        }
+
+
 @register("vae-decoder", "semantic-segmentation", library_name="diffusers")
 class VaeDecoderConfig(ExporterConfig):  # type: ignore[misc]
     """The autoencoder's decoder."""
@@ -134,6 +180,7 @@ TASKS = {
     "vae_decoder": ("vae-decoder", "semantic-segmentation"),
     "vae_encoder": ("vae-encoder", "semantic-segmentation"),
     TINY_DECODER: ("vae-decoder", "semantic-segmentation"),
+    CONTROLNET: ("controlnet", "semantic-segmentation"),
 }
 XL_TASKS = {
     "text_encoder": ("clip-text-xl", "feature-extraction"),

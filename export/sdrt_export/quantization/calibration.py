@@ -24,6 +24,7 @@ from sdrt.manifest import Manifest
 from sdrt.networks.run_state import RunState
 from sdrt.pipeline import Pipeline
 from sdrt.request.options import Options
+from sdrt.request.preprocessors import canny
 from sdrt.request.resolve import resolve
 from sdrt.sampling.schedule import Steps
 from sdrt_export.graphs.parity import ReferenceCase
@@ -168,16 +169,29 @@ def image_options(manifest: Manifest, seed: int, size: tuple[int, int]) -> Optio
     if not manifest.conditions:
         return {}
     width, height = size
-    colours = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
-    picture = Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
-    right = width // 2, 0, width, height
-    edges = Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
-    picture.paste(edges.crop(right), right)
+    picture = _shapes(seed, size)
     if manifest.edits:
         return {"image": picture}
     mask = Image.new("L", size, "black")
     mask.paste("white", (width // 4, height // 4, width, height))
     return {"image": picture, "mask": mask}
+
+
+def hint_for(seed: int, size: tuple[int, int]) -> Image.Image:
+    """A hint of (width, height) with soft and sharp shapes; every second one has edges alone."""
+    picture = _shapes(seed, size)
+    return picture if seed % 2 else Image.fromarray(canny(np.asarray(picture)))
+
+
+def _shapes(seed: int, size: tuple[int, int]) -> Image.Image:
+    """A picture whose colours blend on the left, and have sharp edges on the right."""
+    width, height = size
+    colours = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+    picture = Image.fromarray(colours).resize(size, Image.Resampling.BICUBIC)
+    right = width // 2, 0, width, height
+    edges = Image.fromarray(colours).resize(size, Image.Resampling.NEAREST)
+    picture.paste(edges.crop(right), right)
+    return picture
 
 
 def middle(array: Array, most: int | None) -> Array:

@@ -12,6 +12,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from sdrt.artifact import Artifact
+from sdrt.artifact.controlnet import CONTROLNET, ControlNetFolder
 from sdrt.errors import ArtifactError, UsageError
 from sdrt.manifest import Format, GraphSpec, Manifest, Precision
 from sdrt.validation import size as checked_size
@@ -26,6 +27,9 @@ from sdrt_export.quantization.ranges import QuantizationRange
 from sdrt_export.quantization.rounding import round_results
 
 logger = logging.getLogger(__name__)
+
+STEPPED = ("unet", CONTROLNET)
+"""Networks that run in every step, which are worth int8 in any case."""
 
 ENOUGH_DB = 35.0
 """SQNR that int8 must leave of a network that runs once per image; else it is stored in bf16.
@@ -90,7 +94,7 @@ def quantize_artifact(
         artifact, work, settings.calibration, settings.statistics_file, settings.show_progress
     )
     graphs = {
-        name: _rounded_network(quantizer, name, stage, formats, settings.publish_anyway)
+        name: rounded_network(quantizer, name, stage, formats, settings.publish_anyway)
         for name in artifact.manifest.graphs
     }
     made_with = {**artifact.manifest.made_with, "sdrt": version("sdrt")}
@@ -98,13 +102,14 @@ def quantize_artifact(
     return artifact.manifest.model_copy(update=update)
 
 
-def _rounded_network(
+def rounded_network(
     quantizer: Quantizer,
     name: str,
     stage: Stage,
     formats: Sequence[Format],
     publish_anyway: bool,
 ) -> GraphSpec:
+    """One network in int8, or in bf16 where it runs once for each image and would lose much."""
     rounded = quantizer.quantize(name)
     if not rounded.quantization.sqnr_db:
         return _in_bf16(quantizer, name, stage, formats, rounded.cases)
@@ -115,7 +120,7 @@ def _rounded_network(
     )
     spec = spec.model_copy(update={"quantization": rounded.quantization})
     worst = min(spec.parity_db.values())
-    if name == "unet":
+    if name in STEPPED:
         if not publish_anyway:
             check_floor(name, "int8", spec.parity_db)
         return spec
@@ -141,7 +146,7 @@ def _in_bf16(
 
 def _write(
     model: ir.Model,
-    artifact: Artifact,
+    artifact: Artifact | ControlNetFolder,
     name: str,
     precision: Precision,
     stage: Stage,

@@ -34,6 +34,7 @@ from sdrt_export.quantization.ranges import QuantizationRange, choose_range
 from sdrt_export.quantization.rounding import round_layers, round_weights_alone
 from sdrt_export.quantization.sensitivity import (
     LayerCost,
+    Measurement,
     add_switches,
     keep_in_float,
     measure_costs,
@@ -84,7 +85,7 @@ class Quantizer:
         self.artifact, self.folder, self.settings = artifact, folder, settings
         self._observed = {name: self._prepare(name) for name in artifact.manifest.graphs}
         self.calibration = self._calibrate(file, show_progress)
-        self._cases = record_held_out(artifact, settings, usable_cores())
+        self._cases = self.held_out()
 
     def quantize(self, name: str) -> Quantized:
         """Choose ranges, measure each layer, and round those that may be."""
@@ -107,6 +108,23 @@ class Quantizer:
             quantization.share * 100,
         )
         return Quantized(model, ranges, quantization, cases)
+
+    def observe(self, observer: Observer, show: bool) -> None:
+        """Run the samples with an observed engine."""
+        observe_samples(self.artifact, observer, self.settings, show)
+
+    def held_out(self) -> dict[str, list[ReferenceCase]]:
+        """Inputs and outputs of each network in a run that is no sample."""
+        return record_held_out(self.artifact, self.settings, usable_cores())
+
+    def measured_outputs(self, name: str) -> tuple[str, ...]:
+        """The outputs of a network in which the errors of its layers are measured."""
+        return (self.artifact.manifest.graphs[name].outputs[0].name,)
+
+    @property
+    def downscale(self) -> int:
+        """How many pixels there are for each latent, along a side."""
+        return self.artifact.manifest.latent.downscale
 
     def _prepare(self, name: str) -> tuple[Path, list[str]]:
         """Write the graph with all weights in fp32, and next to it the observed one."""
@@ -137,7 +155,7 @@ class Quantizer:
             return known
         started = time.perf_counter()
         observer, settings = Observer(self._observed, usable_cores()), self.settings
-        observe_samples(self.artifact, observer, settings, show)
+        self.observe(observer, show)
         logger.info(
             "calibrated in %.0f s: %d samples of %d steps",
             time.perf_counter() - started,
@@ -177,12 +195,12 @@ class Quantizer:
         model = ir.load(folder / LAYERS)
         add_switches(model.graph, ranges)
         ir.save(model, folder / SWITCHED)
-        latent = self.artifact.manifest.latent
         feeds = cases[(len(cases) - 1) // 2].feeds  # of the U-Net's timesteps, the middle one
-        probe = {tensor: _probe(array, latent.downscale) for tensor, array in feeds.items()}
+        probe = {tensor: _probe(array, self.downscale) for tensor, array in feeds.items()}
         network = self.artifact.network(name, ("onnx",))
         switched, threads = folder / SWITCHED, usable_cores()
-        return measure_costs(network, switched, layers, statistics, ranges, probe, threads)
+        measurement = Measurement(network, switched, probe, self.measured_outputs(name), threads)
+        return measure_costs(measurement, layers, statistics, ranges)
 
     def _describe(self, costs: Mapping[str, LayerCost], kept: Sequence[str]) -> Quantization:
         macs = sum(cost.macs for cost in costs.values())

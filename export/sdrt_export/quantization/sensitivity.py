@@ -8,7 +8,7 @@ keys and values do, or have the same place in the blocks of a deep transformer.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -38,7 +38,7 @@ MIN_WORTH = 4.0
 work, as long as all such layers together stay below `CHEAP_SHARE`."""
 CHEAP_SHARE = 0.05
 """The largest share of the work of layers that stay in float because that is worth it."""
-TARGET_DB = {"unet": 35.0}
+TARGET_DB = {"unet": 35.0, "controlnet": 35.0}
 TARGET_DB_ONCE = 40.0
 """Where all rounding together would leave less SQNR of a network's output than this, more layers
 stay in float, those with most error for their work first, up to `DEAR_SHARE`. A run consists mostly
@@ -99,14 +99,48 @@ def _choose(switch: ir.Node, rounded: ir.Value, exact: ir.Value) -> ir.Node:
     return node
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """What the errors of a network's layers are measured with."""
+
+    network: Network
+    switched: Path
+    """The graph with a switch for each layer."""
+    feeds: Mapping[str, Array]
+    """The inputs."""
+    outputs: Sequence[str]
+    """The outputs in which errors count, each relative to its own power."""
+    threads: int
+
+    def errors_of(self, layers: Sequence[OnnxLayer]) -> Callable[[Sequence[OnnxLayer]], float]:
+        """A function from layers that are rounded together to the mean error of the outputs."""
+        switches_input = TensorSpec(name=SWITCHES, dtype="bool", shape=(len(layers),))
+        network = self.network
+        spec = network.spec.model_copy(update={"inputs": (*network.spec.inputs, switches_input)})
+        files = (self.switched, *network.files[1:])
+        graph = OrtBackend(self.threads).open(Network(network.name, spec, files, network.stored))
+        none = np.zeros(len(layers), bool)
+        whole = graph.run({**self.feeds, SWITCHES: none})
+        exact = {name: whole[name].astype(np.float64) for name in self.outputs}
+
+        def error(group: Sequence[OnnxLayer]) -> float:
+            names = {layer.name for layer in group}
+            switches = np.array([layer.name in names for layer in layers])
+            rounded = graph.run({**self.feeds, SWITCHES: switches})
+            errors = [
+                float(((rounded[name] - expected) ** 2).sum()) / float((expected**2).sum())
+                for name, expected in exact.items()
+            ]
+            return sum(errors) / len(errors)
+
+        return error
+
+
 def measure_costs(
-    network: Network,
-    switched: Path,
+    measurement: Measurement,
     layers: Sequence[OnnxLayer],
     statistics: Mapping[str, Statistics],
     ranges: Mapping[str, QuantizationRange],
-    feeds: Mapping[str, Array],
-    threads: int,
 ) -> dict[str, LayerCost]:
     """Round one layer after another, or the layers of a group together, on one set of inputs.
 
@@ -114,23 +148,14 @@ def measure_costs(
     The rounding of a layer's weights is independent of that of its input and result and passes
     through the same rest of the network, so its share is scaled from the errors' ratio.
     """
-    switches_input = TensorSpec(name=SWITCHES, dtype="bool", shape=(len(layers),))
-    spec = network.spec.model_copy(update={"inputs": (*network.spec.inputs, switches_input)})
-    files = (switched, *network.files[1:])
-    graph = OrtBackend(threads).open(Network(network.name, spec, files, network.stored))
-    output = network.spec.outputs[0].name
-    none = np.zeros(len(layers), bool)
-    exact = graph.run({**feeds, SWITCHES: none})[output].astype(np.float64)
-    power = float((exact**2).sum())
+    error_of = measurement.errors_of(layers)
     macs = {layer.name: layer.macs(_positions(layer, statistics)) for layer in layers}
     errors: dict[str, float] = {}
     for group in groups_of(layers):
-        names = {layer.name for layer in group}
-        switches = np.array([layer.name in names for layer in layers])
-        rounded = graph.run({**feeds, SWITCHES: switches})[output]
-        error = float(((rounded - exact) ** 2).sum()) / power
+        names = [layer.name for layer in group]
+        error = error_of(group)
         errors |= {name: error * macs[name] / sum(macs[n] for n in names) for name in names}
-    del graph  # before the weights are read once more
+    del error_of  # and its graph, before the weights are read once more
     give_back_memory()
     costs = {}
     for layer in layers:

@@ -146,6 +146,8 @@ def _listing(model: HubId) -> tuple[Listing, bool]:
 
 def _needed(model: HubId, files: Iterable[str]) -> list[str]:
     """Configurations, tokenizers, and weights once per network, in full precision if possible."""
+    if "model_index.json" not in files and "config.json" in files:
+        return ["config.json", *_weights(model, "", WEIGHTS["unet"], files)]  # one network
     if "model_index.json" not in files:
         raise ArtifactError(
             f"{model} is no diffusers folder: it has no model_index.json; {_single_files(files)}"
@@ -158,16 +160,17 @@ def _needed(model: HubId, files: Iterable[str]) -> list[str]:
 
 
 def _weights(model: HubId, part: str, stem: str, files: Iterable[str]) -> list[str]:
-    number = r"(-\d{5}-of-\d{5})?"
+    number, folder = r"(-\d{5}-of-\d{5})?", f"{part}/" if part else ""
     for variant in ("", r"\.fp16"):
         pattern = re.compile(
-            rf"{part}/{stem}({variant}{number}|{number}{variant})\.safetensors"
-            rf"|{part}/{stem}\.safetensors\.index{variant}\.json"
+            rf"{folder}{stem}({variant}{number}|{number}{variant})\.safetensors"
+            rf"|{folder}{stem}\.safetensors\.index{variant}\.json"
         )
         names = [name for name in files if pattern.fullmatch(name)]
         if any(name.endswith(".safetensors") for name in names):
             return names
-    raise ArtifactError(f"{model} has no safetensors weights in {part}; sdrt loads no pickles")
+    place = part or "its folder"
+    raise ArtifactError(f"{model} has no safetensors weights in {place}; sdrt loads no pickles")
 
 
 def _single_files(files: Iterable[str]) -> str:

@@ -5,15 +5,25 @@ from pathlib import Path
 
 from sdrt import validation
 from sdrt.adapters.lora_loading import LoraSpec
-from sdrt.errors import UsageError
+from sdrt.errors import UnsupportedError, UsageError
 from sdrt.manifest import PREDICTIONS, SPACINGS
 from sdrt_export.export_options import SourceOptions
 from sdrt_export.sources.checkpoint import Checkpoint
+from sdrt_export.sources.controlnet import (
+    ControlNetCheckpoint,
+    ControlNetFolderCheckpoint,
+    is_controlnet_folder,
+)
 from sdrt_export.sources.diffusers_folder import FolderCheckpoint
 from sdrt_export.sources.hub import HubId, fetch
 from sdrt_export.sources.lora import with_loras
 from sdrt_export.sources.prediction_probe import OPTION
 from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
+from sdrt_export.sources.single_file.controlnet import (
+    ControlNetFileCheckpoint,
+    is_controlnet_file,
+)
+from sdrt_export.sources.single_file.weights_file import open_weights
 from sdrt_export.sources.tiny_vae import open_tiny_vae
 
 
@@ -63,20 +73,48 @@ def open_checkpoint(source: str | Path, options: SourceOptions | None = None) ->
     Loads no weights. A relative path is the id of a model on the hub if neither it nor the first
     folder in it exists.
     """
+    opened = open_source(source, options)
+    if isinstance(opened, ControlNetCheckpoint):
+        raise UnsupportedError(f"{source} is a ControlNet; expected a whole model")
+    return opened
+
+
+def open_source(
+    source: str | Path, options: SourceOptions | None = None
+) -> Checkpoint | ControlNetCheckpoint:
+    """The same, and ControlNets too, which take none of the options but `allow_pickle`."""
     path, options = Path(source), options or SourceOptions()
     check_options(options)
     model = HubId.parse(str(source))
     if model is None or path.exists() or Path(path.parts[0]).exists():
-        return apply_options(_open(path, options), options)
+        return _applied(_open(path, options), options)
     path, origin = fetch(model)
     opened = _open(path, options)
     name = path.stem if model.file else model.repository.rpartition("/")[2]
-    return apply_options(replace(opened, name=name, source=origin), options)
+    return _applied(replace(opened, name=name, source=origin), options)
 
 
-def _open(path: Path, options: SourceOptions) -> Checkpoint:
+def _applied(
+    opened: Checkpoint | ControlNetCheckpoint, options: SourceOptions
+) -> Checkpoint | ControlNetCheckpoint:
+    if isinstance(opened, Checkpoint):
+        return apply_options(opened, options)
+    if replace(options, allow_pickle=False) != SourceOptions():
+        raise UsageError(
+            f"{opened.name} is a ControlNet, which has no scheduler, decoder or text encoder: "
+            "leave out --config, --prediction, --zero-terminal-snr, --spacing, --lora, --tiny-vae"
+        )
+    return opened
+
+
+def _open(path: Path, options: SourceOptions) -> Checkpoint | ControlNetCheckpoint:
+    if is_controlnet_folder(path):
+        return ControlNetFolderCheckpoint.open(path)
     if path.is_file():
-        return SingleFileCheckpoint.open(path, options.config, options.allow_pickle)
+        file = open_weights(path, options.allow_pickle)
+        if is_controlnet_file(file.shapes):
+            return ControlNetFileCheckpoint.of(file)
+        return SingleFileCheckpoint.of(file, options.config)
     if options.config is not None:
         raise UsageError(
             f"--config is for a checkpoint in one file, and {path} is not one; a folder has "

@@ -1,10 +1,11 @@
 """Find, open and check an artifact: the folder that export writes."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Generic, Protocol, TypeVar
 
 from sdrt.artifact.detect import describe
 from sdrt.artifact.peer_folder import GraphCasts, is_peer_folder, read_peer_folder
@@ -14,17 +15,42 @@ from sdrt.files.checksums import check_file, recorded
 from sdrt.files.manifest_file import read_manifest
 from sdrt.files.tuned_speed import TunedSpeed, read_tuned_speed
 from sdrt.machine import processor
-from sdrt.manifest import MANIFEST_NAME, Format, Manifest
+from sdrt.manifest import MANIFEST_NAME, FileRecord, Format, GraphSpec, Manifest, Storage
 
 EMBEDDED = {"demo": Path(__file__).parents[1] / "demo"}
 
 
+class Described(Protocol):
+    """A manifest, as far as it describes graphs and files."""
+
+    @property
+    def graphs(self) -> Mapping[str, GraphSpec]:
+        """Its graphs by name."""
+        ...
+
+    @property
+    def files(self) -> Mapping[str, FileRecord]:
+        """Every file below the folder."""
+        ...
+
+    def stored(self, graph: str) -> Storage:
+        """How a graph's weights are stored."""
+        ...
+
+    def to_json(self) -> str:
+        """The text of the manifest."""
+        ...
+
+
+Description = TypeVar("Description", bound=Described)
+
+
 @dataclass(frozen=True)
-class Artifact:
-    """A model folder with its manifest."""
+class GraphFolder(Generic[Description]):
+    """A folder of graphs with its manifest."""
 
     root: Path
-    manifest: Manifest
+    manifest: Description
     input_casts: GraphCasts | None = None
     """For a folder that another tool exported, whose manifest was derived: the inputs that its
     graphs declare otherwise than the manifest. None for a folder that `sdrt export` wrote."""
@@ -39,15 +65,8 @@ class Artifact:
         """SHA-256 of the manifest's content, and thereby of every file that it lists."""
         return hashlib.sha256(self.manifest.to_json().encode()).hexdigest()
 
-    def tuned_speed(self) -> TunedSpeed:
-        """The presets of speed that were found for this model, as its folder has them now.
-
-        Raises `ArtifactError` for a damaged file.
-        """
-        return read_tuned_speed(self.root, self.hash, processor())
-
     def network(self, name: str, formats: Sequence[Format]) -> Network:
-        """A graph's files in the first of these formats that the artifact has, each one checked.
+        """A graph's files in the first of these formats that the folder has, each one checked.
 
         Raises `ArtifactError` for an unknown graph, a missing format or a corrupt file.
         """
@@ -76,6 +95,20 @@ class Artifact:
         return path
 
 
+@dataclass(frozen=True)
+class Artifact(GraphFolder[Manifest]):
+    """A model folder with its manifest."""
+
+    manifest: Manifest
+
+    def tuned_speed(self) -> TunedSpeed:
+        """The presets of speed that were found for this model, as its folder has them now.
+
+        Raises `ArtifactError` for a damaged file.
+        """
+        return read_tuned_speed(self.root, self.hash, processor())
+
+
 def open_artifact(where: str | Path | None = None) -> Artifact:
     """Open a model folder, or an embedded model by its name; by default the embedded `demo`.
 
@@ -88,14 +121,16 @@ def open_artifact(where: str | Path | None = None) -> Artifact:
     if not (root / MANIFEST_NAME).exists():
         return _adopted(root)
     manifest = read_manifest(root / MANIFEST_NAME)
-    _check_paths(root, manifest, manifest.files)
+    folders = [encoder.tokenizer for encoder in manifest.text_encoders]
+    check_paths(root, [*manifest.files, *folders], manifest.graphs.values())
     return Artifact(root, manifest)
 
 
 def _adopted(root: Path) -> Artifact:
     """A folder of another tool; the files as they are now are taken for what they should be."""
     folder = read_peer_folder(root)
-    _check_paths(root, folder.manifest, folder.files)
+    folders = [encoder.tokenizer for encoder in folder.manifest.text_encoders]
+    check_paths(root, [*folder.files, *folders], folder.manifest.graphs.values())
     records = {file: recorded(root / file) for file in folder.files}
     return Artifact(root, folder.manifest.model_copy(update={"files": records}), folder.input_casts)
 
@@ -123,11 +158,10 @@ def _locate(where: str | Path) -> Path:
     )
 
 
-def _check_paths(root: Path, manifest: Manifest, files: Iterable[str]) -> None:
+def check_paths(root: Path, names: Iterable[str], graphs: Iterable[GraphSpec]) -> None:
     """Refuse paths that lead out of the folder: a manifest may come from anywhere."""
-    folders = [encoder.tokenizer for encoder in manifest.text_encoders]
-    graphs = [f for g in manifest.graphs.values() for files in g.files.values() for f in files]
-    for name in [*files, *folders, *graphs]:
+    of_graphs = [f for graph in graphs for files in graph.files.values() for f in files]
+    for name in [*names, *of_graphs]:
         path = PurePosixPath(name)
         if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
             raise ArtifactError(f"{root} names a path outside its folder: {name!r}")

@@ -48,6 +48,9 @@ class Network:
     """Tensors of another network's context that it takes as inputs besides those of `spec`."""
     cut: FeatureCut | None = None
     """Where it gives its deep features as an output besides those of `spec`, or takes them."""
+    residuals: tuple[str, ...] = ()
+    """Names of tensors to be added to its skip connections, from its first layer on, and to its
+    middle block, which it takes as inputs besides those of `spec` (`sdrt.backends.residuals`)."""
 
     @property
     def outputs(self) -> list[str]:
@@ -57,9 +60,17 @@ class Network:
 
     @property
     def inputs(self) -> set[str]:
-        """Names of all inputs: those of `spec`, context and deep features."""
-        features = [FEATURES] if self.is_shallow else []
-        return {*(spec.name for spec in self.spec.inputs), *self.context_inputs, *features}
+        """Names of all inputs: those of `spec`, context, deep features and residuals."""
+        return {*(spec.name for spec in self.spec.inputs), *self.context_inputs, *self.derived}
+
+    @property
+    def derived(self) -> tuple[str, ...]:
+        """Names of the inputs whose shapes follow from those of the others."""
+        return (*((FEATURES,) if self.is_shallow else ()), *self.residuals)
+
+    def shapes_of(self, feeds: "Mapping[str, Array]") -> Shapes:
+        """The shapes that it is compiled for: those of all inputs but the derived."""
+        return {name: array.shape for name, array in feeds.items() if name not in self.derived}
 
     @property
     def is_shallow(self) -> bool:

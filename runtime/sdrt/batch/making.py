@@ -105,7 +105,7 @@ def _record(task: Task, outcome: Outcome, folder: BatchFolder) -> dict[str, Any]
         "executed_precision": first.executed_precision,
         "backend": first.backend,
         "timings": asdict(outcome.timings),
-        "parameters": [asdict(parameters) for parameters in outcome.parameters],
+        "parameters": [parameters.record() for parameters in outcome.parameters],
         "warnings": outcome.warnings,
     }
 

@@ -27,8 +27,9 @@ OTHER = ("prompt", "id", "model", "refiner", "refiner_start", *ADAPTERS)
 ARRAYS = {
     *("latents", "denoising_start", "denoising_end", "prompt_embeds", "negative_prompt_embeds"),
     *("pooled_prompt_embeds", "negative_pooled_prompt_embeds"),
+    *("controls", "guess_mode"),
 }
-"""Options of a run that no row can have, as they hold arrays."""
+"""Options of a run that no row can have: they hold arrays, or name several files each."""
 FIELDS = (*OTHER, *(name for name in Options.__annotations__ if name not in ARRAYS))
 ALIASES = {
     "steps": "num_inference_steps",

@@ -90,7 +90,7 @@ def _record(result: "Result", paths: list[Path], forecast: "Forecast | None") ->
     from sdrt.machine import peak_memory_bytes
 
     images = [
-        {"file": str(path), **asdict(parameters)}
+        {"file": str(path), **parameters.record()}
         for path, parameters in zip(paths, result.parameters, strict=False)
     ]
     return {

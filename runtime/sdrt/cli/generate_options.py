@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from sdrt.cli.adapter_options import AdapterOptions, ControlOptions
 from sdrt.cli.option_types import FILE, EngineOptions, Point, Size, option, values
 from sdrt.errors import UsageError
 
@@ -14,24 +15,6 @@ if TYPE_CHECKING:
     from sdrt.text.styles import Style
 
 Pair = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class AdapterOptions:
-    """What is added to the model."""
-
-    loras: tuple[str, ...] = option(
-        "--lora",
-        metavar="FILE[:WEIGHT]",
-        multiple=True,
-        help="Add a LoRA (.safetensors); may be given several times. Default weight: 1.",
-    )
-    embeddings: tuple[str, ...] = option(
-        "--embedding",
-        metavar="FILE[:WORD]",
-        multiple=True,
-        help="Add a textual inversion (.safetensors); default word: the file's own, or its name.",
-    )
 
 
 @dataclass(frozen=True)
@@ -297,6 +280,7 @@ class GenerateOptions:
     files: FileOptions
     previews: PreviewOptions
     image: ImageOptions
+    control: ControlOptions
     hires: HiresOptions
     vae: VaeOptions
     refiner: RefinerOptions
@@ -326,6 +310,7 @@ class GenerateOptions:
             self.pictures,
         )
         given = {name: value for group in groups for name, value in values(group).items()}
+        given |= self.control.given()
         given["width"], given["height"] = self.pictures.sides
         for name in ("original_size", "target_size", "crops_coords_top_left"):
             pair = given[name]

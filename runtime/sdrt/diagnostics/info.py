@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sdrt.artifact.artifact import open_artifact
+from sdrt.artifact.controlnet import is_controlnet, open_controlnet
 from sdrt.images.metadata import CHUNK, read_png
 from sdrt.manifest import Manifest, Quantization, guidance_width
 from sdrt.request.speed import SPEEDS, speed_preset
@@ -42,6 +43,8 @@ def _inline(value: Any) -> str:
 
 def describe_model(where: str | None) -> Description:
     """The contents of a model folder's manifest; `where` is as for `open_artifact`."""
+    if where is not None and is_controlnet(where):
+        return _describe_controlnet(where)
     artifact = open_artifact(where)
     manifest = artifact.manifest
     defaults, schedule = manifest.defaults, manifest.schedule
@@ -87,6 +90,31 @@ def describe_model(where: str | None) -> Description:
     folder = {"path": str(artifact.root), "hash": artifact.hash}
     foreign = {"foreign": True} if artifact.is_foreign else {}
     return {**folder, **foreign, **record}, "\n".join(lines)
+
+
+def _describe_controlnet(where: str) -> Description:
+    folder = open_controlnet(where)
+    manifest, graph = folder.manifest, folder.manifest.graph
+    size = sum(record.size for record in manifest.files.values())
+    parity = ", ".join(f"{backend} {db:.1f} dB" for backend, db in graph.parity_db.items())
+    made = ", ".join(f"{name} {version}" for name, version in manifest.made_with.items())
+    reference = "the float graph" if manifest.precision == "int8" else "torch fp32"
+    pooled = "; its results are means over the picture" * manifest.is_pooled
+    lines = [
+        f"{folder.root}",
+        f"  ControlNet: {manifest.name}, for models of {manifest.family}, from "
+        f"{manifest.source.id}",
+        f"  stored precision: {manifest.precision}",
+        f"  size: {size / 1e6:.1f} MB in {len(manifest.files)} files",
+        f"  hash: {folder.hash[:12]}",
+        f"  adds to: {len(manifest.residuals) - 1} skip connections and the middle block{pooled}",
+        f"  graph (signal to noise against {reference}): {' and '.join(graph.files)}; "
+        f"{parity or 'not measured'}",
+        f"  made with: {made or 'unknown'}",
+        f"  use: sdrt generate PROMPT --control {where}=PICTURE",
+    ]
+    record = manifest.model_dump(mode="json", by_alias=True)
+    return {"path": str(folder.root), "hash": folder.hash, **record}, "\n".join(lines)
 
 
 def _modes(manifest: Manifest) -> str:

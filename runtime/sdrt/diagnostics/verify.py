@@ -10,9 +10,10 @@ import numpy as np
 
 from sdrt.arrays import Array, snr_db
 from sdrt.artifact.artifact import Artifact, open_artifact
+from sdrt.artifact.controlnet import ControlNetFolder, is_controlnet, open_controlnet
 from sdrt.backends.backend import Backend, open_backend, usable_backends
 from sdrt.errors import ParityError
-from sdrt.manifest import PICTURE, TensorSpec
+from sdrt.manifest import PICTURE, Manifest, TensorSpec
 from sdrt.request.size_conditioning import SizeConditioning
 
 FREE_SIZE = {"batch": 1, "tokens": 77, "chunks": 1}
@@ -55,7 +56,7 @@ def verify_artifact(where: str | Path | None) -> Verification:
     Raises `ArtifactError` for a missing, changed or unreadable file, `NonFiniteError`, and
     `ParityError` when two engines differ by more than rounding.
     """
-    artifact = open_artifact(where)
+    artifact = open_folder(where)
     records = artifact.manifest.files
     for file in records:
         artifact.check(file, remember=False)
@@ -71,7 +72,16 @@ def verify_artifact(where: str | Path | None) -> Verification:
     return report
 
 
-def _compare(artifact: Artifact, name: str, backends: list[Backend]) -> dict[str, float]:
+def open_folder(where: str | Path | None) -> Artifact | ControlNetFolder:
+    """A model's folder, or a ControlNet's."""
+    if where is not None and is_controlnet(where):
+        return open_controlnet(where)
+    return open_artifact(where)
+
+
+def _compare(
+    artifact: Artifact | ControlNetFolder, name: str, backends: list[Backend]
+) -> dict[str, float]:
     spec = artifact.manifest.graphs[name]
     feeds = seeded_feeds(artifact, name)
     outputs: dict[str, dict[str, Array]] = {}
@@ -108,7 +118,10 @@ class NetworkResult:
 
 
 def run_network(
-    artifact: Artifact, name: str, backend: Backend, feeds: Sequence[Mapping[str, Array]]
+    artifact: Artifact | ControlNetFolder,
+    name: str,
+    backend: Backend,
+    feeds: Sequence[Mapping[str, Array]],
 ) -> NetworkResult:
     """Run a network on each of these inputs, and release it."""
     graph = backend.open(artifact.network(name, backend.formats))
@@ -117,7 +130,10 @@ def run_network(
 
 
 def seeded_feeds(
-    artifact: Artifact, name: str, size: tuple[int, int] | None = None, seed: int = 0
+    artifact: Artifact | ControlNetFolder,
+    name: str,
+    size: tuple[int, int] | None = None,
+    seed: int = 0,
 ) -> dict[str, Array]:
     """Reproducible inputs of a graph: normal random numbers, random byte tokens, timestep 500.
 
@@ -125,7 +141,8 @@ def seeded_feeds(
     """
     rng = np.random.default_rng(seed)
     inputs = artifact.manifest.graphs[name].inputs
-    downscale = artifact.manifest.latent.downscale
+    manifest = artifact.manifest
+    downscale = manifest.latent.downscale if isinstance(manifest, Manifest) else manifest.downscale
     width, height = size or (LATENT_SIDE * downscale, LATENT_SIDE * downscale)
     sizes = {
         **FREE_SIZE,

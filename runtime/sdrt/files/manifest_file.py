@@ -14,7 +14,29 @@ MAX_BYTES = 4_000_000  # manifests of large models have some tens of kilobytes
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Read `manifest.json`; raises `ArtifactError` that names the first wrong field."""
+    """Read a model's `manifest.json`; raises `ArtifactError` that names the first wrong field."""
+    text, data = read_manifest_json(path)
+    if "kind" in data:
+        raise ArtifactError(
+            f"{path.parent} is a ControlNet, not a model; give the model that it is for, and "
+            f"this folder beside it: --control {path.parent}=PICTURE"
+            if data["kind"] == "controlnet"
+            else f"{path} is of the kind {data['kind']!r}; expected a model made by: sdrt export"
+        )
+    _check_precisions(path, data)
+    try:
+        return Manifest.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        raise ArtifactError(
+            f"{path}: {explain_validation_error(error)}; export the model again"
+        ) from error
+
+
+def read_manifest_json(path: Path) -> tuple[str, Any]:
+    """The text of a `manifest.json`, and its object of a schema that this version reads.
+
+    Raises `ArtifactError` for everything else.
+    """
     text = read_text(path, "a manifest", MAX_BYTES, ArtifactError)
     try:
         data = json.loads(text)
@@ -23,13 +45,7 @@ def read_manifest(path: Path) -> Manifest:
             f"{path} is not valid JSON ({error}); export the model again"
         ) from error
     _check_schema(path, data)
-    _check_precisions(path, data)
-    try:
-        return Manifest.model_validate_json(text, strict=True)
-    except ValidationError as error:
-        raise ArtifactError(
-            f"{path}: {explain_validation_error(error)}; export the model again"
-        ) from error
+    return text, data
 
 
 def _check_schema(path: Path, data: Any) -> None:

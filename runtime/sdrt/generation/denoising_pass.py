@@ -7,6 +7,7 @@ from functools import cached_property
 from PIL import Image
 
 from sdrt.arrays import Array, Latents
+from sdrt.generation.controls import control_names, open_controls
 from sdrt.generation.initial_latents import (
     InitialLatents,
     from_image,
@@ -155,8 +156,9 @@ class DenoisingPass:
     def denoise(
         self, state: RunState, conditioning: PromptConditioning
     ) -> Generator[Step, None, Latents]:
-        """Yield the steps, return the last latents; the U-Net is released afterwards."""
-        with self.model.networks.using(UNET, state=state):
+        """Yield the steps, return the last latents; U-Net and ControlNets are released then."""
+        names = control_names(self.model, self.request)
+        with self.model.networks.using(UNET, *names, state=state):
             return (yield from self._loop(state, conditioning))
 
     def denoiser(
@@ -184,11 +186,14 @@ class DenoisingPass:
         initial = self._initial_latents(state, draw, float(sigmas[0]))
         is_split = not self.plan.is_doubled
         unet = open_unet(self.model, self.request, conditioning.positive, is_split, state)
+        text, steps = conditioning.positive, len(self.steps)
+        controls = open_controls(self.model, self.request, text, steps, is_split, state)
         denoiser = self.denoiser(self.probe.unet(unet.whole), conditioning, initial.conditions)
         cache = unet.cache(self.request.feature_reuse)
         denoiser = replace(
             denoiser,
             guidance=replace(denoiser.guidance, is_split=is_split),
+            controls=controls,
             cache=cache,
             evaluations=state.evaluations,
             cancellation=state.cancellation,
@@ -206,6 +211,8 @@ class DenoisingPass:
             if index == count - 1:
                 latents = initial.finished(x, float(sigmas[count]))
                 unet.record(cache)
+                if controls:
+                    controls.record()
             yield Step(index, count, float(sigmas[index + 1]), x, denoised, watch.seconds)
         return latents
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from sdrt.generation.controls import control_records
 from sdrt.images.metadata import Parameters
 from sdrt.networks.open_model import OpenModel
 from sdrt.networks.run_state import RunState
@@ -26,6 +27,8 @@ def parameters(model: OpenModel, request: Request, seed: int, state: RunState) -
         init_image=request.init.digests if request.init else {},
         strength=init.strength if init else None,
         paste=init.pastes if init else None,
+        controls=control_records(model, request),
+        guess_mode=request.guess_mode,
         vae_tiling=state.tiles_vae,
         hires=asdict(request.hires) if request.hires else None,
         denoising_range=request.denoising_range.record,

@@ -8,6 +8,7 @@ from sdrt import validation
 from sdrt.arrays import Latents
 from sdrt.errors import UsageError
 from sdrt.files.tuned_speed import NOT_TUNED
+from sdrt.generation.controls import check_controls
 from sdrt.generation.denoising_pass import DenoisingPass
 from sdrt.generation.result import Step
 from sdrt.generation.run import Run, renumbered
@@ -22,7 +23,10 @@ from sdrt.request.request import Request
 from sdrt.request.resolve import resolve
 
 START = 0.8
-BASE_OPTIONS = ("image", "strength", "target_size", "negative_target_size")
+BASE_OPTIONS = (
+    *("image", "strength", "target_size", "negative_target_size"),
+    *("controls", "guess_mode"),
+)
 """Options that the refiner does not take."""
 REFINER_OPTIONS = ("aesthetic_score", "negative_aesthetic_score", "decoder")
 """Options that the base does not take."""
@@ -48,6 +52,7 @@ def refiner_run(
     own: dict[str, object] = {**_without(options, REFINER_OPTIONS), "denoising_end": start}
     tuned = base.artifact.tuned_speed() if "speed" in options else NOT_TUNED
     first = resolve(base.manifest, prompt, cast(Options, own), tuned)
+    check_controls(base, first)
     whole = _refiner_request(refiner.manifest, first, prompt, options)
     made_by = {"model": base.manifest.name, "model_hash": base.artifact.hash}
     second = replace(

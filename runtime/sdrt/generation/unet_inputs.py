@@ -7,11 +7,12 @@ import numpy as np
 from sdrt.arrays import Array, Latents
 from sdrt.backends.feature_cut import FeatureCut, FeatureForm
 from sdrt.errors import UsageError
+from sdrt.generation.controls import control_residuals
 from sdrt.generation.prompt_conditioning import PromptConditioning
 from sdrt.manifest import GUIDANCE_INPUT, PICTURE, POOLED, Manifest, guidance_width
 from sdrt.networks.denoiser import Added, Denoiser
 from sdrt.networks.fp32_fallback import GuardedGraph
-from sdrt.networks.loaded import SHALLOW_UNET, UNET
+from sdrt.networks.loaded import SHALLOW_UNET, UNET, Controlled, Form
 from sdrt.networks.open_model import OpenModel
 from sdrt.networks.run_state import RunState
 from sdrt.networks.unet import FeatureCache, UNet
@@ -75,15 +76,25 @@ def open_unet(
         shapes[name] = (batch, *array.shape[1:])
     if width := guidance_width(manifest.graphs.get("unet")):
         shapes[GUIDANCE_INPUT] = (batch, width)
+    residuals = control_residuals(model, request)
     if not request.feature_reuse.is_on:
-        return OpenUNet(GuardedGraph(model.networks, UNET, shapes, state), None)
+        alone = Controlled(residuals) if residuals else None
+        return OpenUNet(GuardedGraph(model.networks, UNET, shapes, state, alone), None)
     whole, shallow = (
         GuardedGraph(
-            model.networks, name, shapes, state, FeatureCut(form, request.feature_reuse.depth)
+            model.networks,
+            name,
+            shapes,
+            state,
+            _form(FeatureCut(form, request.feature_reuse.depth), residuals),
         )
         for name, form in FORMS.items()
     )
     return OpenUNet(whole, shallow)
+
+
+def _form(cut: FeatureCut, residuals: tuple[str, ...]) -> Form:
+    return Controlled(residuals, cut) if residuals else cut
 
 
 def make_denoiser(

@@ -6,7 +6,7 @@ and the many tools around it read; it is ambiguous by design (a prompt may look 
 
 import io
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +111,10 @@ class Parameters:
     backend: str
     threads: int
     version: str
+    controls: list[dict[str, Any]] = field(default_factory=list)
+    """Name and hash of each ControlNet, SHA-256 of its hint's pixels, its weight and its range."""
+    guess_mode: bool = False
+    """Whether ControlNets guided the prompt's own branch alone."""
 
     def to_a1111(self) -> str:
         """The text that AUTOMATIC1111 writes into `parameters`."""
@@ -169,9 +173,16 @@ class Parameters:
     def _schedule_type(self) -> dict[str, str]:
         return {} if self.scheduler == "default" else {"Schedule type": self.scheduler.title()}
 
+    def record(self) -> dict[str, Any]:
+        """All of it as plain values; what only ControlNets have is left out without one."""
+        record = asdict(self)
+        if not self.controls:
+            del record["controls"], record["guess_mode"]
+        return record
+
     def to_json(self, sheet: Sheet | None = None) -> str:
         """The text of the chunk `sdrt`, of a picture or of a sheet of pictures."""
-        record = {"schema": SCHEMA, **asdict(self)}
+        record = {"schema": SCHEMA, **self.record()}
         if sheet:
             record["sheet"] = {
                 name: value for name, value in asdict(sheet).items() if value is not None

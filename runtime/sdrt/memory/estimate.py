@@ -17,10 +17,11 @@ from typing import Any
 
 from sdrt import machine
 from sdrt.artifact.artifact import Artifact
+from sdrt.artifact.controlnet import CONTROLNET, ControlNetFolder, ControlNetManifest
 from sdrt.backends.backend import Backend
 from sdrt.backends.graph import Network
 from sdrt.files.text_file import read_json
-from sdrt.manifest import Precision, Storage
+from sdrt.manifest import Manifest, Precision, Storage
 from sdrt.networks.open_model import OpenModel
 from sdrt.networks.tiling import Tiling
 from sdrt.request.request import Request
@@ -37,6 +38,8 @@ BYTES: dict[Storage, float] = {
 MOST_KEPT = 500_000_000  # freed bytes that glibc keeps at most; large arrays always go back
 ENCODER, TILED_ENCODER = 0.5, 0.6  # memory of an encoder as a share of a decoder's
 FP32_BYTES_IN_BF16 = 140  # for each pixel: layers near the picture stay in fp32
+CONTROL_SHARE = 0.6  # memory of a ControlNet, which is half a U-Net, as a share of the U-Net's
+GIVEN_SHARE = 0.4  # of what ControlNets give: as they gave it, and as the U-Net takes it
 PICTURE_BYTES = 5  # for each value of a picture: four as decoded, one as a pixel
 # Of Stable Diffusion 1.5, for models that come without their configuration.
 UNET_CHANNELS, UNET_HEADS, DECODER_CHANNELS = [320, 640, 1280, 1280], 8, [128, 256, 512, 512]
@@ -136,6 +139,8 @@ class MemoryPlan:
     """The network that decodes latents to pictures."""
     previews: str | None = None
     """The network that decodes steps on the way while the U-Net is in memory, if any does."""
+    controlnets: Mapping[str, ControlNetFolder] = field(default_factory=dict)
+    """The ControlNets by their networks' names, which are in memory while the U-Net is."""
     gives_back: bool = False
     """Whether freed arrays go back to the system at once (`machine.give_back_freed_arrays`)."""
 
@@ -168,6 +173,7 @@ class MemoryPlan:
             first=first if request.hires else None,
             decoder=request.decoder,
             previews=previewer,
+            controlnets=model.networks.controlnets.of(request.controls),
         )
 
     def peak(self) -> tuple[str, int]:
@@ -182,6 +188,9 @@ class MemoryPlan:
         for name, stage in self._stages():
             weights = 0 if name in held else stage._weights(name)
             activations = stage._activations(name)
+            if name == "unet" and self.controlnets:
+                weights += sum(self._weights(net) for net in self.controlnets if net not in held)
+                activations += stage._controls(activations, is_static)
             others = together if name in self._text_encoders else 0
             if name == "unet" and self.previews is not None:
                 shown = self.previews
@@ -195,7 +204,7 @@ class MemoryPlan:
             peaks[name] = max(peaks.get(name, 0), kept + others + weights + working)
             if name in self.keep:
                 kept += weights + (activations if is_static else 0)
-                held |= set() if is_static else {name}
+                held |= set() if is_static else {name, *self.controlnets}
             elif name in self._text_encoders:
                 together += weights
         name = max(peaks, key=lambda name: peaks[name])
@@ -223,13 +232,13 @@ class MemoryPlan:
         """Bytes of a network in memory, without what it computes."""
         if name in self.loaded:
             return 0
-        manifest = self.artifact.manifest
-        files = manifest.graphs[name].files
+        manifest, graph = self._description(name)
+        files = manifest.graphs[graph].files
         format = next((format for format in self.backend.formats if format in files), None)
         # What is not listed is refused when it is opened.
         records = [manifest.files.get(file) for file in files[format]] if format else []
         size = sum(record.size for record in records if record)
-        stored, engine = manifest.stored(name), self._engine
+        stored, engine = manifest.stored(graph), self._engine
         changed = int(self.changed.get(name, 0) * BYTES[stored])
         structure = engine.unet_structure if name == "unet" else engine.structure
         if stored == "int8":
@@ -237,6 +246,19 @@ class MemoryPlan:
         executed = self.precision_of(name)
         held = int(size / BYTES[stored] * BYTES[executed])
         return structure + held + changed + (size if engine.widens and stored != executed else 0)
+
+    def _description(self, name: str) -> tuple[Manifest | ControlNetManifest, str]:
+        """The manifest that a network is in, and its graph's name there."""
+        if name in self.controlnets:
+            return self.controlnets[name].manifest, CONTROLNET
+        return self.artifact.manifest, name
+
+    def _controls(self, unet: int, is_static: bool) -> int:
+        """Bytes of what ControlNets hold while the U-Net, which holds so many, runs.
+
+        Where buffers do not stay between runs, that is what they gave.
+        """
+        return int(unet * (CONTROL_SHARE * len(self.controlnets) if is_static else GIVEN_SHARE))
 
     def _activations(self, name: str) -> int:
         """Bytes of what a network holds while it runs."""
@@ -284,8 +306,8 @@ class MemoryPlan:
 
     def precision_of(self, name: str) -> Precision:
         """What the floats of a network will run in."""
-        manifest = self.artifact.manifest
-        network = Network(name, manifest.graphs[name], (), manifest.stored(name))
+        manifest, graph = self._description(name)
+        network = Network(name, manifest.graphs[graph], (), manifest.stored(graph))
         return "bf16" if self.backend.in_fp32(network) else "fp32"
 
     @property

@@ -9,6 +9,7 @@ import numpy as np
 from sdrt.arrays import Array, Embeddings, Latents
 from sdrt.backends.cancellation import Cancellation
 from sdrt.manifest import GUIDANCE_INPUT, Prediction, guidance_width
+from sdrt.networks.controls import POSITIVE, Controls
 from sdrt.networks.unet import OUTPUT, Evaluations, FeatureCache, UNet
 from sdrt.sampling.guidance import Clipping, Guidance
 from sdrt.sampling.schedule import Steps
@@ -50,6 +51,8 @@ class Denoiser:
     """Further inputs of the positive branch."""
     negative_added: Added = field(default_factory=dict)
     """Further inputs of the negative branch."""
+    controls: Controls | None = None
+    """ControlNets, whose results the U-Net takes as further inputs."""
     cache: FeatureCache | None = None
     """Deep features that some evaluations use again; None if each computes the whole U-Net."""
     evaluations: Evaluations = field(default_factory=Evaluations)
@@ -79,20 +82,19 @@ class Denoiser:
         return denoised * out + x * (skip / math.sqrt(1 + sigma * sigma))
 
     def _output(self, sample: Latents, sigma: float) -> Latents:
-        timestep = self.steps.timestep(sigma)
         branches = self._branches(self.steps.progress(sigma))
         self._begin(branches)
         if len(branches) == 1:
-            return self._run(sample, timestep, branches)
+            return self._run(sample, sigma, branches)
         if self.guidance.is_split:
-            outputs = (self._run(sample, timestep, [branch]) for branch in branches)
+            outputs = (self._run(sample, sigma, [branch]) for branch in branches)
             return self.guidance.combine(*outputs)
-        together = self._run(sample, timestep, branches)
+        together = self._run(sample, sigma, branches)
         return self.guidance.combine(*np.split(together, len(branches)))
 
     def _branches(self, progress: float) -> list[GuidanceBranch]:
         """What guidance combines at this share of the run; where there is none, the positive."""
-        positive = GuidanceBranch("positive", self.positive, self.added, self.conditions)
+        positive = GuidanceBranch(POSITIVE, self.positive, self.added, self.conditions)
         if self.negative is None or not self.guidance.covers(progress):
             return [positive]
         negative = GuidanceBranch("negative", self.negative, self.negative_added, self.conditions)
@@ -112,7 +114,7 @@ class Denoiser:
             self.evaluations.shallow += 1
         self.evaluations.unguided += self.negative is not None and len(branches) == 1
 
-    def _run(self, sample: Latents, timestep: float, branches: Sequence[GuidanceBranch]) -> Latents:
+    def _run(self, sample: Latents, sigma: float, branches: Sequence[GuidanceBranch]) -> Latents:
         """Predictions of all branches, each with as many rows as `sample`."""
         sample = np.concatenate([sample] * len(branches))
         conditions = [branch.conditions for branch in branches if branch.conditions is not None]
@@ -120,7 +122,7 @@ class Denoiser:
             sample = np.concatenate([sample, np.concatenate(conditions)], axis=1)
         feeds = {
             "sample": sample,
-            "timestep": np.array(timestep, np.float32),
+            "timestep": np.array(self.steps.timestep(sigma), np.float32),
             "encoder_hidden_states": np.concatenate([branch.embeddings for branch in branches]),
             **{
                 name: np.concatenate([branch.added[name] for branch in branches])
@@ -130,8 +132,12 @@ class Denoiser:
         if width := guidance_width(self.unet.network.spec):
             row = guidance_embedding(self.guidance.scale - 1, width)
             feeds[GUIDANCE_INPUT] = np.repeat(row, len(sample), axis=0)
+        names = [branch.name for branch in branches]
+        if self.controls:
+            is_kept = self.cache is not None and not self.cache.is_whole
+            progress = self.steps.progress(sigma)
+            feeds |= self.controls.residuals(feeds, names, progress, self.cancellation, is_kept)
         if self.cache:
-            names = [branch.name for branch in branches]
             return self.cache.run(self.unet, feeds, names, self.cancellation)
         output: Latents = self.unet.run(feeds, self.cancellation)[OUTPUT]
         return output

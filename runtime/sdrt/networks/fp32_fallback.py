@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from sdrt.arrays import Array
 from sdrt.backends.cancellation import Cancellation
-from sdrt.backends.feature_cut import FEATURES
 from sdrt.backends.graph import Shapes, check_shapes, first_nonfinite
 from sdrt.errors import NonFiniteError
 from sdrt.networks.loaded import Form, LoadedNetworks
@@ -28,6 +27,8 @@ class GuardedGraph:
         form: Form | None = None,
     ) -> None:
         self._networks, self._state, self._form = networks, state, form
+        self.has_run = False
+        """Whether it ran at all, so that it can be recorded."""
         self._graph = networks.graph(name, shapes, state, form)
         self.network = self._graph.network
         check_shapes(self.network, shapes)
@@ -36,6 +37,7 @@ class GuardedGraph:
         self, feeds: Mapping[str, Array], cancellation: Cancellation | None = None
     ) -> dict[str, Array]:
         """Run once, or twice if need be; raises what `Graph.run` raises."""
+        self.has_run = True
         try:
             return self._graph.run(feeds, cancellation)
         except NonFiniteError as error:
@@ -52,7 +54,7 @@ class GuardedGraph:
         narrow = self._graph.executed().precision
         del self._graph
         self._state.fall_back(self.network.name, wider, narrow)
-        shapes = {name: feeds[name].shape for name in feeds if name != FEATURES}
+        shapes = self.network.shapes_of(feeds)
         self._graph = self._networks.graph(self.network.name, shapes, self._state, self._form)
         try:
             return self._graph.run(feeds, cancellation)

@@ -7,17 +7,28 @@ from dataclasses import dataclass, replace
 from sdrt import machine
 from sdrt.adapters.active import ActiveAdapters
 from sdrt.artifact.artifact import Artifact
+from sdrt.artifact.controlnet import CONTROLNET
 from sdrt.backends.backend import Backend
 from sdrt.backends.feature_cut import FeatureCut
 from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.backends.tile_context import ContextRole
+from sdrt.networks.known_controlnets import KnownControlNets
 from sdrt.networks.run_state import RunState, Stopwatch
 
 UNET, SHALLOW_UNET = "unet", "unet_shallow"
 SOURCES = {SHALLOW_UNET: UNET}
 """Networks that are made of the files of another one, and are released with it."""
 
-Form = ContextRole | FeatureCut
+
+@dataclass(frozen=True)
+class Controlled:
+    """A U-Net that takes residuals, and may be cut besides."""
+
+    residuals: tuple[str, ...]
+    cut: FeatureCut | None = None
+
+
+Form = ContextRole | FeatureCut | Controlled
 """What a network is opened for besides its own inputs and outputs."""
 
 
@@ -46,6 +57,7 @@ class LoadedNetworks:
     ) -> None:
         self.artifact, self.backend, self.keep = artifact, backend, keep
         self.retry_precision = retry_precision
+        self.controlnets = KnownControlNets(artifact)
         self._adapters = adapters
         self._compiled: dict[str, _Compiled] = {}
 
@@ -87,8 +99,12 @@ class LoadedNetworks:
             yield
         finally:
             for name in names:
-                if name not in self.keep or (state and state.releases):
+                if not self.keeps(name) or (state and state.releases):
                     self.release(name)
+
+    def keeps(self, name: str) -> bool:
+        """Whether a network stays in memory after its use; ControlNets stay if U-Nets do."""
+        return (UNET if name in self.controlnets else name) in self.keep
 
     def release(self, *names: str) -> None:
         """Free the memory of these networks, or of all; they load again when needed."""
@@ -106,11 +122,16 @@ class LoadedNetworks:
         network = self._network(name, backend)
         if isinstance(form, FeatureCut):
             network = replace(network, cut=form)
+        elif isinstance(form, Controlled):
+            network = replace(network, cut=form.cut, residuals=form.residuals)
         elif form:
             network = network.in_role(form, backend.context(network))
         return _Compiled(backend.open(network), backend, form)
 
     def _network(self, name: str, backend: Backend) -> Network:
+        if name in self.controlnets:
+            network = self.controlnets[name].network(CONTROLNET, backend.formats)
+            return replace(network, name=name)
         source = SOURCES.get(name, name)
         network = self.artifact.network(source, backend.formats)
         return replace(network, name=name, weight_patches=self._adapters.weight_patches(source))

@@ -177,28 +177,31 @@ def open_init_image(
     Raises `UsageError` for unreadable files, impossible sizes, a mask of another size than the
     image, and a mask that selects nothing.
     """
-    opened, has_alpha = _open("image", image, "RGB")
+    opened, has_alpha = open_picture("image", image, "RGB")
     target = _target_size(opened.size, size, downscale)
     selected = None
     if mask is not None:
-        shades, _ = _open("mask", mask, "L")
+        shades, _ = open_picture("mask", mask, "L")
         if shades.size != opened.size:
             raise UsageError(
                 f"the mask is {_by(shades.size)} pixels and the image {_by(opened.size)}; expected "
                 "both of one size"
             )
-        selected = np.asarray(_fit(shades, target, Image.Resampling.BOX)) >= HALF
+        selected = np.asarray(fit_picture(shades, target, Image.Resampling.BOX)) >= HALF
         if not selected.any():
             raise UsageError(
                 "the mask is black everywhere, so nothing would be repainted; make the parts to "
                 "repaint white"
             )
-    pixels = np.asarray(_fit(opened, target, Image.Resampling.LANCZOS))
+    pixels = np.asarray(fit_picture(opened, target, Image.Resampling.LANCZOS))
     return InitImage(pixels[None], strength, selected, has_alpha, pastes)
 
 
-def _open(what: str, given: Picture, mode: str) -> tuple[Image.Image, bool]:
-    """The image upright, on white, in this mode; and whether it had transparent parts."""
+def open_picture(what: str, given: Picture, mode: str) -> tuple[Image.Image, bool]:
+    """The image upright, on white, in this mode; and whether it had transparent parts.
+
+    `what` names it in errors. Raises `UsageError` for what cannot be read.
+    """
     if isinstance(given, Image.Image):
         return _converted(what, given, mode)
     if not isinstance(given, str | Path):
@@ -259,7 +262,8 @@ def _target_size(
     return width, height
 
 
-def _fit(image: Image.Image, size: tuple[int, int], filter: Image.Resampling) -> Image.Image:
+def fit_picture(image: Image.Image, size: tuple[int, int], filter: Image.Resampling) -> Image.Image:
+    """The image scaled to cover a size (width, height), and cropped equally on both sides."""
     return image if image.size == size else ImageOps.fit(image, size, filter)
 
 

@@ -1,6 +1,7 @@
 """The options of a generation, by name; `request.resolve` checks and completes them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -15,6 +16,27 @@ Picture = str | Path | Image.Image
 
 VaeTiling = bool | Literal["auto"]
 Speed = Literal["exact", "balanced", "fast"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """A ControlNet and the picture that it is to follow."""
+
+    controlnet: str | Path
+    """The folder of the ControlNet, from `sdrt export`."""
+    image: Picture
+    """The hint, or the photograph that `preprocessor` makes it of: a path or a Pillow image.
+
+    It is scaled to cover the size of the run, and cropped equally on both sides.
+    """
+    weight: float = 1.0
+    """How strongly the run follows the hint: the factor of the ControlNet's results, 0 to 10."""
+    start: float = 0.0
+    """The share of the steps after which it guides."""
+    end: float = 1.0
+    """The share of the steps after which it no longer does."""
+    preprocessor: str | None = None
+    """What makes the hint of the picture: "canny", "scribble" or "tile"; None if it is the hint."""
 
 
 class Options(TypedDict, total=False):
@@ -53,6 +75,13 @@ class Options(TypedDict, total=False):
     """An image of the same size, white where `image` is repainted and black where it stays."""
     paste: bool
     """Whether pixels outside of the mask are the image's own, the default, or the decoder's."""
+    controls: Sequence[Control | str]
+    """ControlNets with their hints; several add up. A text has the form of `--control`."""
+    guess_mode: bool
+    """Whether ControlNets guide the prompt's own branch alone, and deeper layers more.
+
+    So a picture follows its hints without a prompt; a guidance scale of 3 to 5 is usual.
+    """
     vae_tiling: VaeTiling
     """Whether the VAE works in tiles of 768x768 pixels, so that its memory does not grow with the
     picture; by default, "auto", it does so only if the whole picture is not expected to fit."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from sdrt.arrays import Embeddings
 from sdrt.manifest import TINY_DECODER
+from sdrt.request.controls import ControlRequest
 from sdrt.request.denoising_range import DenoisingRange
 from sdrt.request.feature_reuse import FeatureReuse
 from sdrt.request.hires import Hires
@@ -70,6 +71,10 @@ class Request:
     """The image that the run starts from, or None if it starts from noise or latents."""
     denoising_range: DenoisingRange = DenoisingRange()
     """The share of the schedule that the run covers."""
+    controls: tuple[ControlRequest, ...] = ()
+    """ControlNets with their hints."""
+    guess_mode: bool = False
+    """Whether ControlNets guide the prompt's own branch alone, and deeper layers more."""
     vae_tiling: VaeTiling = "auto"
     """Whether the VAE works in tiles; "auto" lets the memory plan decide."""
     hires: Hires | None = None

@@ -8,6 +8,7 @@ from sdrt.errors import UnsupportedError, UsageError
 from sdrt.files.tuned_speed import NOT_TUNED, TunedSpeed
 from sdrt.manifest import TINY_DECODER, Manifest, guidance_width
 from sdrt.request import ignored_options
+from sdrt.request.controls import read_controls
 from sdrt.request.denoising_range import DenoisingRange, read_denoising_range
 from sdrt.request.feature_reuse import read_feature_reuse
 from sdrt.request.guidance_options import read_guidance
@@ -69,6 +70,7 @@ def _resolve(manifest: Manifest, prompt: str | None, options: Options) -> Reques
         **texts,
         **embeddings,
         **conditioning,
+        **read_controls(manifest, options),
         width=size[0],
         height=size[1],
         num_inference_steps=steps,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ PROMPTS = [
 def test_the_json_chunk_survives_any_prompt(tmp_path: Path, prompt: str) -> None:
     given = replace(PARAMETERS, prompt=prompt, negative_prompt=prompt)
     path = save_png(IMAGE, tmp_path / "picture.png", given)
-    assert read_png(path)["sdrt"] == {"schema": 2, **asdict(given)}
+    assert read_png(path)["sdrt"] == {"schema": 2, **given.record()}
 
 
 def test_the_text_chunk_reads_as_a1111_reads_it(tmp_path: Path) -> None:

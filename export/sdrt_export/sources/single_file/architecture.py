@@ -185,7 +185,7 @@ def _is_vae(shapes: Shapes) -> bool:
 
 def _architecture(shapes: Shapes) -> Architecture:
     unet, vae = _below(shapes, UNET), _below(shapes, VAE)
-    levels = _unet_levels(unet)
+    levels = unet_levels(unet)
     attention = min(name for name in unet if name.endswith("attn2.to_k.weight"))
     place = attention[: attention.index("transformer_blocks.")]
     depths = tuple(level.depth for level in levels if level.depth)
@@ -212,21 +212,23 @@ def _architecture(shapes: Shapes) -> Architecture:
 
 
 @dataclass
-class _Level:
+class Level:
+    """One level of a U-Net."""
+
     channels: int
     blocks: int = 0
     depth: int = 0
     """The number of its transformer blocks."""
 
 
-def _unet_levels(unet: Shapes) -> list[_Level]:
+def unet_levels(unet: Shapes) -> list[Level]:
     """Levels of the U-Net: each has blocks, then a convolution that halves the size."""
-    levels = [_Level(unet["input_blocks.0.0.weight"][0])]
+    levels = [Level(unet["input_blocks.0.0.weight"][0])]
     number = 1
     while any(name.startswith(f"input_blocks.{number}.") for name in unet):
         at = f"input_blocks.{number}"
         if f"{at}.0.op.weight" in unet:
-            levels.append(_Level(0))
+            levels.append(Level(0))
         else:
             levels[-1].channels = unet[f"{at}.0.in_layers.2.weight"][0]
             levels[-1].blocks += 1

@@ -73,7 +73,12 @@ class SingleFileCheckpoint(Checkpoint):
         `ArtifactError` for weights that are missing or left over; `UnsupportedError` for another
         kind of model.
         """
-        file = open_weights(path, allow_pickle)
+        return cls.of(open_weights(path, allow_pickle), config)
+
+    @classmethod
+    def of(cls, file: WeightsFile, config: str | Path | None = None) -> "SingleFileCheckpoint":
+        """The same for a file that is open already."""
+        path = file.path
         architecture = recognise(path, file.shapes)
         ldm = read_ldm_config(config) if config is not None else None
         if ldm:
@@ -193,7 +198,7 @@ def _account(file: WeightsFile, configs: Mapping[str, Config], naming: Naming) -
     }
     for what, names in problems.items():
         if names:
-            raise ArtifactError(f"{file.path}: {len(names)} weights {what}: {_listed(names)}")
+            raise ArtifactError(f"{file.path}: {len(names)} weights {what}: {listed(names)}")
     logger.info("%s: %d weights used, %d left by training", file.path, len(expected), len(known))
 
 
@@ -203,6 +208,7 @@ def _fits(name: str, shape: Shape, expected: Shape) -> bool:
     return shape == expected or (is_attention and (*shape, 1, 1) == expected)
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Some names for a message, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

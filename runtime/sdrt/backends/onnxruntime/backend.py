@@ -18,7 +18,9 @@ from sdrt.backends.executed import Executed, Kernel, executed, executed_only
 from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.backends.input_casts import cast_feeds
 from sdrt.backends.onnxruntime.feature_cut import tensors_of, with_cut
+from sdrt.backends.onnxruntime.onnx_file import Reader, opened
 from sdrt.backends.onnxruntime.profile import read_profile
+from sdrt.backends.onnxruntime.residuals import with_residuals
 from sdrt.backends.onnxruntime.tile_context import context_names, with_context
 from sdrt.backends.onnxruntime.weights import layer_weights, resized
 from sdrt.backends.weight_patches import patch_of, patched, with_joined_halves
@@ -171,9 +173,7 @@ class _PatchedFile:
     def __init__(self, network: Network) -> None:
         self.path = network.files[0]
         has_context = network.context_outputs or network.context_inputs
-        self._content = with_context(network) if has_context else None
-        if network.cut:
-            self._content = with_cut(network)
+        self._content = with_context(network) if has_context else _in_form(network)
         self._weights: dict[str, ort.OrtValue] = {}  # sessions do not own them
         stored = layer_weights(self.path) if network.weight_patches else {}
         present = tensors_of(network) if stored and network.is_shallow else None
@@ -198,6 +198,17 @@ class _PatchedFile:
             return ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise _translated(error, str(self.path)) from error
+
+
+def _in_form(network: Network) -> bytes | None:
+    """The file's content with residuals as inputs, and cut; None where it is opened as it is."""
+    if not (network.residuals or network.cut):
+        return None
+    with opened(network.files[0]) as reader:
+        content = with_residuals(network, reader) if network.residuals else None
+        if network.cut:
+            content = with_cut(network, Reader(content) if content else reader)
+        return content
 
 
 def _translated(error: Exception, what: str) -> SdrtError:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 
-from sdrt.backends.feature_cut import FEATURES, SAMPLE, checked_depth
+from sdrt.backends.feature_cut import FEATURES, checked_depth
 from sdrt.backends.graph import Network
 from sdrt.backends.onnxruntime.onnx_file import (
     GRAPH,
@@ -17,25 +17,22 @@ from sdrt.backends.onnxruntime.onnx_file import (
     opened,
     rebuilt,
 )
-from sdrt.backends.onnxruntime.onnx_nodes import Node, needed_for, read_nodes, readers_of
-
-CHANNELS = 1  # the axis along which features are joined
+from sdrt.backends.onnxruntime.onnx_nodes import Node, needed_for, read_nodes, skip_joins
 
 
-def with_cut(network: Network) -> bytes:
+def with_cut(network: Network, reader: Reader) -> bytes:
     """The file's content in the form that the network's cut asks for.
 
     Raises `UnsupportedError` for a depth that it does not have.
     """
     assert network.cut
-    with opened(network.files[0]) as reader:
-        nodes = read_nodes(reader)
-        deep = _deep(network, reader, nodes)
-        if network.cut.form == "whole":
-            graph = _with_output(reader, deep)
-        else:
-            graph = _shallow(reader, deep, _needed(network, deep, nodes))
-        return rebuilt(reader, b"".join(graph))
+    nodes = read_nodes(reader)
+    deep = _deep(network, reader, nodes)
+    if network.cut.form == "whole":
+        graph = _with_output(reader, deep)
+    else:
+        graph = _shallow(reader, deep, _needed(network, deep, nodes))
+    return rebuilt(reader, b"".join(graph))
 
 
 def tensors_of(network: Network) -> set[str]:
@@ -76,18 +73,6 @@ def _read_by(nodes: Collection[Node]) -> set[str]:
 def _deep(network: Network, reader: Reader, nodes: Sequence[Node]) -> str:
     """The tensor at the network's cut."""
     assert network.cut
-    skips = _skips(reader, nodes)
+    # The deep features at each skip connection, from the network's output to its inputs.
+    skips = [join.inputs[0] for join in skip_joins(reader, nodes)]
     return skips[checked_depth(network.name, network.cut.depth, len(skips))]
-
-
-def _skips(reader: Reader, nodes: Sequence[Node]) -> list[str]:
-    """The deep features at each skip connection, from the network's output to its inputs."""
-    sample = readers_of([SAMPLE], nodes)
-    return [
-        node.inputs[0]
-        for node in reversed(nodes)
-        if node.kind == "Concat"
-        and len(node.inputs) == 2
-        and sample.issuperset(node.inputs)
-        and reader.integer(node.span, "axis") == CHANNELS
-    ]

@@ -42,7 +42,7 @@ def opened(path: Path) -> "Iterator[Reader]":
 class Reader:
     """Reads fields of messages, which are spans of bytes in a file, without copying them."""
 
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: mmap.mmap | bytes) -> None:
         self._data = data
 
     @property
@@ -68,7 +68,11 @@ class Reader:
 
     def texts(self, message: Span, field: int) -> list[str]:
         """The strings of a field."""
-        return [self._data[start:end].decode() for start, end in self.parts(message, field)]
+        return [self.text(span) for span in self.parts(message, field)]
+
+    def text(self, span: Span) -> str:
+        """The string that a span holds."""
+        return self._data[span[0] : span[1]].decode()
 
     def integer(self, node: Span, attribute: str, default: int = 0) -> int:
         """An integer attribute of a node."""

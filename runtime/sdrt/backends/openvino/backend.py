@@ -12,7 +12,6 @@ import openvino as ov
 from sdrt.arrays import Array
 from sdrt.backends.cancellation import Cancellation
 from sdrt.backends.executed import Executed, executed
-from sdrt.backends.feature_cut import FEATURES
 from sdrt.backends.graph import Graph, Network, Shapes
 from sdrt.backends.input_casts import cast_feeds, cast_shapes
 from sdrt.backends.openvino.bf16_selftest import (
@@ -28,6 +27,7 @@ from sdrt.backends.openvino.feature_cut import apply_cut
 from sdrt.backends.openvino.fp32_layers import Fp32Prefix, Fp32Suffix, cut_prefix, cut_suffix
 from sdrt.backends.openvino.kernels import layer_macs, read_kernels
 from sdrt.backends.openvino.mapped_weights import dropping_pages
+from sdrt.backends.openvino.residuals import add_residuals
 from sdrt.backends.openvino.tile_context import apply_context, context_names
 from sdrt.backends.openvino.weight_patches import apply_patches, layer_shapes
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
@@ -195,7 +195,7 @@ class OpenVinoGraph(Graph):
         self._find(cast_shapes(shapes, self.network.input_casts))
 
     def _execute(self, feeds: Mapping[str, Array], cancellation: Cancellation) -> dict[str, Array]:
-        compiled = self._find(_shapes(feeds))
+        compiled = self._find(self.network.shapes_of(feeds))
         self._infer(compiled, feeds, cancellation)
         return {name: compiled.output(name) for name in self.network.outputs}
 
@@ -208,7 +208,7 @@ class OpenVinoGraph(Graph):
     def profile(self, feeds: Mapping[str, Array]) -> Executed:
         """Compile once more with profiling on, and run that."""
         feeds = cast_feeds(feeds, self.network.input_casts)
-        compiled = self._compile(_shapes(feeds), {"PERF_COUNT": True})
+        compiled = self._compile(self.network.shapes_of(feeds), {"PERF_COUNT": True})
         self._infer(compiled, feeds, Cancellation())
         return compiled.executed
 
@@ -244,6 +244,8 @@ class OpenVinoGraph(Graph):
                 model.reshape(
                     {name: ov.PartialShape(list(shape)) for name, shape in shapes.items()}
                 )
+                if self.network.residuals:
+                    add_residuals(model, self.network)
                 if self.network.cut:
                     apply_cut(model, self.network)
                 is_bf16 = settings["INFERENCE_PRECISION_HINT"] == PRECISION_HINT["bf16"]
@@ -259,11 +261,6 @@ class OpenVinoGraph(Graph):
 
     def _read(self) -> ov.Model:
         return read_model(self._backend.core, self.network.files[0])
-
-
-def _shapes(feeds: Mapping[str, Array]) -> Shapes:
-    """The shapes of a network's own inputs, from which that of deep features follows."""
-    return {name: array.shape for name, array in feeds.items() if name != FEATURES}
 
 
 def read_model(core: ov.Core, path: Path) -> ov.Model:

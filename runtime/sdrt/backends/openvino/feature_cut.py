@@ -16,7 +16,7 @@ def apply_cut(model: ov.Model, network: Network) -> None:
     Raises `UnsupportedError` for a depth that it does not have.
     """
     assert network.cut
-    skips = _skips(model)
+    skips = skip_joins(model)
     join = skips[checked_depth(network.name, network.cut.depth, len(skips))]
     deep = join.input_value(0)
     if network.cut.form == "whole":
@@ -30,8 +30,11 @@ def apply_cut(model: ov.Model, network: Network) -> None:
     model.validate_nodes_and_infer_types()
 
 
-def _skips(model: ov.Model) -> list[ov.Node]:
-    """The nodes that join deep features, the first input, with others: the last of them first."""
+def skip_joins(model: ov.Model) -> list[ov.Node]:
+    """The nodes that join deep features, the first input, with others: the last of them first.
+
+    The model's shapes have to be known.
+    """
     ordered = model.get_ordered_ops()
     roots = roots_of(ordered)
     samples = [node for node in model.get_parameters() if SAMPLE in node.output(0).get_names()]

@@ -17,6 +17,7 @@ from sdrt.errors import UsageError
 from sdrt.files.checksums import sha256
 from sdrt_bench.docs.picture_parity import TorchNetworks, compare, make_scheduler
 from sdrt_bench.similarity import psnr_db
+from sdrt_export.artifact.report import Report
 from sdrt_export.cli.export import export as export_command
 from sdrt_export.cli.run_export import run_export
 from sdrt_export.export_options import DefaultOptions, ExportOptions, Int8Options, SourceOptions
@@ -131,6 +132,7 @@ def test_int8_is_made_from_the_merged_weights(exported: Path, tmp_path: Path) ->
         quiet=True,
     )
     report = run_export([exported, tmp_path / "int8"], options)
+    assert isinstance(report, Report)
     defaults = open_artifact(exported).manifest.defaults
     assert report.manifest.defaults == defaults.model_copy(update={"num_inference_steps": 7})
     assert report.manifest.source == open_artifact(exported).manifest.source
