@@ -81,16 +81,13 @@ class SingleFileCheckpoint(Checkpoint):
         configs = settings_of(path, file.shapes, architecture, ldm)
         configs["scheduler"] |= _noise_table(file, configs["scheduler"], ldm)
         _account(file, configs, architecture.family)
-        params = ldm.params if ldm else None
         return cls(
             path.stem,
             Source(id=path.name),
             configs,
             file,
             prediction_source=ldm.name if ldm else "",
-            config_size=params.image_size * 2 ** (len(architecture.vae_channels) - 1)
-            if params
-            else None,
+            config_size=ldm.side if ldm else None,
             config_precision=ldm.precision if ldm else None,
             zeros_for_empty_prompt=architecture.family == "sdxl",  # its refiner was not trained so
         )

@@ -145,6 +145,7 @@ def test_spellings_of_old_and_pruned_files_are_known(
         ("sd15-inpaint", "sd1", 512),
         ("instruct-pix2pix", "sd1", 512),
         ("sd21", "sd2", 512),
+        ("sd2-inpaint", "sd2", 512),
         ("sdxl", "sdxl", 1024),
     ],
 )
