@@ -12,6 +12,7 @@ from sdrt.sampling.samplers.sampler import Option
 from sdrt.text.styles import Style
 
 Picture = str | Path | Image.Image
+DepthSource = Picture | npt.ArrayLike
 
 VaeTiling = bool | Literal["auto"]
 Speed = Literal["exact", "balanced", "fast"]
@@ -53,6 +54,12 @@ class Options(TypedDict, total=False):
     """An image of the same size, white where `image` is repainted and black where it stays."""
     paste: bool
     """Whether pixels outside of the mask are the image's own, the default, or the decoder's."""
+    depth: DepthSource | None
+    """The depth map that depth models paint over: the larger a value, the nearer it is.
+
+    It is a grey picture of 8 or 16 bits, an array of (height, width), or the path of either (PNG,
+    .npy), of the size of `image`. Without an image its size is the default size of the run.
+    """
     vae_tiling: VaeTiling
     """Whether the VAE works in tiles of 768x768 pixels, so that its memory does not grow with the
     picture; by default, "auto", it does so only if the whole picture is not expected to fit."""

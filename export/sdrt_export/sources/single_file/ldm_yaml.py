@@ -22,6 +22,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "model": (
         "ldm.models.diffusion.ddpm.LatentDiffusion",
         "ldm.models.diffusion.ddpm.LatentInpaintDiffusion",
+        "ldm.models.diffusion.ddpm.LatentDepth2ImageDiffusion",
         "ldm.models.diffusion.ddpm_edit.LatentDiffusion",  # InstructPix2Pix
     ),
     "unet_config": ("ldm.modules.diffusionmodules.openaimodel.UNetModel",),
@@ -30,14 +31,13 @@ TARGETS: dict[str, tuple[str, ...]] = {
 }
 NOT_YET = "; sdrt does not export these yet"
 RELATIVES = {
-    "LatentDepth2ImageDiffusion": f"a depth model{NOT_YET}",
     "LatentUpscaleDiffusion": f"an upscaler{NOT_YET}",
     "LatentUpscaleFinetuneDiffusion": f"an upscaler{NOT_YET}",
     "ImageEmbeddingConditionedLatentDiffusion": f"an unCLIP model{NOT_YET}",
     "DiffusionEngine": "a model of Stability's generative-models (Stable Diffusion XL), which is "
     "exported without a configuration",
 }
-MODES = {0: "", 4: ", edits pictures", 5: ", paints under a mask"}
+MODES = {0: "", 1: ", over a depth map", 4: ", edits pictures", 5: ", paints under a mask"}
 """What a U-Net with so many input channels besides the latents' does."""
 PREDICTIONS = {"eps": "noise", "v": "v", "x0": "clean latents"}
 BASE_SIDE, V_SIDE = 64, 96
@@ -165,6 +165,7 @@ class ModelParams(Model):
     personalization_config: Ignored = None
     ckpt_path: Ignored = None
     ignore_keys: Ignored = None
+    depth_stage_config: Ignored = None  # the estimator of depth maps, which are given to us
     finetune_keys: Ignored = None
     load_ema: Ignored = None
     unfreeze_model: Ignored = None

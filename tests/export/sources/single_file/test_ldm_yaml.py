@@ -28,6 +28,7 @@ BUNDLED: dict[str, tuple[str, Prediction, str, int]] = {
     "v2-inference-v-bf16": ("sd21-v", "v_prediction", "bf16", 96),
     "v2-inference-v-fp32": ("sd21-v", "v_prediction", "fp32", 96),
     "v2-inpainting-inference": ("sd2-inpaint", "epsilon", "fp32", 64),
+    "v2-midas-inference": ("sd2-depth", "epsilon", "fp32", 64),
 }
 NOT_EXPORTED = {
     "x4-upscaling": "LatentUpscaleDiffusion, which is an upscaler; sdrt does not export these yet",
@@ -156,9 +157,9 @@ def test_no_target_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 BAD: list[tuple[tuple[str, ...], Any, type[SdrtError], str]] = [
     (
         ("target",),
-        "ldm.models.diffusion.ddpm.LatentDepth2ImageDiffusion",
+        "ldm.models.diffusion.ddpm.LatentUpscaleFinetuneDiffusion",
         UnsupportedError,
-        "LatentDepth2ImageDiffusion, which is a depth model; sdrt does not export these yet",
+        "LatentUpscaleFinetuneDiffusion, which is an upscaler; sdrt does not export these yet",
     ),
     (
         ("target",),
