@@ -246,6 +246,24 @@ def tiny_sd2_v(made_once: Callable[[str, Maker], Path], shared_traces: Sharing) 
 
 
 @pytest.fixture(scope="session")
+def tiny_depth(
+    made_once: Callable[[str, Maker], Path], shared_traces: Sharing, tiny_sd2_v: Artifact
+) -> Artifact:
+    """The preset `tiny-depth` in fp32, with `tiny_sd2_v`'s networks besides the U-Net."""
+    from sdrt_export.presets import read_preset
+    from sdrt_export.sources.random_weights import RandomCheckpoint
+    from tests.export.export_parts import export_parts
+
+    def make(folder: Path) -> None:
+        name, preset = read_preset("tiny-depth")
+        checkpoint = RandomCheckpoint.from_preset(name, preset)
+        with shared_traces():
+            export_parts(["unet"], checkpoint, preset, folder, tiny_sd2_v.root)
+
+    return open_artifact(made_once("tiny-depth", make))
+
+
+@pytest.fixture(scope="session")
 def unet_twins(
     made_once: Callable[[str, Maker], Path], shared_traces: Sharing
 ) -> Callable[[str], Artifact]:

@@ -271,6 +271,11 @@ class Manifest(Model):
         return self.conditions == self.latent.channels + 1
 
     @property
+    def takes_depth(self) -> bool:
+        """Whether it paints over a depth map, like Stable Diffusion 2's depth model."""
+        return self.conditions == 1
+
+    @property
     def edits(self) -> bool:
         """Whether it edits a picture as the prompt instructs, like InstructPix2Pix."""
         return self.conditions == self.latent.channels

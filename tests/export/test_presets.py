@@ -15,9 +15,9 @@ TINY = Path(__file__).parents[2] / "configs" / "tiny.yaml"
 
 def test_the_presets_that_come_with_sdrt() -> None:
     published = {"sd15", "sd21", "sd21-v", "sdxl", "sdxl-turbo", "sdxl-refiner", "demo"}
-    published |= {"sd-turbo", "lcm", "sd15-inpaint", "instruct-pix2pix"}
+    published |= {"sd-turbo", "lcm", "sd15-inpaint", "sd2-inpaint", "sd2-depth", "instruct-pix2pix"}
     twins = {"tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl", "tiny-sdxl-refiner"}
-    twins |= {"tiny-sd-turbo", "tiny-lcm", "tiny-inpaint", "tiny-instruct"}
+    twins |= {"tiny-sd-turbo", "tiny-lcm", "tiny-inpaint", "tiny-instruct", "tiny-depth"}
     assert published | twins <= set(presets())
 
 
@@ -54,6 +54,8 @@ def test_every_preset_describes_networks_that_can_be_built(name: str) -> None:
     weights["sd-turbo"] = weights["sd21"]
     # The first convolution, 3x3 to 320, takes more channels; guidance goes through one layer.
     weights["sd15-inpaint"] = weights["sd15"] + 5 * 9 * 320
+    weights["sd2-inpaint"] = weights["sd21"] + 5 * 9 * 320
+    weights["sd2-depth"] = weights["sd21"] + 1 * 9 * 320
     weights["instruct-pix2pix"] = weights["sd15"] + 4 * 9 * 320
     weights["lcm"] = weights["sd15"] + 256 * 320
     weights["sdxl-refiner"] = 3_037_840_363

@@ -45,7 +45,7 @@ ENGINES: Mapping[str, tuple[Precision, ...]] = {
 }
 PRESETS = (
     *("tiny", "tiny-sd2", "tiny-sd2-v", "tiny-sdxl", "tiny-sd-turbo"),
-    *("tiny-lcm", "tiny-inpaint", "tiny-instruct", "tiny-sdxl-refiner"),
+    *("tiny-lcm", "tiny-inpaint", "tiny-instruct", "tiny-depth", "tiny-sdxl-refiner"),
 )
 FLOATS: tuple[Precision, ...] = ("fp32", "bf16")
 MARK = "families"
@@ -77,6 +77,11 @@ def modes(preset: str) -> list[TaskPair]:
     if "instruct" in preset:
         edit = {"image": picture(), "image_guidance_scale": 1.5}
         return [TaskPair("edit", "StableDiffusionInstructPix2PixPipeline", edit, edit)]
+    if "depth" in preset:
+        hill = depth_map()
+        theirs = {**image, "depth_map": torch.from_numpy(hill)[None]}
+        pipeline = "StableDiffusionDepth2ImgPipeline"
+        return [TaskPair("depth to image", pipeline, theirs, {**image, "depth": hill})]
     if "lcm" in preset:
         return [
             TaskPair(text.name, "LatentConsistencyModelPipeline", size, size),
@@ -101,6 +106,12 @@ def mask() -> Image.Image:
     return Image.fromarray(shades)
 
 
+def depth_map() -> np.ndarray:
+    """Raise a hill, in numbers of no particular range."""
+    rows, columns = np.mgrid[0:HEIGHT, 0:WIDTH]
+    return np.asarray(900 - 12.5 * np.hypot(rows - 30, columns - 20), np.float32)
+
+
 def diffusers_pipeline(checkpoint: Checkpoint, name: str) -> Any:
     """Make a pipeline of diffusers with a checkpoint's weights and scheduler."""
     config = checkpoint.configs["scheduler"]
@@ -111,6 +122,7 @@ def diffusers_pipeline(checkpoint: Checkpoint, name: str) -> Any:
         "scheduler": scheduler.from_config(config),
         "safety_checker": None,
         "feature_extractor": None,
+        "depth_estimator": None,
         "requires_safety_checker": False,
         "add_watermarker": False,
         "requires_aesthetics_score": checkpoint.text_encoders == ("text_encoder_2",),

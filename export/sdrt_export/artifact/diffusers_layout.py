@@ -11,6 +11,7 @@ from sdrt_export.sources.checkpoint import Checkpoint
 CLASSES = {name: [library, names[0]] for name, (library, names) in COMPONENTS.items()}
 XL_CLASSES = {name: [library, names[0]] for name, (library, names) in XL_COMPONENTS.items()}
 OTHERS: dict[str, Any] = {"safety_checker": [None, None], "feature_extractor": [None, None]}
+DEPTH_OTHERS: dict[str, Any] = {"depth_estimator": [None, None], "feature_extractor": [None, None]}
 REFINER: dict[str, Any] = {
     "_class_name": "StableDiffusionXLImg2ImgPipeline",
     "text_encoder": [None, None],
@@ -31,7 +32,8 @@ def write_layout(stage: Stage, checkpoint: Checkpoint) -> None:
         if checkpoint.is_refiner:
             index |= REFINER
     else:
-        index = {"_class_name": _pipeline(checkpoint), **index, **OTHERS}
+        others = DEPTH_OTHERS if checkpoint.conditions == 1 else OTHERS
+        index = {"_class_name": _pipeline(checkpoint), **index, **others}
     stage.write_json("model_index.json", index)
     stage.write_json("scheduler/scheduler_config.json", scheduler)
     for encoder in checkpoint.text_encoders:
@@ -53,6 +55,8 @@ def _pipeline(checkpoint: Checkpoint) -> str:
     xl = "XL" if checkpoint.family == "sdxl" else ""
     if checkpoint.conditions == checkpoint.latent.channels + 1:
         return f"StableDiffusion{xl}InpaintPipeline"
+    if checkpoint.conditions == 1:
+        return "StableDiffusionDepth2ImgPipeline"
     if checkpoint.conditions:
         return "StableDiffusionInstructPix2PixPipeline"
     if checkpoint.has_guidance_inside and not xl:

@@ -16,10 +16,10 @@ them on the Hugging Face hub: owner/name[/file][@revision]. With HF_HUB_OFFLINE=
 downloads are used. Whether a U-Net predicts epsilon or v is read off its weights, and printed.
 
 A PRESET is the name of a bundled one (sd15, sd15-inpaint, instruct-pix2pix, lcm, sd21, sd21-v,
-sd-turbo, sdxl, sdxl-turbo, tiny, demo; tiny-NAME is a small twin; sd15-controlnet, sd21-controlnet,
-sdxl-controlnet) or a YAML file. A CONFIG is one of v1-inference, v2-inference, v2-inference-v,
-v2-inference-bf16, v2-inference-v-bf16, or a file in the original form. Nothing is published unless
-every exported graph computes what torch computes, on both engines.
+sd2-inpaint, sd2-depth, sd-turbo, sdxl, sdxl-turbo, tiny, demo; tiny-NAME is a small twin;
+sd15-controlnet, sd21-controlnet, sdxl-controlnet) or a YAML file. A CONFIG is v1-inference,
+v2-inference, v2-inference-v, or another that sdrt models lists, or a file in the original form.
+Nothing is published unless every exported graph computes what torch computes, on both engines.
 
 With --precision int8, SOURCE may also be a model folder in fp32 or bf16: the model runs some
 prompts, and its layers are rounded to the ranges that were observed. For a ControlNet the model of

@@ -1,4 +1,4 @@
-"""`sdrt models`: lists the presets and the exported models."""
+"""`sdrt models`: lists the presets, the LDM configurations, and the exported models."""
 
 import json
 import os
@@ -19,22 +19,25 @@ DEPTH = 3
 @click.argument("folders", nargs=-1, type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON record.")
 def models(folders: tuple[Path, ...], as_json: bool) -> None:
-    """List presets, the embedded model, and the model folders below FOLDERS.
+    """List presets, LDM configurations, the embedded model, and the model folders below FOLDERS.
 
     Without FOLDERS, those below the current one are listed.
     """
-    presets, missing = [], ""
+    presets, configs, missing = [], [], ""
     try:
-        presets = preset_records()
+        presets, configs = preset_records(), config_records()
     except MissingExtraError as error:
         missing = str(error)
     exported = model_records(folders or (Path(),))
     if as_json:
-        record = {"presets": presets, "models": exported}
+        record = {"presets": presets, "configs": configs, "models": exported}
         click.echo(json.dumps(record, indent=1, ensure_ascii=False))
         return
     click.echo("presets, for sdrt export --random NAME DEST and --preset NAME:")
     click.echo(f"  none: {missing}" if missing else _columns(map(_preset_cells, presets)))
+    if configs:
+        click.echo("LDM configurations, for sdrt export FILE DEST --config NAME:")
+        click.echo(_columns(map(_config_cells, configs)))
     click.echo("models, for sdrt generate --model MODEL:")
     click.echo(_columns(map(_model_cells, exported)))
 
@@ -50,6 +53,24 @@ def preset_records() -> list[Record]:
             **({} if preset.controlnet else preset.defaults.model_dump()),
         }
         for name, preset in known_presets().items()
+    ]
+
+
+def config_records() -> list[Record]:
+    """The LDM configurations that come with sdrt, of models that can be exported.
+
+    Raises `MissingExtraError`.
+    """
+    with needs_extra("export"):
+        from sdrt_export.sources.single_file.ldm_yaml import exported_configs
+    return [
+        {
+            "name": name,
+            "summary": config.summary,
+            "side": config.side,
+            "precision": config.precision,
+        }
+        for name, config in exported_configs().items()
     ]
 
 
@@ -105,6 +126,11 @@ def _model_record(shown: str, root: Path) -> Record:
 
 def _preset_cells(record: Record) -> list[str]:
     return [record["name"], record["summary"], *_defaults(record)]
+
+
+def _config_cells(record: Record) -> list[str]:
+    side = record["side"]
+    return [record["name"], record["summary"], f"{side}x{side}, {record['precision']}"]
 
 
 def _model_cells(record: Record) -> list[str]:

@@ -164,6 +164,8 @@ def _run_all(
 def image_options(manifest: Manifest, seed: int, size: tuple[int, int]) -> Options:
     """An image of (width, height) for models that take one, with a mask for inpainting models.
 
+    Depth models start from noise, over the brightness of that image.
+
     Its colours blend on the left, and have sharp edges on the right.
     """
     if not manifest.conditions:
@@ -172,6 +174,8 @@ def image_options(manifest: Manifest, seed: int, size: tuple[int, int]) -> Optio
     picture = _shapes(seed, size)
     if manifest.edits:
         return {"image": picture}
+    if manifest.takes_depth:
+        return {"depth": picture.convert("L")}
     mask = Image.new("L", size, "black")
     mask.paste("white", (width // 4, height // 4, width, height))
     return {"image": picture, "mask": mask}

@@ -148,10 +148,10 @@ def unsupported_channels(in_channels: int, out_channels: int, is_xl: bool) -> st
     """Name the kind of model whose U-Net takes channels that sdrt has not; None for all others.
 
     sdrt gives latents, to inpainting models also a mask and latents, to editing models (not of XL)
-    also latents.
+    also latents, to depth models (not of XL) also a depth map.
     """
     conditions = in_channels - out_channels
-    if conditions in (0, out_channels + 1) or (conditions == out_channels and not is_xl):
+    if conditions in (0, out_channels + 1) or (conditions in (1, out_channels) and not is_xl):
         return None
     return UNSUPPORTED_CHANNELS.get(in_channels, f"a U-Net with {in_channels} input channels")
 
@@ -176,7 +176,7 @@ def fitting_tokenizer(config: Config) -> CLIPTokenizer:
 UNSUPPORTED_CHANNELS = {
     8: "an editing model of Stable Diffusion XL (8 input channels)",
     7: "an upscaler (7 input channels)",
-    5: "a depth model (5 input channels)",
+    5: "a depth model of Stable Diffusion XL (5 input channels)",
 }
 
 SIZE_CONDITIONING_WIDTHS = {2: 6, 1: 5}

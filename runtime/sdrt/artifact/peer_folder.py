@@ -53,6 +53,7 @@ PREFIXES = ("OV", "ORT", "Onnx")
 """What exporters put before the name of diffusers' pipeline."""
 CHECKPOINTS_ONLY = (
     "StableDiffusionInstructPix2PixPipeline",
+    "StableDiffusionDepth2ImgPipeline",
     "LatentConsistencyModelImg2ImgPipeline",
 )
 """Pipelines that sdrt exports from a checkpoint, and whose exports by other tools it refuses: no

@@ -20,7 +20,7 @@ from sdrt.validation import known
 MAX_BYTES = 1_000_000_000  # of a file of jobs; some ten million prompts
 STDIN = Path("-")
 FORMATS = (".jsonl", ".csv", ".txt")
-FILES = ("image", "mask")
+FILES = ("image", "mask", "depth")
 ADAPTERS = ("loras", "embeddings")
 OTHER = ("prompt", "id", "model", "refiner", "refiner_start", *ADAPTERS)
 """Fields of a row that are not options of a run."""

@@ -61,6 +61,12 @@ class ImageOptions:
     mask: Path | None = option(
         "--mask", type=FILE, help="White where to repaint it, black where to keep it."
     )
+    depth: Path | None = option(
+        "--depth",
+        type=FILE,
+        metavar="MAP",
+        help="Depth models: grey PNG of 8 or 16 bits, or .npy; the larger, the nearer.",
+    )
     paste: bool | None = option(
         "--paste/--no-paste",
         default=None,

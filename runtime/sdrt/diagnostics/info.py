@@ -123,6 +123,8 @@ def _modes(manifest: Manifest) -> str:
         return "pictures from a picture, changed as the prompt says (edit)"
     if manifest.takes_mask:
         return "pictures from a picture and a mask (inpainting model)"
+    if manifest.takes_depth:
+        return "pictures over a depth map, from noise or a picture (depth model)"
     has_encoder = "vae_encoder" in manifest.graphs
     return "pictures from noise" + ", a picture, or a picture and a mask" * has_encoder
 

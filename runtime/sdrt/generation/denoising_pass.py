@@ -217,6 +217,11 @@ class DenoisingPass:
         return latents
 
     def _initial_latents(self, state: RunState, draw: Draw, sigma: float) -> InitialLatents:
+        """Noisy latents of the first level, and what the U-Net takes beside them."""
+        initial, depth = self._noisy_latents(state, draw, sigma), self.request.depth
+        return initial.over_depth(depth.latents(*self.shape[1:])) if depth else initial
+
+    def _noisy_latents(self, state: RunState, draw: Draw, sigma: float) -> InitialLatents:
         """Noisy latents of the first level: noise alone, a noisy picture, or another run's."""
         request, manifest = self.request, self.model.manifest
         init, latents = request.init, request.denoising_range.latents

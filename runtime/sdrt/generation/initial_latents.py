@@ -6,7 +6,7 @@ step, and the run goes on from there.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -57,10 +57,14 @@ class InitialLatents:
     """Channels that the U-Net takes in addition to the latents, (images, n, h/8, w/8).
 
     An inpainting model takes the mask and the latents of the picture without what it hides; a model
-    that edits takes the latents of the picture.
+    that edits takes the latents of the picture, a depth model the depth map.
     """
     blend: InpaintBlend | None = None
     """What keeps the picture outside of a mask, in models that take no mask."""
+
+    def over_depth(self, depth: Latents) -> "InitialLatents":
+        """The same for a depth model; `depth` is (1, 1, h/8, w/8)."""
+        return replace(self, conditions=np.repeat(depth, len(self.x), axis=0))
 
     def blended(self, denoise: Denoise) -> Denoise:
         """The denoiser, with what a mask leaves alone blended in."""

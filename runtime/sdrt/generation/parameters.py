@@ -24,7 +24,7 @@ def parameters(model: OpenModel, request: Request, seed: int, state: RunState) -
         clip_skip=request.clip_skip,
         style=request.style,
         prompt_embeddings=request.digests,
-        init_image=request.init.digests if request.init else {},
+        init_image=_start_digests(request),
         strength=init.strength if init else None,
         paste=init.pastes if init else None,
         controls=control_records(model, request),
@@ -58,3 +58,9 @@ def parameters(model: OpenModel, request: Request, seed: int, state: RunState) -
         threads=model.backend.threads,
         version=__version__,
     )
+
+
+def _start_digests(request: Request) -> dict[str, str]:
+    """SHA-256 of the image, the mask and the depth map, as far as they were given."""
+    images = request.init.digests if request.init else {}
+    return {**images, "depth": request.depth.digest} if request.depth else images

@@ -56,7 +56,10 @@ class Parameters:
     prompt_embeddings: dict[str, str]
     """SHA-256 of the embeddings given in place of prompts, which are too large to store here."""
     init_image: dict[str, str]
-    """SHA-256 of the pixels of the initial image and of its mask; empty without an image."""
+    """SHA-256 of the pixels of the initial image, of its mask and of the depth map.
+
+    Each is left out where there is none.
+    """
     strength: float | None
     """The strength for the initial image; None without one, and for models that edit it."""
     paste: bool | None

@@ -37,6 +37,8 @@ class InitImage:
     """Whether the image had transparent parts, which are shown on white."""
     pastes: bool = True
     """Whether pixels outside of the mask are copied from the image into the result."""
+    given_size: tuple[int, int] | None = field(default=None, compare=False)
+    """Width and height of the image before it was fitted; None for one that was made on the way."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -115,12 +117,12 @@ def read_init_image(manifest: Manifest, options: Options) -> InitImage | None:
 
 def _check_unet_inputs(manifest: Manifest, has_image: bool, has_mask: bool) -> None:
     """Check that the options supply every input channel that the U-Net has."""
-    if manifest.conditions and not (manifest.edits or manifest.takes_mask):
+    if manifest.conditions and not (manifest.edits or manifest.takes_mask or manifest.takes_depth):
         channels = manifest.latent.channels
         raise UnsupportedError(
             f"the U-Net of {manifest.name!r} takes {manifest.conditions} channels besides the "
-            f"latents' {channels}; expected none, {channels} of a model that edits pictures, or "
-            f"{channels + 1} of an inpainting model"
+            f"latents' {channels}; expected none, 1 of a depth model, {channels} of a model "
+            f"that edits pictures, or {channels + 1} of an inpainting model"
         )
     if manifest.edits and not has_image:
         raise UsageError(
@@ -178,7 +180,7 @@ def open_init_image(
     image, and a mask that selects nothing.
     """
     opened, has_alpha = open_picture("image", image, "RGB")
-    target = _target_size(opened.size, size, downscale)
+    target = run_size("image", opened.size, size, downscale)
     selected = None
     if mask is not None:
         shades, _ = open_picture("mask", mask, "L")
@@ -194,7 +196,7 @@ def open_init_image(
                 "repaint white"
             )
     pixels = np.asarray(fit_picture(opened, target, Image.Resampling.LANCZOS))
-    return InitImage(pixels[None], strength, selected, has_alpha, pastes)
+    return InitImage(pixels[None], strength, selected, has_alpha, pastes, opened.size)
 
 
 def open_picture(what: str, given: Picture, mode: str) -> tuple[Image.Image, bool]:
@@ -243,20 +245,26 @@ def _converted(what: str, image: Image.Image, mode: str) -> tuple[Image.Image, b
     return Image.alpha_composite(ground, layer).convert(mode), True
 
 
-def _target_size(
-    own_size: tuple[int, int], size: tuple[int | None, int | None], downscale: int
+def run_size(
+    what: str, own_size: tuple[int, int], size: tuple[int | None, int | None], downscale: int
 ) -> tuple[int, int]:
-    """Width and height of the run."""
+    """Width and height of a run over an image, or over something else that has a size.
+
+    `what` it is, and its `own_size`; `size` and errors are as for `open_init_image`.
+    """
     width, height = size
     if width is not None and height is not None:
         return width, height
     if width is not None or height is not None:
-        raise UsageError("with an image, give both width and height, or neither for its own size")
+        article = "an" if what == "image" else "a"
+        raise UsageError(
+            f"with {article} {what}, give both width and height, or neither for its own size"
+        )
     least, most = validation.MIN_LATENT * downscale, validation.MAX_SIZE
     if not all(least <= side < most + downscale for side in own_size):
         raise UsageError(
-            f"the image is {_by(own_size)} pixels, and sides from {least} to {most} can be "
-            "painted; choose a size with --size, and the image is scaled"
+            f"the {what} is {_by(own_size)} pixels, and sides from {least} to {most} can be "
+            f"painted; choose a size with --size, and the {what} is scaled"
         )
     width, height = (side // downscale * downscale for side in own_size)
     return width, height

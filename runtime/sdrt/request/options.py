@@ -13,6 +13,7 @@ from sdrt.sampling.samplers.sampler import Option
 from sdrt.text.styles import Style
 
 Picture = str | Path | Image.Image
+DepthSource = Picture | npt.ArrayLike
 
 VaeTiling = bool | Literal["auto"]
 Speed = Literal["exact", "balanced", "fast"]
@@ -81,6 +82,12 @@ class Options(TypedDict, total=False):
     """Whether ControlNets guide the prompt's own branch alone, and deeper layers more.
 
     So a picture follows its hints without a prompt; a guidance scale of 3 to 5 is usual.
+    """
+    depth: DepthSource | None
+    """The depth map that depth models paint over: the larger a value, the nearer it is.
+
+    It is a grey picture of 8 or 16 bits, an array of (height, width), or the path of either (PNG,
+    .npy), of the size of `image`. Without an image its size is the default size of the run.
     """
     vae_tiling: VaeTiling
     """Whether the VAE works in tiles of 768x768 pixels, so that its memory does not grow with the

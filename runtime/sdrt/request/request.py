@@ -6,6 +6,7 @@ from sdrt.arrays import Embeddings
 from sdrt.manifest import TINY_DECODER
 from sdrt.request.controls import ControlRequest
 from sdrt.request.denoising_range import DenoisingRange
+from sdrt.request.depth_map import DepthMap
 from sdrt.request.feature_reuse import FeatureReuse
 from sdrt.request.hires import Hires
 from sdrt.request.init_image import InitImage, count_steps
@@ -69,6 +70,8 @@ class Request:
     """Size conditioning for the negative prompt, or None for models that take none."""
     init: InitImage | None = None
     """The image that the run starts from, or None if it starts from noise or latents."""
+    depth: DepthMap | None = None
+    """The depth map of a depth model; None for all others."""
     denoising_range: DenoisingRange = DenoisingRange()
     """The share of the schedule that the run covers."""
     controls: tuple[ControlRequest, ...] = ()

@@ -10,10 +10,11 @@ from sdrt.manifest import TINY_DECODER, Manifest, guidance_width
 from sdrt.request import ignored_options
 from sdrt.request.controls import read_controls
 from sdrt.request.denoising_range import DenoisingRange, read_denoising_range
+from sdrt.request.depth_map import DepthMap, read_depth_map
 from sdrt.request.feature_reuse import read_feature_reuse
 from sdrt.request.guidance_options import read_guidance
 from sdrt.request.hires import read_hires
-from sdrt.request.init_image import InitImage, check_strength, read_init_image
+from sdrt.request.init_image import InitImage, check_strength, read_init_image, run_size
 from sdrt.request.options import Options, VaeTiling
 from sdrt.request.prompts import read_embeddings, read_prompts
 from sdrt.request.request import DECODERS, Request
@@ -55,7 +56,8 @@ def _resolve(manifest: Manifest, prompt: str | None, options: Options) -> Reques
     texts = read_prompts(prompt, options)
     init = read_init_image(manifest, options)
     denoising_range = read_denoising_range(options, len(seeds), manifest.latent.channels)
-    start_size = _start_size(manifest, init, denoising_range)
+    depth = read_depth_map(manifest, options, init)
+    start_size = _start_size(manifest, options, init or depth, denoising_range)
     size = _read_size(manifest, options, start_size)
     conditioning = read_size_conditioning(manifest, options, size)
     embeddings = read_embeddings(manifest, options, len(seeds))
@@ -81,6 +83,7 @@ def _resolve(manifest: Manifest, prompt: str | None, options: Options) -> Reques
         feature_reuse=read_feature_reuse(options, steps),
         clip_skip=clip_skip,
         init=init,
+        depth=depth,
         denoising_range=denoising_range,
         vae_tiling=vae_tiling,
         hires=read_hires(manifest, options, init, size, steps, squeezes_steps),
@@ -91,6 +94,8 @@ def _resolve(manifest: Manifest, prompt: str | None, options: Options) -> Reques
         ),
     )
     _check_lengths(manifest, request)
+    if depth:
+        depth.latents(*(side // manifest.latent.downscale for side in reversed(size)))
     return request
 
 
@@ -116,13 +121,22 @@ def _read_seeds(options: Options) -> tuple[int, ...]:
 
 
 def _start_size(
-    manifest: Manifest, init: InitImage | None, denoising_range: DenoisingRange
+    manifest: Manifest,
+    options: Options,
+    start: InitImage | DepthMap | None,
+    denoising_range: DenoisingRange,
 ) -> Size:
-    """The size of what the run starts from: latents, an image, or noise of the default size."""
+    """The size of what the run starts from: latents, an image, or noise.
+
+    Noise has the size of the depth map, if there is one, or the model's default size.
+    """
     if denoising_range.latents is not None:
         height, width = denoising_range.latents.shape[2:]
         return width * manifest.latent.downscale, height * manifest.latent.downscale
-    return init.size if init else (manifest.defaults.width, manifest.defaults.height)
+    if isinstance(start, DepthMap):
+        given = options.get("width"), options.get("height")
+        return run_size("depth map", start.size, given, manifest.latent.downscale)
+    return start.size if start else (manifest.defaults.width, manifest.defaults.height)
 
 
 def _read_size(manifest: Manifest, options: Options, default: Size) -> Size:
@@ -170,6 +184,7 @@ def decoder_of(manifest: Manifest, value: str) -> str:
 
 
 def check_prompt_alone(manifest: Manifest, what: str) -> None:
-    """Raise `UnsupportedError` for a model that also takes an image; `what` says why not."""
+    """Raise `UnsupportedError` for a model that takes an image or a depth map; `what` says why."""
     if manifest.conditions:
-        raise UnsupportedError(f"{manifest.name!r} takes a picture besides the prompt, and {what}")
+        taken = "a depth map" if manifest.takes_depth else "a picture"
+        raise UnsupportedError(f"{manifest.name!r} takes {taken} besides the prompt, and {what}")

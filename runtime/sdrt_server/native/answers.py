@@ -131,4 +131,6 @@ def _starts(manifest: Manifest) -> list[str]:
         return ["image"]
     if manifest.takes_mask:
         return ["mask"]
+    if manifest.takes_depth:
+        return ["depth"]
     return ["noise", *(["image", "mask"] if "vae_encoder" in manifest.graphs else [])]

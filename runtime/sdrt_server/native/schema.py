@@ -14,7 +14,7 @@ Pair = tuple[int, int]
 Seed = Annotated[int, Field(ge=-1, le=MAX_SEED)]
 OTHER = frozenset({"model", "prompt", "loras", "embeddings", "refiner", "refiner_start", "preview"})
 """Fields that are not options of a run."""
-PICTURES = ("image", "mask")
+PICTURES = ("image", "mask", "depth")
 
 
 class Body(BaseModel):
@@ -88,6 +88,8 @@ class JobRequest(Body):
     """Share of the steps that change the image."""
     mask: str | None = None
     """White where the image is repainted, black where it stays, of the image's size."""
+    depth: str | None = None
+    """What depth models paint over: a grey PNG of 8 or 16 bits in base64, of the image's size."""
     paste: bool | None = None
     """Whether pixels outside of the mask are the image's own, the default."""
     vae_tiling: bool | Literal["auto"] | None = None

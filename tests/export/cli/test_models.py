@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from sdrt.artifact.artifact import EMBEDDED
 from sdrt_export.cli.models import models
 from sdrt_export.presets import presets
+from sdrt_export.sources.single_file.ldm_yaml import exported_configs
 
 
 def listed(*words: str | Path) -> dict[str, Any]:
@@ -48,6 +49,19 @@ def test_every_preset_has_its_sentence_and_defaults(tmp_path: Path) -> None:
     assert by_name["sd21-v"]["width"] == 768
 
 
+def test_every_configuration_that_can_be_exported_is_listed(tmp_path: Path) -> None:
+    records = {record["name"]: record for record in listed(tmp_path)["configs"]}
+    assert records["v2-inference-v-bf16"] == {
+        "name": "v2-inference-v-bf16",
+        "summary": "Stable Diffusion 2, predicts v",
+        "side": 768,
+        "precision": "bf16",
+    }
+    inpainting = records["v2-inpainting-inference"]
+    assert inpainting["summary"] == "Stable Diffusion 2, paints under a mask, predicts noise"
+    assert "x4-upscaling" not in records
+
+
 def test_models_are_found_below_a_folder(folder: Path) -> None:
     records = {record["model"]: record for record in listed(folder)["models"]}
     places = ("a/b/third", "broken", "first", "models/second", "other")
@@ -72,7 +86,7 @@ def test_the_list_for_people_has_a_line_for_each(folder: Path) -> None:
     done = CliRunner().invoke(models, [str(folder)])
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
-    assert len(lines) == 2 + len(presets()) + 6
+    assert len(lines) == 3 + len(presets()) + len(exported_configs()) + 6
     assert any("sd1 bf16" in line and "128x128" in line for line in lines)
     assert CliRunner().invoke(models, [str(folder / "nowhere")]).exit_code == 2
 

@@ -41,6 +41,7 @@ LEFTOVERS = re.compile(
     r"|(sqrt_|log_)?(one_minus_)?alphas_cumprod(_prev)?|betas|sqrt_recip(m1)?_alphas_cumprod"
     r"|posterior_(variance|log_variance_clipped|mean_coef[12])|logvar|global_step"
     r"|first_stage_model\.(loss|model_ema)\..*"
+    r"|depth_model\..*"
     r"|cond_stage_model\.transformer\.text_model\.embeddings\.position_ids"
     r"|cond_stage_model\.(model\.)?(text_projection|logit_scale|attn_mask)"
     r"|cond_stage_model\.transformer\.text_projection\.weight"
@@ -48,7 +49,10 @@ LEFTOVERS = re.compile(
     r"|text_projection\.weight)"
     r"|conditioner\.embedders\.[01]\.model\.(logit_scale|attn_mask)|denoiser\.sigmas"
 )
-"""Names that training leaves behind: moving averages, its schedule, its losses, CLIP's head."""
+"""Names that training leaves behind: moving averages, its schedule, its losses, CLIP's head.
+
+And the depth estimator of depth models, because depth maps are given.
+"""
 
 NOISE_TABLE = "alphas_cumprod"
 TOLERANCE = 0.005  # of the signal's share; zero terminal SNR differs by 0.07, fp16 by 0.0005
@@ -86,16 +90,13 @@ class SingleFileCheckpoint(Checkpoint):
         configs = settings_of(path, file.shapes, architecture, ldm)
         configs["scheduler"] |= _noise_table(file, configs["scheduler"], ldm)
         _account(file, configs, architecture.family)
-        params = ldm.params if ldm else None
         return cls(
             path.stem,
             Source(id=path.name),
             configs,
             file,
             prediction_source=ldm.name if ldm else "",
-            config_size=params.image_size * 2 ** (len(architecture.vae_channels) - 1)
-            if params
-            else None,
+            config_size=ldm.side if ldm else None,
             config_precision=ldm.precision if ldm else None,
             zeros_for_empty_prompt=architecture.family == "sdxl",  # its refiner was not trained so
         )

@@ -121,7 +121,7 @@ def _unet(
             "projection_class_embeddings_input_dim": architecture.added_width,
         }
     return {
-        "sample_size": ldm.params.image_size if ldm else SIZES[architecture.family],
+        "sample_size": ldm.latent_side if ldm else SIZES[architecture.family],
         "in_channels": architecture.in_channels,
         "out_channels": architecture.out_channels,
         "cross_attention_dim": architecture.context_dim,

@@ -5,6 +5,7 @@ targets of Stable Diffusion 1 and 2 are compared by name, and every other is ref
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,20 +22,26 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "model": (
         "ldm.models.diffusion.ddpm.LatentDiffusion",
         "ldm.models.diffusion.ddpm.LatentInpaintDiffusion",
+        "ldm.models.diffusion.ddpm.LatentDepth2ImageDiffusion",
         "ldm.models.diffusion.ddpm_edit.LatentDiffusion",  # InstructPix2Pix
     ),
     "unet_config": ("ldm.modules.diffusionmodules.openaimodel.UNetModel",),
     "first_stage_config": ("ldm.models.autoencoder.AutoencoderKL",),
     "cond_stage_config": (CLIP_TARGET, OPEN_CLIP_TARGET),
 }
+NOT_YET = "; sdrt does not export these yet"
 RELATIVES = {
-    "LatentDepth2ImageDiffusion": "a depth model",
-    "LatentUpscaleDiffusion": "an upscaler",
-    "LatentUpscaleFinetuneDiffusion": "an upscaler",
-    "ImageEmbeddingConditionedLatentDiffusion": "an unCLIP model",
+    "LatentUpscaleDiffusion": f"an upscaler{NOT_YET}",
+    "LatentUpscaleFinetuneDiffusion": f"an upscaler{NOT_YET}",
+    "ImageEmbeddingConditionedLatentDiffusion": f"an unCLIP model{NOT_YET}",
     "DiffusionEngine": "a model of Stability's generative-models (Stable Diffusion XL), which is "
     "exported without a configuration",
 }
+MODES = {0: "", 1: ", over a depth map", 4: ", edits pictures", 5: ", paints under a mask"}
+"""What a U-Net with so many input channels besides the latents' does."""
+PREDICTIONS = {"eps": "noise", "v": "v", "x0": "clean latents"}
+BASE_SIDE, V_SIDE = 64, 96
+"""Sides, in latents, of what Stable Diffusion 2's models were trained on."""
 PARAMETERIZATIONS: dict[str, Prediction] = {"eps": "epsilon", "v": "v_prediction", "x0": "sample"}
 CURVES = {"linear": "scaled_linear", "sqrt_linear": "linear"}  # LDM's names -> diffusers'
 
@@ -158,6 +165,7 @@ class ModelParams(Model):
     personalization_config: Ignored = None
     ckpt_path: Ignored = None
     ignore_keys: Ignored = None
+    depth_stage_config: Ignored = None  # the estimator of depth maps, which are given to us
     finetune_keys: Ignored = None
     load_ema: Ignored = None
     unfreeze_model: Ignored = None
@@ -184,6 +192,32 @@ class LdmConfig(Model):
     def precision(self) -> Precision:
         """The precision that the weights are to be stored in."""
         return "bf16" if self.params.unet_config.params.use_bf16 else "fp32"
+
+    @property
+    def latent_side(self) -> int:
+        """The side of the latents that the model was trained on.
+
+        Stable Diffusion 2 that predicts v was trained on 768x768 pixels after it was on 512x512,
+        and its published files still have the size of the latter.
+        """
+        side = self.params.image_size
+        is_stale = self.is_open_clip and self.prediction == "v_prediction" and side == BASE_SIDE
+        return V_SIDE if is_stale else side
+
+    @property
+    def side(self) -> int:
+        """The side in pixels of the pictures that the model was trained on."""
+        levels = self.params.first_stage_config.params.ddconfig.ch_mult
+        return int(self.latent_side * 2 ** (len(levels) - 1))
+
+    @property
+    def summary(self) -> str:
+        """The model in a few words."""
+        unet = self.params.unet_config.params
+        version = 2 if self.is_open_clip else 1
+        mode = MODES.get(unet.in_channels - unet.out_channels, "")
+        predicts = PREDICTIONS[self.params.parameterization]
+        return f"Stable Diffusion {version}{mode}, predicts {predicts}"
 
 
 def read_ldm_config(name_or_path: str | Path) -> LdmConfig:
@@ -219,6 +253,15 @@ def ldm_configs() -> dict[str, Path]:
     return dict(sorted(paths.items()))
 
 
+def exported_configs() -> dict[str, LdmConfig]:
+    """Those of them whose models can be exported, read."""
+    configs = {}
+    for name in ldm_configs():
+        with suppress(UnsupportedError):
+            configs[name] = read_ldm_config(name)
+    return configs
+
+
 def _find(name_or_path: str | Path) -> Path:
     path, known = Path(name_or_path), ldm_configs()
     if path.is_file():
@@ -226,8 +269,8 @@ def _find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in known:
         return known[str(name_or_path)]
     raise UsageError(
-        f"there is no LDM configuration {str(name_or_path)!r}; known: {', '.join(known)}, or the "
-        "path of a YAML file"
+        f"there is no LDM configuration {str(name_or_path)!r}; known: "
+        f"{', '.join(exported_configs())}, or the path of a YAML file"
     )
 
 
@@ -238,7 +281,6 @@ def _check_target(path: Path, part: str, section: object) -> None:
         raise UsageError(f"{path} has no {part} with a target; expected {TARGETS[part][0]}")
     if target not in TARGETS[part]:
         relative = RELATIVES.get(str(target).rpartition(".")[2])
-        kind = f", which is {relative}" if relative else ""
-        raise UnsupportedError(
-            f"{path}: {part} is {target}{kind}; known: {', '.join(TARGETS[part])}"
-        )
+        known = f"; known: {', '.join(TARGETS[part])}"
+        kind = f", which is {relative}" if relative else known
+        raise UnsupportedError(f"{path}: {part} is {target}{kind}")

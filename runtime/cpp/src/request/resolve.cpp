@@ -65,6 +65,11 @@ void check_conditions(const Manifest& manifest) {
                                " edits pictures, which this host does not do; use: sdrt generate "
                                "--image");
     }
+    if (extra == 1) {
+        throw UnsupportedError(sdrt::quoted(manifest.name) +
+                               " paints over a depth map, which this host does not do; use: sdrt "
+                               "generate --depth");
+    }
     throw UnsupportedError("the U-Net of " + sdrt::quoted(manifest.name) + " takes " +
                            std::to_string(extra) + " channels besides the latents' " +
                            std::to_string(channels) + "; expected none");

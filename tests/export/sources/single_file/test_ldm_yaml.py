@@ -11,20 +11,35 @@ from sdrt.manifest import Prediction
 from sdrt_export.presets import presets, read_preset
 from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.architecture import check_agreement, recognise
-from sdrt_export.sources.single_file.ldm_yaml import ldm_configs, read_ldm_config
-from tests.export.sources.single_file.twins import ldm_shapes, ldm_yaml, write_yaml
+from sdrt_export.sources.single_file.checkpoint import SingleFileCheckpoint
+from sdrt_export.sources.single_file.ldm_yaml import (
+    exported_configs,
+    ldm_configs,
+    read_ldm_config,
+)
+from tests.export.sources.single_file.twins import ldm_shapes, ldm_yaml, save, write_yaml
 
 BUNDLED: dict[str, tuple[str, Prediction, str, int]] = {
     "v1-inference": ("sd15", "epsilon", "fp32", 64),
     "v2-inference": ("sd21", "epsilon", "fp32", 64),
     "v2-inference-bf16": ("sd21", "epsilon", "bf16", 64),
+    "v2-inference-fp32": ("sd21", "epsilon", "fp32", 64),
     "v2-inference-v": ("sd21-v", "v_prediction", "fp32", 96),
     "v2-inference-v-bf16": ("sd21-v", "v_prediction", "bf16", 96),
+    "v2-inference-v-fp32": ("sd21-v", "v_prediction", "fp32", 96),
+    "v2-inpainting-inference": ("sd2-inpaint", "epsilon", "fp32", 64),
+    "v2-midas-inference": ("sd2-depth", "epsilon", "fp32", 64),
+}
+NOT_EXPORTED = {
+    "x4-upscaling": "LatentUpscaleDiffusion, which is an upscaler; sdrt does not export these yet",
+    "v2-1-stable-unclip-h-inference": "is an unCLIP model; sdrt does not export these yet",
+    "v2-1-stable-unclip-l-inference": "is an unCLIP model; sdrt does not export these yet",
 }
 
 
 def test_bundled_configurations_are_no_presets() -> None:
-    assert ldm_configs().keys() == BUNDLED.keys()
+    assert exported_configs().keys() == BUNDLED.keys()
+    assert ldm_configs().keys() == BUNDLED.keys() | NOT_EXPORTED.keys()
     assert not ldm_configs().keys() & presets().keys()
 
 
@@ -41,6 +56,29 @@ def test_a_bundled_configuration_describes_the_preset_of_its_model(name: str) ->
         made.schedule.beta_end,
     )
     check_agreement(Path("x"), recognise(Path("x"), ldm_shapes(made)), config)
+
+
+@pytest.mark.parametrize("name", NOT_EXPORTED)
+def test_a_bundled_configuration_of_what_is_not_exported_yet_is_refused_by_name(name: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"{name}.yaml: model is .*{NOT_EXPORTED[name]}$"):
+        read_ldm_config(name)
+
+
+@pytest.mark.parametrize(
+    ("family", "size", "side"),
+    [("sd2-v", 64, 768), ("sd2-v", 96, 768), ("sd2-v", 8, 64), ("sd2", 64, 512), ("sd1", 64, 512)],
+)
+def test_published_files_of_768_pixels_that_still_say_512_are_known(
+    tmp_path: Path, family: str, size: int, side: int
+) -> None:
+    content = ldm_yaml(family)
+    content["model"]["params"]["image_size"] = size
+    path = write_yaml(tmp_path / "published.yaml", content)
+    assert read_ldm_config(path).side == side
+    weights = save(family, tmp_path / "model.safetensors")
+    checkpoint = SingleFileCheckpoint.open(weights, path)
+    assert (checkpoint.defaults.width, checkpoint.defaults.height) == (side, side)
+    assert checkpoint.configs["unet"]["sample_size"] * 8 == side
 
 
 # As the original repositories have them, with everything that training needs.
@@ -119,9 +157,9 @@ def test_no_target_is_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 BAD: list[tuple[tuple[str, ...], Any, type[SdrtError], str]] = [
     (
         ("target",),
-        "ldm.models.diffusion.ddpm.LatentDepth2ImageDiffusion",
+        "ldm.models.diffusion.ddpm.LatentUpscaleFinetuneDiffusion",
         UnsupportedError,
-        "LatentDepth2ImageDiffusion, which is a depth model; known: ldm",
+        "LatentUpscaleFinetuneDiffusion, which is an upscaler; sdrt does not export these yet",
     ),
     (
         ("target",),

@@ -59,7 +59,7 @@ def test_a_file_gives_the_networks_that_were_saved(
     assert checkpoint.prediction_source == f"{family}.yaml"
 
 
-@pytest.mark.parametrize("family", ["sd1", "sd1-inpaint", "sd1-edit", "sd2"])
+@pytest.mark.parametrize("family", ["sd1", "sd1-inpaint", "sd1-edit", "sd2", "sd2-depth"])
 def test_diffusers_own_converter_reads_the_same_from_the_file(
     files: dict[str, tuple[Path, Path]], family: str
 ) -> None:
@@ -70,7 +70,7 @@ def test_diffusers_own_converter_reads_the_same_from_the_file(
         "vae": converters.convert_ldm_vae_checkpoint(load_file(path), checkpoint.configs["vae"]),
     }
     encoder = checkpoint.text_encoder()
-    if family == "sd2":
+    if family.startswith("sd2"):
         text = converters.convert_open_clip_checkpoint(encoder, load_file(path))
     else:
         text = converters.convert_ldm_clip_checkpoint(load_file(path))
@@ -145,6 +145,8 @@ def test_spellings_of_old_and_pruned_files_are_known(
         ("sd15-inpaint", "sd1", 512),
         ("instruct-pix2pix", "sd1", 512),
         ("sd21", "sd2", 512),
+        ("sd2-inpaint", "sd2", 512),
+        ("sd2-depth", "sd2", 512),
         ("sdxl", "sdxl", 1024),
     ],
 )

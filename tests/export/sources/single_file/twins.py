@@ -16,12 +16,14 @@ from sdrt_export.sources.random_weights import RandomCheckpoint
 from sdrt_export.sources.single_file.weight_names import Naming, NetworkName, to_ldm
 
 PARTS: tuple[NetworkName, ...] = ("text_encoder", "text_encoder_2", "unet", "vae")
-FAMILIES = ("sd1", "sd1-inpaint", "sd1-edit", "sd2", "sd2-v")
+FAMILIES = ("sd1", "sd1-inpaint", "sd1-edit", "sd2", "sd2-v", "sd2-depth")
 MODELS = {
     "sd1-inpaint": "ldm.models.diffusion.ddpm.LatentInpaintDiffusion",
     "sd1-edit": "ldm.models.diffusion.ddpm_edit.LatentDiffusion",
+    "sd2-depth": "ldm.models.diffusion.ddpm.LatentDepth2ImageDiffusion",
 }
-CHANNELS = {"sd1-inpaint": 9, "sd1-edit": 8}
+CHANNELS = {"sd1-inpaint": 9, "sd1-edit": 8, "sd2-depth": 5}
+PRESETS = {"sd2-v": "tiny-sd2-v", "sd2-depth": "tiny-depth"}
 TARGETS = {
     "sd1": "ldm.modules.encoders.modules.FrozenCLIPEmbedder",
     "sd2": "ldm.modules.encoders.modules.FrozenOpenCLIPEmbedder",
@@ -33,7 +35,7 @@ def twin(family: str) -> RandomCheckpoint:
     """A random model of a family. `tiny` is none: the original code has 32 groups in every norm."""
     if family == "sdxl":
         return RandomCheckpoint.from_preset(*read_preset("tiny-sdxl"))
-    name, preset = read_preset("tiny-sd2-v" if family == "sd2-v" else "tiny-sd2")
+    name, preset = read_preset(PRESETS.get(family, "tiny-sd2"))
     if family.startswith("sd2"):
         return RandomCheckpoint.from_preset(name, preset)
     assert preset.geometry is not None
@@ -78,6 +80,9 @@ def ldm_weights(family: str) -> Weights:
     else:
         tower = "cond_stage_model.transformer.text_model."
         weights[f"{tower}embeddings.position_ids"] = torch.arange(77)[None]
+    if family == "sd2-depth":
+        weights["depth_model.model.pretrained.model.cls_token"] = torch.zeros(1, 1, 8)
+        weights["depth_model.model.scratch.output_conv.4.bias"] = torch.zeros(1)
     return {name: weight.contiguous() for name, weight in weights.items()}
 
 
@@ -177,6 +182,9 @@ def ldm_yaml(family: str) -> dict[str, Any]:
         params["parameterization"] = "v"
     if family in CHANNELS:
         params["conditioning_key"] = "hybrid"
+    if family == "sd2-depth":
+        estimator = {"target": "ldm.modules.midas.api.MiDaSInference"}
+        params["depth_stage_config"] = {**estimator, "params": {"model_type": "dpt_hybrid"}}
     target = MODELS.get(family, "ldm.models.diffusion.ddpm.LatentDiffusion")
     return {"model": {"target": target, "params": params}}
 
