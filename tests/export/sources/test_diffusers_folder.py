@@ -119,7 +119,6 @@ RELATIVES: list[tuple[str, dict[str, Any], str]] = [
     ("unet/config.json", {"addition_embed_type": "text_time"}, "is Stable Diffusion XL without"),
     ("unet/config.json", {"addition_embed_type": "text"}, "a U-Net with the condition 'text'"),
     ("unet/config.json", {"in_channels": 7}, "is an upscaler"),
-    ("unet/config.json", {"in_channels": 5}, "is a depth model"),
     ("unet/config.json", {"in_channels": 6}, "is a U-Net with 6 input channels"),
     ("unet/config.json", {"class_embed_type": "projection"}, "is an unCLIP"),
     ("unet/config.json", {"cross_attention_dim": 768}, "embeddings of width 768"),
