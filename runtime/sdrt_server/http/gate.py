@@ -25,7 +25,6 @@ OPEN = re.compile(
 """Paths that need no key: the page, what routes there are, whether the server is well, and pictures
 of secret names."""
 LOCAL = ("localhost", "127.0.0.1", "::1")
-TOO_LARGE = "the body is larger than this server takes (--max-body)"
 BODY_S = 60.0  # for which a request may send nothing before it is complete
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'; base-uri 'none'; "
@@ -123,7 +122,7 @@ class Gate:
             refused.headers["WWW-Authenticate"] = "Bearer"
             return refused
         if length.isascii() and length.isdigit() and int(length[:20]) > self._max_body:
-            return _refused(request, 413, "TooLarge", TOO_LARGE)
+            return _refused(request, 413, "TooLarge", _too_large(self._max_body))
         return None
 
 
@@ -131,7 +130,7 @@ class _Body:
     """The body of a request, counted while it is read: it may not say how long it is."""
 
     def __init__(self, receive: Receive, allowed: int) -> None:
-        self._receive, self._allowed = receive, allowed
+        self._receive, self._allowed, self._left = receive, allowed, allowed
         self._is_complete = False
 
     async def __call__(self) -> Message:
@@ -142,15 +141,19 @@ class _Body:
             message = await asyncio.wait_for(self._receive(), BODY_S)
         except TimeoutError as error:
             raise HTTPException(408, f"nothing of the body came for {BODY_S:g} s") from error
-        self._allowed -= len(message.get("body", b""))
-        if self._allowed < 0:
-            raise HTTPException(413, TOO_LARGE)
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            raise HTTPException(413, _too_large(self._allowed))
         self._is_complete = not message.get("more_body", False)
         return message
 
 
 def _refused(request: Request, status: int, kind: str, message: str) -> Response:
     return error_response(request, status, {"message": message, "type": kind})
+
+
+def _too_large(allowed: int) -> str:
+    return f"the body is larger than this server takes, which is {allowed} bytes (--max-body)"
 
 
 def _hostname(url: str) -> str | None:
