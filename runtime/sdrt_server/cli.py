@@ -222,14 +222,12 @@ def serve(options: ServeOptions) -> None:
 
 def _pipelines(options: ServeOptions) -> "dict[str, Pipeline]":
     """The models by their names; raises `UsageError` for a name given twice."""
-    from sdrt.networks.open_model import KEPT_BY_MANY
-
     pipelines: dict[str, Pipeline] = {}
     for text in options.content.models or ("",):
         name, separator, folder = text.partition("=")
         if not separator:
             name, folder = Path(text).name, text
-        pipe = options.engine.load(folder or None, KEPT_BY_MANY)
+        pipe = options.engine.load_to_keep(folder or None)
         name = name or pipe.manifest.name
         if name in pipelines:
             raise UsageError(f"two models are called {name!r}; give each its own NAME=FOLDER")

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sdrt.batch.maker import Maker
     from sdrt.batch.making import Makes, Task
     from sdrt.batch.workers import Workers
-    from sdrt.pipeline import Pipeline
 
 PROGRESS = "{desc} {n}/{total} [{bar:30}] {postfix}"
 PATH = click.Path(path_type=Path)
@@ -162,20 +161,14 @@ def _makes(options: BatchOptions) -> "Maker | Workers":
 
     given, engine = options.rows, options.engine
     if given.workers == 1:
-        return Maker(partial(_load, engine, given.model), given.retries)
+        return Maker(partial(engine.load_to_keep, given.model), given.retries)
     if engine.threads:
-        return Workers(given.workers, partial(_load, engine, given.model), given.retries)
+        return Workers(given.workers, partial(engine.load_to_keep, given.model), given.retries)
     shares = placement().shares(given.workers)
     # As many for each, as a picture's last bits depend on the number.
     threads = min(share.threads for share in shares)
-    load = partial(_load, replace(engine, threads=threads), given.model)
+    load = partial(replace(engine, threads=threads).load_to_keep, given.model)
     return Workers(given.workers, load, given.retries, shares)
-
-
-def _load(engine: EngineOptions, default: str | None, model: str | None) -> "Pipeline":
-    from sdrt.networks.open_model import KEPT_BY_MANY
-
-    return engine.load(model or default, KEPT_BY_MANY)
 
 
 def _keys(options: BatchOptions) -> "Keys":

@@ -197,3 +197,9 @@ class EngineOptions:
             loras,
             embeddings,
         )
+
+    def load_to_keep(self, default: str | None, model: str | None = None) -> "Pipeline":
+        """Open a model, or the default, for many runs: its networks stay in memory between them."""
+        from sdrt.networks.open_model import KEPT_BY_MANY
+
+        return self.load(model or default, KEPT_BY_MANY)

@@ -14,6 +14,7 @@ from sdrt.errors import OutOfMemoryError, UsageError
 if TYPE_CHECKING:
     from sdrt.batch.planning import Fleet, Measured, Setting, Work
     from sdrt.batch.rows import Row
+    from sdrt.cores import Placement
     from sdrt.memory.estimate import MemoryPlan
     from sdrt.pipeline import Pipeline
 
@@ -77,6 +78,7 @@ def plan(options: PlanOptions, as_json: bool) -> None:
     Fleets are computed, not run.
     """
     from sdrt.batch.planning import Work, fewest_machines, fleet
+    from sdrt.cores import placement
     from sdrt.memory.budget import read_bytes
 
     if options.engine.threads:
@@ -89,10 +91,12 @@ def plan(options: PlanOptions, as_json: bool) -> None:
             (options.store_rate, "--store-rate"),
         )
     ]
-    pipe = options.engine.load(options.model, _kept())
-    memory = _memory(pipe, options.shared)
-    pipe.release()
-    tried = _tried(options, memory, pipe)
+    place = placement()
+    # With its threads given, this process keeps all cores for those that it starts.
+    pipe = replace(options.engine, threads=place.threads).load_to_keep(options.model)
+    (row,) = _rows(options, 1)
+    memory = pipe.start(row.prompt, **row.options).plan
+    tried = _tried(options, place, memory, pipe)
     found = [measured for measured in tried.values() if not isinstance(measured, str)]
     if not found:
         raise OutOfMemoryError("; ".join(map(str, tried.values())))
@@ -114,46 +118,28 @@ def _seconds(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def _kept() -> frozenset[str]:
-    from sdrt.networks.open_model import KEPT_BY_MANY
-
-    return KEPT_BY_MANY
-
-
-def _load(engine: EngineOptions, default: str | None, model: str | None) -> "Pipeline":
-    return engine.load(model or default, _kept())
-
-
 def _rows(options: PlanOptions, count: int) -> "list[Row]":
+    """So many rows with the options; raises `UsageError` for options that cannot be."""
     from sdrt.batch.rows import rows_of
 
     return rows_of([PROMPT] * count, options.shared)
 
 
-def _memory(pipe: "Pipeline", shared: tuple[str, ...]) -> "MemoryPlan":
-    """How one process makes the pictures; raises `UsageError` for options that cannot be."""
-    from sdrt.batch.rows import rows_of
-
-    (row,) = rows_of([PROMPT], shared)
-    return pipe.start(row.prompt, **row.options).plan
-
-
 def _tried(
-    options: PlanOptions, memory: "MemoryPlan", pipe: "Pipeline"
+    options: PlanOptions, place: "Placement", memory: "MemoryPlan", pipe: "Pipeline"
 ) -> "dict[Setting, Measured | str]":
     """What each setting measured, or why it was not."""
     from sdrt.batch.planning import measure, settings
-    from sdrt.cores import placement
 
     tried: dict[Setting, Measured | str] = {}
-    for setting, places in settings(placement()):
+    for setting, places in settings(place):
         try:
             pipe.budget.check_side_by_side(memory, setting.workers)
         except OutOfMemoryError as error:
             tried[setting] = str(error)
             continue
         engine = replace(options.engine, threads=setting.threads)
-        load = partial(_load, engine, options.model)
+        load = partial(engine.load_to_keep, options.model)
         rows = _rows(options, setting.workers * (1 + options.repeat))
         tried[setting] = measure(setting, places, load, rows)
     return tried

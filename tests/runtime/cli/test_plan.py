@@ -1,11 +1,15 @@
 """`sdrt plan` from outside."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from sdrt import machine
+from sdrt.batch.planning import Measured, Setting
+from sdrt.cores import Placement, placement
+from tests.machines import two_sockets
 from tests.runtime.cli.command_line import assert_fails, run_here
 
 FEW = ("--set", "steps=2", "--set", "size=64x64", "--backend", "onnxruntime", "--repeat", 1)
@@ -56,3 +60,28 @@ def test_a_wrong_argument_is_one_sentence(
     tmp_path: Path, arguments: list[object], code: int, words: list[str]
 ) -> None:
     assert_fails(run_here("plan", *arguments, cwd=tmp_path), code, *words)
+
+
+def test_processes_may_use_the_cores_that_one_run_would_leave_alone(
+    tiny_exports: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """This process plans for two sockets, and so must not keep itself to one."""
+    place = placement(two_sockets(tmp_path / "machine"), range(16))
+    planned: list[Placement] = []
+
+    def measured(setting: Setting, places: Sequence[Placement], *rest: object) -> Measured:
+        planned.extend(places)
+        return Measured(setting, seconds=1, start_s=1, pictures=1, picture_bytes=1)
+
+    taken: list[object] = []
+    monkeypatch.setattr("sdrt.cores.placement", lambda: place)
+    monkeypatch.setattr("sdrt.batch.planning.measure", measured)
+    monkeypatch.setattr(Placement, "take", lambda self: taken.append(self))
+    done = run_here("plan", "-m", tiny_exports["fp32"], *FEW, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    settings = json.loads(done.stdout)["settings"]
+    assert [(each["workers"], each["threads"]) for each in settings] == [
+        *((1, 8), (2, 8), (4, 4), (8, 2), (16, 1)),
+    ]
+    assert {number for each in planned for number in each.processors} == set(range(16))
+    assert not taken
