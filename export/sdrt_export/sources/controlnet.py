@@ -10,13 +10,15 @@ import torch
 from diffusers import ControlNetModel
 
 from sdrt.artifact.diffusers_config import is_xl
-from sdrt.errors import ArtifactError, UnsupportedError, UsageError
+from sdrt.errors import UnsupportedError, UsageError
 from sdrt.files.text_file import read_json
 from sdrt.manifest import Family, Source
 from sdrt_export.presets import Preset
 from sdrt_export.sources.checkpoint import SIZE_CONDITIONING_WIDTHS, Config
+from sdrt_export.sources.diffusers_weights import RANDOM, load_weights
 
 CLASS = "ControlNetModel"
+STEM = "diffusion_pytorch_model"  # of weight files
 EXPORTED = "sdrt exports ControlNets of Stable Diffusion 1, 2 and XL (diffusers' ControlNetModel)"
 XL_NUMBERS = SIZE_CONDITIONING_WIDTHS[2]  # of size conditioning
 ORDERS = ("rgb", "bgr")
@@ -97,31 +99,8 @@ class ControlNetFolderCheckpoint(ControlNetCheckpoint):
 
     def network(self) -> ControlNetModel:
         """Load it in fp32."""
-        names = [path.name for path in self.root.glob("diffusion_pytorch_model*.safetensors")]
-        is_half = bool(names) and all(".fp16" in name for name in names)
-        variant = {"variant": "fp16"} if is_half else {}
-        try:
-            network, report = ControlNetModel.from_pretrained(
-                self.root,
-                use_safetensors=True,
-                local_files_only=True,
-                low_cpu_mem_usage=True,
-                output_loading_info=True,
-                torch_dtype=torch.float32,
-                **variant,
-            )
-        except (OSError, RuntimeError, ValueError, TypeError) as error:
-            text = " ".join(str(error).split())[:300]
-            raise ArtifactError(
-                f"cannot load {self.root}: {text}; expected complete safetensors weights"
-            ) from error
-        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            if wrong := sorted(map(str, report.get(kind) or [])):
-                raise ArtifactError(
-                    f"{self.root}: {len(wrong)} weights are {kind.split('_')[0]} ({wrong[0]}, "
-                    "...); the files do not belong to this configuration"
-                )
-        loaded: ControlNetModel = network.eval().requires_grad_(False)
+        refused = (*RANDOM, "unexpected_keys")
+        loaded: ControlNetModel = load_weights(ControlNetModel, self.root, STEM, refused=refused)
         return loaded
 
 

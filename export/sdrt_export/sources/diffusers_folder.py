@@ -1,13 +1,11 @@
 """A checkpoint in diffusers' layout: a folder for each component, and `model_index.json`."""
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import CLIPTokenizer
 
 from sdrt.artifact.detect import describe
@@ -33,6 +31,7 @@ from sdrt_export.sources.checkpoint import (
     size_conditioning_width,
     unsupported_channels,
 )
+from sdrt_export.sources.diffusers_weights import explained, load_weights
 
 NOT_IN_REFINER = ("text_encoder", "tokenizer")
 SCHEDULER = re.compile(r"[A-Za-z]+Scheduler")
@@ -70,42 +69,13 @@ class FolderCheckpoint(Checkpoint):
     def tokenizer(self, encoder: str = "text_encoder") -> CLIPTokenizer:
         """Load the tokenizer of a text encoder."""
         name = TOKENIZERS[encoder]
-        with self._explained(name):
+        with explained(self.root / name):
             return CLIPTokenizer.from_pretrained(self.root / name, local_files_only=True)
 
     def network(self, part: str) -> Any:
         """Load a network in fp32."""
         cls, dtype = LOAD[part]
-        with self._explained(part):
-            model, report = cls.from_pretrained(
-                self.root / part,
-                use_safetensors=True,
-                local_files_only=True,
-                low_cpu_mem_usage=True,
-                output_loading_info=True,
-                **{dtype: torch.float32},
-                **self._variant(part),
-            )
-            _check_complete(self.root / part, report)
-            return model.eval().requires_grad_(False)
-
-    def _variant(self, part: str) -> dict[str, str]:
-        """Select half-precision files where there are no others."""
-        files = [path.name for path in (self.root / part).glob(f"{WEIGHTS[part]}*.safetensors")]
-        return {"variant": "fp16"} if files and all(".fp16" in name for name in files) else {}
-
-    @contextmanager
-    def _explained(self, part: str) -> Iterator[None]:
-        """Turn whatever a loader raises into one sentence; the loaders share no base class."""
-        try:
-            yield
-        except (ArtifactError, MemoryError):
-            raise
-        except Exception as error:
-            text = " ".join(str(error).split())[:300]
-            raise ArtifactError(
-                f"cannot load {self.root / part}: {text}; expected complete safetensors weights"
-            ) from error
+        return load_weights(cls, self.root / part, WEIGHTS[part], dtype)
 
 
 def _check_index(root: Path, index: Config) -> tuple[str, ...]:
@@ -173,17 +143,6 @@ def _check_architecture(root: Path, configs: Mapping[str, Config]) -> None:
             kind = f"a U-Net with {numbers:g} numbers of size conditioning in place of {expected}"
     if kind:
         raise UnsupportedError(f"{root} is {kind}; sdrt exports Stable Diffusion 1, 2 and XL")
-
-
-def _check_complete(path: Path, report: Config) -> None:
-    """Refuse weights for which a loader had to put in random numbers."""
-    for kind in ("missing_keys", "mismatched_keys"):
-        if report.get(kind):
-            names = sorted(map(str, report[kind]))
-            raise ArtifactError(
-                f"{path}: {len(names)} weights are {kind.split('_')[0]} ({names[0]}, ...); "
-                "the files do not belong to this configuration"
-            )
 
 
 def _config(path: Path) -> Config:

@@ -12,7 +12,7 @@ import torch
 from transformers import CLIPTokenizer
 
 from sdrt.artifact.diffusers_config import GUIDANCE
-from sdrt.errors import ArtifactError, UsageError
+from sdrt.errors import UsageError
 from sdrt.manifest import Defaults, Source
 from sdrt.sampling.schedule import TrainingNoise
 from sdrt.sampling.scheduler_config import read_schedule
@@ -29,12 +29,16 @@ from sdrt_export.sources.single_file.weight_names import (
     to_diffusers,
     to_ldm,
 )
-from sdrt_export.sources.single_file.weights_file import Shape, WeightsFile, open_weights
+from sdrt_export.sources.single_file.weights_file import (
+    Shape,
+    WeightsFile,
+    open_weights,
+    refuse_weights,
+)
 
 logger = logging.getLogger(__name__)
 
 SPACING = ("timestep_spacing", "steps_offset")
-SHOWN = 8  # names in a message
 
 LEFTOVERS = re.compile(
     r"model_ema\..*"
@@ -197,9 +201,7 @@ def _account(file: WeightsFile, configs: Mapping[str, Config], naming: Naming) -
             if name in file.shapes and not _fits(name, file.shapes[name], shape)
         ],
     }
-    for what, names in problems.items():
-        if names:
-            raise ArtifactError(f"{file.path}: {len(names)} weights {what}: {listed(names)}")
+    refuse_weights(file.path, problems)
     logger.info("%s: %d weights used, %d left by training", file.path, len(expected), len(known))
 
 
@@ -207,9 +209,3 @@ def _fits(name: str, shape: Shape, expected: Shape) -> bool:
     """Compare shapes; some files store the 1x1 convolutions of the VAE's attention as matrices."""
     is_attention = name.startswith(VAE) and ".attn_1." in name
     return shape == expected or (is_attention and (*shape, 1, 1) == expected)
-
-
-def listed(names: list[str]) -> str:
-    """Some names for a message, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

@@ -15,9 +15,9 @@ from sdrt.manifest import Source
 from sdrt_export.sources.checkpoint import SIZE_CONDITIONING_WIDTHS, Config
 from sdrt_export.sources.controlnet import ControlNetCheckpoint
 from sdrt_export.sources.single_file.architecture import unet_levels
-from sdrt_export.sources.single_file.checkpoint import LEFTOVERS, listed
+from sdrt_export.sources.single_file.checkpoint import LEFTOVERS
 from sdrt_export.sources.single_file.diffusers_settings import KNOWN_HEADS
-from sdrt_export.sources.single_file.weights_file import Shape, WeightsFile
+from sdrt_export.sources.single_file.weights_file import Shape, WeightsFile, refuse_weights
 
 logger = logging.getLogger(__name__)
 
@@ -101,10 +101,7 @@ class ControlNetFileCheckpoint(ControlNetCheckpoint):
                 if theirs in own and own[theirs] != tuple(state[ours].shape)
             ],
         }
-        for what, wrong in problems.items():
-            if wrong:
-                path = self.file.path
-                raise ArtifactError(f"{path}: {len(wrong)} weights {what}: {listed(wrong)}")
+        refuse_weights(self.file.path, problems)
         count, rest = len(names), len(others)
         logger.info("%s: %d weights used, %d of other networks", self.file.path, count, rest)
 

@@ -1,6 +1,6 @@
 """A file of weights: names and shapes at once, tensors on demand."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from sdrt_export.sources.single_file.pickled import read_pickled
 Shape = tuple[int, ...]
 Reader = Callable[[Iterable[str]], dict[str, torch.Tensor]]
 
+SHOWN = 8  # names in a message
 PICKLED = (".ckpt", ".pt", ".pth", ".bin")
 _TOWER = "cond_stage_model.transformer."
 _OLD_NAMES = {  # of text encoders that old versions of transformers wrote
@@ -59,6 +60,15 @@ def open_weights(path: Path, allow_pickle: bool = False) -> WeightsFile:
     stored = {_current(name): name for name in weights}
     shapes = {name: tuple(weights[old].shape) for name, old in stored.items()}
     return WeightsFile(path, shapes, lambda names: {name: weights[stored[name]] for name in names})
+
+
+def refuse_weights(path: Path, problems: Mapping[str, Sequence[str]]) -> None:
+    """Raise `ArtifactError` for the first problem that any weights have, with their names."""
+    for what, names in problems.items():
+        if names:
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            listed = ", ".join(names[:SHOWN]) + more
+            raise ArtifactError(f"{path}: {len(names)} weights {what}: {listed}")
 
 
 def _open_safetensors(path: Path) -> WeightsFile:
