@@ -271,6 +271,11 @@ class Manifest(Model):
         return self.conditions == self.latent.channels + 1
 
     @property
+    def downscale(self) -> int:
+        """How many pixels there are for each latent, along a side."""
+        return self.latent.downscale
+
+    @property
     def takes_depth(self) -> bool:
         """Whether it paints over a depth map, like Stable Diffusion 2's depth model."""
         return self.conditions == 1

@@ -79,11 +79,6 @@ class ControlNetQuantizer(Quantizer):
         """All: most layers show in the deeper outputs only."""
         return tuple(output.name for output in self.artifact.manifest.graphs[name].outputs)
 
-    @property
-    def downscale(self) -> int:
-        """How many pixels there are for each latent, along a side."""
-        return self.model.manifest.latent.downscale
-
     def _run(self, watched: WatchedBackend, prompt: str, seed: int, share: float) -> None:
         """Run a sample, with the ControlNet alone on the watched engine."""
         manifest, settings = self.model.manifest, self.settings

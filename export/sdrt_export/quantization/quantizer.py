@@ -121,11 +121,6 @@ class Quantizer:
         """The outputs of a network in which the errors of its layers are measured."""
         return (self.artifact.manifest.graphs[name].outputs[0].name,)
 
-    @property
-    def downscale(self) -> int:
-        """How many pixels there are for each latent, along a side."""
-        return self.artifact.manifest.latent.downscale
-
     def _prepare(self, name: str) -> tuple[Path, list[str]]:
         """Write the graph with all weights in fp32, and next to it the observed one."""
         folder = self.folder / name
@@ -196,7 +191,8 @@ class Quantizer:
         add_switches(model.graph, ranges)
         ir.save(model, folder / SWITCHED)
         feeds = cases[(len(cases) - 1) // 2].feeds  # of the U-Net's timesteps, the middle one
-        probe = {tensor: _probe(array, self.downscale) for tensor, array in feeds.items()}
+        downscale = self.artifact.manifest.downscale
+        probe = {tensor: _probe(array, downscale) for tensor, array in feeds.items()}
         network = self.artifact.network(name, ("onnx",))
         switched, threads = folder / SWITCHED, usable_cores()
         measurement = Measurement(network, switched, probe, self.measured_outputs(name), threads)

@@ -33,6 +33,11 @@ class Described(Protocol):
         """Every file below the folder."""
         ...
 
+    @property
+    def downscale(self) -> int:
+        """How many pixels there are for each latent, along a side."""
+        ...
+
     def stored(self, graph: str) -> Storage:
         """How a graph's weights are stored."""
         ...

@@ -13,7 +13,7 @@ from sdrt.artifact.artifact import Artifact, open_artifact
 from sdrt.artifact.controlnet import ControlNetFolder, is_controlnet, open_controlnet
 from sdrt.backends.backend import Backend, open_backend, usable_backends
 from sdrt.errors import ParityError
-from sdrt.manifest import PICTURE, Manifest, TensorSpec
+from sdrt.manifest import PICTURE, TensorSpec
 from sdrt.request.size_conditioning import SizeConditioning
 
 FREE_SIZE = {"batch": 1, "tokens": 77, "chunks": 1}
@@ -141,8 +141,7 @@ def seeded_feeds(
     """
     rng = np.random.default_rng(seed)
     inputs = artifact.manifest.graphs[name].inputs
-    manifest = artifact.manifest
-    downscale = manifest.latent.downscale if isinstance(manifest, Manifest) else manifest.downscale
+    downscale = artifact.manifest.downscale
     width, height = size or (LATENT_SIDE * downscale, LATENT_SIDE * downscale)
     sizes = {
         **FREE_SIZE,
