@@ -82,6 +82,11 @@ class Placement:
                 os.sched_setaffinity(0, self.processors)
 
 
+def default_threads() -> int:
+    """How many threads a process computes with unless it is told."""
+    return placement().threads
+
+
 def placement(root: Path = Path("/"), allowed: Collection[int] | None = None) -> Placement:
     """Where this process is to compute.
 
@@ -93,7 +98,7 @@ def placement(root: Path = Path("/"), allowed: Collection[int] | None = None) ->
     reasons = []
     if hidden := len(allowed) - len(usable):
         reasons.append(f"{_count(hidden, 'processor')} of {len(allowed)} share a core with another")
-    online = _numbers(_read(root / CPUS / "online"))
+    online = _numbers(system_text(root / CPUS / "online"))
     if excluded := len(online.difference(allowed)):
         reasons.append(f"{_count(excluded, 'processor')} may not be used (affinity or container)")
     chosen, said = _without_slow(usable)
@@ -112,7 +117,7 @@ def control_group_folders(root: Path, controller: str) -> Iterator[Path]:
     In a container the group's path may be the host's; what is not there is left out.
     """
     base = root / "sys/fs/cgroup"
-    for line in _read(root / "proc/self/cgroup").splitlines():
+    for line in system_text(root / "proc/self/cgroup").splitlines():
         _, controllers, path = (line.split(":", 2) + ["", ""])[:3]
         if controllers and controller not in controllers.split(","):
             continue
@@ -121,6 +126,14 @@ def control_group_folders(root: Path, controller: str) -> Iterator[Path]:
             yield from (base / name / parent for parent in (group, *group.parents))
     # A container that shows its own group only, whatever its path is outside.
     yield from (base, base / controller)
+
+
+def system_text(path: str | Path) -> str:
+    """What the system shows in a file, without space around it; empty where it shows nothing."""
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
 
 
 def _affinity() -> set[int]:
@@ -134,19 +147,19 @@ def _cores(root: Path, allowed: Collection[int]) -> Iterator[Core]:
     nodes = {
         number: int(folder.name.removeprefix("node"))
         for folder in (root / "sys/devices/system/node").glob("node[0-9]*")
-        for number in _numbers(_read(folder / "cpulist"))
+        for number in _numbers(system_text(folder / "cpulist"))
     }
     efficient = _efficient(root, allowed)
     seen: set[int] = set()
     for number in sorted(allowed):
         topology = root / CPUS / f"cpu{number}" / "topology"
-        siblings = _numbers(_read(topology / "thread_siblings_list")) or {number}
+        siblings = _numbers(system_text(topology / "thread_siblings_list")) or {number}
         if number in seen:
             continue
         seen |= siblings
         yield Core(
             tuple(sorted(siblings.intersection(allowed))),
-            _read(topology / "physical_package_id") or "0",
+            system_text(topology / "physical_package_id") or "0",
             nodes.get(number, 0),
             number in efficient,
         )
@@ -157,13 +170,13 @@ def _efficient(root: Path, allowed: Collection[int]) -> set[int]:
 
     Intel's hybrid processors list them; Arm's have a capacity.
     """
-    listed = _numbers(_read(root / "sys/devices/cpu_atom/cpus"))
+    listed = _numbers(system_text(root / "sys/devices/cpu_atom/cpus"))
     if listed:
         return listed
     capacities = {
         number: int(text)
         for number in allowed
-        if (text := _read(root / CPUS / f"cpu{number}" / "cpu_capacity")).isdecimal()
+        if (text := system_text(root / CPUS / f"cpu{number}" / "cpu_capacity")).isdecimal()
     }
     fastest = max(capacities.values(), default=0)
     return {number for number, capacity in capacities.items() if capacity < SLOW * fastest}
@@ -194,10 +207,10 @@ def _quota(root: Path) -> float | None:
     """The least processors' worth of time that a control group around this process allows."""
     quotas = []
     for folder in control_group_folders(root, "cpu"):
-        parts = _read(folder / "cpu.max").split()
+        parts = system_text(folder / "cpu.max").split()
         if not parts:
             names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")
-            parts = [_read(folder / name) for name in names]
+            parts = [system_text(folder / name) for name in names]
         if len(parts) == 2 and all(part.isdecimal() and int(part) for part in parts):
             quotas.append(int(parts[0]) / int(parts[1]))
     return min(quotas, default=None)
@@ -213,10 +226,3 @@ def _numbers(text: str) -> set[int]:
     for first, last in re.findall(r"(\d+)(?:-(\d+))?", text):
         numbers.update(range(int(first), int(last or first) + 1))
     return numbers
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        return ""

@@ -1,4 +1,4 @@
-"""Facts about this machine: processor, instruction sets, usable cores, memory."""
+"""Facts about this machine: processor, instruction sets, memory."""
 
 import ctypes
 import gc
@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-from sdrt.cores import control_group_folders, placement
+from sdrt.cores import control_group_folders, system_text
 
 DECISIVE_FLAGS = (
     "avx2",
@@ -33,13 +33,13 @@ BY_PRECISION = {
 
 def processor() -> str:
     """Name of the processor, as the system reports it."""
-    match = re.search(r"^model name\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    match = re.search(r"^model name\s*:\s*(.+)$", system_text("/proc/cpuinfo"), re.MULTILINE)
     return match.group(1) if match else platform.processor() or platform.machine()
 
 
 def instruction_sets() -> tuple[str, ...]:
     """The decisive instruction sets of this processor; empty where the system reports none."""
-    match = re.search(r"^flags\s*:\s*(.+)$", _read("/proc/cpuinfo"), re.MULTILINE)
+    match = re.search(r"^flags\s*:\s*(.+)$", system_text("/proc/cpuinfo"), re.MULTILINE)
     flags = set(match.group(1).split()) if match else set()
     return tuple(flag for flag in DECISIVE_FLAGS if flag in flags)
 
@@ -64,17 +64,12 @@ def has_int8() -> bool:
     return not available or bool({"avx512_vnni", "avx_vnni", "amx_int8"} & available)
 
 
-def usable_cores() -> int:
-    """How many threads a process computes with unless it is told: see `cores.placement`."""
-    return placement().threads
-
-
 def memory_bytes() -> tuple[int, int]:
     """Total and available memory of the machine, or of the container if that has less.
 
     Zeros where the system does not report them.
     """
-    text = _read("/proc/meminfo")
+    text = system_text("/proc/meminfo")
 
     def find(name: str) -> int:
         match = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
@@ -130,32 +125,25 @@ def give_back_memory() -> None:
 
 
 def _own_memory(name: str) -> int:
-    match = re.search(rf"^{name}:\s+(\d+) kB$", _read("/proc/self/status"), re.MULTILINE)
+    match = re.search(rf"^{name}:\s+(\d+) kB$", system_text("/proc/self/status"), re.MULTILINE)
     return int(match.group(1)) * 1024 if match else 0
 
 
-def _container_memory(root: Path = Path("/")) -> tuple[int, int] | None:
+def _container_memory() -> tuple[int, int] | None:
     """Bytes that control groups allow, and how many are left; None without a limit."""
     limits = []
-    for folder in control_group_folders(root, "memory"):
+    for folder in control_group_folders(Path("/"), "memory"):
         for limit_name, used_name in (
             ("memory.max", "memory.current"),
             ("memory.limit_in_bytes", "memory.usage_in_bytes"),
         ):
-            limit, used = _read(folder / limit_name), _read(folder / used_name)
+            limit, used = system_text(folder / limit_name), system_text(folder / used_name)
             if limit.isdecimal() and used.isdecimal():
                 # Pages of files that were not used lately are freed when memory is needed.
-                stat = _read(folder / "memory.stat")
+                stat = system_text(folder / "memory.stat")
                 match = re.search(r"^(?:total_)?inactive_file (\d+)$", stat, re.MULTILINE)
                 spare = int(match.group(1)) if match else 0
                 limits.append((int(limit), max(0, int(limit) - int(used) + spare)))
     if not limits:
         return None
     return min(limit for limit, _ in limits), min(free for _, free in limits)
-
-
-def _read(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""

@@ -8,8 +8,9 @@ from typing import cast
 from sdrt import validation
 from sdrt.artifact import Artifact
 from sdrt.backends import BACKENDS, usable_backends
+from sdrt.cores import default_threads
 from sdrt.errors import MissingExtraError, UnsupportedError, UsageError
-from sdrt.machine import has_bf16, has_int8, usable_cores
+from sdrt.machine import has_bf16, has_int8
 from sdrt.manifest import PRECISIONS, Storage
 from sdrt.request.options import Options
 from sdrt.request.resolve import check_prompt_alone, resolve
@@ -173,7 +174,7 @@ def _engine_cells(
         axes.guidance or (defaults.guidance_scale > 1,),
         axes.steps or (STEPS if axes.sweep == "steps" else (defaults.num_inference_steps,)),
         axes.samplers or (defaults.sampler,),
-        axes.threads or (_threads() if axes.sweep == "threads" else (usable_cores(),)),
+        axes.threads or (_threads() if axes.sweep == "threads" else (default_threads(),)),
     )
     scale = defaults.guidance_scale if defaults.guidance_scale > 1 else 7.5
     for (width, height), batch, guided, steps, sampler, threads in itertools.product(*values):
@@ -216,7 +217,7 @@ def _sizes(width: int, height: int, artifact: Artifact, axes: TableAxes) -> list
 
 def _threads() -> list[int]:
     """1, 2, 4, ... and all cores."""
-    cores = usable_cores()
+    cores = default_threads()
     return sorted({*itertools.takewhile(lambda n: n < cores, (2**i for i in range(20))), cores})
 
 

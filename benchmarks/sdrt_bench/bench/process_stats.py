@@ -3,8 +3,8 @@
 import os
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from sdrt.cores import system_text
 from sdrt_bench.bench.record import SystemLoad
 
 MHZ = re.compile(r"^cpu MHz\s*:\s*([\d.]+)", re.MULTILINE)
@@ -48,7 +48,7 @@ class CpuTimes:
     @classmethod
     def now(cls) -> "CpuTimes":
         """Read the present times; empty where the system does not report them."""
-        numbers = _read("/proc/stat").partition("\n")[0].split()[1:]
+        numbers = system_text("/proc/stat").partition("\n")[0].split()[1:]
         fields = {name: int(ticks) / TICKS for name, ticks in zip(FIELDS, numbers, strict=False)}
         times = os.times()
         return cls(fields, sum(times[:4]))  # in user and kernel mode, of children also
@@ -89,22 +89,15 @@ def system_load_between(
 
 def megahertz() -> float | None:
     """Give the present mean frequency of the processors."""
-    frequencies = [float(text) for text in MHZ.findall(_read("/proc/cpuinfo"))]
+    frequencies = [float(text) for text in MHZ.findall(system_text("/proc/cpuinfo"))]
     return round(sum(frequencies) / len(frequencies), 1) if frequencies else None
 
 
 def governor() -> str | None:
     """Give the name of the kernel's policy for the first processor's frequency."""
-    return _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None
+    return system_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor") or None
 
 
 def _bytes(path: str, name: str) -> int | None:
-    match = re.search(rf"^{name}:\s+(\d+) kB$", _read(path), re.MULTILINE)
+    match = re.search(rf"^{name}:\s+(\d+) kB$", system_text(path), re.MULTILINE)
     return int(match.group(1)) * 1024 if match else None
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8")
-    except OSError:
-        return ""

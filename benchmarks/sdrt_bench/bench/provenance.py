@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from sdrt import machine
+from sdrt.cores import placement
 from sdrt_bench.bench.process_stats import governor
 from sdrt_bench.bench.record import CommitInfo, MachineInfo, Peak
 from sdrt_bench.bench.worker import versions
@@ -16,7 +17,7 @@ def machine_info(peaks: tuple[Peak, ...] = ()) -> MachineInfo:
         node=platform.node(),
         processor=machine.processor(),
         instruction_sets=machine.instruction_sets(),
-        cores=machine.usable_cores(),
+        cores=len(placement().usable),
         memory_bytes=machine.memory_bytes()[0],
         system=platform.platform(),
         python=platform.python_version(),

@@ -10,10 +10,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import sdrt
+from sdrt.cores import default_threads
 from sdrt.errors import ParityError, SdrtError, UsageError
 from sdrt.files.atomic import whole_file
 from sdrt.files.cache import cache_folder
-from sdrt.machine import usable_cores
 from sdrt.validation import hint
 from sdrt_bench.bench.peers.environments import environment_specs, prepare
 from sdrt_bench.compat.exchange import TOOLS, Exchange, Outcome, Tool, exchanges, run
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", default=",".join(MODELS), help="default: %(default)s")
     parser.add_argument("--tools", default=",".join(TOOL_NAMES), help="default: %(default)s")
     parser.add_argument("--exporters", default=",".join(HEADS), help="default: %(default)s")
-    parser.add_argument("--threads", type=int, default=usable_cores())
+    parser.add_argument("--threads", type=int, default=default_threads())
     args = parser.parse_args(arguments)
     try:
         models = _choose("model", args.models, MODELS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdrt import machine
+from sdrt.cores import placement
 from sdrt.diagnostics.verify import run_network, seeded_feeds
 from sdrt.errors import UnsupportedError, UsageError
 from sdrt.pipeline import Pipeline
@@ -139,7 +140,7 @@ def identity_of(task: Task) -> Identity:
         timed_model_hash=timed.artifact.hash,
         timed_precision=executed[id(timed)],
         processor=machine.processor(),
-        cores=machine.usable_cores(),
+        cores=len(placement().usable),
         threads=model.backend.threads,
         width=options["width"],
         height=options["height"],

@@ -9,10 +9,10 @@ from sdrt.artifact import Artifact
 from sdrt.artifact.controlnet import CONTROLNET, ControlNetFolder
 from sdrt.backends import Backend, Graph, Network
 from sdrt.backends.onnxruntime.backend import OrtBackend
+from sdrt.cores import default_threads
 from sdrt.errors import UsageError
 from sdrt.generation.denoising_pass import DenoisingPass
 from sdrt.generation.run import Run
-from sdrt.machine import usable_cores
 from sdrt.manifest import Format, GraphSpec
 from sdrt.pipeline import Pipeline
 from sdrt.request.options import Control
@@ -71,7 +71,7 @@ class ControlNetQuantizer(Quantizer):
 
     def held_out(self) -> dict[str, list[ReferenceCase]]:
         """Inputs and outputs of the ControlNet in a run that is no sample."""
-        recorder = Recorder(usable_cores())
+        recorder = Recorder(default_threads())
         self._run(recorder.backend, HELD_OUT, self.settings.seed + 1_000_000, 0.5)
         return recorder.cases
 
@@ -97,7 +97,7 @@ class ControlNetQuantizer(Quantizer):
 
 def _beside(watched: WatchedBackend) -> Backend:
     """An engine that runs ControlNets as `watched` does, and all else by itself."""
-    engine = OrtBackend(usable_cores())
+    engine = OrtBackend(default_threads())
 
     def open_network(network: Network) -> Graph:
         if network.name.startswith(CONTROLNET):

@@ -11,8 +11,9 @@ import onnx_ir as ir
 
 from sdrt.arrays import Array
 from sdrt.artifact import Artifact
+from sdrt.cores import default_threads
 from sdrt.errors import UsageError
-from sdrt.machine import give_back_memory, usable_cores
+from sdrt.machine import give_back_memory
 from sdrt.manifest import Quantization
 from sdrt_export.graphs.onnx_storage import widen
 from sdrt_export.graphs.parity import ReferenceCase
@@ -115,7 +116,7 @@ class Quantizer:
 
     def held_out(self) -> dict[str, list[ReferenceCase]]:
         """Inputs and outputs of each network in a run that is no sample."""
-        return record_held_out(self.artifact, self.settings, usable_cores())
+        return record_held_out(self.artifact, self.settings, default_threads())
 
     def measured_outputs(self, name: str) -> tuple[str, ...]:
         """The outputs of a network in which the errors of its layers are measured."""
@@ -149,7 +150,7 @@ class Quantizer:
                 )
             return known
         started = time.perf_counter()
-        observer, settings = Observer(self._observed, usable_cores()), self.settings
+        observer, settings = Observer(self._observed, default_threads()), self.settings
         self.observe(observer, show)
         logger.info(
             "calibrated in %.0f s: %d samples of %d steps",
@@ -194,7 +195,7 @@ class Quantizer:
         downscale = self.artifact.manifest.downscale
         probe = {tensor: _probe(array, downscale) for tensor, array in feeds.items()}
         network = self.artifact.network(name, ("onnx",))
-        switched, threads = folder / SWITCHED, usable_cores()
+        switched, threads = folder / SWITCHED, default_threads()
         measurement = Measurement(network, switched, probe, self.measured_outputs(name), threads)
         return measure_costs(measurement, layers, statistics, ranges)
 

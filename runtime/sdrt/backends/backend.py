@@ -4,8 +4,9 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from sdrt.backends.graph import Graph, Network, Shapes
+from sdrt.cores import default_threads
 from sdrt.errors import MissingExtraError, UnsupportedError, UsageError
-from sdrt.machine import has_int8, usable_cores
+from sdrt.machine import has_int8
 from sdrt.manifest import PRECISIONS, Format, Precision
 from sdrt.validation import known
 
@@ -90,12 +91,12 @@ def open_backend(
     if chosen == "openvino":
         from sdrt.backends.openvino.backend import OpenVinoBackend
 
-        return OpenVinoBackend(device or "CPU", threads or usable_cores(), precision)
+        return OpenVinoBackend(device or "CPU", threads or default_threads(), precision)
     if device not in (None, "CPU"):
         raise UnsupportedError(f"onnxruntime runs on CPU here, not on {device!r}; use openvino")
     from sdrt.backends.onnxruntime.backend import OrtBackend
 
-    return OrtBackend(threads or usable_cores(), precision)
+    return OrtBackend(threads or default_threads(), precision)
 
 
 def usable_backends() -> list[str]:

@@ -17,7 +17,7 @@ def _able(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that has everything, and four cores."""
     monkeypatch.setattr(module, "has_bf16", lambda: True)
     monkeypatch.setattr(module, "has_int8", lambda: True)
-    monkeypatch.setattr(module, "usable_cores", lambda: 4)
+    monkeypatch.setattr(module, "default_threads", lambda: 4)
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sdrt import machine
 from sdrt.batch.planning import Measured, Setting
-from sdrt.cores import Placement, placement
+from sdrt.cores import Placement, default_threads, placement
 from tests.machines import two_sockets
 from tests.runtime.cli.command_line import assert_fails, run_here
 
@@ -23,7 +22,7 @@ def test_settings_are_measured_and_fleets_computed(
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     first = record["settings"][0]
-    assert (first["workers"], first["threads"]) == (1, machine.usable_cores())
+    assert (first["workers"], first["threads"]) == (1, default_threads())
     assert first["pictures_per_hour"] == pytest.approx(3600 / first["picture_s"])
     hours = 1000 * first["picture_s"] * first["threads"] / 3600
     assert first["core_hours_per_1000"] == pytest.approx(hours)
@@ -38,7 +37,7 @@ def test_it_is_a_table_for_people(tiny_exports: dict[str, Path], tmp_path: Path)
     asked = ("--images", 5, "--within", "7d", "--price-per-core-hour", 0)
     done = run_here("plan", "-m", tiny_exports["fp32"], *FEW, *asked, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert f"1 x {machine.usable_cores()}" in done.stdout
+    assert f"1 x {default_threads()}" in done.stdout
     assert "5 pictures within 7d: 1 machine like this one" in done.stdout
     assert "for 0.00 in all" in done.stdout
     assert "Computed from these figures, not run" in done.stdout

@@ -196,7 +196,7 @@ def test_a_container_may_have_less_memory_than_its_machine(
 ) -> None:
     known = {"/proc/meminfo": MEMINFO}
     known |= {f"/sys/fs/cgroup/{name}": content for name, content in files.items()}
-    monkeypatch.setattr(machine, "_read", lambda path: known.get(str(path), ""))
+    monkeypatch.setattr(machine, "system_text", lambda path: known.get(str(path), ""))
     assert machine.memory_bytes() == expected
 
 

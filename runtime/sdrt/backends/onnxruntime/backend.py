@@ -24,8 +24,8 @@ from sdrt.backends.onnxruntime.residuals import with_residuals
 from sdrt.backends.onnxruntime.tile_context import context_names, with_context
 from sdrt.backends.onnxruntime.weights import layer_weights, resized
 from sdrt.backends.weight_patches import patch_of, patched, with_joined_halves
+from sdrt.cores import default_threads
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError
-from sdrt.machine import usable_cores
 from sdrt.manifest import Format, Precision
 
 WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
@@ -35,7 +35,7 @@ WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 class OrtBackend:
     """Runs `model.onnx`; one session serves all shapes."""
 
-    threads: int = field(default_factory=usable_cores)
+    threads: int = field(default_factory=default_threads)
     precision: Precision | None = None
     in_order: bool = False
     """Run nodes in the order of the graph, and not in that in which its outputs need them.

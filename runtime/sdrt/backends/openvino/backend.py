@@ -30,8 +30,9 @@ from sdrt.backends.openvino.mapped_weights import dropping_pages
 from sdrt.backends.openvino.residuals import add_residuals
 from sdrt.backends.openvino.tile_context import apply_context, context_names
 from sdrt.backends.openvino.weight_patches import apply_patches, layer_shapes
+from sdrt.cores import default_threads
 from sdrt.errors import ArtifactError, CancelledError, OutOfMemoryError, SdrtError, UnsupportedError
-from sdrt.machine import give_back_freed_blocks, usable_cores
+from sdrt.machine import give_back_freed_blocks
 from sdrt.manifest import Format, Precision, Storage
 
 PRECISION_HINT = {"fp32": "f32", "bf16": "bf16"}
@@ -47,7 +48,7 @@ class OpenVinoBackend:
     """
 
     device: str = "CPU"
-    threads: int = field(default_factory=usable_cores)
+    threads: int = field(default_factory=default_threads)
     precision: Precision | None = None
     max_shapes: int = 2
     """How many compiled forms are kept per network: with and without guidance, or two sizes."""
