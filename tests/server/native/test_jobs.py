@@ -2,23 +2,30 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, get_type_hints
 
 import httpx
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from sdrt.arrays import Array
+from sdrt.artifact import Artifact
+from sdrt.backends.fake import FakeBackend
 from sdrt.images.png import png_bytes
 from sdrt.pipeline import Pipeline
+from sdrt.request.depth_map import open_depth_map
 from sdrt.request.options import Options
 from sdrt_server.app import create_app
 from sdrt_server.http.pictures import to_base64
 from sdrt_server.limits import Limits
 from sdrt_server.native.schema import JobRequest
 from sdrt_server.service import Service
-from tests.runtime.fakes import SMALL
+from tests.runtime.fakes import SMALL, pretend_tiny
+from tests.runtime.request.test_depth_map import with_channels
 from tests.server.conftest import HERE
 from tests.server.serving import Held
 
@@ -159,6 +166,36 @@ def test_pictures_come_as_base64_or_as_parts(real_server: str) -> None:
         assert hashes == others
         pictures = [client.get(f"/{job['images'][0]['url']}").content for job in jobs]
     assert pictures[0] == pictures[1]
+
+
+def test_a_depth_model_is_given_its_map(tiny: Artifact) -> None:
+    """By base64 or as a part; the map's hash is in the parameters."""
+
+    def compute(name: str, feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+        if name != "unet":
+            return pretend_tiny(name, feeds)
+        latents, depth = feeds["sample"][:, :4], feeds["sample"][:, 4:]
+        return {"out_sample": np.tanh(latents) + depth}
+
+    slope = Image.fromarray(np.outer(np.arange(64), np.full(64, 1000)).astype(np.uint16))
+    manifest = with_channels(tiny.manifest, 5)
+    service = Service({"depth": Pipeline(replace(tiny, manifest=manifest), FakeBackend(compute))})
+    client = TestClient(create_app(service), HERE)
+    (model,) = client.get("/v1/capabilities").json()["models"]
+    assert model["starts_from"] == ["depth"]
+    body = {"prompt": "x", "seed": 3, "num_inference_steps": 2}
+    contents = png_bytes(slope)
+    by_base64 = finished(client, {**body, "depth": to_base64(contents)})
+    files = {"depth": ("map.png", contents)}
+    answer = client.post("/v1/jobs", data={"request": json.dumps(body)}, files=files)
+    by_part = events(client, answer.json()["id"])[-1][1]
+    for job in (by_base64, by_part):
+        assert job["images"][0]["parameters"]["init_image"] == {
+            "depth": open_depth_map(slope).digest
+        }
+    missing = client.post("/v1/jobs", json=body)
+    assert (missing.status_code, missing.json()["error"]["param"]) == (400, "depth")
+    service.queue.stop()
 
 
 @pytest.mark.parametrize(
