@@ -129,13 +129,13 @@ def open_controlnet(where: str | Path) -> ControlNetFolder:
             f"the ControlNet {where} is {found}; expected a folder made of a ControlNet by: sdrt "
             "export"
         )
-    if not is_controlnet(root):
+    path = root / MANIFEST_NAME
+    text, record = read_manifest_json(path)
+    if record.get("kind") != CONTROLNET:
         raise ArtifactError(
             f"{where} is a model, not a ControlNet; give it with --model, and with --control a "
             "folder made of a ControlNet by: sdrt export"
         )
-    path = root / MANIFEST_NAME
-    text, _ = read_manifest_json(path)
     try:
         manifest = ControlNetManifest.model_validate_json(text, strict=True)
     except ValidationError as error:

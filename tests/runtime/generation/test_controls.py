@@ -247,6 +247,14 @@ def test_model_and_controlnet_are_told_apart(pipe: Pipeline, net: Path) -> None:
         pipe.start("a boat", controls=[sdrt.Control(pipe.artifact.root, HALF)])
 
 
+def test_a_manifest_that_cannot_be_read_is_not_taken_for_a_model_s(
+    pipe: Pipeline, net: Path
+) -> None:
+    (net / "manifest.json").write_text('{"schema": 1, "kind": "controlnet"')
+    with pytest.raises(ArtifactError, match="is not valid JSON.*export the model again"):
+        pipe.start("a boat", controls=[sdrt.Control(net, HALF)])
+
+
 def test_a_unet_of_other_channels_is_refused(pipe: Pipeline, net: Path, tiny_path: Path) -> None:
     config = tiny_path / "unet" / "config.json"
     content = json.loads(config.read_text()) | {"block_out_channels": [32, 64]}
